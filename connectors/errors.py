@@ -1,0 +1,79 @@
+"""The root of the error tree.
+
+    FlowtimeExportError
+    ├── ConfigError        what was asked for is wrong              (pipeline.errors)
+    ├── RunError           a run directory is not as a run should be
+    ├── StorageError       a store refused, failed or did not answer
+    │   └── NotFoundError  nothing is stored there
+    ├── IntegrityError     bytes are not those that were promised
+    └── SinkError          an output could not be written           (pipeline.errors)
+        └── PublishConflictError  the target is there already, or another exporter's
+
+Every message says what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class FlowtimeExportError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class StorageError(FlowtimeExportError):
+    """A store refused, failed or did not answer in time.
+
+    Args:
+        message: What happened and what to do.
+        url: The URL concerned, free of credentials.
+    """
+
+    def __init__(self, message: str, *, url: str = "") -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class NotFoundError(StorageError):
+    """Nothing is stored at the URL."""
+
+
+class RunError(FlowtimeExportError):
+    """A run directory is not as a run should be.
+
+    Args:
+        message: What is wrong and what to do.
+        run_url: The run directory.
+        series: The series id, when one series is at fault.
+        file: The file below the run directory, when one file is at fault.
+        line: The line in that file, counted from 1.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        run_url: str = "",
+        series: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+    ) -> None:
+        self.reason = message
+        self.run_url = run_url
+        self.series = series
+        self.file = file
+        self.line = line
+        super().__init__(_located(message, run_url, series, file, line))
+
+
+class IntegrityError(RunError):
+    """Bytes are not those that a manifest, an index or a descriptor promised."""
+
+
+def _located(
+    message: str, run_url: str, series: str | None, file: str | None, line: int | None
+) -> str:
+    where = [f"run {run_url}"] if run_url else []
+    if series is not None:
+        where.append(f"series {series}")
+    if file is not None:
+        where.append(f"file {file}" + (f" line {line}" if line is not None else ""))
+    return f"{', '.join(where)}: {message}" if where else message

@@ -1,0 +1,127 @@
+"""What a FlowTime run is: frozen values without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+DEFAULT_CLASS = "DEFAULT"
+"""The class that FlowTime means where a series names none."""
+
+NEVER_READ_FOLDERS = frozenset({"gold", "aggregates"})
+"""Folders of a run directory that hold exports of the run, not the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A regular time grid: bin `t` starts at the origin plus `t * bin_minutes`.
+
+    Attributes:
+        bins: Number of bins.
+        bin_minutes: Width of a bin in minutes.
+    """
+
+    bins: int
+    bin_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesId:
+    """A series id taken apart: `measure@component@class`, the tail being optional."""
+
+    measure: str
+    component: str | None
+    class_name: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> SeriesId:
+        """Take `measure[@component[@class]]` apart.
+
+        >>> SeriesId.parse("served@COMP_A")
+        SeriesId(measure='served', component='COMP_A', class_name=None)
+        """
+        parts = text.split("@", 2)
+        parts += [""] * (3 - len(parts))
+        return cls(parts[0], parts[1] or None, parts[2] or None)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a run, as index.json describes it and manifest.json vouches for it.
+
+    Attributes:
+        id: The series id, as written in index.json.
+        measure: What is measured.
+        component: The component, or None where neither the id nor the index names one.
+        class_name: The class; `DEFAULT` where none is named.
+        kind: `flow`, `stock`, ... or None.
+        unit: The unit of the values, or None.
+        class_kind: `fallback`, `specific`, ... or None.
+        path: Path of the CSV file, relative to the run directory, checked to stay in it.
+        points: Number of rows the file must have.
+        sha256: Lower-case hex digest from manifest.json (else index.json), or None where
+            there is none or only a placeholder.
+        size: Bytes of the file when the run was listed, or None where the file is missing.
+    """
+
+    id: str
+    measure: str
+    component: str | None
+    class_name: str
+    kind: str | None
+    unit: str | None
+    class_kind: str | None
+    path: str
+    points: int
+    sha256: str | None
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One complete run directory.
+
+    Attributes:
+        url: URL of the run directory, without a trailing slash or credentials.
+        path: The same place as its storage names it.
+        name: Name of the run directory.
+        run_id: `runId` of run.json.
+        grid: The time grid of every series.
+        series: All series, in the index's order.
+        created: `createdUtc`, or None.
+        time_origin: Start of bin 0, UTC.
+        origin_source: Where the origin comes from: a file and key, or `createdUtc`.
+        fingerprint: sha256 hex over the bytes of the JSON and YAML files that were read.
+        listing: sha256 hex over names, sizes and versions of the series files as listed.
+        notes: What a reader of the report should know, e.g. an assumed time origin.
+        warnings: The run's own warnings, rendered as text.
+        source, engine_version, scenario_hash, model_hash, schema_version, template_id,
+            template_title, model_title, mode, seed: As the JSON files say; None where absent.
+        extra: Unknown top-level keys of run.json, kept as they were.
+    """
+
+    url: str
+    path: str
+    name: str
+    run_id: str
+    grid: Grid
+    series: tuple[Series, ...]
+    created: datetime | None
+    time_origin: datetime
+    origin_source: str
+    fingerprint: str
+    listing: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    source: str | None
+    engine_version: str | None
+    scenario_hash: str | None
+    model_hash: str | None
+    schema_version: int | None
+    template_id: str | None
+    template_title: str | None
+    model_title: str | None
+    mode: str | None
+    seed: int | None
+    extra: Mapping[str, object]

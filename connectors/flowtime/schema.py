@@ -1,0 +1,188 @@
+"""The JSON files of a run directory as pydantic models, read within bounds."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StrictInt,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+
+from connectors.errors import RunError
+
+MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_JSON_VALUES = 4_000_000
+MAX_SERIES = 1_000_000
+MAX_BINS = 100_000_000
+MAX_BIN_MINUTES = 10_000 * 366 * 24 * 60
+
+NAME = re.compile(r"[A-Za-z0-9._@-]+")
+"""What ids, their parts and the segments of paths are made of."""
+
+ModelT = TypeVar("ModelT", bound="JsonFile")
+BoundedBins = Annotated[StrictInt, Field(ge=1, le=MAX_BINS)]
+BoundedMinutes = Annotated[StrictInt, Field(ge=1, le=MAX_BIN_MINUTES)]
+
+
+class JsonFile(BaseModel):
+    """Base of what the JSON files hold: camelCase keys, unknown ones passed over."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="ignore", frozen=True, coerce_numbers_to_str=True
+    )
+
+
+class GridFile(JsonFile):
+    """A grid: `{bins, binMinutes}` or `{bins, binSize, binUnit}`."""
+
+    bins: BoundedBins
+    bin_minutes: BoundedMinutes | None = None
+    bin_size: BoundedMinutes | None = None
+    bin_unit: str | None = None
+
+
+class SeriesFile(JsonFile):
+    """One entry of series/index.json."""
+
+    id: str
+    kind: str | None = None
+    path: str | None = None
+    unit: str | None = None
+    component_id: str | None = None
+    class_name: str | None = Field(default=None, alias="class")
+    class_kind: str | None = None
+    points: StrictInt | None = None
+    hash: str | None = None
+
+
+class IndexFile(JsonFile):
+    """series/index.json."""
+
+    schema_version: StrictInt | None = None
+    grid: GridFile | None = None
+    series: Annotated[list[SeriesFile], FailFast(), Field(max_length=MAX_SERIES)]
+
+
+class RngFile(JsonFile):
+    """The random generator of a manifest."""
+
+    seed: StrictInt | None = None
+
+
+class ProvenanceFile(JsonFile):
+    """Where the model of a run came from."""
+
+    template_id: str | None = None
+    template_title: str | None = None
+
+
+class ManifestFile(JsonFile):
+    """manifest.json."""
+
+    schema_version: StrictInt | None = None
+    scenario_hash: str | None = None
+    model_hash: str | None = None
+    created_utc: str | None = None
+    rng: RngFile | None = None
+    # Values are looked at one by one later: a million wrong ones make one error, not a million.
+    series_hashes: dict[str, Any] | None = None
+    provenance: ProvenanceFile | None = None
+
+
+class RunFile(JsonFile):
+    """run.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_version: StrictInt | None = None
+    run_id: str | None = None
+    engine_version: str | None = None
+    source: str | None = None
+    scenario_hash: str | None = None
+    model_hash: str | None = None
+    created_utc: str | None = None
+    mode: str | None = None
+    template_id: str | None = None
+    template_title: str | None = None
+    grid: GridFile | None = None
+    class_coverage: Any = Field(
+        default=None, validation_alias=AliasChoices("classesCoverage", "classCoverage")
+    )
+    warnings: Any = None
+    series: Any = None
+
+
+class MetadataFile(JsonFile):
+    """model/metadata.json."""
+
+    template_id: str | None = None
+    template_title: str | None = None
+    model_title: str | None = None
+    title: str | None = None
+    mode: str | None = None
+    model_hash: str | None = None
+    source: str | None = None
+
+
+def load(model: type[ModelT], data: bytes, file: str) -> ModelT:
+    """Read one JSON file into its model.
+
+    Args:
+        model: The model of the file.
+        data: Its bytes, with or without a byte-order mark.
+        file: Its path below the run directory, for errors.
+
+    Raises:
+        RunError: It is too large, not JSON, or not as the model wants it.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise RunError(f"has {len(data)} bytes, at most {MAX_JSON_BYTES} are read", file=file)
+    if data.count(b",") > MAX_JSON_VALUES:
+        raise RunError(f"holds more than {MAX_JSON_VALUES} values", file=file)
+    try:
+        return model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as exc:
+        raise RunError(_brief(exc), file=file) from exc
+
+
+def _brief(exc: ValidationError) -> str:
+    errors = exc.errors(include_url=False, include_context=False)
+    told = [_brief_one(error["type"], error) for error in errors[:3]]
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return "; ".join(told) + more
+
+
+def _brief_one(kind: str, error: Any) -> str:
+    if kind == "json_invalid":
+        return f"is not JSON: {error['msg'].removeprefix('Invalid JSON: ')}"
+    key = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in error["loc"]
+    ).lstrip(".")
+    if kind == "missing":
+        return f"{key}: is missing"
+    if kind == "model_type":
+        return f"{key or 'the file'}: found {clip(error['input'])}, should be a JSON object"
+    wanted = error["msg"].removeprefix("Input ").removeprefix("should be ")
+    return f"{key}: found {clip(error['input'])}, should be {wanted}"
+
+
+def shown(text: object) -> str:
+    """A foreign name in a message: plain where it is harmless, else quoted and short."""
+    plain = str(text)
+    return plain if len(plain) <= 120 and NAME.fullmatch(plain) else clip(plain)
+
+
+def clip(value: object) -> str:
+    """A foreign value in a message: quoted, escaped, short whatever its size."""
+    text = ascii(value[:81]) if isinstance(value, str) else reprlib.repr(value)
+    text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,134 @@
+"""The bytes of one series file: its header, its rows, and what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from connectors.errors import IntegrityError, RunError
+
+_BOM = b"\xef\xbb\xbf"
+_HEADERS = (b"bin_index,value", b"t,value")
+_LONGEST_HEAD = len(_BOM) + len(_HEADERS[0]) + 2
+_LONGEST_ROW = 400  # the longest double written in full takes about 330 digits
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2"}
+_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
+_NAMED = {
+    b"NaN": math.nan,
+    b"Infinity": math.inf,
+    b"-Infinity": -math.inf,
+    b"inf": math.inf,
+    b"-inf": -math.inf,
+}
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFile:
+    """One series file as the scan sees it.
+
+    Attributes:
+        row: Place of the series in the scan's table of series.
+        path: The file, as its storage names it.
+        file: The file below its run directory, for messages.
+        run_url: The run directory, for messages.
+        series_id: The series, for messages.
+        points: Rows it must hold.
+        size: Bytes when it was listed, or None where it is missing.
+        sha256: Lower-case hex digest it must have, or None where nobody vouches for one.
+    """
+
+    row: int
+    path: str
+    file: str
+    run_url: str
+    series_id: str
+    points: int
+    size: int | None
+    sha256: str | None
+
+    def error(
+        self, reason: str, *, line: int | None = None, kind: type[RunError] = IntegrityError
+    ) -> RunError:
+        """An error that names this file."""
+        return kind(
+            reason, run_url=self.run_url, series=self.series_id, file=self.file, line=line
+        )
+
+    @property
+    def size_limit(self) -> int:
+        """Bytes that a file of this many rows cannot exceed."""
+        return _LONGEST_HEAD + self.points * _LONGEST_ROW
+
+
+def header_length(head: bytes, source: SeriesFile) -> int:
+    """Bytes of the mark and the header row, line end included.
+
+    Raises:
+        IntegrityError: The file is empty, compressed, or begins otherwise.
+    """
+    if not head:
+        raise source.error("the file is empty: the run was not written whole, export it again")
+    start = len(_BOM) if head.startswith(_BOM) else 0
+    end = head.find(b"\n", start, start + _LONGEST_HEAD)
+    line = head[start:end] if end >= 0 else head[start : start + _SHOWN]
+    if end >= 0 and line.removesuffix(b"\r") in _HEADERS:
+        return end + 1
+    for magic, name in _MAGIC.items():
+        if head.startswith(magic):
+            raise source.error(f"the file is {name} compressed; series files are plain text")
+    raise source.error(
+        f"the header is {_shown(line)}; expected 't,value' or 'bin_index,value'", line=1
+    )
+
+
+def parse_strictly(
+    body: bytes, source: SeriesFile, *, first_bin: int = 0, complete: bool = True
+) -> list[float]:
+    """Every value of a body, or the first thing that is wrong with it.
+
+    The slow, exact twin of the bulk parse: it is called where the bulk parse is in doubt, to
+    name the line.
+
+    Args:
+        body: Rows without the header.
+        source: The file they come from.
+        first_bin: Bin index of the first row.
+        complete: The body reaches to the end of the file, so that rows can be counted.
+
+    Raises:
+        IntegrityError: Names the line.
+    """
+    if body and not body.endswith(b"\n"):
+        last = first_bin + body.count(b"\n") + 2
+        raise source.error("the last row has no line end: the file is cut off", line=last)
+    values: list[float] = []
+    for place, row in enumerate(body.split(b"\n")[:-1]):
+        values.append(_value(row.removesuffix(b"\r"), first_bin + place, source))
+    found = first_bin + len(values)
+    if complete and found != source.points:
+        raise source.error(f"holds {found} rows; the index says {source.points} points")
+    return values
+
+
+def _value(row: bytes, bin_index: int, source: SeriesFile) -> float:
+    line = bin_index + 2
+    cells = row.split(b",")
+    if len(cells) != 2:
+        raise source.error(f"{_shown(row)} has {len(cells)} cells; expected 2", line=line)
+    if not cells[0].isdigit() or int(cells[0][:20]) != bin_index:
+        raise source.error(f"bin is {_shown(cells[0])}; expected {bin_index}", line=line)
+    if cells[1] in _NAMED:
+        return _NAMED[cells[1]]
+    if not _NUMBER.match(cells[1]):
+        raise source.error(f"value {_shown(cells[1])} is not a number", line=line)
+    value = float(cells[1])
+    if math.isinf(value):
+        raise source.error(f"value {_shown(cells[1])} does not fit a double", line=line)
+    return value
+
+
+def _shown(text: bytes) -> str:
+    cut = text[:_SHOWN].decode("utf-8", "backslashreplace")
+    return repr(cut) + ("..." if len(text) > _SHOWN else "")

@@ -1,0 +1,426 @@
+"""argv to calls to an exit code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+import polars as pl
+
+from connectors.flowtime.discover import Discovery, discover
+from connectors.storage import connect
+from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
+from pipeline.doctor import examine
+from pipeline.errors import ConfigError, FlowtimeExportError
+from pipeline.export import Listener, Source, export, find_runs, plan_export
+from pipeline.logs import LOGGER, Redaction, configure
+from pipeline.plan import ExportPlan, parse_filter
+from pipeline.preview import preview
+from pipeline.progress import ProgressBar
+from pipeline.publish import Pending, Standing
+from pipeline.report import Report, human_size
+from pipeline.sinks import FORMATS
+from pipeline.starter import starter_config
+from pipeline.version import VERSION
+
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_redaction = Redaction()
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: what is staged is thrown away on the way out."""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the console script; ends the process with the contract's exit code."""
+    sys.exit(run_cli(argv))
+
+
+def run_cli(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit code.
+
+    Args:
+        argv: Arguments without the program's name; default those of the process.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = cli.main(args=argv, prog_name="flowtime-export", standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted; nothing was published half", INTERRUPTED)
+    except Terminated:
+        return _complain("terminated; nothing was published half", TERMINATED)
+    except ConfigError as error:
+        return _complain(str(error), USAGE)
+    except FlowtimeExportError as error:
+        return _complain(str(error), FAILED)
+    except BrokenPipeError:
+        # The reader of stdout has gone, e.g. `| head`: there is nobody left to tell.
+        sys.stderr.close()
+        return FAILED
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _complain(message: str, code: int) -> int:
+    LOGGER.error(message)
+    return code
+
+
+# --------------------------------------------------------------------------- the verbs
+
+_config = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+_set = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a config value."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+_storage = click.option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="flowtime-export")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+)
+def cli(log_format: str, log_level: str) -> None:
+    """Turn FlowTime run directories into verified CSV, NDJSON and Parquet tables."""
+    configure("json" if log_format == "json" else "text", log_level, _redaction)
+
+
+@cli.command("run")
+@_config
+@_set
+@_json
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+def run_command(
+    config: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, full_refresh: bool
+) -> int:
+    """Export the runs of CONFIG to all its sinks."""
+    settings = _settings(config, overrides)
+    if dry_run:
+        return _show_plan(settings, as_json=as_json)
+    return _export(settings, as_json=as_json, full_refresh=full_refresh)
+
+
+@cli.command("plan")
+@_config
+@_set
+@_json
+def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Show what would be read and written; touches nothing."""
+    return _show_plan(_settings(config, overrides), as_json=as_json)
+
+
+@cli.command("validate")
+@_config
+@_set
+def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
+    """Check CONFIG without touching any storage."""
+    settings = _settings(config, overrides)
+    sinks = ", ".join(sink.format for sink in settings.sinks)
+    click.echo(f"{config}: valid ({settings.name}: {settings.source.url} -> {sinks})")
+    return DONE
+
+
+@cli.command("doctor")
+@_config
+@_set
+@_json
+def doctor_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Check that every storage can be reached, listed and written."""
+    findings = examine(_settings(config, overrides))
+    if as_json:
+        _print_json([{"what": f.what, "url": f.url, "problem": f.problem} for f in findings])
+    for finding in findings if not as_json else []:
+        verdict = "ok  " if finding.problem is None else "FAIL"
+        click.echo(f"{verdict} {finding.what}: {finding.url}")
+        if finding.problem is not None:
+            click.echo(f"     {finding.problem}")
+    return FAILED if any(finding.problem for finding in findings) else DONE
+
+
+@cli.command("preview")
+@_config
+@_set
+@_json
+@click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
+def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
+    """Show the first rows each sink would write."""
+    settings = _settings(config, overrides)
+    source, plan = _planned(settings)
+    if not source.runs:
+        return _nothing_found(source)
+    shown = preview(plan, source, rows)
+    if as_json:
+        _print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
+        return DONE
+    for sink, frame in shown:
+        click.echo(f"{sink.sink.format}  {sink.targets[0].url}")
+        with pl.Config(
+            tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
+        ):
+            click.echo(str(frame))
+    return DONE
+
+
+@cli.command("init")
+@click.option("--source", "url", default="runs", show_default=True, help="Where the runs are.")
+@click.option("--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Repeatable.")
+@click.option("--to", "target", default="out", show_default=True, help="Where the tables go.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | None) -> int:
+    """Write a commented config to begin with, to stdout or --out."""
+    text = starter_config(url, formats or FORMATS, out=target)
+    if out is None:
+        click.echo(text, nl=False)
+        return DONE
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{out} exists already: choose another name or remove it") from None
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
+    click.echo(f"wrote {out}; next: flowtime-export doctor {out}", err=True)
+    return DONE
+
+
+@cli.command("schema")
+def schema_command() -> int:
+    """Print the JSON Schema of the config, for editors."""
+    _print_json(config_schema())
+    return DONE
+
+
+@cli.command("runs")
+@click.argument("url")
+@_storage
+@_json
+def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> int:
+    """List the runs below URL: id, created, bins, series, complete or why not."""
+    options = single_run_config(url, ["csv"], None, storage_options).storage_options("source")
+    storage, path = connect(url, options)
+    found = discover(storage, path)
+    if as_json:
+        _print_json(_runs_as_data(found))
+        return DONE
+    for line in _runs_as_lines(found):
+        click.echo(line)
+    return DONE
+
+
+@cli.command("export")
+@click.argument("run")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    required=True,
+    type=click.Choice([*FORMATS, "all"]),
+    help="Repeatable.",
+)
+@click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
+@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@_storage
+@_json
+def export_command(
+    run: str,
+    formats: tuple[str, ...],
+    out: str | None,
+    full_refresh: bool,
+    storage_options: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Export one RUN directory without a config."""
+    chosen = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
+    settings = single_run_config(run, chosen, out, storage_options)
+    _redaction.learn(settings.secrets())
+    return _export(settings, as_json=as_json, full_refresh=full_refresh)
+
+
+@cli.command("clean")
+@click.argument("target")
+@_storage
+@_json
+def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) -> int:
+    """Remove what a crashed export of ours left at or below TARGET."""
+    options = single_run_config(target, ["csv"], None, storage_options).storage_options("source")
+    storage, path = connect(target, options)
+    removed = storage.remove_leftovers(path)
+    if as_json:
+        _print_json({"removed": removed})
+        return DONE
+    for url in removed:
+        click.echo(f"removed {url}")
+    click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
+    return DONE
+
+
+# --------------------------------------------------------------------------- what verbs share
+
+
+def _settings(path: Path, overrides: Sequence[str]) -> ExportConfig:
+    settings = load_config(path, overrides=overrides)
+    _redaction.learn(settings.secrets())
+    parse_filter(settings)
+    return settings
+
+
+def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
+    LOGGER.info("export %s begins", settings.name)
+    with _shown_progress() as listener:
+        report = export(settings, full_refresh=full_refresh, listener=listener)
+    _log_report(report)
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+    return report.exit_code
+
+
+def _shown_progress() -> AbstractContextManager[Listener]:
+    return ProgressBar() if sys.stderr.isatty() else nullcontext(Listener())
+
+
+def _log_report(report: Report) -> None:
+    if not report.runs:
+        LOGGER.warning("no runs found under %s", report.source)
+    for run in report.left_out:
+        LOGGER.warning("%s left out: %s", run.url, run.reason)
+    fields = {"runs": report.runs, "rows": report.rows_read, "seconds": report.seconds}
+    LOGGER.info("export %s done", report.name, extra={"fields": fields})
+
+
+def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
+    source = find_runs(settings)
+    return source, plan_export(settings, source, datetime.now(UTC))
+
+
+def _nothing_found(source: Source) -> int:
+    LOGGER.warning("no runs found under %s", source.storage.url(source.path))
+    return DONE
+
+
+def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
+    source, plan = _planned(settings)
+    if as_json:
+        _print_json(_plan_as_data(source, plan))
+        return DONE
+    for line in _plan_as_lines(source, plan):
+        click.echo(line)
+    return DONE if source.runs else _nothing_found(source)
+
+
+def _plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
+    standing = Standing.read(plan)
+    return {
+        "name": plan.config.name,
+        "source": source.storage.url(source.path),
+        "runs": len(plan.runs),
+        "series": len(plan.kept),
+        "rows": sum(plan.rows_per_run),
+        "bytes": plan.source_bytes,
+        "filter": None if plan.row_filter is None else plan.row_filter.text,
+        "sinks": [
+            {
+                "format": sink.sink.format,
+                "url": target.url,
+                "descriptor": target.storage.url(target.descriptor),
+                "runs": len(target.runs),
+                "rows": plan.rows_known(sink, target),
+                "columns": [shown.column.name for shown in sink.shown],
+                "status": "unchanged"
+                if standing.is_current(Pending(sink, target, plan.state(sink, target)))
+                else "write",
+            }
+            for sink in plan.sinks
+            for target in sink.targets
+        ],
+        "left_out": [
+            {"url": run.url, "reason": run.reason, "waiting": run.waiting}
+            for run in source.left_out
+        ],
+        "notes": [note for sink in plan.sinks for note in sink.notes],
+    }
+
+
+def _plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
+    data = _plan_as_data(source, plan)
+    yield (
+        f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
+        f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
+    )
+    if data["filter"] is not None:
+        yield f"  keep rows where {data['filter']}"
+    for sink in data["sinks"]:
+        rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
+        yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
+    for run in data["left_out"]:
+        yield f"  {'waiting' if run['waiting'] else 'skipped'}  {run['url']}: {run['reason']}"
+    for note in data["notes"]:
+        yield f"  note: {note}"
+
+
+def _runs_as_data(found: Discovery) -> list[dict[str, Any]]:
+    complete = [
+        {
+            "id": run.run_id,
+            "name": run.name,
+            "url": run.url,
+            "created": None if run.created is None else run.created.isoformat(),
+            "bins": run.grid.bins,
+            "bin_minutes": run.grid.bin_minutes,
+            "series": len(run.series),
+            "complete": True,
+            "reason": None,
+        }
+        for run in found.runs
+    ]
+    broken = [
+        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.reason}
+        for r in found.refusals
+    ]
+    return [*complete, *broken]
+
+
+def _runs_as_lines(found: Discovery) -> Iterator[str]:
+    width = max([len(run.run_id) for run in found.runs] + [len(r.name) for r in found.refusals] + [6])
+    yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
+    for run in found.runs:
+        created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")
+        yield (
+            f"{run.run_id:<{width}}  {created:<20}  {run.grid.bins:>7}  "
+            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete"
+        )
+    for refusal in found.refusals:
+        state = "incomplete" if refusal.incomplete else "broken"
+        yield f"{refusal.name:<{width}}  {'':<20}  {'':>7}  {'':>7}  {'':>6}  {state}: {refusal.reason}"
+
+
+def _print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,34 @@
+"""Errors of the pipeline, below the root in `connectors.errors`."""
+
+from __future__ import annotations
+
+from connectors.errors import (
+    FlowtimeExportError,
+    IntegrityError,
+    NotFoundError,
+    RunError,
+    StorageError,
+)
+
+__all__ = [
+    "ConfigError",
+    "FlowtimeExportError",
+    "IntegrityError",
+    "NotFoundError",
+    "PublishConflictError",
+    "RunError",
+    "SinkError",
+    "StorageError",
+]
+
+
+class ConfigError(FlowtimeExportError):
+    """What was asked for is wrong: a config, an option or an argument."""
+
+
+class SinkError(FlowtimeExportError):
+    """An output could not be written."""
+
+
+class PublishConflictError(SinkError):
+    """The target exists and may not be replaced, or another exporter published it."""

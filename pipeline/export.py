@@ -1,0 +1,400 @@
+"""The flow: discover, scan, metadata, transform, sinks, publish, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import polars as pl
+
+from connectors.errors import RunError
+from connectors.flowtime.discover import Discovery, Selection, discover, select_series
+from connectors.flowtime.run import Run
+from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
+from connectors.flowtime.series_file import SeriesFile
+from connectors.storage import Storage, connect
+from pipeline.config import ExportConfig
+from pipeline.errors import ConfigError, SinkError
+from pipeline.output import SinkOutput, StagedOutput, shown_sources
+from pipeline.plan import ExportPlan, make_plan
+from pipeline.publish import Pending, Standing, choose, publish
+from pipeline.report import ExportedTarget, LeftOut, Report
+from pipeline.target import TargetResolver
+
+BATCH_ROWS = 65_536
+"""Rows of a batch; the streaming engine holds a few dozen of them at the most."""
+
+
+class Listener:
+    """Told how an export gets on; every method may be overridden."""
+
+    def discovered(self, runs: int) -> None:
+        """So many runs were found and selected."""
+
+    def began(self, files: int, rows: int, size: int) -> None:
+        """So many series files, rows and bytes will be read."""
+
+    def read(self, files: int, rows: int, size: int) -> None:
+        """So many more have been read."""
+
+    def publishing(self, files: int) -> None:
+        """All rows are staged; so many files are being published."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The runs of an export, found and selected.
+
+    Attributes:
+        storage: Where they are.
+        path: The folder they were looked for under.
+        runs: The runs, in the order of the rows.
+        left_out: Runs that will not be exported.
+    """
+
+    storage: Storage
+    path: str
+    runs: tuple[Run, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass
+class Clock:
+    """Wall time by phase, and a deadline for all of them."""
+
+    timeout: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - began
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+            self.seconds["total"] = round(time.monotonic() - self._began, 3)
+
+    def check(self) -> None:
+        """Stop when the time is up.
+
+        Raises:
+            SinkError: `execution.timeout` has passed.
+        """
+        if self.timeout is not None and time.monotonic() - self._began > self.timeout:
+            raise SinkError(
+                f"execution.timeout of {self.timeout:g} s has passed; nothing was published: "
+                "allow more time or select fewer runs"
+            )
+
+
+def find_runs(config: ExportConfig) -> Source:
+    """Discover and select the runs of a config.
+
+    Raises:
+        RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
+        StorageError: The source cannot be listed or read.
+    """
+    wanted = config.source
+    storage, path = connect(wanted.url, config.storage_options(wanted.storage))
+    selection = _selection(config)
+    origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
+    found = discover(storage, path, selection, time_origin=origin)
+    _refuse(config, found, storage.url(path))
+    left_out = tuple(LeftOut(r.url, r.reason, r.incomplete) for r in found.refusals)
+    runs = tuple(select_series(run, selection) for run in found.runs)
+    return Source(storage, path, runs, left_out)
+
+
+def plan_export(config: ExportConfig, source: Source, now: datetime) -> ExportPlan:
+    """Work out what an export will read and write.
+
+    Raises:
+        ConfigError: The runs do not fit the config.
+    """
+    resolver = TargetResolver(
+        name=config.name,
+        now=now,
+        source=(source.storage, source.path),
+        source_options=config.storage_options(config.source.storage),
+        options=config.storage_options,
+    )
+    return make_plan(config, source.runs, resolver)
+
+
+def lazy_rows(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> pl.LazyFrame:
+    """The rows of an export, with every column that a sink asks for, as a lazy frame."""
+    options = scan_options(plan.config)
+    narrow = scan(source.storage, files, options)
+    return _with_stages(plan, narrow)
+
+
+def export(
+    config: ExportConfig,
+    *,
+    full_refresh: bool = False,
+    listener: Listener | None = None,
+    now: datetime | None = None,
+) -> Report:
+    """Export the runs of a config to all its sinks.
+
+    Args:
+        config: The settings.
+        full_refresh: Write targets that have not changed, too.
+        listener: Told how the export gets on.
+        now: When the export begins; default the current time.
+
+    Raises:
+        ConfigError: The config does not fit the runs.
+        RunError: A run is broken and `on_error` is `fail`.
+        SinkError: An output could not be written.
+        StorageError: A store failed.
+    """
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    told = listener or Listener()
+    clock = Clock(config.execution.timeout)
+    with clock.phase("discover"):
+        source = find_runs(config)
+    told.discovered(len(source.runs))
+    _require_runs(config, source)
+    if not source.runs:
+        return _report(config, source, None, [], [], Tally(), clock)
+    while True:
+        with clock.phase("plan"):
+            plan = plan_export(config, source, moment)
+            standing = Standing.read(plan)
+            chosen = choose(plan, standing, full_refresh=full_refresh)
+        try:
+            written, tally = _write(plan, source, chosen, clock, told)
+        except RunError as fault:
+            if config.source.on_error == "fail":
+                raise
+            source = _without_faulty(plan, source, chosen, fault)
+            continue
+        with clock.phase("publish"), _discarded_on_error(written):
+            told.publishing(sum(len(outputs) for _, outputs in written))
+            publish(plan, standing, written, moment)
+        return _report(config, source, plan, written, _untouched(plan, standing, chosen), tally, clock)
+
+
+# --------------------------------------------------------------------------- rows to files
+
+
+@dataclass
+class Tally:
+    """What has been read."""
+
+    files: int = 0
+    rows: int = 0
+    size: int = 0
+
+    def add(self, files: int, rows: int, size: int) -> None:
+        """Count so many more."""
+        self.files += files
+        self.rows += rows
+        self.size += size
+
+
+Written = list[tuple[Pending, list[StagedOutput]]]
+
+
+def _write(
+    plan: ExportPlan, source: Source, chosen: Sequence[Pending], clock: Clock, told: Listener
+) -> tuple[Written, Tally]:
+    """Read the source once, and stage the files of every sink."""
+    tally = Tally()
+    if not chosen:
+        return [], tally
+    files = _needed_files(plan, chosen)
+    told.began(len(files), sum(f.points for f in files), sum(f.size or 0 for f in files))
+
+    def progress(files_read: int, rows: int, size: int) -> None:
+        tally.add(files_read, rows, size)
+        told.read(files_read, rows, size)
+
+    narrow = scan(source.storage, files, scan_options(plan.config), progress=progress)
+    outputs = _outputs(plan, chosen)
+    try:
+        with clock.phase("write"):
+            rows = _with_stages(plan, narrow)
+            for batch in rows.collect_batches(
+                maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
+            ):
+                clock.check()
+                for output in outputs:
+                    output.write(batch)
+            staged = [output.finish() for output in outputs]
+    except BaseException:
+        for output in outputs:
+            output.discard()
+        raise
+    return _by_target(chosen, staged), tally
+
+
+def _with_stages(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
+    """Transform and metadata over a narrow frame; lazy throughout."""
+    if plan.row_filter is not None:
+        narrow = plan.row_filter.apply(narrow, plan.tables)
+    needed = dict.fromkeys(name for sink in plan.sinks for name in shown_sources(sink))
+    return plan.tables.apply(narrow, list(dict.fromkeys([*needed, "value"])))
+
+
+def scan_options(config: ExportConfig) -> ScanOptions:
+    """How a config wants series files to be read."""
+    return ScanOptions(verify=config.source.verify, workers=config.execution.thread_count)
+
+
+def _needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile]:
+    """Files of the kept series of the runs that a chosen target holds."""
+    wanted_runs = {row for pending in chosen for row in pending.target.runs}
+    urls = {plan.runs[row].url for row in wanted_runs}
+    kept = set(plan.kept.to_list())
+    return [f for f in series_files(plan.runs) if f.row in kept and f.run_url in urls]
+
+
+def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
+    outputs = []
+    for sink in plan.sinks:
+        targets = tuple(pending.target for pending in chosen if pending.plan is sink)
+        if targets:
+            outputs.append(SinkOutput(plan, sink, targets))
+    return outputs
+
+
+def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]) -> Written:
+    of_target: dict[int, list[StagedOutput]] = {id(pending.target): [] for pending in chosen}
+    for outputs in staged:
+        for output in outputs:
+            of_target[id(output.target)].append(output)
+    return [(pending, of_target[id(pending.target)]) for pending in chosen]
+
+
+@contextmanager
+def _discarded_on_error(written: Written) -> Iterator[None]:
+    """Whatever is still staged when publishing fails is thrown away."""
+    try:
+        yield
+    except BaseException:
+        for _, outputs in written:
+            for output in outputs:
+                output.target.storage.discard(output.staged)
+        raise
+
+
+# --------------------------------------------------------------------------- runs left out
+
+
+def _selection(config: ExportConfig) -> Selection:
+    source = config.source
+    return Selection(
+        include=source.include,
+        exclude=source.exclude,
+        created_from=source.created.from_,
+        created_to=source.created.to,
+        measures=source.series.measures,
+        components=source.series.components,
+        classes=source.series.classes,
+    )
+
+
+def _refuse(config: ExportConfig, found: Discovery, root: str) -> None:
+    """Stop for broken runs unless they are to be skipped; a run that is still written waits."""
+    for refusal in found.refusals:
+        alone = refusal.url == root
+        if alone or (not refusal.incomplete and config.source.on_error == "fail"):
+            raise refusal.error
+
+
+def _require_runs(config: ExportConfig, source: Source) -> None:
+    if config.source.require_runs and not source.runs:
+        url = source.storage.url(source.path)
+        raise ConfigError(
+            f"no run was found under {url} and source.require_runs is true: "
+            "check source.url, include, exclude and created"
+        )
+
+
+def _without_faulty(
+    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError
+) -> Source:
+    """The source without every run that has a faulty file.
+
+    Raises:
+        RunError: The fault cannot be laid at a run's door.
+    """
+    files = _needed_files(plan, chosen)
+    faults = faulty_runs(source.storage, files, scan_options(plan.config)) or {fault.run_url: fault}
+    runs = tuple(run for run in source.runs if run.url not in faults)
+    if len(runs) == len(source.runs):
+        raise fault
+    left_out = tuple(LeftOut(url, str(error), waiting=False) for url, error in faults.items())
+    return replace(source, runs=runs, left_out=source.left_out + left_out)
+
+
+# --------------------------------------------------------------------------- report
+
+
+def _untouched(
+    plan: ExportPlan, standing: Standing, chosen: Sequence[Pending]
+) -> list[ExportedTarget]:
+    taken = {id(pending.target) for pending in chosen}
+    found = []
+    for sink in plan.sinks:
+        for target in sink.targets:
+            if id(target) in taken:
+                continue
+            state = plan.state(sink, target)
+            current = standing.is_current(Pending(sink, target, state))
+            found.append(
+                ExportedTarget(
+                    format=sink.sink.format,
+                    url=target.url,
+                    descriptor=target.storage.url(target.descriptor),
+                    status="unchanged" if current else "kept",
+                )
+            )
+    return found
+
+
+def _report(
+    config: ExportConfig,
+    source: Source,
+    plan: ExportPlan | None,
+    written: Written,
+    untouched: Sequence[ExportedTarget],
+    tally: Tally,
+    clock: Clock,
+) -> Report:
+    notes = [note for sink in plan.sinks for note in sink.notes] if plan else []
+    notes += [f"run {run.name}: {note}" for run in source.runs for note in run.notes]
+    return Report(
+        name=config.name,
+        source=source.storage.url(source.path),
+        runs=len(source.runs),
+        series=sum(len(run.series) for run in source.runs),
+        rows_read=tally.rows,
+        bytes_read=tally.size,
+        targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
+        left_out=source.left_out,
+        notes=tuple(notes),
+        seconds=dict(clock.seconds),
+    )
+
+
+def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarget:
+    target = pending.target
+    return ExportedTarget(
+        format=pending.plan.sink.format,
+        url=target.url,
+        descriptor=target.storage.url(target.descriptor),
+        status="exported",
+        files=len(outputs),
+        rows=sum(output.file.rows for output in outputs),
+        size=sum(output.file.size for output in outputs),
+        non_finite=sum(output.file.non_finite for output in outputs),
+    )

@@ -1,0 +1,50 @@
+"""The first rows that each sink would write."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from connectors.flowtime.scan import scan, series_files
+from pipeline.export import Source, lazy_rows, scan_options
+from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.wide import WideAssembler
+
+
+def preview(plan: ExportPlan, source: Source, rows: int) -> list[tuple[SinkPlan, pl.DataFrame]]:
+    """The first rows of each sink; only the files that hold them are read.
+
+    Args:
+        plan: What would be exported.
+        source: Where the runs are.
+        rows: Rows of each sink at the most.
+    """
+    return [(sink, _first_rows(plan, source, sink, rows)) for sink in plan.sinks]
+
+
+def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> pl.DataFrame:
+    frame = _first_wide(plan, source, sink) if sink.measures else _first_long(plan, source, rows)
+    shown = [pl.col(entry.source).alias(entry.column.name) for entry in sink.shown]
+    return frame.head(rows).select(shown)
+
+
+def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:
+    kept = set(plan.kept.to_list())
+    files = [file for file in series_files(plan.runs) if file.row in kept]
+    return lazy_rows(plan, source, files).head(rows).collect()
+
+
+def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFrame:
+    """The wide rows of the first run that has any."""
+    kept = set(plan.kept.to_list())
+    files = [file for file in series_files(plan.runs) if file.row in kept]
+    first = [file for file in files if file.run_url == files[0].run_url] if files else []
+    narrow = scan(source.storage, first, scan_options(plan.config))
+    if plan.row_filter is not None:
+        narrow = plan.row_filter.apply(narrow, plan.tables)
+    assembler = WideAssembler(plan.runs, sink.measures)
+    frames = [wide for batch in narrow.collect_batches() for wide in assembler.add(batch)]
+    frames += assembler.finish()
+    if not frames:
+        return pl.DataFrame(schema=[entry.source for entry in sink.shown])
+    laid = [plan.tables.expression(e.source) for e in sink.shown if e.source not in sink.measures]
+    return frames[0].with_columns(laid)

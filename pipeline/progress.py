@@ -1,0 +1,77 @@
+"""A progress bar on a terminal: runs, series, rows, bytes and the time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from pipeline.export import Listener
+
+
+class ProgressBar(Listener):
+    """Shows an export on stderr while it runs; used as a context manager."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+        self._files = 0
+        self._rows = 0
+        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        self._task = self._progress.add_task("looking for runs", total=None)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def discovered(self, runs: int) -> None:
+        """So many runs were found."""
+        self._runs = runs
+        self._describe(f"{runs:,} runs found")
+
+    def began(self, files: int, rows: int, size: int) -> None:
+        """The bar's full length is known; it starts anew when runs are left out."""
+        self._files, self._rows = 0, 0
+        if self._task is not None:
+            self._progress.reset(self._task, total=size)
+
+    def read(self, files: int, rows: int, size: int) -> None:
+        """Move the bar."""
+        self._files += files
+        self._rows += rows
+        if self._task is not None:
+            self._progress.advance(self._task, size)
+        self._describe(f"{self._runs:,} runs  {self._files:,} series  {self._rows:,} rows")
+
+    def publishing(self, files: int) -> None:
+        """All rows are staged."""
+        self._describe(f"publishing {files:,} files")
+
+    def _describe(self, text: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, description=text)

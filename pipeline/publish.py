@@ -1,0 +1,200 @@
+"""Staged files to a visible export, the descriptor last."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connectors.errors import NotFoundError, StorageError
+from connectors.storage import Storage, join
+from pipeline import descriptor
+from pipeline.errors import PublishConflictError
+from pipeline.output import StagedOutput
+from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.target import Target
+
+Place = tuple[int, str]
+"""A descriptor's place: its storage and its path."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A target whose export is to be written.
+
+    Attributes:
+        plan: The plan of its sink.
+        target: Where it goes.
+        state: Digest of what shapes its bytes.
+    """
+
+    plan: SinkPlan
+    target: Target
+    state: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is published already.
+
+    Attributes:
+        descriptors: The descriptors that stand where targets will have theirs.
+    """
+
+    descriptors: Mapping[Place, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, plan: ExportPlan) -> Standing:
+        """Read the descriptors beside all targets.
+
+        Raises:
+            IntegrityError: Something else's descriptor stands there.
+            StorageError: It could not be read.
+        """
+        wanted: dict[int, tuple[Storage, dict[str, None]]] = {}
+        for sink in plan.sinks:
+            for target in sink.targets:
+                storage, paths = wanted.setdefault(id(target.storage), (target.storage, {}))
+                paths[target.descriptor] = None
+        found: dict[Place, Mapping[str, Any]] = {}
+        for key, (storage, paths) in wanted.items():
+            for path, data in zip(paths, storage.read_many(list(paths)), strict=True):
+                if isinstance(data, NotFoundError):
+                    continue
+                if isinstance(data, StorageError):
+                    raise data
+                found[key, path] = descriptor.load(data, storage.url(path))
+        return cls(found)
+
+    def at(self, target: Target) -> Mapping[str, Any] | None:
+        """The descriptor that stands where a target's will."""
+        return self.descriptors.get(_place(target))
+
+    def resources(self, plan: SinkPlan, target: Target) -> list[dict[str, Any]]:
+        """What is published of a target."""
+        found = self.at(target)
+        return [] if found is None else descriptor.resources_of(found, target.identity(plan.sink))
+
+    def is_current(self, pending: Pending) -> bool:
+        """Whether a target stands published as it would be written now, every file in place."""
+        listed = self.resources(pending.plan, pending.target)
+        if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
+            return False
+        return all(_stands(pending.target, item) for item in listed)
+
+
+def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool) -> list[Pending]:
+    """The targets to write: those that are not current, as `if_exists` allows.
+
+    Raises:
+        PublishConflictError: A target exists and `if_exists` is `error`.
+    """
+    chosen = []
+    for sink in plan.sinks:
+        for target in sink.targets:
+            pending = Pending(sink, target, plan.state(sink, target))
+            if not full_refresh and standing.is_current(pending):
+                continue
+            if sink.sink.if_exists != "replace" and _exists(standing, sink, target):
+                if sink.sink.if_exists == "skip":
+                    continue
+                raise PublishConflictError(
+                    f"{target.url} exists already and if_exists is error: "
+                    "remove it, choose another path, or set if_exists: replace"
+                )
+            chosen.append(pending)
+    return chosen
+
+
+def publish(
+    plan: ExportPlan,
+    standing: Standing,
+    written: Sequence[tuple[Pending, Sequence[StagedOutput]]],
+    created: datetime,
+) -> None:
+    """Make whole files visible, then their descriptors; then remove what these replace.
+
+    Raises:
+        StorageError: A store refused a file. Files that were visible before still are, and the
+            descriptors still name them.
+    """
+    groups: dict[Place, list[tuple[Pending, Sequence[StagedOutput]]]] = defaultdict(list)
+    for pending, outputs in written:
+        groups[_place(pending.target)].append((pending, outputs))
+    for group in groups.values():
+        for _, outputs in group:
+            for output in outputs:
+                output.target.storage.commit(output.staged)
+        _publish_descriptor(plan, standing, group, created)
+        for pending, outputs in group:
+            _remove_replaced(standing, pending, outputs)
+
+
+def _publish_descriptor(
+    plan: ExportPlan,
+    standing: Standing,
+    group: Sequence[tuple[Pending, Sequence[StagedOutput]]],
+    created: datetime,
+) -> None:
+    target = group[0][0].target
+    before = standing.at(target)
+    replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
+    kept = [] if before is None else _others(before, replaced)
+    new: list[dict[str, Any]] = []
+    for pending, outputs in group:
+        new += descriptor.resources(
+            pending.target.identity(pending.plan.sink),
+            pending.state,
+            pending.plan.sink,
+            [shown.column for shown in pending.plan.in_file],
+            [output.file for output in outputs],
+        )
+    rows = sorted({row for pending, _ in group for row in pending.target.runs})
+    runs = [descriptor.describe_run(plan.runs[row]) for row in rows]
+    data = descriptor.dump(descriptor.package(plan.config.name, created, runs, kept + new))
+    write_whole(target.storage, target.descriptor, data)
+
+
+def write_whole(storage: Storage, path: str, data: bytes) -> None:
+    """Publish bytes so that no reader sees a part of them."""
+    staged = storage.stage(path)
+    try:
+        staged.local.write_bytes(data)
+        storage.commit(staged)
+    except BaseException:
+        storage.discard(staged)
+        raise
+
+
+def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]]:
+    gone = [item for name in replaced for item in descriptor.resources_of(found, name)]
+    return [item for item in found["resources"] if item not in gone]
+
+
+def _remove_replaced(
+    standing: Standing, pending: Pending, outputs: Iterable[StagedOutput]
+) -> None:
+    now = {output.file.path for output in outputs}
+    for item in standing.resources(pending.plan, pending.target):
+        if item["path"] not in now:
+            try:
+                pending.target.storage.delete(join(pending.target.folder, item["path"]))
+            except NotFoundError:
+                continue  # somebody else has removed it: that is what was wanted
+
+
+def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:
+    if standing.resources(plan, target):
+        return True
+    return not target.is_folder and target.storage.info(target.path) is not None
+
+
+def _stands(target: Target, item: Mapping[str, Any]) -> bool:
+    entry = target.storage.info(join(target.folder, item["path"]))
+    return entry is not None and entry.size == item["bytes"]
+
+
+def _place(target: Target) -> Place:
+    return id(target.storage), target.descriptor

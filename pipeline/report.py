@@ -1,0 +1,165 @@
+"""What happened in an export, as data; rendered for people and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["exported", "unchanged", "kept"]
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTarget:
+    """One target of a sink.
+
+    Attributes:
+        format: The sink's format.
+        url: The file or folder.
+        descriptor: URL of the descriptor that names its files.
+        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
+        files: Number of files.
+        rows: Data rows in them.
+        size: Bytes in them.
+        non_finite: NaN and infinite values in them.
+    """
+
+    format: str
+    url: str
+    descriptor: str
+    status: Status
+    files: int = 0
+    rows: int = 0
+    size: int = 0
+    non_finite: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that is not in the export.
+
+    Attributes:
+        url: The run directory.
+        reason: Why.
+        waiting: It is still being written, rather than broken.
+    """
+
+    url: str
+    reason: str
+    waiting: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened.
+
+    Attributes:
+        name: The config's name.
+        source: URL the runs were looked for under.
+        runs: Runs that the export covers.
+        series: Series of those runs, after selection.
+        rows_read: Rows read from series files.
+        bytes_read: Bytes read from series files.
+        targets: What was written or found unchanged.
+        left_out: Runs that are not in the export.
+        notes: What a reader should know, e.g. assumed time origins.
+        seconds: Wall time by phase.
+    """
+
+    name: str
+    source: str
+    runs: int
+    series: int
+    rows_read: int = 0
+    bytes_read: int = 0
+    targets: tuple[ExportedTarget, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> tuple[LeftOut, ...]:
+        """Broken runs that were left out; runs still being written are not among them."""
+        return tuple(run for run in self.left_out if not run.waiting)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when done, 3 when broken runs were left out."""
+        return 3 if self.skipped else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON-compatible data."""
+        data = asdict(self)
+        data["exit_code"] = self.exit_code
+        data["status"] = "skipped some runs" if self.skipped else "done"
+        return data
+
+    def as_text(self) -> str:
+        """The report as lines for people."""
+        lines = [self._headline()]
+        lines += [_target_line(target) for target in _shown(self.targets)]
+        if len(self.targets) > _MOST_LINES:
+            lines.append(f"  ... {len(self.targets) - _MOST_LINES} more (all of them with --json)")
+        lines += [f"  {_verdict(run)} {run.url}: {run.reason}" for run in self.left_out]
+        lines += [f"  note: {note}" for note in _condensed(self.notes)]
+        return "\n".join(lines)
+
+    def _headline(self) -> str:
+        if not self.targets and not self.runs:
+            return f"{self.name}: no runs found under {self.source}; nothing to do"
+        written = [target for target in self.targets if target.status == "exported"]
+        if not written:
+            return f"{self.name}: {_count(self.runs, 'run')}, nothing changed, nothing written"
+        total = self.seconds.get("total", 0.0)
+        return (
+            f"{self.name}: {_count(self.runs, 'run')}, {_count(self.series, 'series', 'series')}, "
+            f"{self.rows_read:,} rows read in {total:.1f} s"
+        )
+
+
+_MOST_LINES = 20
+
+
+def _shown(targets: Sequence[ExportedTarget]) -> Sequence[ExportedTarget]:
+    return targets[:_MOST_LINES]
+
+
+def _target_line(target: ExportedTarget) -> str:
+    if target.status != "exported":
+        return f"  {target.format:<8}{target.status:<10}{target.url}"
+    files = "" if target.files == 1 else f", {target.files} files"
+    odd = f", {target.non_finite} not finite" if target.non_finite else ""
+    return (
+        f"  {target.format:<8}{target.rows:>12,} rows  {human_size(target.size):>9}  "
+        f"{target.url}{files}{odd}"
+    )
+
+
+def _verdict(run: LeftOut) -> str:
+    return "waiting " if run.waiting else "skipped "
+
+
+def _condensed(notes: Sequence[str]) -> list[str]:
+    shown = list(dict.fromkeys(notes))
+    if len(shown) <= _MOST_LINES:
+        return shown
+    return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def human_size(size: int) -> str:
+    """Bytes for people.
+
+    >>> human_size(999), human_size(1_234_567)
+    ('999 B', '1.2 MB')
+    """
+    value = float(size)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")

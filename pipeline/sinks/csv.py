@@ -1,0 +1,211 @@
+"""Gold CSV: a table any spreadsheet opens, with a header that says what it is."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.sink import Sink, Table, Written
+from pipeline.sinks.text import TextRenderer, render_timestamps
+
+COMMENT = "#"
+_BOM = b"\xef\xbb\xbf"
+_FORMULA_STARTS = r"^[=+\-@\t\r]"
+
+
+class CsvSink(Sink):
+    """Options of the csv format (RFC 4180 with LF, UTF-8, a header row).
+
+    Attributes:
+        separator: One ASCII character between cells.
+        quote: One ASCII character around cells that need it.
+        quote_style: `necessary`, `always` or `non_numeric`.
+        null_value: Text of a missing value.
+        bom: Begin with a byte-order mark, which Excel needs to see UTF-8.
+        compression: `none`, `gzip` or `zstd`.
+        compression_level: Level of the codec.
+        escape_formulas: Put `'` before text that a spreadsheet would run.
+        metadata_header: Begin with `# key: value` lines.
+    """
+
+    format: Literal["csv"]
+    separator: Annotated[str, Field(pattern=r"^[\t\x20-\x7e]$")] = ","
+    quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
+    quote_style: Literal["necessary", "always", "non_numeric"] = "necessary"
+    null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    bom: bool = False
+    compression: Compression = "none"
+    compression_level: int | None = None
+    escape_formulas: bool = False
+    metadata_header: bool = True
+
+    @model_validator(mode="after")
+    def _check_dialect(self) -> CsvSink:
+        check_level(self.compression, self.compression_level)
+        if self.separator == self.quote:
+            raise ValueError("separator and quote are the same character")
+        if self.metadata_header and COMMENT in (self.separator, self.quote):
+            raise ValueError(
+                "'#' begins the metadata header's lines: "
+                "choose another separator or quote, or metadata_header: false"
+            )
+        if self.separator in "+-.eE0123456789NnaAiIfF":
+            raise ValueError(f"separator {self.separator!r} also occurs in numbers")
+        if self.separator in self.null_value or self.quote in self.null_value:
+            raise ValueError("null_value holds the separator or the quote")
+        return self
+
+    @property
+    def extension(self) -> str:
+        """`.csv`, then the codec's suffix."""
+        return ".csv" + SUFFIXES[self.compression]
+
+    @property
+    def mediatype(self) -> str:
+        """`text/csv` (RFC 7111)."""
+        return "text/csv"
+
+    def dialect(self) -> Mapping[str, Any]:
+        """CSV dialect in the terms of Frictionless' CSV Dialect specification."""
+        dialect: dict[str, Any] = {
+            "delimiter": self.separator,
+            "lineTerminator": "\n",
+            "quoteChar": self.quote,
+            "doubleQuote": True,
+            "header": True,
+        }
+        if self.metadata_header:
+            dialect["commentChar"] = COMMENT
+        return dialect
+
+    def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
+        """Write the mark, the metadata header and the header row; rows follow."""
+        return CsvWriter(self, stream, table)
+
+    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
+        """Read a file of this sink with the table's types, text as String.
+
+        A cell that an `escape_formulas` sink has marked keeps its mark.
+        """
+        types: dict[str, pl.DataType | type[pl.DataType]] = {
+            "text": pl.String,
+            "number": pl.Float64,
+            "integer": pl.Int64,
+            "boolean": pl.Boolean,
+            "timestamp": pl.String,
+        }
+        frame = pl.scan_csv(
+            path,
+            schema={column.name: types[column.type] for column in table.columns},
+            separator=self.separator,
+            quote_char=self.quote,
+            comment_prefix=COMMENT if self.metadata_header else None,
+            null_values=[self.null_value],
+            glob=False,
+        )
+        instants = [column.name for column in table.columns if column.type == "timestamp"]
+        return frame.with_columns(
+            pl.col(instants).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
+        )
+
+
+class CsvWriter:
+    """Writes one CSV file batch after batch."""
+
+    def __init__(self, sink: CsvSink, stream: IO[bytes], table: Table) -> None:
+        self._sink = sink
+        self._table = table
+        self._out = compressed(stream, sink.compression, sink.compression_level)
+        self._rows = 0
+        self._non_finite = 0
+        self._texts = {
+            column.name: TextRenderer(_escape_formulas)
+            for column in table.columns
+            if column.type == "text" and sink.escape_formulas
+        }
+        self._out.write(self._head())
+
+    def write(self, batch: pl.DataFrame) -> None:
+        """Append the rows of a batch."""
+        shown = batch.with_columns(
+            *(render_timestamps(batch[c.name]) for c in self._table.columns if c.type == "timestamp"),
+            *(render(batch[name]) for name, render in self._texts.items()),
+        )
+        self._out.write(self._lines(shown, include_header=False))
+        self._rows += batch.height
+        self._non_finite += self._table.count_non_finite(batch)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    @property
+    def held_rows(self) -> int:
+        """Always 0: rows are written as they come."""
+        return 0
+
+    def close(self) -> Written:
+        """Finish the compressed frame; the stream itself stays open."""
+        self._out.close()
+        return Written(self._rows, self._non_finite)
+
+    def _head(self) -> bytes:
+        head = _BOM if self._sink.bom else b""
+        if self._sink.metadata_header:
+            head += metadata_lines(self._table.metadata)
+        names = pl.DataFrame(schema=dict.fromkeys(self._table.names, pl.String))
+        return head + self._lines(names, include_header=True)
+
+    def _lines(self, frame: pl.DataFrame, *, include_header: bool) -> bytes:
+        lines = io.BytesIO()
+        frame.write_csv(
+            lines,
+            include_header=include_header,
+            separator=self._sink.separator,
+            quote_char=self._sink.quote,
+            quote_style=self._sink.quote_style,
+            null_value=self._sink.null_value,
+        )
+        return lines.getvalue()
+
+
+def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
+    r"""Comment lines that YAML reads once `# ` is cut; JSON keeps each value on its line.
+
+    >>> metadata_lines({"runs": ["a"], "note": "two\nlines"})
+    b'# runs: ["a"]\n# note: "two\\nlines"\n'
+    """
+    lines = (
+        f"{COMMENT} {key}: {json.dumps(value, ensure_ascii=True)}\n"
+        for key, value in metadata.items()
+    )
+    return "".join(lines).encode("ascii")
+
+
+def read_metadata_lines(head: bytes) -> dict[str, Any]:
+    """The metadata of a Gold CSV from its first bytes; empty where there is none.
+
+    >>> read_metadata_lines(b'# rows: 3\\ntime_bin,value\\n')
+    {'rows': 3}
+    """
+    found: dict[str, Any] = {}
+    for line in head.removeprefix(_BOM).split(b"\n"):
+        if not line.startswith(b"# "):
+            break
+        key, _, value = line[2:].decode("utf-8").partition(": ")
+        found[key] = json.loads(value)
+    return found
+
+
+def _escape_formulas(texts: pl.Series) -> pl.Series:
+    """OWASP's defence against CSV injection: a leading apostrophe."""
+    frame = texts.to_frame("text")
+    risky = pl.col("text").str.contains(_FORMULA_STARTS)
+    shown = pl.when(risky).then(pl.lit("'") + pl.col("text")).otherwise(pl.col("text"))
+    return frame.select(shown.alias(texts.name)).to_series()
