@@ -54,15 +54,23 @@ class Storage(ABC):
     is_local: bool
 
     @abstractmethod
-    def url(self, path: str) -> str: ...  # for people and reports, no credentials; local: absolute plain path (no file://)
+    def url(
+        self, path: str
+    ) -> str: ...  # for people and reports, no credentials; local: absolute plain path (no file://)
     @abstractmethod
-    def walk(self, path: str) -> Iterator[Folder]: ...  # every folder at or below path holding files, in sorted path order, fresh from the store
+    def walk(
+        self, path: str
+    ) -> Iterator[
+        Folder
+    ]: ...  # every folder at or below path holding files, in sorted path order, fresh from the store
     @abstractmethod
     def info(self, path: str) -> Entry | None: ...  # None: no such file
     @abstractmethod
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes: ...
     @abstractmethod
-    def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]: ...  # in order, concurrently
+    def read_many(
+        self, paths: Sequence[str]
+    ) -> list[bytes | StorageError]: ...  # in order, concurrently
     @abstractmethod
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]: ...  # sequential
     @abstractmethod

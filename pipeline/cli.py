@@ -99,7 +99,9 @@ _storage = click.option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="flowtime-export")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr."
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -409,7 +411,9 @@ def _runs_as_data(found: Discovery) -> list[dict[str, Any]]:
 
 
 def _runs_as_lines(found: Discovery) -> Iterator[str]:
-    width = max([len(run.run_id) for run in found.runs] + [len(r.name) for r in found.refusals] + [6])
+    width = max(
+        [len(run.run_id) for run in found.runs] + [len(r.name) for r in found.refusals] + [6]
+    )
     yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
     for run in found.runs:
         created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")

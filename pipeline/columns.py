@@ -68,5 +68,7 @@ CATALOGUE: Mapping[str, CatalogueColumn] = MappingProxyType(
 BASE_COLUMNS: tuple[str, ...] = tuple(column.name for column in _BASE)
 CATALOGUE_NAMES: tuple[str, ...] = tuple(column.name for column in _METADATA)
 
-PER_MEASURE: frozenset[str] = frozenset({"measure", "value", "series_id", "kind", "unit", "class_kind"})
+PER_MEASURE: frozenset[str] = frozenset(
+    {"measure", "value", "series_id", "kind", "unit", "class_kind"}
+)
 """Columns that a wide layout cannot have: they differ between the measures of one row."""

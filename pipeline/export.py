@@ -179,7 +179,9 @@ def export(
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
             publish(plan, standing, written, moment)
-        return _report(config, source, plan, written, _untouched(plan, standing, chosen), tally, clock)
+        return _report(
+            config, source, plan, written, _untouched(plan, standing, chosen), tally, clock
+        )
 
 
 # --------------------------------------------------------------------------- rows to files

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 import polars as pl
 
@@ -70,9 +71,11 @@ class MetadataTables:
         run_rows = [row for row, run in enumerate(runs) for _ in run.series]
         place = pl.Series("run_row", run_rows, dtype=pl.UInt32)
         columns = [place, *_time_columns(runs, place)]
-        for name in dict.fromkeys(names):
-            if name in CATALOGUE and CATALOGUE[name].level == "series":
-                columns.append(_series_column(name, runs, place))
+        columns += [
+            _series_column(name, runs, place)
+            for name in dict.fromkeys(names)
+            if name in CATALOGUE and CATALOGUE[name].level == "series"
+        ]
         return cls(tuple(runs), pl.DataFrame(columns), dict(constants), exported_at)
 
     def type_of(self, name: str) -> ColumnType:
@@ -135,7 +138,7 @@ def _series_column(name: str, runs: Sequence[Run], place: pl.Series) -> pl.Serie
         read = _FROM_SERIES[name]
         values = [read(series) for run in runs for series in run.series]
         return _compact(pl.Series(name, values, dtype=dtype))
-    of_run = _FROM_RUN.get(name, lambda run: getattr(run, name))
+    of_run = _FROM_RUN.get(name, attrgetter(name))
     return _compact(pl.Series(name, [of_run(run) for run in runs], dtype=dtype)).gather(place)
 
 

@@ -40,9 +40,12 @@ class HashingStream:
         self._digest = hashlib.sha256()
         self.size = 0
         self.closed = False
+        self._abandoned = False
 
     def write(self, data: bytes) -> int:
         """Append bytes."""
+        if self._abandoned:
+            return memoryview(data).nbytes
         self._digest.update(data)
         self._raw.write(data)
         count = memoryview(data).nbytes
@@ -60,6 +63,11 @@ class HashingStream:
     def close(self) -> None:
         """Close the file."""
         self.closed = True
+        self._raw.close()
+
+    def abandon(self) -> None:
+        """Close the file and take no more bytes: writers still try to write their ends."""
+        self._abandoned = True
         self._raw.close()
 
     def readable(self) -> bool:
@@ -152,7 +160,7 @@ class SinkOutput:
         """Throw away what is staged."""
         for destination in self._destinations:
             if destination.stream is not None:
-                destination.stream.close()
+                destination.stream.abandon()
             if destination.staged is not None:
                 destination.target.storage.discard(destination.staged)
         for output in self.done:
@@ -249,7 +257,9 @@ class SinkOutput:
         try:
             raw = destination.staged.local.open("wb")
         except OSError as error:
-            raise SinkError(f"{target.url}: cannot write {destination.staged.local}: {error}") from error
+            raise SinkError(
+                f"{target.url}: cannot write {destination.staged.local}: {error}"
+            ) from error
         destination.stream = HashingStream(raw)
         table = self._table(destination)
         destination.writer = self.plan.sink.open(destination.stream, table)  # type: ignore[arg-type]

@@ -175,7 +175,9 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     row_filter = parse_filter(config)
     names = _all_columns(config)
     if row_filter is not None:
-        looked_at = row_filter.of_series.meta.root_names() if row_filter.of_series is not None else []
+        looked_at = (
+            row_filter.of_series.meta.root_names() if row_filter.of_series is not None else []
+        )
         names += [*row_filter.columns, *looked_at]
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
     everything = pl.Series("series_row", range(tables.series.height), dtype=pl.UInt32)

@@ -173,9 +173,7 @@ def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]
     return [item for item in found["resources"] if item not in gone]
 
 
-def _remove_replaced(
-    standing: Standing, pending: Pending, outputs: Iterable[StagedOutput]
-) -> None:
+def _remove_replaced(standing: Standing, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
     now = {output.file.path for output in outputs}
     for item in standing.resources(pending.plan, pending.target):
         if item["path"] not in now:

@@ -164,7 +164,7 @@ class TargetResolver:
 def _is_own_folder(path: str, run_path: str) -> bool:
     below = relative(path, run_path)
     first = "" if below is None else below.partition("/")[0]
-    return first in NEVER_READ_FOLDERS and below != first or below in NEVER_READ_FOLDERS
+    return first in NEVER_READ_FOLDERS
 
 
 def _refuse_unsafe(field: str, value: str, run: Run) -> None:

@@ -105,7 +105,7 @@ class RowFilter:
             raise ConfigError(f"transform.filter: {self.text!r}: {reason}") from error
 
 
-def _condition(text: str) -> exp.Expression:
+def _condition(text: str) -> exp.Expr:
     if len(text) > _LONGEST:
         raise ConfigError(f"transform.filter has {len(text)} characters; at most {_LONGEST}")
     try:
@@ -126,7 +126,7 @@ def _syntax(error: Exception, text: str) -> str:
     return f"{text!r} is not a SQL condition{place}"
 
 
-def _check_names(condition: exp.Expression, types: Mapping[str, ColumnType]) -> None:
+def _check_names(condition: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     for column in condition.find_all(exp.Column):
         if column.table:
             raise ConfigError(f"transform.filter: {column.sql()!r}: write the column name alone")
@@ -142,7 +142,7 @@ def unknown_column(name: str, known: Iterable[str]) -> str:
     return f"there is no column {name!r}; {hint}"
 
 
-def _type_instants(condition: exp.Expression, types: Mapping[str, ColumnType]) -> None:
+def _type_instants(condition: exp.Expr, types: Mapping[str, ColumnType]) -> None:
     """Turn text that is compared with an instant into one: '2025-01-01' says a time there."""
     kinds = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
     for comparison in list(condition.find_all(*kinds)):
@@ -153,7 +153,7 @@ def _type_instants(condition: exp.Expression, types: Mapping[str, ColumnType]) -
                     literal.replace(_instant(literal.this))
 
 
-def _instant(text: str) -> exp.Expression:
+def _instant(text: str) -> exp.Expr:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
@@ -165,7 +165,7 @@ def _instant(text: str) -> exp.Expression:
     return exp.cast(exp.Literal.string(instant.isoformat(sep=" ", timespec="seconds")), "TIMESTAMP")
 
 
-def _expression(part: exp.Expression, text: str) -> pl.Expr:
+def _expression(part: exp.Expr, text: str) -> pl.Expr:
     try:
         return pl.sql_expr(part.sql(dialect=_DIALECT))
     except pl.exceptions.PolarsError as error:

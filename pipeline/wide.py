@@ -87,7 +87,9 @@ class WideAssembler:
         with matrix:
             for group in self._groups():
                 for start in range(0, matrix.bins, _ROWS_AT_ONCE):
-                    strip = self._strip(group, matrix, start, min(start + _ROWS_AT_ONCE, matrix.bins))
+                    strip = self._strip(
+                        group, matrix, start, min(start + _ROWS_AT_ONCE, matrix.bins)
+                    )
                     if strip.height:
                         yield strip
         self._matrix = None

@@ -1,0 +1,1 @@
+"""What FlowTime writes, read as it is."""

@@ -372,7 +372,8 @@ def _sha256(promised: object, indexed: str | None, series: str) -> str | None:
             file=MANIFEST_FILE,
             series=series,
         )
-    manifest, index = _digest(promised), _digest(indexed)
+    manifest = _digest(promised)
+    index = manifest if promised == indexed else _digest(indexed)
     if manifest is not None and index is not None and manifest != index:
         raise IntegrityError(
             f"manifest.json promises sha256:{manifest}, {INDEX_FILE} sha256:{index}; "

@@ -222,7 +222,9 @@ def _tasks(
 
 def _checked_size(file: SeriesFile) -> int:
     if file.size is None:
-        raise file.error("the file is missing: the index names it; restore or re-run", kind=RunError)
+        raise file.error(
+            "the file is missing: the index names it; restore or re-run", kind=RunError
+        )
     if file.size > file.size_limit:
         raise file.error(f"holds {file.size} bytes, too many for {file.points} rows")
     return file.size
@@ -299,9 +301,7 @@ def _bulk_values(body: bytes, bins: np.ndarray) -> np.ndarray | None:
     if b" " in body or b"\t" in body:
         return None
     try:
-        parsed = pl.read_csv(
-            body, has_header=False, schema=_ROW_SCHEMA, quote_char=None, rechunk=True
-        )
+        parsed = pl.read_csv(body, has_header=False, schema=_ROW_SCHEMA, quote_char=None)
     except pl.exceptions.PolarsError:
         return None
     if parsed.height != len(bins) or any(column.null_count() for column in parsed):

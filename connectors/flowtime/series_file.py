@@ -52,9 +52,7 @@ class SeriesFile:
         self, reason: str, *, line: int | None = None, kind: type[RunError] = IntegrityError
     ) -> RunError:
         """An error that names this file."""
-        return kind(
-            reason, run_url=self.run_url, series=self.series_id, file=self.file, line=line
-        )
+        return kind(reason, run_url=self.run_url, series=self.series_id, file=self.file, line=line)
 
     @property
     def size_limit(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from connectors.errors import RunError
 
@@ -160,7 +160,7 @@ def _title(text: str) -> str | None:
 
 
 def _is_null(scalar: yaml.ScalarEvent) -> bool:
-    return scalar.style is None and scalar.value in _NULLS
+    return not scalar.style and scalar.value in _NULLS
 
 
 def _scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
@@ -233,7 +233,7 @@ def _walk(
                 if isinstance(event, yaml.CollectionStartEvent):
                     _descend(levels, path, isinstance(event, yaml.MappingStartEvent))
                 elif path and path.split(".")[0] in names:
-                    if isinstance(event, yaml.AliasEvent):
+                    if not isinstance(event, yaml.ScalarEvent):
                         raise RunError(f"{path} is an alias; write it out", file=SPEC_FILE)
                     yield path, event
     except yaml.YAMLError as exc:
@@ -271,6 +271,10 @@ def _place(levels: list[_Level], event: yaml.NodeEvent) -> str | None:
 def _descend(levels: list[_Level], path: str | None, is_mapping: bool) -> None:
     if len(levels) >= MAX_DEPTH:
         raise RunError(f"is nested deeper than {MAX_DEPTH} levels", file=SPEC_FILE)
+    if path in _START_KEYS:
+        raise RunError(
+            f"{path}: found a list or a mapping, should be an ISO 8601 instant", file=SPEC_FILE
+        )
     levels.append(_Level(path, is_mapping))
 
 

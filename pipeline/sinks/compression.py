@@ -60,9 +60,7 @@ def compressed(stream: IO[bytes], compression: Compression, level: int | None = 
         return _Open(stream)
     level = _DEFAULT_LEVELS[compression] if level is None else level
     if compression == "gzip":
-        zipped = gzip.GzipFile(
-            filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0
-        )
+        zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0)
         return cast(ByteSink, zipped)
     writer = zstandard.ZstdCompressor(level=level).stream_writer(stream, closefd=False)
     return cast(ByteSink, writer)

@@ -135,7 +135,11 @@ class CsvWriter:
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch."""
         shown = batch.with_columns(
-            *(render_timestamps(batch[c.name]) for c in self._table.columns if c.type == "timestamp"),
+            *(
+                render_timestamps(batch[c.name])
+                for c in self._table.columns
+                if c.type == "timestamp"
+            ),
             *(render(batch[name]) for name, render in self._texts.items()),
         )
         self._out.write(self._lines(shown, include_header=False))
@@ -204,7 +208,7 @@ def read_metadata_lines(head: bytes) -> dict[str, Any]:
 
 
 def _escape_formulas(texts: pl.Series) -> pl.Series:
-    """OWASP's defence against CSV injection: a leading apostrophe."""
+    r"""OWASP's defence against CSV injection: a leading apostrophe."""
     frame = texts.to_frame("text")
     risky = pl.col("text").str.contains(_FORMULA_STARTS)
     shown = pl.when(risky).then(pl.lit("'") + pl.col("text")).otherwise(pl.col("text"))

@@ -130,7 +130,9 @@ class ParquetWriter:
         self.flush()
         footer = {FOOTER_PREFIX + key: json.dumps(v) for key, v in self._table.metadata.items()}
         footer[FOOTER_PREFIX + "rows"] = json.dumps(self._rows)
-        self._writer.add_key_value_metadata({"ARROW:schema": _declared_schema(self._table), **footer})
+        self._writer.add_key_value_metadata(
+            {"ARROW:schema": _declared_schema(self._table), **footer}
+        )
         self._writer.close()
         return Written(self._rows, self._non_finite)
 

@@ -1,0 +1,106 @@
+"""References to the environment and to mounted secrets, put into the values of a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.config_document import KeyPath, Node
+from pipeline.config_errors import Problem
+
+MAX_SECRET_BYTES = 64 * 1024
+MAX_TOTAL_CHARS = 4 * 1024 * 1024
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
+_FILE = "file:"
+
+
+class _ReferenceError(Exception):
+    """A reference that cannot be followed; the message says why."""
+
+
+@dataclass
+class Interpolation:
+    """Resolves references, and remembers what must not be shown.
+
+    Attributes:
+        environ: The variables.
+        base_dir: Where relative paths of secret files begin.
+        secrets: Contents of the secret files read so far.
+        problems: References that could not be followed.
+    """
+
+    environ: Mapping[str, str]
+    base_dir: Path
+    secrets: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+    _left: int = MAX_TOTAL_CHARS
+
+    def resolve(self, node: Node, path: KeyPath = ()) -> Any:
+        """The plain value of a node; keys are left as they are."""
+        value = node.value
+        if isinstance(value, dict):
+            return {key: self.resolve(child, (*path, key)) for key, child in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(child, (*path, index)) for index, child in enumerate(value)]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        try:
+            return _REFERENCE.sub(self._replacement, value)
+        except _ReferenceError as error:
+            self.problems.append(Problem(path, str(error)))
+            return value
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        """One reference's text; it is not looked at again, whatever it holds."""
+        if match[0] == "$${":
+            return "${"
+        text = self._look_up(match[1])
+        self._left -= len(text)
+        if self._left < 0:
+            raise _ReferenceError(f"references hold more than {MAX_TOTAL_CHARS} characters")
+        return text
+
+    def _look_up(self, body: str | None) -> str:
+        if body is None:
+            raise _ReferenceError("'${' is not closed by '}'; a literal ${ is written $${")
+        if body.startswith(_FILE):
+            return self._read(body.removeprefix(_FILE))
+        match = _VARIABLE.fullmatch(body)
+        if match is None:
+            # What stands there is not shown: it may hold a default that is secret.
+            raise _ReferenceError(
+                "expected ${NAME}, ${NAME:-default} or ${file:PATH}; a literal ${ is written $${"
+            )
+        name, default = match[1], match[2]
+        found = self.environ.get(name)
+        if default is not None:
+            return found or default
+        if found is None:
+            raise _ReferenceError(
+                f"environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return found
+
+    def _read(self, path: str) -> str:
+        where = f"secret file {path[:200]!r}"
+        try:
+            file = self.base_dir / path
+            if not file.is_file():  # also keeps away from pipes, which would wait for ever
+                raise _ReferenceError(f"{where} is not there, or is no file")
+            with file.open("rb") as stream:
+                data = stream.read(MAX_SECRET_BYTES + 1)
+            if len(data) > MAX_SECRET_BYTES:
+                raise _ReferenceError(f"{where} is larger than {MAX_SECRET_BYTES} bytes")
+            text = data.decode("utf-8")
+        except OSError as error:
+            raise _ReferenceError(f"{where} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise _ReferenceError(f"{where} is not UTF-8 text") from error
+        text = text.removesuffix("\n").removesuffix("\r")
+        self.secrets.add(text)
+        return text
