@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +15,20 @@ from typing import Any, NoReturn
 import click
 import polars as pl
 
-from connectors.flowtime.discover import Discovery, discover
+from connectors.flowtime.discover import discover
 from connectors.storage import connect
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
-from pipeline.export import Listener, Source, export, find_runs, plan_export
+from pipeline.export import Listener, export, plan_export
+from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
 from pipeline.logs import LOGGER, Redaction, configure
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.progress import ProgressBar
-from pipeline.publish import Pending, Standing
-from pipeline.report import Report, human_size
+from pipeline.report import Report
 from pipeline.sinks import FORMATS
+from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
 from pipeline.version import VERSION
 
@@ -229,9 +230,9 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
     storage, path = connect(url, options)
     found = discover(storage, path)
     if as_json:
-        _print_json(_runs_as_data(found))
+        _print_json(runs_as_data(found))
         return DONE
-    for line in _runs_as_lines(found):
+    for line in runs_as_lines(found):
         click.echo(line)
     return DONE
 
@@ -331,99 +332,11 @@ def _nothing_found(source: Source) -> int:
 def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
     source, plan = _planned(settings)
     if as_json:
-        _print_json(_plan_as_data(source, plan))
+        _print_json(plan_as_data(source, plan))
         return DONE
-    for line in _plan_as_lines(source, plan):
+    for line in plan_as_lines(source, plan):
         click.echo(line)
     return DONE if source.runs else _nothing_found(source)
-
-
-def _plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
-    standing = Standing.read(plan)
-    return {
-        "name": plan.config.name,
-        "source": source.storage.url(source.path),
-        "runs": len(plan.runs),
-        "series": len(plan.kept),
-        "rows": sum(plan.rows_per_run),
-        "bytes": plan.source_bytes,
-        "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": [
-            {
-                "format": sink.sink.format,
-                "url": target.url,
-                "descriptor": target.storage.url(target.descriptor),
-                "runs": len(target.runs),
-                "rows": plan.rows_known(sink, target),
-                "columns": [shown.column.name for shown in sink.shown],
-                "status": "unchanged"
-                if standing.is_current(Pending(sink, target, plan.state(sink, target)))
-                else "write",
-            }
-            for sink in plan.sinks
-            for target in sink.targets
-        ],
-        "left_out": [
-            {"url": run.url, "reason": run.reason, "waiting": run.waiting}
-            for run in source.left_out
-        ],
-        "notes": [note for sink in plan.sinks for note in sink.notes],
-    }
-
-
-def _plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
-    data = _plan_as_data(source, plan)
-    yield (
-        f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
-        f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
-    )
-    if data["filter"] is not None:
-        yield f"  keep rows where {data['filter']}"
-    for sink in data["sinks"]:
-        rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
-        yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
-    for run in data["left_out"]:
-        yield f"  {'waiting' if run['waiting'] else 'skipped'}  {run['url']}: {run['reason']}"
-    for note in data["notes"]:
-        yield f"  note: {note}"
-
-
-def _runs_as_data(found: Discovery) -> list[dict[str, Any]]:
-    complete = [
-        {
-            "id": run.run_id,
-            "name": run.name,
-            "url": run.url,
-            "created": None if run.created is None else run.created.isoformat(),
-            "bins": run.grid.bins,
-            "bin_minutes": run.grid.bin_minutes,
-            "series": len(run.series),
-            "complete": True,
-            "reason": None,
-        }
-        for run in found.runs
-    ]
-    broken = [
-        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.reason}
-        for r in found.refusals
-    ]
-    return [*complete, *broken]
-
-
-def _runs_as_lines(found: Discovery) -> Iterator[str]:
-    width = max(
-        [len(run.run_id) for run in found.runs] + [len(r.name) for r in found.refusals] + [6]
-    )
-    yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
-    for run in found.runs:
-        created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")
-        yield (
-            f"{run.run_id:<{width}}  {created:<20}  {run.grid.bins:>7}  "
-            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete"
-        )
-    for refusal in found.refusals:
-        state = "incomplete" if refusal.incomplete else "broken"
-        yield f"{refusal.name:<{width}}  {'':<20}  {'':>7}  {'':>7}  {'':>6}  {state}: {refusal.reason}"
 
 
 def _print_json(data: Any) -> None:

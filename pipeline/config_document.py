@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from pipeline.errors import ConfigError
 
@@ -34,8 +35,6 @@ _CONSTANTS: dict[str, bool | None] = {
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_SEGMENT = re.compile(r"(?:^|\.)([^.\[\]=]+)|\[([0-9]+)\]")
-_TEMPLATE = re.compile(r"\{[a-z_]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,16 @@ def _copied_child(child: Node) -> Node:
     return copy
 
 
+def node_of(value: Scalar | dict[str, Any] | list[Any], label: str) -> Node:
+    """A document made of plain values instead of text."""
+    place = Place(label)
+    if isinstance(value, dict):
+        return Node({key: node_of(child, label) for key, child in value.items()}, place, place)
+    if isinstance(value, list):
+        return Node([node_of(child, label) for child in value], place, place)
+    return Node(value, place, place)
+
+
 def read_document(text: str, filename: str) -> Node:
     """Read the only document of a YAML text; its root is a mapping.
 
@@ -125,66 +134,13 @@ def read_document(text: str, filename: str) -> Node:
     return root
 
 
-def apply_override(root: Node, override: str) -> None:
-    """Lay one `key.path=value` over a document, the value being YAML.
+def read_value(text: str, label: str) -> Node | None:
+    """Read a YAML value that no file holds; None where there is nothing.
 
     Raises:
-        ConfigError: The path leads nowhere, or the value is no YAML.
+        ConfigError: The text is no YAML, or more than a config may use of it.
     """
-    name, equals, text = override.partition("=")
-    label = Place(f"--set {name.strip()}")
-    if not equals:
-        raise ConfigError("--set: expected key.path=value, found no '='")
-    path = _parse_path(name.strip(), label)
-    if _TEMPLATE.match(text):  # `{run_url}/gold` is a path to fill in, not a mapping
-        node: Node | None = Node(text, label)
-    else:
-        node = _compose(text, _Builder(label.label, by_line=False))
-    value = node or Node(None, label)
-    value.key_place = label
-    _put(root, path, value, label)
-
-
-def _parse_path(name: str, label: Place) -> KeyPath:
-    parts: list[str | int] = []
-    end = 0
-    for match in _SEGMENT.finditer(name):
-        if match.start() != end:
-            break
-        end = match.end()
-        word = match[1] or match[2]
-        parts.append(int(word) if word.isdecimal() and len(word) < 7 else word)
-    if not parts or end != len(name) or isinstance(parts[0], int):
-        raise ConfigError(f"{label}: expected a path such as sinks.0.path before '='")
-    if len(parts) > MAX_DEPTH:
-        raise ConfigError(f"{label}: the path has {len(parts)} parts, at most {MAX_DEPTH}")
-    return tuple(parts)
-
-
-def _put(root: Node, path: KeyPath, value: Node, label: Place) -> None:
-    node = root
-    for depth, part in enumerate(path[:-1]):
-        child = node.child(part)
-        if child is None or child.value is None:
-            child = Node({}, label, label)
-            _assign(node, part, child, path[:depth], label)
-        node = child
-    _assign(node, path[-1], value, path[:-1], label)
-
-
-def _assign(node: Node, part: str | int, child: Node, parent: KeyPath, label: Place) -> None:
-    if isinstance(node.value, dict):
-        node.value[str(part)] = child
-    elif not isinstance(node.value, list):
-        raise ConfigError(f"{label}: {show_path(parent)} is a single value, with nothing below it")
-    elif not isinstance(part, int):
-        raise ConfigError(f"{label}: {show_path(parent)} is a list: expected a number, not a key")
-    elif part >= len(node.value):
-        raise ConfigError(
-            f"{label}: {show_path(parent)} has {len(node.value)} entries, counted from 0"
-        )
-    else:
-        node.value[part] = child
+    return _compose(text, _Builder(label, by_line=False))
 
 
 def show_path(path: KeyPath) -> str:
@@ -214,16 +170,21 @@ def _compose(text: str, builder: _Builder) -> Node | None:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
     except yaml.YAMLError as error:
-        raise _syntax_error(error, builder) from error
-    return builder.root
+        mistake = _syntax_error(error, text, builder)
+    else:
+        return builder.root
+    raise mistake  # out here it takes no parser error along, which may hold the text
 
 
-def _syntax_error(error: yaml.YAMLError, builder: _Builder) -> ConfigError:
+def _syntax_error(error: yaml.YAMLError, text: str, builder: _Builder) -> ConfigError:
     """What the parser says, without the excerpt it would add: that may be a secret."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = builder.place(1, 1) if mark is None else builder.place(mark.line + 1, mark.column + 1)
     problem = getattr(error, "problem", None) or "the text cannot be read"
-    return ConfigError(f"{place}: not YAML: {problem}")
+    hint = ""
+    if mark is not None and "${" in "\n".join(text.splitlines()[: mark.line + 1][-2:]):
+        hint = "; between { } or [ ], put ${...} in quotes"
+    return ConfigError(f"{place}: not YAML: {problem}{hint}")
 
 
 def _scalar(text: str, place: Place) -> Scalar:
@@ -268,7 +229,8 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event."""
-        place = self.place(event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        place = self.place(mark.line + 1, mark.column + 1) if mark else self.place(1, 1)
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
@@ -276,13 +238,15 @@ class _Builder:
         elif isinstance(event, yaml.CollectionEndEvent):
             self._close()
         elif isinstance(event, yaml.AliasEvent):
-            self._add_alias(event.anchor, place)
-        elif isinstance(event, yaml.NodeEvent):
+            self._add_alias(event.anchor or "", place)
+        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             self._take_node(event, place)
 
-    def _take_node(self, event: yaml.NodeEvent, place: Place) -> None:
+    def _take_node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
         if event.tag is not None:
-            raise ConfigError(f"{place}: tags are not allowed; put text that begins with ! in quotes")
+            raise ConfigError(
+                f"{place}: tags are not allowed; put text that begins with ! in quotes"
+            )
         self._count(1, place)
         if isinstance(event, yaml.ScalarEvent):
             self._take_scalar(event, place)
@@ -291,7 +255,7 @@ class _Builder:
         if len(self.stack) >= MAX_DEPTH:
             raise ConfigError(f"{place}: nested more than {MAX_DEPTH} levels deep")
         is_mapping = isinstance(event, yaml.MappingStartEvent)
-        self.anchors.pop(event.anchor, None)
+        self.anchors.pop(event.anchor or "", None)
         self.stack.append(_Frame(Node({} if is_mapping else [], place), event.anchor))
 
     def _take_scalar(self, event: yaml.ScalarEvent, place: Place) -> None:

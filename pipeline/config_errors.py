@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pipeline.config_document import KeyPath, Node, show_path
 from pipeline.errors import ConfigError
 
 MOST_SHOWN = 10
+_DEFAULT = re.compile(r":-[^}]*")
 _LONGEST_VALUE = 60
 _LONGEST_MESSAGE = 600
 _SHORTEST_SECRET = 4
@@ -53,7 +55,7 @@ class Problem:
     at_key: bool = False
 
 
-class ConfigProblems(ValueError):
+class UnfitBlocksError(ValueError):
     """Problems that only show when blocks are looked at together."""
 
     def __init__(self, problems: Collection[Problem]) -> None:
@@ -104,7 +106,7 @@ class ProblemReport:
         problems: list[Problem] = []
         for details in error.errors(include_url=False):
             cause = details.get("ctx", {}).get("error")
-            if isinstance(cause, ConfigProblems):
+            if isinstance(cause, UnfitBlocksError):
                 problems += cause.problems
             else:
                 problems.append(self._problem(details))
@@ -112,7 +114,7 @@ class ProblemReport:
 
     def _line(self, problem: Problem) -> str:
         text = f"{show_path(problem.path)}: {problem.message}" if problem.path else problem.message
-        for secret in self.secrets:
+        for secret in sorted(self.secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
         if len(text) > _LONGEST_MESSAGE:
@@ -141,7 +143,8 @@ class ProblemReport:
         kind = details["type"]
         context: Mapping[str, Any] = details.get("ctx", {})
         if details["loc"][-1:] == ("[key]",):
-            return Problem(path, self._of_value(kind, context, details, path), at_key=True)
+            message = self._of_value(kind, context, {**details, "input": None}, path)
+            return Problem(path, message.removesuffix(", found nothing"), at_key=True)
         if kind == "missing":
             return Problem(path, "is required")
         if kind == "extra_forbidden":
@@ -173,9 +176,9 @@ class ProblemReport:
             words, limit = _BOUNDS[kind]
             return f"expected {words} {context[limit]}, {found}"
         if kind in ("too_short", "string_too_short"):
-            return f"expected at least {context.get('min_length')} {_unit(kind)}"
+            return f"expected at least {_amount(kind, context['min_length'])}"
         if kind in ("too_long", "string_too_long"):
-            return f"expected at most {context.get('max_length')} {_unit(kind)}"
+            return f"expected at most {_amount(kind, context['max_length'])}"
         if kind == "string_pattern_mismatch":
             return f"expected text of the form {context['pattern']}, {found}"
         if kind == "expected":
@@ -209,21 +212,24 @@ class ProblemReport:
         node = self.root.find(path)
         written = node.value if node is not None else None
         if isinstance(written, str) and "${" in written and written != text:
-            return "what its ${...} refers to"
+            return f"the text of {_DEFAULT.sub('', written)!r}"
         if any(secret in text for secret in self.secrets if secret):
             return "a text that is secret elsewhere"
         clipped = text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
         return f"text {clipped!r}"
 
 
-def _unit(kind: str) -> str:
-    return "character(s)" if kind.startswith("string") else "entry(s)"
+def _amount(kind: str, count: int) -> str:
+    one, more = ("character", "characters") if kind.startswith("string") else ("entry", "entries")
+    return f"{count} {one if count == 1 else more}"
 
 
 def _of_choice(choices: list[str], value: object, found: str) -> str:
     near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"expected {' or '.join(choices)}, {found}{hint}"
+    *first, last = choices
+    listed = f"{', '.join(first)} or {last}" if first else last
+    return f"expected {listed}, {found}{hint}"
 
 
 def _model_choices(context: Mapping[str, Any]) -> list[str]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import polars as pl
 
 from connectors.errors import RunError
-from connectors.flowtime.discover import Discovery, Selection, discover, select_series
-from connectors.flowtime.run import Run
 from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
-from connectors.storage import Storage, connect
+from pipeline.clock import Clock
 from pipeline.config import ExportConfig
-from pipeline.errors import ConfigError, SinkError
+from pipeline.errors import ConfigError
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
 from pipeline.publish import Pending, Standing, choose, publish
-from pipeline.report import ExportedTarget, LeftOut, Report
+from pipeline.report import LeftOut, Report
+from pipeline.source import Source, find_runs
+from pipeline.summary import Tally, Written, summarise, untouched
 from pipeline.target import TargetResolver
 
 BATCH_ROWS = 65_536
@@ -42,73 +41,6 @@ class Listener:
 
     def publishing(self, files: int) -> None:
         """All rows are staged; so many files are being published."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The runs of an export, found and selected.
-
-    Attributes:
-        storage: Where they are.
-        path: The folder they were looked for under.
-        runs: The runs, in the order of the rows.
-        left_out: Runs that will not be exported.
-    """
-
-    storage: Storage
-    path: str
-    runs: tuple[Run, ...]
-    left_out: tuple[LeftOut, ...]
-
-
-@dataclass
-class Clock:
-    """Wall time by phase, and a deadline for all of them."""
-
-    timeout: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    _began: float = field(default_factory=time.monotonic)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a phase."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = time.monotonic() - began
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
-            self.seconds["total"] = round(time.monotonic() - self._began, 3)
-
-    def check(self) -> None:
-        """Stop when the time is up.
-
-        Raises:
-            SinkError: `execution.timeout` has passed.
-        """
-        if self.timeout is not None and time.monotonic() - self._began > self.timeout:
-            raise SinkError(
-                f"execution.timeout of {self.timeout:g} s has passed; nothing was published: "
-                "allow more time or select fewer runs"
-            )
-
-
-def find_runs(config: ExportConfig) -> Source:
-    """Discover and select the runs of a config.
-
-    Raises:
-        RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
-        StorageError: The source cannot be listed or read.
-    """
-    wanted = config.source
-    storage, path = connect(wanted.url, config.storage_options(wanted.storage))
-    selection = _selection(config)
-    origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
-    found = discover(storage, path, selection, time_origin=origin)
-    _refuse(config, found, storage.url(path))
-    left_out = tuple(LeftOut(r.url, r.reason, r.incomplete) for r in found.refusals)
-    runs = tuple(select_series(run, selection) for run in found.runs)
-    return Source(storage, path, runs, left_out)
 
 
 def plan_export(config: ExportConfig, source: Source, now: datetime) -> ExportPlan:
@@ -163,7 +95,7 @@ def export(
     told.discovered(len(source.runs))
     _require_runs(config, source)
     if not source.runs:
-        return _report(config, source, None, [], [], Tally(), clock)
+        return summarise(config, source, None, [], [], Tally(), clock.seconds)
     while True:
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
@@ -179,30 +111,11 @@ def export(
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
             publish(plan, standing, written, moment)
-        return _report(
-            config, source, plan, written, _untouched(plan, standing, chosen), tally, clock
-        )
+        rest = untouched(plan, standing, chosen)
+        return summarise(config, source, plan, written, rest, tally, clock.seconds)
 
 
 # --------------------------------------------------------------------------- rows to files
-
-
-@dataclass
-class Tally:
-    """What has been read."""
-
-    files: int = 0
-    rows: int = 0
-    size: int = 0
-
-    def add(self, files: int, rows: int, size: int) -> None:
-        """Count so many more."""
-        self.files += files
-        self.rows += rows
-        self.size += size
-
-
-Written = list[tuple[Pending, list[StagedOutput]]]
 
 
 def _write(
@@ -291,27 +204,6 @@ def _discarded_on_error(written: Written) -> Iterator[None]:
 # --------------------------------------------------------------------------- runs left out
 
 
-def _selection(config: ExportConfig) -> Selection:
-    source = config.source
-    return Selection(
-        include=source.include,
-        exclude=source.exclude,
-        created_from=source.created.from_,
-        created_to=source.created.to,
-        measures=source.series.measures,
-        components=source.series.components,
-        classes=source.series.classes,
-    )
-
-
-def _refuse(config: ExportConfig, found: Discovery, root: str) -> None:
-    """Stop for broken runs unless they are to be skipped; a run that is still written waits."""
-    for refusal in found.refusals:
-        alone = refusal.url == root
-        if alone or (not refusal.incomplete and config.source.on_error == "fail"):
-            raise refusal.error
-
-
 def _require_runs(config: ExportConfig, source: Source) -> None:
     if config.source.require_runs and not source.runs:
         url = source.storage.url(source.path)
@@ -336,67 +228,3 @@ def _without_faulty(
         raise fault
     left_out = tuple(LeftOut(url, str(error), waiting=False) for url, error in faults.items())
     return replace(source, runs=runs, left_out=source.left_out + left_out)
-
-
-# --------------------------------------------------------------------------- report
-
-
-def _untouched(
-    plan: ExportPlan, standing: Standing, chosen: Sequence[Pending]
-) -> list[ExportedTarget]:
-    taken = {id(pending.target) for pending in chosen}
-    found = []
-    for sink in plan.sinks:
-        for target in sink.targets:
-            if id(target) in taken:
-                continue
-            state = plan.state(sink, target)
-            current = standing.is_current(Pending(sink, target, state))
-            found.append(
-                ExportedTarget(
-                    format=sink.sink.format,
-                    url=target.url,
-                    descriptor=target.storage.url(target.descriptor),
-                    status="unchanged" if current else "kept",
-                )
-            )
-    return found
-
-
-def _report(
-    config: ExportConfig,
-    source: Source,
-    plan: ExportPlan | None,
-    written: Written,
-    untouched: Sequence[ExportedTarget],
-    tally: Tally,
-    clock: Clock,
-) -> Report:
-    notes = [note for sink in plan.sinks for note in sink.notes] if plan else []
-    notes += [f"run {run.name}: {note}" for run in source.runs for note in run.notes]
-    return Report(
-        name=config.name,
-        source=source.storage.url(source.path),
-        runs=len(source.runs),
-        series=sum(len(run.series) for run in source.runs),
-        rows_read=tally.rows,
-        bytes_read=tally.size,
-        targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
-        left_out=source.left_out,
-        notes=tuple(notes),
-        seconds=dict(clock.seconds),
-    )
-
-
-def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarget:
-    target = pending.target
-    return ExportedTarget(
-        format=pending.plan.sink.format,
-        url=target.url,
-        descriptor=target.storage.url(target.descriptor),
-        status="exported",
-        files=len(outputs),
-        rows=sum(output.file.rows for output in outputs),
-        size=sum(output.file.size for output in outputs),
-        non_finite=sum(output.file.non_finite for output in outputs),
-    )

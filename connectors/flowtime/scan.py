@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,14 +24,12 @@ SCHEMA: dict[str, pl.DataType] = {
     "bin_index": pl.UInt32(),
     "value": pl.Float64(),
 }
+_Array = np.ndarray[Any, Any]
 _ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 
 
-class ScanProgress(Protocol):
-    """Told what has been read; called from the thread that runs the query."""
-
-    def __call__(self, files: int, rows: int, size: int) -> None:
-        """So many more files finished, rows parsed and bytes read."""
+ScanProgress = Callable[[int, int, int], None]
+"""Told of so many more files finished, rows parsed and bytes read, from the query's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,14 +283,14 @@ def _parse_group(group: Sequence[SeriesFile], bodies: Sequence[memoryview]) -> p
     )
 
 
-def _bins(points: np.ndarray) -> np.ndarray:
+def _bins(points: _Array) -> _Array:
     """0..n-1 for each n of `points`, one after the other."""
     ends = np.cumsum(points)
     starts = np.repeat(ends - points, points)
     return (np.arange(ends[-1] if len(ends) else 0) - starts).astype(np.uint32)
 
 
-def _bulk_values(body: bytes, bins: np.ndarray) -> np.ndarray | None:
+def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
     """The values of a body whose bins are known, or None where the exact parse must judge.
 
     Polars takes an absent value for a null, and spaces, other spellings of the named values and
@@ -312,7 +310,7 @@ def _bulk_values(body: bytes, bins: np.ndarray) -> np.ndarray | None:
     return values if _as_many_named_values(values, body) else None
 
 
-def _as_many_named_values(values: np.ndarray, body: bytes) -> bool:
+def _as_many_named_values(values: _Array, body: bytes) -> bool:
     """Whether each NaN and infinity was written as one, and none is a number out of range."""
     if np.isfinite(values).all():
         return True

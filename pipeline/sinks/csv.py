@@ -193,9 +193,9 @@ def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
 
 
 def read_metadata_lines(head: bytes) -> dict[str, Any]:
-    """The metadata of a Gold CSV from its first bytes; empty where there is none.
+    r"""The metadata of a Gold CSV from its first bytes; empty where there is none.
 
-    >>> read_metadata_lines(b'# rows: 3\\ntime_bin,value\\n')
+    >>> read_metadata_lines(b'# rows: 3\ntime_bin,value\n')
     {'rows': 3}
     """
     found: dict[str, Any] = {}

@@ -45,18 +45,19 @@ def bits(value: float) -> bytes:
 
 def frame(values: list[float], texts: list[str | None] | None = None) -> pl.DataFrame:
     chosen = texts or ["A"]
-    rows = [chosen[place % len(chosen)] for place in range(len(values))]
+    places = range(len(values))
+    rows = [chosen[place % len(chosen)] for place in places]
     start = datetime(2025, 1, 1, tzinfo=UTC)
     return pl.DataFrame(
         {
             "time_bin": pl.Series(
-                [start + timedelta(minutes=5 * (place % 7)) for place in range(len(values))],
+                [start + timedelta(minutes=5 * (place % 7)) for place in places],
                 dtype=pl.Datetime("us", "UTC"),
             ),
             "component_id": pl.Series(rows, dtype=_categories(rows)),
             "value": pl.Series(values, dtype=pl.Float64),
-            "seed": pl.Series([None if p % 3 == 1 else p for p in range(len(values))], dtype=pl.Int64),
-            "final": pl.Series([p % 2 == 0 for p in range(len(values))], dtype=pl.Boolean),
+            "seed": pl.Series([None if p % 3 == 1 else p for p in places], dtype=pl.Int64),
+            "final": pl.Series([p % 2 == 0 for p in places], dtype=pl.Boolean),
         }
     )
 
@@ -97,7 +98,7 @@ def test_every_value_comes_back(sink: Sink, tmp_path: Path) -> None:
     path = tmp_path / f"x{sink.extension}"
     first, second = frame(AWKWARD, ["A", None, 'q"uo,te', "né\n"]), frame(AWKWARD[::-1])
     write(sink, path, first, second)
-    expected = pl.concat([f.with_columns(pl.col("component_id").cast(pl.String)) for f in (first, second)])
+    expected = pl.concat([first, second]).with_columns(pl.col("component_id").cast(pl.String))
     found = sink.read_back(path, TABLE).collect()
     assert found.columns == TABLE.names
     assert list(map(bits, found["value"])) == list(map(bits, expected["value"]))
@@ -202,10 +203,9 @@ def test_compressed_bytes_are_the_same_on_any_day(compression: Any, tmp_path: Pa
     write(sink, one, frame(AWKWARD))
     write(sink, other, frame(AWKWARD))
     assert one.read_bytes() == other.read_bytes()
-    opened = gzip.open(one) if compression == "gzip" else zstandard.open(one)
     plain = tmp_path / "plain"
     write(CsvSink(format="csv", path="x"), plain, frame(AWKWARD))
-    with opened as stream:
+    with gzip.open(one) if compression == "gzip" else zstandard.open(one) as stream:
         assert stream.read() == plain.read_bytes()
 
 

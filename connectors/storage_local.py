@@ -1,0 +1,301 @@
+"""The disk of this machine as a storage."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from connectors.errors import NotFoundError, StorageError
+from connectors.storage_contract import (
+    Entry,
+    Folder,
+    StagedFile,
+    Storage,
+    is_abandoned,
+    is_staged_name,
+    staged_name,
+)
+from connectors.storage_requests import translated
+
+# Not following links, and not waiting for the other end of a pipe, whatever the path names.
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class LocalStorage(Storage):
+    """Plain files; os-level calls throughout, as thousands of small files are read."""
+
+    protocol = "file"
+    is_local = True
+
+    def url(self, path: str) -> str:
+        """The path itself."""
+        return path
+
+    def walk(self, path: str) -> Iterator[Folder]:
+        """Folders depth first, names in order."""
+        names = _listed(path)
+        if names is None:
+            raise NotFoundError(
+                f"listing {path}: there is no such folder: correct the path", url=path
+            )
+        pending: list[tuple[str, _Listing]] = [(path, names)]
+        while pending:
+            folder, listing = pending.pop()
+            files, links, below = listing
+            if files or links:
+                yield Folder(folder, tuple(files), tuple(links))
+            pending.extend(_below(below))
+
+    def info(self, path: str) -> Entry | None:
+        """A link is no file."""
+        with _translating(path, "looking for"):
+            try:
+                status = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return _entry(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """From one open file, checked for changes in between."""
+        with _translating(path, "reading"), _opened(path) as (file, before):
+            stop = before.st_size if end is None else min(end, before.st_size)
+            data = _read_exactly(file, start, stop)
+            _check_unchanged(path, file, before, whole=len(data) == max(stop - start, 0))
+            return data
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
+        """One after the other: the disk's cache answers faster than a thread starts."""
+        return [_outcome(self.read, path) for path in paths]
+
+    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
+        """From one open file, checked for changes after each block."""
+        with _translating(path, "reading"), _opened(path) as (file, before):
+            for start in range(0, before.st_size, block_bytes):
+                stop = min(start + block_bytes, before.st_size)
+                block = _read_exactly(file, start, stop)
+                _check_unchanged(path, file, before, whole=len(block) == stop - start)
+                yield block
+
+    def stage(self, path: str) -> StagedFile:
+        """Beside the target, so that the commit is one rename within a file system."""
+        target = Path(path)
+        _refuse_folder(path)
+        with _translating(path, "writing"):
+            _make_folders(target.parent)
+            local = target.parent / staged_name(target.name)
+            # Mode 0666 less the umask: what a file has that is simply written.
+            os.close(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        return StagedFile(local, path)
+
+    def commit(self, staged: StagedFile) -> None:
+        """Bytes on the disk, then the name, then the folder on the disk."""
+        _refuse_folder(staged.target)
+        with _translating(staged.target, "writing"):
+            _sync(staged.local)
+            staged.local.replace(staged.target)
+            _sync(staged.local.parent)
+
+    def discard(self, staged: StagedFile) -> None:
+        """The folders made for it stay."""
+        with _translating(staged.target, "discarding"):
+            staged.local.unlink(missing_ok=True)
+
+    def delete(self, path: str) -> None:
+        """A link is removed, not what it points to."""
+        with _translating(path, "deleting"):
+            Path(path).unlink(missing_ok=True)
+
+    def leftovers(self, path: str) -> list[str]:
+        """Of processes of this machine that live no more, or older than a day."""
+        return list(_abandoned(path))
+
+    def remove_leftovers(self, path: str) -> list[str]:
+        """Remove what `leftovers` finds and return it."""
+        found = self.leftovers(path)
+        for one in found:
+            self.delete(one)
+        return found
+
+    def check_list(self, path: str) -> None:
+        """Opens the folder."""
+        with _translating(path, "listing"), os.scandir(path) as entries:
+            next(entries, None)
+
+    def check_write(self, path: str) -> None:
+        """In the nearest folder that exists, so that none is made for a trial."""
+        folder = Path(path)
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        with _translating(path, "writing"):
+            if not folder.is_dir():
+                raise NotADirectoryError
+        staged = self.stage(str(folder / "probe"))
+        try:
+            with _translating(path, "writing"):
+                staged.local.write_bytes(b"probe")
+                _sync(staged.local)
+        finally:
+            self.discard(staged)
+
+
+# --------------------------------------------------------------------------- listing
+
+_Listing = tuple[list[Entry], list[str], list[str]]
+"""Files, names of links, paths of folders; all in order."""
+
+
+def _below(folders: list[str]) -> Iterator[tuple[str, _Listing]]:
+    """Folders as a stack wants them: the first last."""
+    for folder in reversed(folders):
+        # What vanishes between two looks is as if it had gone before both.
+        if (listing := _listed(folder)) is not None:
+            yield folder, listing
+
+
+def _listed(path: str) -> _Listing | None:
+    with _translating(path, "listing"):
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError as failure:
+            raise NotFoundError(
+                f"listing {path}: this is a file, not a folder: name the folder above", url=path
+            ) from failure
+        files: list[Entry] = []
+        links: list[str] = []
+        folders: list[str] = []
+        for entry in found:
+            _sort_in(entry, files, links, folders)
+        return files, links, folders
+
+
+def _sort_in(
+    entry: os.DirEntry[str], files: list[Entry], links: list[str], folders: list[str]
+) -> None:
+    if not entry.name.isascii() and not _is_text(entry.name):
+        links.append(entry.name.encode("utf-8", "backslashreplace").decode())
+    elif entry.is_dir(follow_symlinks=False):
+        folders.append(entry.path)
+    elif not entry.is_file(follow_symlinks=False):
+        links.append(entry.name)
+    elif not is_staged_name(entry.name):
+        try:
+            files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
+        except FileNotFoundError:
+            return
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    return Entry(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _abandoned(path: str) -> Iterator[str]:
+    def refuse(failure: OSError) -> None:
+        if not isinstance(failure, FileNotFoundError | NotADirectoryError):
+            raise translated(failure, path, "listing") from failure
+
+    for folder, _, names in os.walk(path, onerror=refuse):
+        for name in sorted(filter(is_staged_name, names)):
+            file = f"{folder.rstrip('/')}/{name}"
+            try:
+                modified = os.lstat(file).st_mtime
+            except FileNotFoundError:
+                continue
+            if is_abandoned(name, modified):
+                yield file
+
+
+# --------------------------------------------------------------------------- reading
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    file = os.open(path, _OPEN)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+            raise StorageError(f"reading {path}: it is {kind}, not a file", url=path)
+        yield file, status
+    finally:
+        os.close(file)
+
+
+def _read_exactly(file: int, start: int, stop: int) -> bytes:
+    """The bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
+    if stop <= start:
+        return b""
+    data = os.pread(file, stop - start, start)
+    if len(data) == stop - start:
+        return data
+    pieces = [data]
+    at = start + len(data)
+    while pieces[-1] and at < stop:
+        pieces.append(os.pread(file, stop - at, at))
+        at += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: bool) -> None:
+    after = os.fstat(file)
+    if whole and (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
+        return
+    raise StorageError(
+        f"reading {path}: it changed while it was being read: try again when it is at rest",
+        url=path,
+    )
+
+
+def _outcome(read: Callable[[str], bytes], path: str) -> bytes | StorageError:
+    try:
+        return read(path)
+    except StorageError as failure:
+        return failure
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def _refuse_folder(path: str) -> None:
+    if Path(path).is_dir():
+        raise StorageError(
+            f"writing {path}: a folder is there: choose another name, or remove it", url=path
+        )
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder that outlives a power cut, with those above it."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _translating(path: str, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as failure:
+        raise translated(failure, path, doing) from failure

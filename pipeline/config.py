@@ -1,0 +1,265 @@
+"""Settings of an export: YAML, the environment and overrides become one frozen ExportConfig."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from connectors.storage import StorageOptions
+from pipeline.config_blocks import (
+    Block,
+    CreatedBlock,
+    ExecutionBlock,
+    MetadataBlock,
+    SeriesBlock,
+    SourceBlock,
+    StorageBlock,
+    TransformBlock,
+    unvalidated_secrets,
+)
+from pipeline.config_checks import Settings, codec_of, find_problems, format_of, template_fields
+from pipeline.config_document import Node, node_of, read_document
+from pipeline.config_errors import ProblemReport, UnfitBlocksError
+from pipeline.config_interpolation import Interpolation
+from pipeline.config_overrides import apply_override
+from pipeline.config_schema import schema_of
+from pipeline.config_values import Name, NotEmpty
+from pipeline.errors import ConfigError
+from pipeline.sinks import AnySink
+
+__all__ = [
+    "CreatedBlock",
+    "ExecutionBlock",
+    "ExportConfig",
+    "MetadataBlock",
+    "SeriesBlock",
+    "SourceBlock",
+    "StorageBlock",
+    "TransformBlock",
+    "config_hash",
+    "config_schema",
+    "load_config",
+    "parse_config",
+    "single_run_config",
+]
+
+MAX_BYTES = 1024 * 1024
+_EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+class ExportConfig(Block):
+    """Settings of one export.
+
+    Attributes:
+        version: Version of the config's format.
+        name: Appears in logs, in the descriptor and in the catalog.
+        storage: Named option sets for storages.
+        source: Where runs are read from, and which of them are wanted.
+        metadata: Columns beside the base columns.
+        transform: What happens to rows and columns before they are written.
+        sinks: What is written where; one pass over the source feeds all of them.
+        execution: What the export may use of the machine.
+    """
+
+    version: Literal[1]
+    name: Name = "export"
+    storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
+        default_factory=dict
+    )
+    source: SourceBlock
+    metadata: MetadataBlock = MetadataBlock()
+    transform: TransformBlock = TransformBlock()
+    sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
+    execution: ExecutionBlock = ExecutionBlock()
+
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def _compress_as_named(cls, sinks: Any) -> Any:
+        return [_compressed_as_named(s) for s in sinks] if isinstance(sinks, list) else sinks
+
+    @model_validator(mode="after")
+    def _check_together(self) -> ExportConfig:
+        settings = Settings(self.storage, self.source, self.metadata, self.transform, self.sinks)
+        problems = find_problems(settings)
+        if problems:
+            raise UnfitBlocksError(problems)
+        return self
+
+    def storage_options(self, name: str | None) -> StorageOptions | None:
+        """A named option set; None where nothing is named or nothing has that name."""
+        block = None if name is None else self.storage.get(name)
+        return None if block is None or name is None else block.options(name)
+
+    def secrets(self) -> set[str]:
+        """The texts that must not be shown anywhere."""
+        return {secret for block in self.storage.values() for secret in block.secrets()}
+
+
+def _compressed_as_named(sink: Any) -> Any:
+    """A sink whose path ends in .gz or .zst is compressed unless it says otherwise."""
+    if not isinstance(sink, dict) or "compression" in sink or sink.get("format") == "parquet":
+        return sink
+    path = sink.get("path")
+    codec = codec_of(path) if isinstance(path, str) else None
+    return sink if codec is None else {**sink, "compression": codec}
+
+
+def load_config(
+    source: Path | str,
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> ExportConfig:
+    """Read a config file.
+
+    Args:
+        source: The YAML file.
+        overrides: `key.path=value` each, laid over the file in order.
+        environ: Variables for `${NAME}`; default this process's.
+
+    Raises:
+        ConfigError: The file cannot be read, or what it says is wrong.
+    """
+    filename = str(source)
+    try:
+        with Path(source).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{filename}: cannot be read: {reason}") from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    else:
+        return parse_config(text, filename=filename, overrides=overrides, environ=environ)
+    # Out here it takes no decoding error along, which has the bytes.
+    raise ConfigError(f"{filename}:{line}: not UTF-8; save the file as UTF-8")
+
+
+def parse_config(
+    text: str,
+    *,
+    filename: str = "<config>",
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    base_dir: Path | None = None,
+) -> ExportConfig:
+    """Read a config from its text.
+
+    Args:
+        text: YAML.
+        filename: What messages call it.
+        overrides: `key.path=value` each, laid over the text in order.
+        environ: Variables for `${NAME}`; default this process's.
+        base_dir: Where relative paths of `${file:PATH}` begin; default the working directory.
+
+    Raises:
+        ConfigError: What the text says is wrong; one line for each problem.
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
+    root = read_document(text.removeprefix("\ufeff"), filename)
+    for override in overrides:
+        apply_override(root, override)
+    return _validated(root, environ, base_dir)
+
+
+def single_run_config(
+    url: str, formats: Sequence[str], out: str | None, storage_options: Sequence[str] = ()
+) -> ExportConfig:
+    """The config of an export that was asked for without a file.
+
+    Args:
+        url: The run directory.
+        formats: Formats of the sinks, in order.
+        out: Folder or, for one format, file; default the run's `gold/` folder.
+        storage_options: `key=value` each, for the storage named `source`.
+
+    Raises:
+        ConfigError: The options do not fit together.
+    """
+    shared = bool(storage_options) and (out is None or _scheme(out) == _scheme(url))
+    sinks = [{"format": form, "path": _sink_path(form, formats, out)} for form in formats]
+    if shared and out is not None:
+        sinks = [{**sink, "storage": "source"} for sink in sinks]
+    plain = {"version": 1, "source": {"url": url.replace("${", "$${")}, "sinks": sinks}
+    root = node_of(plain, "command line")
+    for option in storage_options:
+        apply_override(root, option, option="--storage-option", below=("storage", "source"))
+    if storage_options:
+        apply_override(root, "source.storage=source")
+    return _validated(root, None, None)
+
+
+def config_hash(config: ExportConfig) -> str:
+    """sha256 of what shapes the bytes of the outputs: no places, no secrets, no machine."""
+    shaping = {
+        "version": config.version,
+        "name": config.name,
+        "source": config.source.model_dump(
+            mode="json", exclude={"url", "storage", "verify", "require_runs"}
+        ),
+        "metadata": config.metadata.model_dump(mode="json"),
+        "order": [*config.metadata.constants],
+        "transform": config.transform.model_dump(mode="json"),
+        "sinks": [_shape(sink) for sink in config.sinks],
+    }
+    text = json.dumps(shaping, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of a config, for editors."""
+    return schema_of(ExportConfig, title="flowtime-export config")
+
+
+def _validated(
+    root: Node, environ: Mapping[str, str] | None, base_dir: Path | None
+) -> ExportConfig:
+    interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
+    values = interpolation.resolve(root)
+    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
+    report = ProblemReport(root, ExportConfig, secrets)
+    problems = list(interpolation.problems)
+    unresolved = {problem.path for problem in problems}
+    try:
+        config = ExportConfig.model_validate(values)
+    except ValidationError as error:
+        # What could not be resolved has its own message, whatever else it breaks.
+        found: Iterable[Any] = report.problems_of(error)
+        problems += [problem for problem in found if problem.path not in unresolved]
+    else:
+        if not problems:
+            return config
+    raise report.error(problems)  # out here it takes no pydantic error along, which has the values
+
+
+def _shape(sink: AnySink) -> dict[str, Any]:
+    shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"})
+    return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else "file"
+
+
+def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
+    extension = _EXTENSIONS.get(form, f".{form}")
+    if out is None:
+        return "{run_url}/gold/export" + extension
+    path = out.replace("${", "$${")
+    is_file = len(formats) == 1 and format_of(path) is not None
+    return path if is_file else f"{path.rstrip('/')}/export{extension}"

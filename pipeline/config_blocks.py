@@ -1,0 +1,249 @@
+"""The blocks of a config as frozen models, each checked by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from connectors.storage import StorageOptions
+from pipeline.config_values import (
+    Bytes,
+    Constant,
+    Glob,
+    Globs,
+    Instant,
+    MetadataColumn,
+    Protocol,
+    Seconds,
+    TimeOrigin,
+    Url,
+    Workers,
+)
+from pipeline.sinks.sink import ColumnName
+
+_MOST_AUTO_WORKERS = 8
+
+_OPEN_OPTIONS = frozenset(
+    {
+        "endpoint_url",
+        "region",
+        "region_name",
+        "anon",
+        "use_ssl",
+        "requester_pays",
+        "version_aware",
+        "addressing_style",
+        "signature_version",
+        "payload_signing_enabled",
+        "request_checksum_calculation",
+        "response_checksum_validation",
+        "mode",
+        "project",
+        "host",
+        "port",
+    }
+)
+"""Options whose text may be shown; whatever else is text could be a secret."""
+
+_FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
+_TEXT_OPTION = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
+
+
+class Block(BaseModel):
+    """A block of the config; a key with nothing after it counts as an empty one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_nothing(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class StorageBlock(BaseModel):
+    """A named option set for a storage; other keys are passed on to fsspec.
+
+    Attributes:
+        protocol: fsspec protocol such as `s3`, where the URL alone does not tell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    protocol: Protocol | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hide_texts(cls, value: Any) -> Any:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: child if key == "protocol" else _hidden(key, child) for key, child in value.items()
+        }
+
+    def options(self, name: str) -> StorageOptions:
+        """The options in the terms of the storages, under the name the config gives them."""
+        return StorageOptions(
+            name=name, protocol=self.protocol, options=dict(self.model_extra or {})
+        )
+
+    def secrets(self) -> Iterator[str]:
+        """The texts that must not be shown."""
+        yield from _secrets_in(self.model_extra)
+
+
+def _hidden(key: str, value: Any) -> Any:
+    """An option with every text that could be a secret put out of sight."""
+    if isinstance(value, dict):
+        return {name: _hidden(name, child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(key, child) for child in value]
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and _TEXT_OPTION.fullmatch(key)
+    ):
+        # YAML reads 0123 as 123: a secret of digits would be another one.
+        raise ValueError(f"{key} is a number; put text in quotes")
+    if not isinstance(value, str):
+        return value
+    if key in _FLAGS and value.lower() in ("true", "false"):
+        return value.lower() == "true"  # from the environment everything comes as text
+    return value if key in _OPEN_OPTIONS and "@" not in value else SecretStr(value)
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from _secrets_in(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _secrets_in(child)
+
+
+def unvalidated_secrets(storage: object) -> set[str]:
+    """Texts of a storage block not to be shown, whether it is valid or not."""
+    found: set[str] = set()
+    stack: list[tuple[str, object]] = [("", storage)]
+    while stack:
+        key, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(str(name), child) for name, child in value.items()]
+        elif isinstance(value, list):
+            stack += [(key, child) for child in value]
+        elif isinstance(value, str) and key != "protocol":
+            hidden = _hidden(key, value)
+            found.update({value} if isinstance(hidden, SecretStr) else ())
+    return found
+
+
+class CreatedBlock(Block):
+    """When the wanted runs were created, against `createdUtc`; half-open.
+
+    Attributes:
+        from_: Earliest instant, included; without an offset it is UTC.
+        to: Latest instant, not included.
+    """
+
+    from_: Instant | None = Field(default=None, alias="from")
+    to: Instant | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> CreatedBlock:
+        if self.from_ is not None and self.to is not None and self.from_ >= self.to:
+            raise ValueError(f"from {self.from_:%Y-%m-%dT%H:%M:%SZ} is not before to")
+        return self
+
+
+class SeriesBlock(Block):
+    """Which series are wanted: one glob of each list must match.
+
+    Attributes:
+        measures: Globs on the measure.
+        components: Globs on the component.
+        classes: Globs on the class.
+    """
+
+    measures: Globs = ("*",)
+    components: Globs = ("*",)
+    classes: Globs = ("*",)
+
+
+class SourceBlock(Block):
+    """Where runs are read from, and which of them are wanted.
+
+    Attributes:
+        url: A folder of run directories at any depth, or one run directory; any fsspec URL.
+        storage: Entry of the storage block to use.
+        include: Globs on the run directory's name, one of which must match.
+        exclude: Globs on the run directory's name, none of which may match.
+        created: When the wanted runs were created.
+        series: Which series are wanted.
+        time_origin: Start of bin 0, or `auto` to find it in the run.
+        verify: Check the sha256 of each series file against manifest.json.
+        on_error: `fail` at a broken run, or `skip` it whole.
+        require_runs: Whether finding no run is an error.
+    """
+
+    url: Url
+    storage: str | None = None
+    include: Globs = ("*",)
+    exclude: tuple[Glob, ...] = ()
+    created: CreatedBlock = CreatedBlock()
+    series: SeriesBlock = SeriesBlock()
+    time_origin: TimeOrigin = "auto"
+    verify: bool = True
+    on_error: Literal["fail", "skip"] = "fail"
+    require_runs: bool = False
+
+
+class MetadataBlock(Block):
+    """Columns beside the base columns.
+
+    Attributes:
+        columns: Names from the catalogue, in order.
+        constants: Columns with one value, in order.
+    """
+
+    columns: tuple[MetadataColumn, ...] = ("run_id", "unit")
+    constants: dict[ColumnName, Constant] = Field(default_factory=dict)
+
+
+class TransformBlock(Block):
+    """What happens to rows and columns before they are written.
+
+    Attributes:
+        filter: A SQL condition over the columns.
+        rename: New names of columns by their old ones.
+    """
+
+    filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
+    rename: dict[str, ColumnName] = Field(default_factory=dict)
+
+
+class ExecutionBlock(Block):
+    """What an export may use of the machine.
+
+    Attributes:
+        workers: Threads that read and parse, or `auto`.
+        memory_limit: Bytes such as `512MB` or `1GiB`.
+        timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
+    """
+
+    workers: Workers = "auto"
+    memory_limit: Bytes = 512 * 10**6
+    timeout: Seconds = None
+
+    @property
+    def thread_count(self) -> int:
+        """Threads that read and parse."""
+        if self.workers == "auto":
+            return max(1, min(os.cpu_count() or 1, _MOST_AUTO_WORKERS))
+        return self.workers

@@ -1,0 +1,235 @@
+"""What must hold between the blocks of a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+
+from pipeline.columns import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
+from pipeline.config_blocks import (
+    MetadataBlock,
+    SourceBlock,
+    StorageBlock,
+    TransformBlock,
+)
+from pipeline.config_document import KeyPath
+from pipeline.config_errors import Problem, suggestion
+from pipeline.config_values import check_no_password
+from pipeline.sinks import Sink
+
+TEMPLATE_FIELDS = ("run_id", "run_name", "run_url", "name", "format", "date")
+
+_FILE_NAME = re.compile(r"[^/]\.(csv|ndjson|jsonl|parquet)(?:\.zst|\.gz)*$")
+_CODEC = re.compile(r"\.(zst|gz)$")
+_CODECS = {"gz": "gzip", "zst": "zstd"}
+_FORMAT_OF = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "parquet": "parquet"}
+_PARTITION_TYPES = ("text", "integer", "boolean")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The blocks that are looked at together."""
+
+    storage: Mapping[str, StorageBlock]
+    source: SourceBlock
+    metadata: MetadataBlock
+    transform: TransformBlock
+    sinks: Sequence[Sink]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns in order, by the names they have before they are renamed."""
+        return [*BASE_COLUMNS, *self.metadata.columns, *self.metadata.constants]
+
+    @property
+    def finals(self) -> dict[str, str]:
+        """Old names of the columns by the names that outputs show."""
+        rename = self.transform.rename
+        return {rename.get(name, name): name for name in self.columns}
+
+
+def find_problems(settings: Settings) -> list[Problem]:
+    """Whatever does not fit together."""
+    problems = [
+        *_storage_problems(settings),
+        *_metadata_problems(settings.metadata),
+        *_rename_problems(settings),
+    ]
+    for index, sink in enumerate(settings.sinks):
+        path: KeyPath = ("sinks", index)
+        problems += _template_problems(sink.path, (*path, "path"))
+        problems += _file_problems(sink, path)
+        problems += _column_problems(sink, path, settings)
+    return [*problems, *_shared_paths(settings.sinks)]
+
+
+def codec_of(path: str) -> str | None:
+    """The compression that a file name asks for.
+
+    >>> codec_of("export.csv.gz"), codec_of("export.csv"), codec_of("gold.gz/")
+    ('gzip', None, None)
+    """
+    match = _CODEC.search(path) if _FILE_NAME.search(path) else None
+    return _CODECS[match[1]] if match else None
+
+
+def format_of(path: str) -> str | None:
+    """The format whose files are named like this; None for a folder.
+
+    >>> format_of("a/export.csv.gz"), format_of("gold")
+    ('csv', None)
+    """
+    match = _FILE_NAME.search(path)
+    return _FORMAT_OF[match[1]] if match else None
+
+
+def template_fields(path: str) -> list[str]:
+    """Fields of a path template.
+
+    Raises:
+        ValueError: The path is no template of plain fields.
+    """
+    fields = []
+    rebuilt = ""
+    for literal, field, _, _ in _pieces(path):
+        rebuilt += literal.replace("{", "{{").replace("}", "}}")
+        if field is not None:
+            rebuilt += f"{{{field}}}"
+            fields.append(field)
+    for field in fields:
+        if field not in TEMPLATE_FIELDS:
+            raise ValueError(f"no field {{{field[:60]}}}; {suggestion(field, TEMPLATE_FIELDS)}")
+    if rebuilt != path:  # a conversion or a format, even an empty one, would not be put back
+        raise ValueError("fields stand alone in their braces, e.g. {run_id}")
+    return fields
+
+
+def _pieces(path: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(Formatter().parse(path))
+    except ValueError as error:
+        raise ValueError(
+            "a brace without its partner; a literal one is written {{ or }}"
+        ) from error
+
+
+def _storage_problems(settings: Settings) -> Iterator[Problem]:
+    places: list[tuple[KeyPath, str | None]] = [(("source", "storage"), settings.source.storage)]
+    places += [(("sinks", i, "storage"), sink.storage) for i, sink in enumerate(settings.sinks)]
+    for path, name in places:
+        if name is None or name in settings.storage:
+            continue
+        hint = (
+            suggestion(name, settings.storage)
+            if settings.storage
+            else "the config has no storage block"
+        )
+        yield Problem(path, f"no storage {name!r}; {hint}")
+
+
+def _metadata_problems(metadata: MetadataBlock) -> Iterator[Problem]:
+    for index, name in enumerate(metadata.columns):
+        if name in metadata.columns[:index]:
+            yield Problem(("metadata", "columns", index), f"{name!r} is named twice")
+    for name in metadata.constants:
+        if name in BASE_COLUMNS or name in CATALOGUE_NAMES:
+            kind = "base" if name in BASE_COLUMNS else "metadata"
+            path: KeyPath = ("metadata", "constants", name)
+            yield Problem(path, f"{name!r} is the name of a {kind} column; choose another", True)
+
+
+def _rename_problems(settings: Settings) -> Iterator[Problem]:
+    columns = settings.columns
+    rename = settings.transform.rename
+    taken = {name for name in columns if name not in rename}
+    for old, new in rename.items():
+        path: KeyPath = ("transform", "rename", old)
+        if old not in columns:
+            yield Problem(path, f"no column {old!r}; {suggestion(old, columns)}", True)
+        elif new in taken:
+            yield Problem(path, f"another column is called {new!r} already; choose another name")
+        taken.add(new)
+
+
+def _template_problems(path: str, place: KeyPath) -> Iterator[Problem]:
+    try:
+        check_no_password(path)
+        fields = template_fields(path)
+    except ValueError as error:
+        yield Problem(place, str(error))
+        return
+    if not path.isprintable():
+        yield Problem(place, "the path holds a character that cannot be printed")
+    if "run_url" in fields and (path.rfind("{run_url}") > 0 or fields.count("run_url") > 1):
+        yield Problem(place, "{run_url} is a whole URL and can only begin the path")
+
+
+def _file_problems(sink: Sink, path: KeyPath) -> Iterator[Problem]:
+    file = _FILE_NAME.search(sink.path)
+    if file is None:
+        return
+    for key in ("partition_by", "max_rows_per_file"):
+        if getattr(sink, key):
+            name = sink.path.rpartition("/")[2]
+            yield Problem((*path, key), f"needs a folder as path; {name} is a file")
+    if _FORMAT_OF[file[1]] != sink.format:
+        yield Problem((*path, "path"), f"format {sink.format} writes no .{file[1]} file")
+    codec = codec_of(sink.path)
+    if codec is None:
+        return
+    if sink.format == "parquet":
+        yield Problem(
+            (*path, "path"), "Parquet compresses inside the file; end the path in .parquet"
+        )
+    elif getattr(sink, "compression", codec) != codec:
+        place = (*path, "compression")
+        yield Problem(place, f"the path asks for {codec}; leave the key out, or change the path")
+
+
+def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[Problem]:
+    finals = settings.finals
+    if sink.layout == "long":  # the columns of a wide layout are only known with the runs
+        for index, name in enumerate(sink.columns or ()):
+            if name not in finals:
+                yield Problem((*path, "columns", index), _unknown_column(name, settings))
+    for index, name in enumerate(sink.partition_by):
+        place = (*path, "partition_by", index)
+        if name not in finals:
+            yield Problem(place, _unknown_column(name, settings))
+        elif sink.layout == "wide" and finals[name] in PER_MEASURE:
+            yield Problem(place, f"layout wide has no column {name!r}, which differs by measure")
+        elif not _partitions(finals[name], settings.metadata.constants):
+            yield Problem(
+                place, f"{name!r} cannot name folders; choose text or whole numbers of the series"
+            )
+    if sink.columns and set(sink.columns) <= set(sink.partition_by):
+        yield Problem((*path, "partition_by"), "leaves no column for the files")
+
+
+def _partitions(column: str, constants: Mapping[str, object]) -> bool:
+    """Whether a column is the same for a whole series, with values that can name folders."""
+    if column in constants:
+        return not isinstance(constants[column], float)
+    known = CATALOGUE[column]
+    return known.level == "series" and known.type in _PARTITION_TYPES
+
+
+def _unknown_column(name: str, settings: Settings) -> str:
+    new = settings.transform.rename.get(name)
+    if new is not None and name in settings.columns:
+        return f"no column {name!r}; transform.rename calls it {new!r}"
+    if name in CATALOGUE_NAMES:
+        return f"no column {name!r}; add it to metadata.columns"
+    return f"no column {name!r}; {suggestion(name, settings.finals)}"
+
+
+def _shared_paths(sinks: Collection[Sink]) -> Iterator[Problem]:
+    seen: dict[tuple[str, str | None], int] = {}
+    for index, sink in enumerate(sinks):
+        key = (sink.path.replace("{format}", sink.format).rstrip("/"), sink.storage)
+        if key in seen:
+            message = f"sinks[{seen[key]}] writes there already; choose another path"
+            yield Problem(("sinks", index, "path"), message)
+        seen.setdefault(key, index)

@@ -1,0 +1,180 @@
+"""Single values of a config: how they are written, what they become."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from connectors.flowtime.spec import parse_instant
+from pipeline.columns import BASE_COLUMNS, CATALOGUE_NAMES
+from pipeline.config_errors import expected, suggestion
+
+SMALLEST_MEMORY = 64 * 10**6
+LARGEST_MEMORY = 2**50
+LONGEST_TIMEOUT = 366 * 86_400.0
+MOST_WORKERS = 64
+
+_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+_DURATION = re.compile(rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m)? ?(?:{_NUMBER}s)?")
+_SECONDS = (86_400, 3_600, 60, 1)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,50}")
+_URL_PASSWORD = re.compile(r"[A-Za-z0-9+.-]+://[^/@]*:[^/]*@")
+
+
+def _parse_instant(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    instant = parse_instant(value) if isinstance(value, str) else None
+    if instant is None and value is not None:
+        raise expected("a date or an instant such as 2025-01-31 or 2025-01-31T08:00:00Z")
+    return instant
+
+
+def _parse_origin(value: object) -> object:
+    if value == "auto":
+        return value
+    try:
+        instant = _parse_instant(value)
+    except ValueError:
+        instant = None
+    # Outputs show whole seconds: a fraction would be lost in them.
+    if not isinstance(instant, datetime) or instant.microsecond:
+        raise expected("'auto' or an instant in whole seconds such as 2025-01-31T08:00:00Z")
+    return instant
+
+
+def _parse_memory(value: object) -> object:
+    amount = value if isinstance(value, int) and not isinstance(value, bool) else None
+    match = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is not None:
+        power = _POWERS[(match[2] or "").lower()]
+        amount = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    if amount is None:
+        raise expected("a number of bytes such as 512MB or 1GiB")
+    if not SMALLEST_MEMORY <= amount <= LARGEST_MEMORY:
+        raise expected("at least 64MB and at most 1PiB")
+    return amount
+
+
+def _parse_timeout(value: object) -> object:
+    if value is None:
+        return None
+    seconds: float | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    elif isinstance(value, str) and re.fullmatch(_NUMBER, value):
+        seconds = float(value)
+    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value.strip())):
+        parts = zip(match.groups(), _SECONDS, strict=True)
+        seconds = sum(float(number) * unit for number, unit in parts if number)
+    if seconds is None:
+        raise expected("a duration such as 2h, 90m, 30s or a number of seconds")
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise expected("a duration above 0 and of at most 366d")
+    return float(seconds)
+
+
+def _parse_workers(value: object) -> object:
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value) else value
+    is_count = isinstance(number, int) and not isinstance(number, bool)
+    if value != "auto" and not (is_count and 1 <= number <= MOST_WORKERS):  # type: ignore[operator]
+        raise expected(f"'auto' or a whole number from 1 to {MOST_WORKERS}")
+    return number
+
+
+def _check_constant(value: object) -> object:
+    if isinstance(value, float) and value - value != 0:
+        raise expected("a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise expected("a whole number of at most 64 bits")
+    if not isinstance(value, str | int | float):
+        raise expected("text, a number, true or false")
+    return value
+
+
+def _check_name(value: str) -> str:
+    if not _NAME.fullmatch(value) or value in (".", ".."):
+        raise expected("1 to 100 letters, digits, '.', '_' or '-'")
+    return value
+
+
+def _check_metadata_column(value: str) -> str:
+    if value in BASE_COLUMNS:
+        raise ValueError(f"{value!r} is a base column, which every row has; leave it out here")
+    if value not in CATALOGUE_NAMES:
+        raise ValueError(f"no metadata column {value!r}; {suggestion(value, CATALOGUE_NAMES)}")
+    return value
+
+
+def check_not_empty(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse an empty list; pydantic's own bound would also count entries that are wrong.
+
+    Raises:
+        ValueError: It is empty.
+    """
+    if not values:
+        raise ValueError("expected at least one entry, found none")
+    return values
+
+
+def _check_protocol(value: str) -> str:
+    if not _PROTOCOL.fullmatch(value):
+        raise expected("a protocol of fsspec such as s3 or file")
+    return value
+
+
+def check_no_password(url: str) -> str:
+    """Refuse a URL that carries a password: URLs are shown in reports and descriptors.
+
+    Raises:
+        ValueError: It does.
+    """
+    if _URL_PASSWORD.match(url):
+        raise ValueError("the URL holds a password; put it into an entry of the storage block")
+    return url
+
+
+Protocol = Annotated[str, AfterValidator(_check_protocol)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_no_password)]
+Glob = Annotated[str, Field(min_length=1, max_length=500)]
+NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]
+Globs = Annotated[tuple[Glob, ...], *NotEmpty]
+Constant = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]
+MetadataColumn = Annotated[
+    str,
+    AfterValidator(_check_metadata_column),
+    WithJsonSchema({"type": "string", "enum": list(CATALOGUE_NAMES)}),
+]
+_INSTANT_SCHEMA = {"type": "string", "examples": ["2025-01-31", "2025-01-31T08:00:00Z"]}
+Instant = Annotated[datetime, BeforeValidator(_parse_instant), WithJsonSchema(_INSTANT_SCHEMA)]
+TimeOrigin = Annotated[
+    Literal["auto"] | datetime,
+    BeforeValidator(_parse_origin),
+    WithJsonSchema({"type": "string", "examples": ["auto", "2025-01-31T08:00:00Z"]}),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_parse_memory),
+    WithJsonSchema({"type": ["integer", "string"], "examples": ["512MB", "1GiB", 536870912]}),
+]
+Seconds = Annotated[
+    float | None,
+    BeforeValidator(_parse_timeout),
+    WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
+]
+Workers = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(_parse_workers),
+    WithJsonSchema(
+        {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}
+    ),
+]

@@ -1,0 +1,103 @@
+"""Runs and plans as lines for people and as JSON-compatible data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from connectors.flowtime.discover import Discovery
+from pipeline.plan import ExportPlan
+from pipeline.publish import Pending, Standing
+from pipeline.report import human_size
+from pipeline.source import Source
+
+
+def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
+    """A plan as JSON-compatible data."""
+    standing = Standing.read(plan)
+    return {
+        "name": plan.config.name,
+        "source": source.storage.url(source.path),
+        "runs": len(plan.runs),
+        "series": len(plan.kept),
+        "rows": sum(plan.rows_per_run),
+        "bytes": plan.source_bytes,
+        "filter": None if plan.row_filter is None else plan.row_filter.text,
+        "sinks": [
+            {
+                "format": sink.sink.format,
+                "url": target.url,
+                "descriptor": target.storage.url(target.descriptor),
+                "runs": len(target.runs),
+                "rows": plan.rows_known(sink, target),
+                "columns": [shown.column.name for shown in sink.shown],
+                "status": "unchanged"
+                if standing.is_current(Pending(sink, target, plan.state(sink, target)))
+                else "write",
+            }
+            for sink in plan.sinks
+            for target in sink.targets
+        ],
+        "left_out": [
+            {"url": run.url, "reason": run.reason, "waiting": run.waiting}
+            for run in source.left_out
+        ],
+        "notes": [note for sink in plan.sinks for note in sink.notes],
+    }
+
+
+def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
+    """A plan as lines for people."""
+    data = plan_as_data(source, plan)
+    yield (
+        f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
+        f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
+    )
+    if data["filter"] is not None:
+        yield f"  keep rows where {data['filter']}"
+    for sink in data["sinks"]:
+        rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
+        yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
+    for run in data["left_out"]:
+        yield f"  {'waiting' if run['waiting'] else 'skipped'}  {run['url']}: {run['reason']}"
+    for note in data["notes"]:
+        yield f"  note: {note}"
+
+
+def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
+    """Runs, and what could not be one with the reason, as JSON-compatible data."""
+    complete = [
+        {
+            "id": run.run_id,
+            "name": run.name,
+            "url": run.url,
+            "created": None if run.created is None else run.created.isoformat(),
+            "bins": run.grid.bins,
+            "bin_minutes": run.grid.bin_minutes,
+            "series": len(run.series),
+            "complete": True,
+            "reason": None,
+        }
+        for run in found.runs
+    ]
+    broken = [
+        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.reason}
+        for r in found.refusals
+    ]
+    return [*complete, *broken]
+
+
+def runs_as_lines(found: Discovery) -> Iterator[str]:
+    """Runs, and what could not be one with the reason, as lines for people."""
+    names = [run.run_id for run in found.runs] + [refusal.name for refusal in found.refusals]
+    width = max(map(len, ["run", *names]))
+    yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
+    for run in found.runs:
+        created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")
+        yield (
+            f"{run.run_id:<{width}}  {created:<20}  {run.grid.bins:>7}  "
+            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete"
+        )
+    for refusal in found.refusals:
+        state = "incomplete" if refusal.incomplete else "broken"
+        yield f"{refusal.name:<{width}}  {'':<46}  {state}: {refusal.reason}"

@@ -1,0 +1,68 @@
+"""The runs an export is asked for: found, selected, and what to do about the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.flowtime.discover import Discovery, Selection, discover, select_series
+from connectors.flowtime.run import Run
+from connectors.storage import Storage, connect
+from pipeline.config import ExportConfig
+from pipeline.report import LeftOut
+
+
+@dataclass(frozen=True)
+class Source:
+    """The runs of an export, found and selected.
+
+    Attributes:
+        storage: Where they are.
+        path: The folder they were looked for under.
+        runs: The runs, in the order of the rows.
+        left_out: Runs that will not be exported.
+    """
+
+    storage: Storage
+    path: str
+    runs: tuple[Run, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def find_runs(config: ExportConfig) -> Source:
+    """Discover and select the runs of a config.
+
+    Raises:
+        RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
+        StorageError: The source cannot be listed or read.
+    """
+    wanted = config.source
+    storage, path = connect(wanted.url, config.storage_options(wanted.storage))
+    selection = _selection(config)
+    origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
+    found = discover(storage, path, selection, time_origin=origin)
+    _refuse(config, found, storage.url(path))
+    left_out = tuple(LeftOut(r.url, r.reason, r.incomplete) for r in found.refusals)
+    runs = tuple(select_series(run, selection) for run in found.runs)
+    return Source(storage, path, runs, left_out)
+
+
+def _selection(config: ExportConfig) -> Selection:
+    source = config.source
+    return Selection(
+        include=source.include,
+        exclude=source.exclude,
+        created_from=source.created.from_,
+        created_to=source.created.to,
+        measures=source.series.measures,
+        components=source.series.components,
+        classes=source.series.classes,
+    )
+
+
+def _refuse(config: ExportConfig, found: Discovery, root: str) -> None:
+    """Stop for broken runs unless they are to be skipped; a run that is still written waits."""
+    for refusal in found.refusals:
+        alone = refusal.url == root
+        if alone or (not refusal.incomplete and config.source.on_error == "fail"):
+            raise refusal.error

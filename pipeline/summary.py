@@ -1,0 +1,93 @@
+"""From what an export did to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.config import ExportConfig
+from pipeline.output import StagedOutput
+from pipeline.plan import ExportPlan
+from pipeline.publish import Pending, Standing
+from pipeline.report import ExportedTarget, Report
+from pipeline.source import Source
+
+
+@dataclass
+class Tally:
+    """What has been read."""
+
+    files: int = 0
+    rows: int = 0
+    size: int = 0
+
+    def add(self, files: int, rows: int, size: int) -> None:
+        """Count so many more."""
+        self.files += files
+        self.rows += rows
+        self.size += size
+
+
+Written = list[tuple[Pending, list[StagedOutput]]]
+"""The staged files of each target."""
+
+
+def untouched(
+    plan: ExportPlan, standing: Standing, chosen: Sequence[Pending]
+) -> list[ExportedTarget]:
+    taken = {id(pending.target) for pending in chosen}
+    found = []
+    for sink in plan.sinks:
+        for target in sink.targets:
+            if id(target) in taken:
+                continue
+            state = plan.state(sink, target)
+            current = standing.is_current(Pending(sink, target, state))
+            found.append(
+                ExportedTarget(
+                    format=sink.sink.format,
+                    url=target.url,
+                    descriptor=target.storage.url(target.descriptor),
+                    status="unchanged" if current else "kept",
+                )
+            )
+    return found
+
+
+def summarise(
+    config: ExportConfig,
+    source: Source,
+    plan: ExportPlan | None,
+    written: Written,
+    untouched: Sequence[ExportedTarget],
+    tally: Tally,
+    seconds: dict[str, float],
+) -> Report:
+    notes = [note for sink in plan.sinks for note in sink.notes] if plan else []
+    notes += [f"run {run.name}: {note}" for run in source.runs for note in run.notes]
+    return Report(
+        name=config.name,
+        source=source.storage.url(source.path),
+        runs=len(source.runs),
+        series=sum(len(run.series) for run in source.runs),
+        rows_read=tally.rows,
+        bytes_read=tally.size,
+        targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
+        left_out=source.left_out,
+        notes=tuple(notes),
+        seconds=dict(seconds),
+    )
+
+
+def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarget:
+    target = pending.target
+    return ExportedTarget(
+        format=pending.plan.sink.format,
+        url=target.url,
+        descriptor=target.storage.url(target.descriptor),
+        status="exported",
+        files=len(outputs),
+        rows=sum(output.file.rows for output in outputs),
+        size=sum(output.file.size for output in outputs),
+        non_finite=sum(output.file.non_finite for output in outputs),
+    )
