@@ -1,87 +1,143 @@
-"""Places where bytes live: local disk, S3 and whatever else fsspec knows.
-
-INTERFACE DRAFT (being implemented)
-"""
+"""Places where bytes live, by URL."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import hashlib
+import importlib
+import os
+import threading
 from typing import Any
 
 from connectors.errors import StorageError
+from connectors.storage_contract import (
+    Entry,
+    Folder,
+    StagedFile,
+    Storage,
+    StorageOptions,
+    join,
+    relative,
+)
+from connectors.storage_local import LocalStorage
+
+__all__ = [
+    "Entry",
+    "Folder",
+    "StagedFile",
+    "Storage",
+    "StorageOptions",
+    "connect",
+    "join",
+    "relative",
+]
+
+_S3 = frozenset({"s3", "s3a"})
+_LOCAL = frozenset({"file", "local"})
+
+_known: dict[tuple[int, str, str], Storage] = {}
+_lock = threading.Lock()
 
 
-@dataclass(frozen=True)
-class StorageOptions:
-    """A named option set of the config: fsspec keyword arguments, secrets never shown by repr/str."""
+def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, str]:
+    """The storage of a URL, and the storage's own path for it.
 
-    name: str = ""
-    protocol: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # str values may be pydantic SecretStr
+    No request is made. Equal options give the same storage.
 
+    Args:
+        url: A path of this machine, relative or absolute and taken literally, or a URL.
+        options: The options to connect with.
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A stored file. `path` is the storage's own full path, `version` an ETag or mtime_ns as text."""
-
-    path: str
-    size: int
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """One folder of a walk: its path, the files directly in it (sorted by path), and the names of links not followed."""
-
-    path: str
-    files: tuple[Entry, ...]
-    links: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A local file that is written now and becomes visible at `target` by `commit` only."""
-
-    local: Path
-    target: str
+    Raises:
+        StorageError: The URL is not one, its protocol is not the options', or the package that
+            knows the protocol is missing.
+    """
+    options = options or StorageOptions()
+    protocol = _protocol(url)
+    _check_protocol(url, protocol, options)
+    if protocol in _LOCAL:
+        return _kept("file", {}, options), _local_path(url)
+    if protocol in _S3:
+        return _kept("s3", options.revealed(), options), _s3_path(url)
+    # Imported when needed: it costs time that a run on local files need not spend.
+    module = importlib.import_module("connectors.storage_fsspec")
+    arguments = {**module.url_options(protocol, url), **options.revealed()}
+    return _kept(protocol, arguments, options), module.native_path(protocol, url)
 
 
-class Storage(ABC):
-    protocol: str
-    is_local: bool
+def _protocol(url: str) -> str:
+    if not url or "\x00" in url:
+        raise StorageError(f"{url!r} is neither a path nor a URL")
+    scheme, found, _ = url.partition("://")
+    return scheme.lower() if found and "/" not in scheme else "file"
 
-    @abstractmethod
-    def url(
-        self, path: str
-    ) -> str: ...  # for people and reports, no credentials; local: absolute plain path (no file://)
-    @abstractmethod
-    def walk(
-        self, path: str
-    ) -> Iterator[
-        Folder
-    ]: ...  # every folder at or below path holding files, in sorted path order, fresh from the store
-    @abstractmethod
-    def info(self, path: str) -> Entry | None: ...  # None: no such file
-    @abstractmethod
-    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes: ...
-    @abstractmethod
-    def read_many(
-        self, paths: Sequence[str]
-    ) -> list[bytes | StorageError]: ...  # in order, concurrently
-    @abstractmethod
-    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]: ...  # sequential
-    @abstractmethod
-    def stage(self, path: str) -> StagedFile: ...
-    @abstractmethod
-    def commit(self, staged: StagedFile) -> None: ...  # whole or not at all
-    @abstractmethod
-    def discard(self, staged: StagedFile) -> None: ...
-    @abstractmethod
-    def delete(self, path: str) -> None: ...
-    @abstractmethod
-    def leftovers(self, path: str) -> list[str]: ...  # what crashed exports left at or below path
-    @abstractmethod
-    def remove_leftovers(self, path: str) -> list[str]: ...
+
+def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
+    wanted = options.protocol
+    if wanted is None or wanted == protocol:
+        return
+    if any({wanted, protocol} <= same for same in (_S3, _LOCAL, {"http", "https"})):
+        return
+    raise StorageError(
+        f"the storage {options.name!r} is for {wanted}:// URLs, not for {protocol}://: "
+        "name another storage, or correct the URL",
+        url=f"{protocol}://",
+    )
+
+
+def _local_path(url: str) -> str:
+    scheme, found, rest = url.partition("://")
+    path = rest if found and scheme.lower() in _LOCAL else url
+    if not path:
+        raise StorageError(f"{url!r} names no path", url=url)
+    # Lexically: what a link points to is not to change the name of a run.
+    return os.path.normpath(os.path.abspath(path)).replace("//", "/", 1)  # noqa: PTH100
+
+
+def _s3_path(url: str) -> str:
+    path = url.partition("://")[2].rstrip("/")
+    bucket, _, key = path.partition("/")
+    if "@" in bucket or ":" in bucket and not bucket.startswith("arn:"):
+        raise StorageError(
+            "an S3 URL must not hold credentials: give `key` and `secret` in a storage of the "
+            "config, and the URL as s3://bucket/key",
+            url="s3://",
+        )
+    if not bucket:
+        raise StorageError(f"{url} names no bucket: write s3://bucket/key", url="s3://")
+    return join(bucket, key) if key else bucket
+
+
+def _kept(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
+    """One storage for equal arguments, so that connections are shared.
+
+    A process that was forked makes its own: connections do not survive that.
+    """
+    digest = hashlib.sha256(_spelled(arguments).encode()).hexdigest()
+    key = (os.getpid(), protocol, digest)
+    with _lock:
+        if key not in _known:
+            _known[key] = _made(protocol, arguments, options)
+        return _known[key]
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, dict):
+        return repr(sorted((str(key), _spelled(item)) for key, item in value.items()))
+    return repr(value)
+
+
+def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
+    if protocol == "file":
+        return LocalStorage()
+    name = "connectors.storage_s3" if protocol == "s3" else "connectors.storage_fsspec"
+    try:
+        module = importlib.import_module(name)
+    except ImportError as failure:
+        package = "s3fs and obstore" if protocol == "s3" else "fsspec"
+        raise StorageError(
+            f"{protocol}:// cannot be used: install {package} ({failure})", url=f"{protocol}://"
+        ) from failure
+    # What a URL carries (user and password of an FTP server) is as secret as an option.
+    secrets = options.secrets() | StorageOptions(options=arguments).secrets()
+    storage: Storage = module.open_storage(protocol, arguments, secrets)
+    return storage

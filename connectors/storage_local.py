@@ -36,18 +36,17 @@ class LocalStorage(Storage):
 
     def walk(self, path: str) -> Iterator[Folder]:
         """Folders depth first, names in order."""
-        names = _listed(path)
-        if names is None:
+        if not Path(path).exists():
             raise NotFoundError(
                 f"listing {path}: there is no such folder: correct the path", url=path
             )
-        pending: list[tuple[str, _Listing]] = [(path, names)]
+        pending = [path]
         while pending:
-            folder, listing = pending.pop()
-            files, links, below = listing
+            folder = pending.pop()
+            files, links, below = _listed(folder)
             if files or links:
                 yield Folder(folder, tuple(files), tuple(links))
-            pending.extend(_below(below))
+            pending.extend(reversed(below))
 
     def info(self, path: str) -> Entry | None:
         """A link is no file."""
@@ -143,35 +142,26 @@ class LocalStorage(Storage):
 
 # --------------------------------------------------------------------------- listing
 
-_Listing = tuple[list[Entry], list[str], list[str]]
-"""Files, names of links, paths of folders; all in order."""
 
-
-def _below(folders: list[str]) -> Iterator[tuple[str, _Listing]]:
-    """Folders as a stack wants them: the first last."""
-    for folder in reversed(folders):
-        # What vanishes between two looks is as if it had gone before both.
-        if (listing := _listed(folder)) is not None:
-            yield folder, listing
-
-
-def _listed(path: str) -> _Listing | None:
+def _listed(path: str) -> tuple[list[Entry], list[str], list[str]]:
+    """Files, names of links and paths of folders, each in order."""
+    files: list[Entry] = []
+    links: list[str] = []
+    folders: list[str] = []
     with _translating(path, "listing"):
         try:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except FileNotFoundError:
-            return None
+            # What vanishes between two looks is as if it had gone before both.
+            return files, links, folders
         except NotADirectoryError as failure:
             raise NotFoundError(
                 f"listing {path}: this is a file, not a folder: name the folder above", url=path
             ) from failure
-        files: list[Entry] = []
-        links: list[str] = []
-        folders: list[str] = []
         for entry in found:
             _sort_in(entry, files, links, folders)
-        return files, links, folders
+    return files, links, folders
 
 
 def _sort_in(

@@ -132,7 +132,7 @@ def _explained(failure: BaseException) -> _Reason | None:
     if _is_a(failure, {"PreconditionError"}):
         return _explained_answer(412, "")
     if isinstance(failure, FileNotFoundError):
-        return NotFoundError, "nothing is stored there: check the URL, its bucket included"
+        return NotFoundError, "nothing is stored there: check the name"
     if isinstance(failure, OSError):
         return _explained_os(failure)
     return None

@@ -24,7 +24,11 @@ from pipeline.summary import Tally, Written, summarise, untouched
 from pipeline.target import TargetResolver
 
 BATCH_ROWS = 65_536
-"""Rows of a batch; the streaming engine holds a few dozen of them at the most."""
+"""Rows of a batch at the most."""
+
+_FEWEST_BATCH_ROWS = 4_096
+# The streaming engine was seen to hold 42 batches of up to 60 bytes a row: a third of the limit.
+_BYTES_A_ROW = 42 * 60 * 3
 
 
 class Listener:
@@ -94,9 +98,7 @@ def export(
         source = find_runs(config)
     told.discovered(len(source.runs))
     _require_runs(config, source)
-    if not source.runs:
-        return summarise(config, source, None, [], [], Tally(), clock.seconds)
-    while True:
+    while source.runs:
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
             standing = Standing.read(plan)
@@ -113,6 +115,7 @@ def export(
             publish(plan, standing, written, moment)
         rest = untouched(plan, standing, chosen)
         return summarise(config, source, plan, written, rest, tally, clock.seconds)
+    return summarise(config, source, None, [], [], Tally(), clock.seconds)
 
 
 # --------------------------------------------------------------------------- rows to files
@@ -161,7 +164,12 @@ def _with_stages(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
 
 def scan_options(config: ExportConfig) -> ScanOptions:
     """How a config wants series files to be read."""
-    return ScanOptions(verify=config.source.verify, workers=config.execution.thread_count)
+    execution = config.execution
+    return ScanOptions(
+        verify=config.source.verify,
+        workers=execution.thread_count,
+        batch_rows=min(BATCH_ROWS, max(_FEWEST_BATCH_ROWS, execution.memory_limit // _BYTES_A_ROW)),
+    )
 
 
 def _needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile]:
@@ -226,5 +234,5 @@ def _without_faulty(
     runs = tuple(run for run in source.runs if run.url not in faults)
     if len(runs) == len(source.runs):
         raise fault
-    left_out = tuple(LeftOut(url, str(error), waiting=False) for url, error in faults.items())
+    left_out = tuple(LeftOut(url, str(error), "broken") for url, error in faults.items())
     return replace(source, runs=runs, left_out=source.left_out + left_out)

@@ -39,8 +39,7 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
             for target in sink.targets
         ],
         "left_out": [
-            {"url": run.url, "reason": run.reason, "waiting": run.waiting}
-            for run in source.left_out
+            {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [note for sink in plan.sinks for note in sink.notes],
     }
@@ -59,7 +58,7 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
         rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
         yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
     for run in data["left_out"]:
-        yield f"  {'waiting' if run['waiting'] else 'skipped'}  {run['url']}: {run['reason']}"
+        yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
     for note in data["notes"]:
         yield f"  note: {note}"
 
@@ -99,5 +98,4 @@ def runs_as_lines(found: Discovery) -> Iterator[str]:
             f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete"
         )
     for refusal in found.refusals:
-        state = "incomplete" if refusal.incomplete else "broken"
-        yield f"{refusal.name:<{width}}  {'':<46}  {state}: {refusal.reason}"
+        yield f"{refusal.name:<{width}}  {'':<46}  {refusal.kind}: {refusal.reason}"

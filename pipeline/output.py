@@ -19,7 +19,9 @@ from pipeline.target import Target, partition_folder
 from pipeline.wide import WideAssembler
 
 MOST_OPEN_FILES = 400
-_HELD_ROWS = 1_000_000
+# A sink's open row groups may hold a quarter of the memory, at up to 120 bytes a row while they
+# are being encoded.
+_BYTES_A_HELD_ROW = 480
 _ATTEMPT_DIGITS = 12
 
 
@@ -127,6 +129,7 @@ class SinkOutput:
     def __post_init__(self) -> None:
         self._destinations, self._of_series = self._lay_out()
         self._open: list[int] = []
+        self._most_held = self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW
         self._assembler = (
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
         )
@@ -322,7 +325,7 @@ class SinkOutput:
         """Keep what row groups hold back bounded, however many files are open."""
         writers = [self._destinations[place].writer for place in self._open]
         held = [(writer.held_rows, writer) for writer in writers if writer is not None]
-        while sum(rows for rows, _ in held) > _HELD_ROWS:
+        while sum(rows for rows, _ in held) > self._most_held:
             largest = max(range(len(held)), key=lambda place: held[place][0])
             held[largest][1].flush()
             held[largest] = (0, held[largest][1])

@@ -42,12 +42,12 @@ class LeftOut:
     Attributes:
         url: The run directory.
         reason: Why.
-        waiting: It is still being written, rather than broken.
+        kind: `broken`; `incomplete`, as it is still being written; or `link`, not followed.
     """
 
     url: str
     reason: str
-    waiting: bool
+    kind: Literal["broken", "incomplete", "link"]
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Report:
 
     @property
     def skipped(self) -> tuple[LeftOut, ...]:
-        """Broken runs that were left out; runs still being written are not among them."""
-        return tuple(run for run in self.left_out if not run.waiting)
+        """Broken runs that were left out; runs still being written and links are not among them."""
+        return tuple(run for run in self.left_out if run.kind == "broken")
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +119,7 @@ class Report:
 
 
 _MOST_LINES = 20
+_VERDICTS = {"broken": "skipped", "incomplete": "waiting", "link": "passed by"}
 
 
 def _shown(targets: Sequence[ExportedTarget]) -> Sequence[ExportedTarget]:
@@ -137,7 +138,7 @@ def _target_line(target: ExportedTarget) -> str:
 
 
 def _verdict(run: LeftOut) -> str:
-    return "waiting " if run.waiting else "skipped "
+    return _VERDICTS[run.kind]
 
 
 def _condensed(notes: Sequence[str]) -> list[str]:

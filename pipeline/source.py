@@ -42,7 +42,7 @@ def find_runs(config: ExportConfig) -> Source:
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
     found = discover(storage, path, selection, time_origin=origin)
     _refuse(config, found, storage.url(path))
-    left_out = tuple(LeftOut(r.url, r.reason, r.incomplete) for r in found.refusals)
+    left_out = tuple(LeftOut(r.url, r.reason, r.kind) for r in found.refusals)
     runs = tuple(select_series(run, selection) for run in found.runs)
     return Source(storage, path, runs, left_out)
 
@@ -61,8 +61,12 @@ def _selection(config: ExportConfig) -> Selection:
 
 
 def _refuse(config: ExportConfig, found: Discovery, root: str) -> None:
-    """Stop for broken runs unless they are to be skipped; a run that is still written waits."""
+    """Stop for broken runs unless they are to be skipped.
+
+    A run that is still being written waits for the next export, unless it is all there is; a link
+    is named, as the run it leads to is found where it really is.
+    """
     for refusal in found.refusals:
-        alone = refusal.url == root
-        if alone or (not refusal.incomplete and config.source.on_error == "fail"):
+        alone = refusal.url == root and refusal.incomplete
+        if alone or (refusal.kind == "broken" and config.source.on_error == "fail"):
             raise refusal.error

@@ -35,6 +35,7 @@ Written = list[tuple[Pending, list[StagedOutput]]]
 def untouched(
     plan: ExportPlan, standing: Standing, chosen: Sequence[Pending]
 ) -> list[ExportedTarget]:
+    """The targets that were not written, and why."""
     taken = {id(pending.target) for pending in chosen}
     found = []
     for sink in plan.sinks:
@@ -63,6 +64,7 @@ def summarise(
     tally: Tally,
     seconds: dict[str, float],
 ) -> Report:
+    """The report of an export; without a plan, nothing was there to do."""
     notes = [note for sink in plan.sinks for note in sink.notes] if plan else []
     notes += [f"run {run.name}: {note}" for run in source.runs for note in run.notes]
     return Report(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -73,6 +74,9 @@ class Selection:
         return after and (self.created_to is None or created < _utc(self.created_to))
 
 
+RefusalKind = Literal["broken", "incomplete", "link"]
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A run directory that cannot be exported.
@@ -82,14 +86,20 @@ class Refusal:
         name: Its name.
         reason: Why, for people.
         error: The same as an error.
-        incomplete: True where manifest.json does not stand yet: the run is being written.
+        kind: `incomplete` where manifest.json does not stand yet: the run is being written;
+            `link` where a link was not followed; else `broken`.
     """
 
     url: str
     name: str
     reason: str
     error: RunError
-    incomplete: bool = False
+    kind: RefusalKind = "broken"
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the run is still being written."""
+        return self.kind == "incomplete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +211,15 @@ def _wanted(
     def refuse_link(folder: str, name: str) -> None:
         if selection.wants_name(name):
             reason = "link not followed: list the run where it really is"
-            found.refusals.append(_refusal(storage, _below(folder, name), name, reason))
+            refusal = _refusal(storage, _below(folder, name), name, reason)
+            found.refusals.append(replace(refusal, kind="link"))
 
     for candidate in _candidates(storage.walk(path), path, refuse_link):
         if not selection.wants_name(candidate.name):
             found.skipped += 1
         elif reason := _incomplete(candidate):
             refusal = _refusal(storage, candidate.path, candidate.name, reason)
-            found.refusals.append(replace(refusal, incomplete=True))
+            found.refusals.append(replace(refusal, kind="incomplete"))
         elif reason := _unreadable(candidate):
             found.refusals.append(_refusal(storage, candidate.path, candidate.name, reason))
         else:
@@ -340,7 +351,8 @@ def _read(
             run = _run(storage, candidate, files, selection, time_origin)
         except RunError as error:
             refusal = _refusal(storage, candidate.path, candidate.name, error.reason, error)
-            found.refusals.append(replace(refusal, incomplete=_vanished(files)))
+            kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
+            found.refusals.append(replace(refusal, kind=kind))
         else:
             if run is None:
                 found.skipped += 1

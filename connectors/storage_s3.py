@@ -1,0 +1,518 @@
+"""S3, and what speaks its language, as a storage."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import obstore
+import s3fs
+from obstore.store import S3Store
+
+from connectors import storage_requests
+from connectors.errors import NotFoundError, StorageError
+from connectors.storage_contract import (
+    Entry,
+    Folder,
+    StagedFile,
+    is_safe_name,
+    is_staged_name,
+    relative,
+)
+from connectors.storage_fsspec import RemoteStorage
+from connectors.storage_requests import retrying, wait_for
+
+PART_BYTES = 16 * 1024 * 1024
+"""Larger files are sent in parts of at least this size."""
+_MOST_PARTS = 10_000
+_SENDERS = 4
+_BULK_READERS = 48
+_BULK_OPTIONS = frozenset({"key", "secret", "token", "anon", "endpoint_url", "client_kwargs"})
+_BULK_CLIENT_OPTIONS = frozenset({"region_name", "endpoint_url"})
+_ALIASES = {"username": "key", "password": "secret"}
+
+_T = TypeVar("_T")
+
+
+class S3Storage(RemoteStorage):
+    """Buckets and keys, taken literally; paths are `bucket/key`.
+
+    s3fs holds the session: it knows every way to credentials. Its requests are called by name,
+    as its paths take `?versionId=` and glob characters for more than text. Whole objects are read
+    through obstore, several times as fast for small ones, where the options allow.
+
+    Args:
+        options: The arguments of `s3fs.S3FileSystem`, in clear, with `region` as a short form.
+        secrets: Texts that no message may show.
+    """
+
+    def __init__(self, options: dict[str, Any], secrets: Iterable[str]) -> None:
+        super().__init__("s3", secrets)
+        self._options = _s3fs_options(options)
+        try:
+            self._fs: Any = s3fs.S3FileSystem(**self._options)
+        except (TypeError, ValueError, KeyError) as failure:
+            raise self._translated(failure, "", "connecting to") from failure
+        self._fs.retries = 1  # The tries are counted in one place, here.
+        self._stores: dict[str, S3Store] = {}
+
+    def url(self, path: str) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{path}"
+
+    def walk(self, path: str) -> Iterator[Folder]:
+        """One flat listing, handed on child by child of `path`, as memory must not grow with it.
+
+        The files of `path` itself are listed first, because in the order of keys they may come
+        last, and a folder is to come before those below it.
+        """
+        bucket, prefix = _prefix(path)
+        top = _Gathered(path)
+        children = 0
+        for page in self._pages(bucket, prefix, delimiter=True):
+            children += len(page.get("CommonPrefixes", ()))
+            top.add(page)
+        if not (top.seen or children or not prefix):
+            self._refuse_walk(path)
+        yield from top.folders()
+        if children:
+            yield from self._walk_children(path, bucket, prefix)
+
+    def _walk_children(self, path: str, bucket: str, prefix: str) -> Iterator[Folder]:
+        done: set[str] = set()
+        child: str | None = None
+        gathered = _Gathered(path)
+        for item in self._items(bucket, prefix):
+            head, found, _ = item["Key"][len(prefix) :].partition("/")
+            if not found:
+                continue
+            if head != child:
+                yield from gathered.folders()
+                if child is not None:
+                    done.add(child)
+                if head in done:
+                    raise StorageError(
+                        f"listing {self.url(path)}: the store does not list in the order of keys; "
+                        "directory buckets are not supported",
+                        url=self.url(path),
+                    )
+                gathered, child = _Gathered(path), head
+            gathered.add_item(bucket, item)
+        yield from gathered.folders()
+
+    def info(self, path: str) -> Entry | None:
+        """By HEAD."""
+        try:
+            answer = self._request("head_object", path)
+        except Exception as failure:
+            error = self._translated(failure, path, "looking for")
+            # A HEAD's 404 has no body to tell a missing bucket from a missing key.
+            if isinstance(error, NotFoundError):
+                return None
+            raise error from failure
+        return Entry(path, int(answer["ContentLength"]), _version(answer))
+
+    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """In one request, its length compared with what the store announced."""
+        if end is not None and end <= start:
+            return b""
+        try:
+            return self._get(path, start, end)[0]
+        except Exception as failure:
+            if _status(failure) == 416:
+                return b""
+            raise self._translated(failure, path, "reading") from failure
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
+        """Through obstore where the options can be said to it, else through s3fs."""
+        if len(paths) < 2 or not self._is_bulk():
+            return super().read_many(paths)
+        try:
+            stores = {bucket: self._store(bucket) for bucket in {_split(one)[0] for one in paths}}
+        except Exception as failure:
+            error = self._translated(failure, paths[0], "connecting to")
+            return [error for _ in paths]
+        return self._wait(self._bulk(stores, paths), None)
+
+    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
+        """Range after range, each on the condition that the ETag is the first one's."""
+        entry = self.info(path)
+        if entry is None:
+            raise NotFoundError(
+                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
+            )
+        for start in range(0, entry.size, block_bytes):
+            stop = min(start + block_bytes, entry.size)
+            try:
+                block, version = self._get(path, start, stop, version=entry.version)
+            except Exception as failure:
+                raise self._translated(failure, path, "reading") from failure
+            # Some stores ignore the condition, so it is looked at here as well.
+            if version != entry.version or len(block) != stop - start:
+                raise StorageError(
+                    f"reading {self.url(path)}: it changed while it was being read: "
+                    "try again when it is at rest",
+                    url=self.url(path),
+                )
+            yield block
+
+    def stage(self, path: str) -> StagedFile:
+        """A key needs a bucket before it."""
+        if not _split(path)[1]:
+            raise StorageError(
+                f"writing {self.url(path)}: this is a bucket: name a file in it",
+                url=self.url(path),
+            )
+        return super().stage(path)
+
+    def delete(self, path: str) -> None:
+        """S3 does not say whether there was an object."""
+        try:
+            self._request("delete_object", path)
+        except Exception as failure:
+            error = self._translated(failure, path, "deleting")
+            if not isinstance(error, NotFoundError):
+                raise error from failure
+
+    def check_list(self, path: str) -> None:
+        """The first key is enough."""
+        bucket, prefix = _prefix(path)
+        if not self._list(path, Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents") and prefix:
+            self._refuse_walk(path)
+
+    # ----------------------------------------------------------------------- requests
+
+    def _wait(self, work: Coroutine[Any, Any, _T], seconds: float | None) -> _T:
+        return wait_for(self._fs.loop, work, seconds)
+
+    def _request(self, method: str, path: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
+        bucket, key = _split(path)
+        return retrying(
+            lambda seconds: self._wait(
+                self._fs._call_s3(method, Bucket=bucket, Key=key, **more), seconds
+            ),
+            transfer_bytes=transfer_bytes,
+        )
+
+    def _get(
+        self, path: str, start: int, end: int | None, *, version: str | None = None
+    ) -> tuple[bytes, str]:
+        """Bytes with their version."""
+        bucket, key = _split(path)
+        wanted: dict[str, str] = {}
+        if start or end is not None:
+            wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        if version:
+            wanted["IfMatch"] = version
+
+        async def attempt() -> tuple[bytes, str]:
+            answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, **wanted)
+            async with answer["Body"] as body:
+                data = await body.read()
+            if len(data) != answer["ContentLength"]:
+                raise ConnectionError("the answer was cut off")
+            return data, _version(answer)
+
+        transfer_bytes = 0 if end is None else end - start
+        return retrying(
+            lambda seconds: self._wait(attempt(), seconds), transfer_bytes=transfer_bytes
+        )
+
+    # ----------------------------------------------------------------------- listing
+
+    def _list(self, path: str, **wanted: Any) -> dict[str, Any]:
+        try:
+            page: dict[str, Any] = retrying(
+                lambda seconds: self._wait(
+                    self._fs._call_s3("list_objects_v2", **wanted), seconds
+                )
+            )
+        except Exception as failure:
+            raise self._translated(failure, path, "listing") from failure
+        return page
+
+    def _pages(self, bucket: str, prefix: str, *, delimiter: bool) -> Iterator[dict[str, Any]]:
+        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if delimiter:
+            wanted["Delimiter"] = "/"
+        while True:
+            page = self._list(f"{bucket}/{prefix}", **wanted)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _items(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+        for page in self._pages(bucket, prefix, delimiter=False):
+            yield from page.get("Contents", ())
+
+    def _refuse_walk(self, path: str) -> None:
+        file = self.info(path) is not None
+        kind = "this is a file, not a folder" if file else "nothing is there"
+        raise NotFoundError(
+            f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
+        )
+
+    # ----------------------------------------------------------------------- bulk reading
+
+    def _is_bulk(self) -> bool:
+        """Whether obstore can be told all that s3fs is told."""
+        own = {name for name in self._options if name not in _SET_HERE}
+        client = set(self._options.get("client_kwargs", ()))
+        trust = any(os.environ.get(name) for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"))
+        return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS and not trust
+
+    def _store(self, bucket: str) -> S3Store:
+        if bucket not in self._stores:
+            seconds = storage_requests.CALL_SECONDS
+            endpoint, settings = retrying(
+                lambda left: self._wait(self._settings(bucket), min(left, seconds))
+            )
+            self._stores[bucket] = S3Store(
+                bucket,
+                **settings,
+                client_options={
+                    "allow_http": endpoint.startswith("http://"),
+                    "connect_timeout": timedelta(seconds=10),
+                    "read_timeout": timedelta(seconds=30),
+                    # The whole of a call is bounded below, where its size is known.
+                    "timeout": timedelta(hours=1),
+                },
+                retry_config={
+                    "max_retries": storage_requests.TRIES - 1,
+                    "retry_timeout": timedelta(seconds=storage_requests.RETRY_SECONDS),
+                },
+            )
+        return self._stores[bucket]
+
+    async def _settings(self, bucket: str) -> tuple[str, dict[str, Any]]:
+        """Endpoint, and how the session of s3fs would reach a bucket, in obstore's words."""
+        client = await self._fs.set_session()
+        endpoint: str = client.meta.endpoint_url
+        amazon = endpoint.removesuffix(".cn").endswith(".amazonaws.com")
+        region = client.meta.region_name
+        if amazon and "region_name" not in self._options.get("client_kwargs", ()):
+            with suppress(Exception):  # Only a guess is lost; the read itself will say what fails.
+                answer = await client.head_bucket(Bucket=bucket)
+                region = answer["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
+        settings: dict[str, Any] = {"region": region if region != "aws-global" else "us-east-1"}
+        if not amazon:
+            settings["endpoint"] = endpoint
+        if self._options.get("anon"):
+            settings["skip_signature"] = True
+        elif self._options.get("key"):
+            settings["access_key_id"] = self._options["key"]
+            settings["secret_access_key"] = self._options.get("secret")
+            if self._options.get("token"):
+                settings["session_token"] = self._options["token"]
+        else:
+            settings["credential_provider"] = self._credentials
+        return endpoint, settings
+
+    async def _credentials(self) -> dict[str, Any]:
+        """What the session of s3fs signs with: environment, profile, role, machine."""
+        found = await self._fs.session.get_credentials()
+        if found is None:
+            raise PermissionError("no credentials: give `key` and `secret`, or `anon: true`")
+        frozen = await found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            # Asked again after a minute; botocore renews what is about to expire.
+            "expires_at": _now() + timedelta(minutes=6),
+        }
+
+    async def _bulk(
+        self, stores: dict[str, S3Store], paths: Sequence[str]
+    ) -> list[bytes | StorageError]:
+        results: list[bytes | StorageError] = [b""] * len(paths)
+        waiting = iter(range(len(paths)))
+
+        async def reader() -> None:
+            for number in waiting:
+                results[number] = await self._bulk_one(stores, paths[number])
+
+        await asyncio.gather(*(reader() for _ in range(min(_BULK_READERS, len(paths)))))
+        return results
+
+    async def _bulk_one(self, stores: dict[str, S3Store], path: str) -> bytes | StorageError:
+        bucket, key = _split(path)
+        until = storage_requests.CALL_SECONDS
+        try:
+            async with asyncio.timeout(until) as clock:
+                answer = await obstore.get_async(stores[bucket], key)
+                size = answer.meta["size"]
+                more = size / storage_requests.SLOWEST_BYTES_PER_SECOND
+                clock.reschedule((clock.when() or 0.0) + more)
+                data = bytes(await answer.bytes_async())
+        except Exception as failure:
+            error = self._translated(failure, path, "reading")
+            error.__cause__ = failure
+            return error
+        if len(data) == size:
+            return data
+        return StorageError(
+            f"reading {self.url(path)}: {size} bytes were announced, {len(data)} came: try again",
+            url=self.url(path),
+        )
+
+    # ----------------------------------------------------------------------- writing
+
+    def _publish(self, staged: StagedFile, size: int) -> None:
+        try:
+            if size <= PART_BYTES:
+                body = staged.local.read_bytes()
+                self._request(
+                    "put_object",
+                    staged.target,
+                    transfer_bytes=size,
+                    Body=body,
+                    ContentMD5=_md5(body),
+                )
+            else:
+                self._publish_parts(staged, size)
+        except Exception as failure:
+            raise self._translated(failure, staged.target, "writing") from failure
+
+    def _publish_parts(self, staged: StagedFile, size: int) -> None:
+        target = staged.target
+        upload = self._request("create_multipart_upload", target)["UploadId"]
+        try:
+            step = max(PART_BYTES, -(-size // _MOST_PARTS))
+            starts = range(0, size, step)
+            with ThreadPoolExecutor(_SENDERS) as pool:
+                jobs = [
+                    pool.submit(self._send_part, staged, upload, number, start, step)
+                    for number, start in enumerate(starts, start=1)
+                ]
+                try:
+                    parts = [job.result() for job in jobs]
+                except BaseException:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise
+            self._complete(target, upload, parts)
+        except BaseException:
+            # Nobody sees the parts of an upload that is not complete, but they are paid for.
+            # The failure to report is the one that led here.
+            with suppress(Exception):
+                self._request("abort_multipart_upload", target, UploadId=upload)
+            raise
+
+    def _send_part(
+        self, staged: StagedFile, upload: str, number: int, start: int, step: int
+    ) -> dict[str, Any]:
+        with staged.local.open("rb") as file:
+            file.seek(start)
+            body = file.read(step)
+        answer = self._request(
+            "upload_part",
+            staged.target,
+            transfer_bytes=len(body) * _SENDERS,
+            UploadId=upload,
+            PartNumber=number,
+            Body=body,
+            ContentMD5=_md5(body),
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    def _complete(self, target: str, upload: str, parts: list[dict[str, Any]]) -> None:
+        try:
+            self._request(
+                "complete_multipart_upload",
+                target,
+                transfer_bytes=storage_requests.SLOWEST_BYTES_PER_SECOND * 60,
+                UploadId=upload,
+                MultipartUpload={"Parts": parts},
+            )
+        except FileNotFoundError:
+            # The answer of an earlier try was lost: the upload is gone because it is complete.
+            found = self.info(target)
+            if found is None or found.version != _multipart_etag(parts):
+                raise
+
+
+# --------------------------------------------------------------------------- keys and listings
+
+
+class _Gathered:
+    """Files of a listing, by folder.
+
+    Args:
+        root: The path of the walk.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.seen = False
+        self._root = root
+        self._files: dict[str, list[Entry]] = {}
+        self._links: dict[str, list[str]] = {}
+
+    def add(self, page: dict[str, Any]) -> None:
+        bucket = _split(self._root)[0]
+        for item in page.get("Contents", ()):
+            self.add_item(bucket, item)
+
+    def add_item(self, bucket: str, item: dict[str, Any]) -> None:
+        self.seen = True
+        path = f"{bucket}/{item['Key']}"
+        below = relative(path, self._root) or ""
+        if path.endswith("/") and not item["Size"]:
+            return  # A marker, made by consoles to show an empty folder.
+        if not is_safe_name(below):
+            folder, name = self._nearest(below)
+            self._links.setdefault(folder, []).append(name)
+            return
+        folder, _, name = path.rpartition("/")
+        if not is_staged_name(name):
+            entry = Entry(path, int(item["Size"]), str(item.get("ETag", "")))
+            self._files.setdefault(folder, []).append(entry)
+
+    def _nearest(self, below: str) -> tuple[str, str]:
+        """The last good folder of a key that no path can hold, and the rest of the key."""
+        folder = self._root
+        rest = below
+        while is_safe_name(rest.partition("/")[0]) and "/" in rest:
+            head, _, rest = rest.partition("/")
+            folder = f"{folder}/{head}"
+        return folder, rest
+
+    def folders(self) -> Iterator[Folder]:
+        for path in sorted({*self._files, *self._links}, key=lambda one: one.split("/")):
+            files = sorted(self._files.get(path, ()), key=lambda entry: entry.path)
+            yield Folder(path, tuple(files), tuple(sorted(self._links.get(path, ()))))
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, key = path.partition("/")
+    if path.startswith("arn:") and "accesspoint/" in path:
+        head, _, rest = path.partition("accesspoint/")
+        name, _, key = rest.partition("/")
+        bucket = f"{head}accesspoint/{name}"
+    return bucket, key
+
+
+def _prefix(path: str) -> tuple[str, str]:
+    bucket, key = _split(path)
+    return bucket, f"{key}/" if key else ""
+
+
+def _version(answer: dict[str, Any]) -> str:
+    return str(answer.get("ETag", ""))
+
+
+def _md5(body: bytes) -> str:
+    """For the store to compare with what arrived; nothing is kept safe by it."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+def _multipart_etag(parts: list[dict[str, Any]]) -> str:
+    digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
+    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
