@@ -90,13 +90,13 @@ def _local_path(url: str) -> str:
     if not path:
         raise StorageError(f"{url!r} names no path", url=url)
     # Lexically: what a link points to is not to change the name of a run.
-    return os.path.normpath(os.path.abspath(path)).replace("//", "/", 1)  # noqa: PTH100
+    return os.path.normpath(os.path.abspath(path)).replace("//", "/", 1)
 
 
 def _s3_path(url: str) -> str:
     path = url.partition("://")[2].rstrip("/")
     bucket, _, key = path.partition("/")
-    if "@" in bucket or ":" in bucket and not bucket.startswith("arn:"):
+    if "@" in bucket or ":" in bucket:
         raise StorageError(
             "an S3 URL must not hold credentials: give `key` and `secret` in a storage of the "
             "config, and the URL as s3://bucket/key",

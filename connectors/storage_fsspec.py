@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -205,12 +205,12 @@ class FsspecStorage(RemoteStorage):
         return self._entry(path, detail) if detail.get("type") == "file" else None
 
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """In one request, its length compared with what the store says where all is read."""
+        """In one request."""
         if end is not None and end <= start:
             return b""
-        whole = start == 0 and end is None
+        wanted: dict[str, Any] = {"start": start, "end": end} if start or end is not None else {}
         try:
-            data = self._call("cat_file", path, **({} if whole else {"start": start, "end": end}))
+            data = self._call("cat_file", path, **wanted)
         except Exception as failure:
             raise self._translated(failure, path, "reading") from failure
         return bytes(data)
@@ -329,15 +329,13 @@ class FsspecStorage(RemoteStorage):
         return retrying(attempt, transfer_bytes=transfer_bytes)
 
 
-def open_storage(
-    protocol: str, options: dict[str, Any], secrets: Iterable[str]
-) -> FsspecStorage:
+def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
     """A storage for URLs of a protocol."""
     return FsspecStorage(protocol, options, secrets)
 
 
 def driver(protocol: str) -> Any:
-    """fsspec's class for a protocol.
+    """The class of fsspec for a protocol.
 
     Raises:
         StorageError: There is none, or its package is missing.

@@ -64,14 +64,20 @@ def retrying(attempt: Callable[[float], _T], *, transfer_bytes: int = 0) -> _T:
 
 
 def wait_for(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float | None
 ) -> _T:
     """The result of `work` done on a loop of another thread.
+
+    Args:
+        loop: The loop.
+        work: What to do on it.
+        seconds: How long it may take, or None where it sees to that itself.
 
     Raises:
         TimeoutError: It took longer than `seconds`, and was cancelled.
     """
-    future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, max(seconds, 0.001)), loop)
+    limit = None if seconds is None else max(seconds, 0.001)
+    future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, limit), loop)
     try:
         return future.result()
     except BaseException:

@@ -6,10 +6,11 @@ import asyncio
 import base64
 import hashlib
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import obstore
@@ -34,7 +35,9 @@ PART_BYTES = 16 * 1024 * 1024
 _MOST_PARTS = 10_000
 _SENDERS = 4
 _BULK_READERS = 48
-_BULK_OPTIONS = frozenset({"key", "secret", "token", "anon", "endpoint_url", "client_kwargs"})
+_BULK_OPTIONS = frozenset(
+    {"key", "secret", "token", "anon", "profile", "endpoint_url", "client_kwargs"}
+)
 _BULK_CLIENT_OPTIONS = frozenset({"region_name", "endpoint_url"})
 _ALIASES = {"username": "key", "password": "secret"}
 
@@ -57,7 +60,11 @@ class S3Storage(RemoteStorage):
         super().__init__("s3", secrets)
         self._options = _s3fs_options(options)
         try:
-            self._fs: Any = s3fs.S3FileSystem(**self._options)
+            self._fs: Any = s3fs.S3FileSystem(
+                use_listings_cache=False,
+                skip_instance_cache=True,
+                **{**self._options, "config_kwargs": _client_config(self._options)},
+            )
         except (TypeError, ValueError, KeyError) as failure:
             raise self._translated(failure, "", "connecting to") from failure
         self._fs.retries = 1  # The tries are counted in one place, here.
@@ -77,7 +84,9 @@ class S3Storage(RemoteStorage):
         top = _Gathered(path)
         children = 0
         for page in self._pages(bucket, prefix, delimiter=True):
-            children += len(page.get("CommonPrefixes", ()))
+            for child in page.get("CommonPrefixes", ()):
+                children += 1
+                top.add_child(child["Prefix"][len(prefix) :])
             top.add(page)
         if not (top.seen or children or not prefix):
             self._refuse_walk(path)
@@ -91,7 +100,7 @@ class S3Storage(RemoteStorage):
         gathered = _Gathered(path)
         for item in self._items(bucket, prefix):
             head, found, _ = item["Key"][len(prefix) :].partition("/")
-            if not found:
+            if not found or not is_safe_name(head):
                 continue
             if head != child:
                 yield from gathered.folders()
@@ -210,7 +219,7 @@ class S3Storage(RemoteStorage):
         if start or end is not None:
             wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         if version:
-            wanted["IfMatch"] = version
+            wanted["IfMatch"] = f'"{version}"'
 
         async def attempt() -> tuple[bytes, str]:
             answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, **wanted)
@@ -230,9 +239,7 @@ class S3Storage(RemoteStorage):
     def _list(self, path: str, **wanted: Any) -> dict[str, Any]:
         try:
             page: dict[str, Any] = retrying(
-                lambda seconds: self._wait(
-                    self._fs._call_s3("list_objects_v2", **wanted), seconds
-                )
+                lambda seconds: self._wait(self._fs._call_s3("list_objects_v2", **wanted), seconds)
             )
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
@@ -264,10 +271,9 @@ class S3Storage(RemoteStorage):
 
     def _is_bulk(self) -> bool:
         """Whether obstore can be told all that s3fs is told."""
-        own = {name for name in self._options if name not in _SET_HERE}
+        own = set(self._options)
         client = set(self._options.get("client_kwargs", ()))
-        trust = any(os.environ.get(name) for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"))
-        return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS and not trust
+        return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS
 
     def _store(self, bucket: str) -> S3Store:
         if bucket not in self._stores:
@@ -284,6 +290,7 @@ class S3Storage(RemoteStorage):
                     "read_timeout": timedelta(seconds=30),
                     # The whole of a call is bounded below, where its size is known.
                     "timeout": timedelta(hours=1),
+                    **_trust(endpoint),
                 },
                 retry_config={
                     "max_retries": storage_requests.TRIES - 1,
@@ -460,6 +467,12 @@ class _Gathered:
         for item in page.get("Contents", ()):
             self.add_item(bucket, item)
 
+    def add_child(self, name: str) -> None:
+        """Name a folder that no path can hold."""
+        if not is_safe_name(name.removesuffix("/")):
+            self.seen = True
+            self._links.setdefault(self._root, []).append(name)
+
     def add_item(self, bucket: str, item: dict[str, Any]) -> None:
         self.seen = True
         path = f"{bucket}/{item['Key']}"
@@ -472,7 +485,7 @@ class _Gathered:
             return
         folder, _, name = path.rpartition("/")
         if not is_staged_name(name):
-            entry = Entry(path, int(item["Size"]), str(item.get("ETag", "")))
+            entry = Entry(path, int(item["Size"]), _version(item))
             self._files.setdefault(folder, []).append(entry)
 
     def _nearest(self, below: str) -> tuple[str, str]:
@@ -490,12 +503,37 @@ class _Gathered:
             yield Folder(path, tuple(files), tuple(sorted(self._links.get(path, ()))))
 
 
+def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> S3Storage:
+    """A storage for `s3://` URLs."""
+    return S3Storage(options, secrets)
+
+
+def _s3fs_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options in s3fs' own words; a region belongs to its client."""
+    own = {_ALIASES.get(name, name): value for name, value in options.items()}
+    region = own.pop("region", None) or own.pop("region_name", None)
+    own.pop("region_name", None)
+    own.pop("protocol", None)
+    if region:
+        own["client_kwargs"] = {"region_name": region, **own.get("client_kwargs", {})}
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _client_config(options: dict[str, Any]) -> dict[str, Any]:
+    """Timeouts in seconds, and no tries but ours."""
+    config = {
+        "connect_timeout": 10,
+        "read_timeout": 30,
+        "max_pool_connections": 64,
+        # Newer checksums are unknown to many stores; each upload carries an MD5 digest instead.
+        "request_checksum_calculation": "when_required",
+        **options.get("config_kwargs", {}),
+    }
+    return {**config, "retries": {"total_max_attempts": 1, "mode": "standard"}}
+
+
 def _split(path: str) -> tuple[str, str]:
     bucket, _, key = path.partition("/")
-    if path.startswith("arn:") and "accesspoint/" in path:
-        head, _, rest = path.partition("accesspoint/")
-        name, _, key = rest.partition("/")
-        bucket = f"{head}accesspoint/{name}"
     return bucket, key
 
 
@@ -504,8 +542,27 @@ def _prefix(path: str) -> tuple[str, str]:
     return bucket, f"{key}/" if key else ""
 
 
+def _trust(endpoint: str) -> dict[str, Any]:
+    """The certificates that botocore trusts by the environment."""
+    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if not bundle or endpoint.startswith("http://"):
+        return {}
+    return {"root_certificate": Path(bundle).read_bytes()}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _status(failure: BaseException) -> int | None:
+    response = getattr(failure.__cause__, "response", None) or {}
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return None if status is None else int(status)
+
+
 def _version(answer: dict[str, Any]) -> str:
-    return str(answer.get("ETag", ""))
+    """The ETag without its quotes, which some stores leave out of listings."""
+    return str(answer.get("ETag", "")).strip('"')
 
 
 def _md5(body: bytes) -> str:
@@ -514,5 +571,9 @@ def _md5(body: bytes) -> str:
 
 
 def _multipart_etag(parts: list[dict[str, Any]]) -> str:
-    digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
-    return f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
+    """What S3 calls an object made of these parts; empty where the store has other names."""
+    try:
+        digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
+    except ValueError:
+        return ""
+    return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"

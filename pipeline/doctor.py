@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from connectors.errors import StorageError
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.config import ExportConfig
-from pipeline.target import is_file_name, names_run
+from pipeline.naming import format_of, names_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,6 @@ def _tried(
 def _fixed_part(template: str) -> str:
     """The folder above the first part of a path that differs from run to run."""
     fixed = re.split(r"\{", template, maxsplit=1)[0]
-    if names_run(template) or fixed != template or is_file_name(template.rpartition("/")[2]):
+    if names_run(template) or fixed != template or format_of(template) is not None:
         return fixed.rpartition("/")[0] or "."
     return fixed

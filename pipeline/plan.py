@@ -19,8 +19,9 @@ from pipeline.errors import ConfigError
 from pipeline.metadata import MetadataTables
 from pipeline.sinks import Column, Sink, Table
 from pipeline.sinks.sink import ColumnType
+from pipeline.suggestion import suggestion
 from pipeline.target import Target, TargetResolver
-from pipeline.transform import RowFilter, unknown_column
+from pipeline.transform import RowFilter
 from pipeline.version import FORMAT_VERSION
 from pipeline.wide import measures_of
 
@@ -254,7 +255,9 @@ def _picked(sink: Sink, shown: Sequence[Shown]) -> tuple[Shown, ...]:
     wanted = list(sink.columns) if sink.columns is not None else list(by_name)
     for name in (*wanted, *sink.partition_by):
         if name not in by_name:
-            raise ConfigError(f"sink {sink.path}: {unknown_column(name, by_name)}")
+            raise ConfigError(
+                f"sink {sink.path}: there is no column {name!r}; {suggestion(name, by_name)}"
+            )
     for name in sink.partition_by:
         entry = by_name[name]
         catalogued = CATALOGUE.get(entry.source)

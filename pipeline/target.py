@@ -11,11 +11,9 @@ from connectors.flowtime.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.descriptor import FILE_SUFFIX, FOLDER_NAME
 from pipeline.errors import ConfigError
+from pipeline.naming import format_of, names_run, stem, template_fields
 from pipeline.sinks import Sink
 
-RUN_FIELDS = ("{run_id}", "{run_name}", "{run_url}")
-_EXTENSIONS = (".csv", ".ndjson", ".jsonl", ".parquet")
-_CODECS = (".gz", ".zst")
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -52,31 +50,6 @@ class Target:
     def identity(self, sink: Sink) -> str:
         """What tells this target from others that share its descriptor."""
         return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
-
-
-def names_run(template: str) -> bool:
-    """Whether a path gives each run an export of its own."""
-    return any(field in template for field in RUN_FIELDS)
-
-
-def is_file_name(name: str) -> bool:
-    """Whether a path's last part names a file of one of the formats.
-
-    >>> is_file_name("export.csv.gz"), is_file_name("gold")
-    (True, False)
-    """
-    return stem(name) != name
-
-
-def stem(name: str) -> str:
-    """A file name without the extensions of format and codec."""
-    bare = name
-    for codec in _CODECS:
-        bare = bare.removesuffix(codec)
-    for extension in _EXTENSIONS:
-        if bare.endswith(extension) and bare != extension:
-            return bare.removesuffix(extension)
-    return name
 
 
 def partition_folder(column: str, value: str | None) -> str:
@@ -135,7 +108,7 @@ class TargetResolver:
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)
         storage, path = connect(url, options)
-        is_folder = not is_file_name(path.rpartition("/")[2])
+        is_folder = format_of(path) is None
         return Target(storage, path, storage.url(path), is_folder, rows)
 
     def _render(self, sink: Sink, run: Run | None) -> str:
@@ -143,7 +116,7 @@ class TargetResolver:
         if run is not None:
             fields |= {"run_id": run.run_id, "run_name": run.name, "run_url": run.url}
             for key in ("run_id", "run_name"):
-                if f"{{{key}}}" in sink.path:
+                if key in template_fields(sink.path):
                     _refuse_unsafe(key, fields[key], run)
         return sink.path.format(**fields)
 

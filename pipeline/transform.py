@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -18,6 +17,7 @@ from pipeline.columns import CATALOGUE
 from pipeline.errors import ConfigError
 from pipeline.metadata import MetadataTables
 from pipeline.sinks.sink import ColumnType
+from pipeline.suggestion import suggestion
 
 _DIALECT = "duckdb"
 _LONGEST = 10_000
@@ -131,15 +131,10 @@ def _check_names(condition: exp.Expr, types: Mapping[str, ColumnType]) -> None:
         if column.table:
             raise ConfigError(f"transform.filter: {column.sql()!r}: write the column name alone")
         if column.name not in types:
-            raise ConfigError(f"transform.filter: {unknown_column(column.name, types)}")
-
-
-def unknown_column(name: str, known: Iterable[str]) -> str:
-    """A complaint about a column name, with the nearest right one."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"columns are {', '.join(names)}"
-    return f"there is no column {name!r}; {hint}"
+            raise ConfigError(
+                f"transform.filter: there is no column {column.name!r}; "
+                f"{suggestion(column.name, types)}"
+            )
 
 
 def _type_instants(condition: exp.Expr, types: Mapping[str, ColumnType]) -> None:

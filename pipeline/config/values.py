@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from connectors.flowtime.spec import parse_instant
 from pipeline.columns import BASE_COLUMNS, CATALOGUE_NAMES
-from pipeline.config_errors import expected, suggestion
+from pipeline.config.problems import expected
+from pipeline.suggestion import suggestion
 
 SMALLEST_MEMORY = 64 * 10**6
 LARGEST_MEMORY = 2**50

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from string import Formatter
 
 from pipeline.columns import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
-from pipeline.config_blocks import (
+from pipeline.config.blocks import (
     MetadataBlock,
     SourceBlock,
     StorageBlock,
     TransformBlock,
 )
-from pipeline.config_document import KeyPath
-from pipeline.config_errors import Problem, suggestion
-from pipeline.config_values import check_no_password
+from pipeline.config.document import KeyPath
+from pipeline.config.problems import Problem
+from pipeline.config.values import check_no_password
+from pipeline.naming import codec_of, format_of, template_fields
 from pipeline.sinks import Sink
+from pipeline.suggestion import suggestion
 
-TEMPLATE_FIELDS = ("run_id", "run_name", "run_url", "name", "format", "date")
-
-_FILE_NAME = re.compile(r"[^/]\.(csv|ndjson|jsonl|parquet)(?:\.zst|\.gz)*$")
-_CODEC = re.compile(r"\.(zst|gz)$")
-_CODECS = {"gz": "gzip", "zst": "zstd"}
-_FORMAT_OF = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "parquet": "parquet"}
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -63,56 +57,6 @@ def find_problems(settings: Settings) -> list[Problem]:
         problems += _file_problems(sink, path)
         problems += _column_problems(sink, path, settings)
     return [*problems, *_shared_paths(settings.sinks)]
-
-
-def codec_of(path: str) -> str | None:
-    """The compression that a file name asks for.
-
-    >>> codec_of("export.csv.gz"), codec_of("export.csv"), codec_of("gold.gz/")
-    ('gzip', None, None)
-    """
-    match = _CODEC.search(path) if _FILE_NAME.search(path) else None
-    return _CODECS[match[1]] if match else None
-
-
-def format_of(path: str) -> str | None:
-    """The format whose files are named like this; None for a folder.
-
-    >>> format_of("a/export.csv.gz"), format_of("gold")
-    ('csv', None)
-    """
-    match = _FILE_NAME.search(path)
-    return _FORMAT_OF[match[1]] if match else None
-
-
-def template_fields(path: str) -> list[str]:
-    """Fields of a path template.
-
-    Raises:
-        ValueError: The path is no template of plain fields.
-    """
-    fields = []
-    rebuilt = ""
-    for literal, field, _, _ in _pieces(path):
-        rebuilt += literal.replace("{", "{{").replace("}", "}}")
-        if field is not None:
-            rebuilt += f"{{{field}}}"
-            fields.append(field)
-    for field in fields:
-        if field not in TEMPLATE_FIELDS:
-            raise ValueError(f"no field {{{field[:60]}}}; {suggestion(field, TEMPLATE_FIELDS)}")
-    if rebuilt != path:  # a conversion or a format, even an empty one, would not be put back
-        raise ValueError("fields stand alone in their braces, e.g. {run_id}")
-    return fields
-
-
-def _pieces(path: str) -> list[tuple[str, str | None, str | None, str | None]]:
-    try:
-        return list(Formatter().parse(path))
-    except ValueError as error:
-        raise ValueError(
-            "a brace without its partner; a literal one is written {{ or }}"
-        ) from error
 
 
 def _storage_problems(settings: Settings) -> Iterator[Problem]:
@@ -167,15 +111,15 @@ def _template_problems(path: str, place: KeyPath) -> Iterator[Problem]:
 
 
 def _file_problems(sink: Sink, path: KeyPath) -> Iterator[Problem]:
-    file = _FILE_NAME.search(sink.path)
-    if file is None:
+    form = format_of(sink.path)
+    if form is None:
         return
     for key in ("partition_by", "max_rows_per_file"):
         if getattr(sink, key):
             name = sink.path.rpartition("/")[2]
             yield Problem((*path, key), f"needs a folder as path; {name} is a file")
-    if _FORMAT_OF[file[1]] != sink.format:
-        yield Problem((*path, "path"), f"format {sink.format} writes no .{file[1]} file")
+    if form != sink.format:
+        yield Problem((*path, "path"), f"format {sink.format} writes no .{form} file")
     codec = codec_of(sink.path)
     if codec is None:
         return

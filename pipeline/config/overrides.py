@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.config_document import MAX_DEPTH, KeyPath, Node, Place, read_value, show_path
+from pipeline.config.document import MAX_DEPTH, KeyPath, Node, Place, read_value, show_path
 from pipeline.errors import ConfigError
 
 _SEGMENT = re.compile(r"(?:^|\.)([^.\[\]=]+)|\[([0-9]+)\]")

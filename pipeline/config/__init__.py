@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from connectors.storage import StorageOptions
-from pipeline.config_blocks import (
+from pipeline.config.blocks import (
     Block,
     CreatedBlock,
     ExecutionBlock,
@@ -23,14 +23,15 @@ from pipeline.config_blocks import (
     TransformBlock,
     unvalidated_secrets,
 )
-from pipeline.config_checks import Settings, codec_of, find_problems, format_of, template_fields
-from pipeline.config_document import Node, node_of, read_document
-from pipeline.config_errors import ProblemReport, UnfitBlocksError
-from pipeline.config_interpolation import Interpolation
-from pipeline.config_overrides import apply_override
-from pipeline.config_schema import schema_of
-from pipeline.config_values import Name, NotEmpty
+from pipeline.config.checks import Settings, find_problems
+from pipeline.config.document import Node, node_of, read_document
+from pipeline.config.interpolation import Interpolation
+from pipeline.config.overrides import apply_override
+from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.schema import schema_of
+from pipeline.config.values import Name, NotEmpty
 from pipeline.errors import ConfigError
+from pipeline.naming import codec_of, format_of, template_fields
 from pipeline.sinks import AnySink
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from connectors.storage import StorageOptions
-from pipeline.config_values import (
+from pipeline.config.values import (
     Bytes,
     Constant,
     Glob,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.config_document import KeyPath, Node
-from pipeline.config_errors import Problem
+from pipeline.config.document import KeyPath, Node
+from pipeline.config.problems import Problem
 
 MAX_SECRET_BYTES = 64 * 1024
 MAX_TOTAL_CHARS = 4 * 1024 * 1024

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from pipeline.config_document import KeyPath, Node, show_path
+from pipeline.config.document import KeyPath, Node, show_path
 from pipeline.errors import ConfigError
+from pipeline.suggestion import suggestion
 
 MOST_SHOWN = 10
 _DEFAULT = re.compile(r":-[^}]*")
@@ -66,17 +67,6 @@ class UnfitBlocksError(ValueError):
 def expected(what: str) -> PydanticCustomError:
     """An error for validators of blocks; what was found is added when it is shown."""
     return PydanticCustomError("expected", "expected {what}", {"what": what})
-
-
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """The nearest right name, or all of them.
-
-    >>> suggestion("compresion", ["compression", "path"]), suggestion("x", ["csv", "ndjson"])
-    ("did you mean 'compression'?", 'choose from csv, ndjson')
-    """
-    names = list(choices)
-    near = difflib.get_close_matches(name[:128], names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
 
 
 @dataclass(frozen=True, slots=True)
