@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
@@ -137,10 +138,25 @@ def _explained(failure: BaseException) -> _Reason | None:
         return _explained_answer(403, "")
     if _is_a(failure, {"PreconditionError"}):
         return _explained_answer(412, "")
+    if _is_a(failure, {"GenericError"}) or isinstance(failure, FileNotFoundError):
+        told = _explained_text(str(failure))
+        if told is not None:
+            return told
     if isinstance(failure, FileNotFoundError):
         return NotFoundError, "nothing is stored there: check the name"
     if isinstance(failure, OSError):
         return _explained_os(failure)
+    return None
+
+
+def _explained_text(text: str) -> _Reason | None:
+    """What obstore says in its texts alone."""
+    if "NoSuchBucket" in text:
+        return _explained_answer(404, "NoSuchBucket")
+    if found := re.search(r"status code: (\d{3})", text):
+        return _explained_answer(int(found[1]), "")
+    if "error sending request" in text:
+        return StorageError, "no connection: check `endpoint_url` and that the server runs"
     return None
 
 

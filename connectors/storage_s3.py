@@ -281,21 +281,20 @@ class S3Storage(RemoteStorage):
             endpoint, settings = retrying(
                 lambda left: self._wait(self._settings(bucket), min(left, seconds))
             )
+            client: Any = {
+                "allow_http": endpoint.startswith("http://"),
+                "connect_timeout": timedelta(seconds=10),
+                "read_timeout": timedelta(seconds=30),
+                # The whole of a call is bounded elsewhere, where its size is known.
+                "timeout": timedelta(hours=1),
+                **_trust(endpoint),
+            }
+            tries: Any = {
+                "max_retries": storage_requests.TRIES - 1,
+                "retry_timeout": timedelta(seconds=storage_requests.RETRY_SECONDS),
+            }
             self._stores[bucket] = S3Store(
-                bucket,
-                **settings,
-                client_options={
-                    "allow_http": endpoint.startswith("http://"),
-                    "connect_timeout": timedelta(seconds=10),
-                    "read_timeout": timedelta(seconds=30),
-                    # The whole of a call is bounded below, where its size is known.
-                    "timeout": timedelta(hours=1),
-                    **_trust(endpoint),
-                },
-                retry_config={
-                    "max_retries": storage_requests.TRIES - 1,
-                    "retry_timeout": timedelta(seconds=storage_requests.RETRY_SECONDS),
-                },
+                bucket, **settings, client_options=client, retry_config=tries
             )
         return self._stores[bucket]
 

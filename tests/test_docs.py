@@ -1,0 +1,277 @@
+"""What README, docs and configs say is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import duckdb
+import pytest
+from pydantic import BaseModel
+
+from connectors.storage import connect
+from pipeline.cli import run_cli
+from pipeline.columns import CATALOGUE
+from pipeline.config import ExportConfig
+from pipeline.config.checks import TEMPLATE_FIELDS
+from pipeline.sinks import AnySink
+from tests.servers import S3Server
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+S3_CONFIG = "nightly-s3-lake.yaml"
+SAMPLE_RUNS = sorted(path.name for path in (ROOT / "samples/runs").iterdir())
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what a user has after cloning, as the working directory."""
+    for name in ("samples", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def snippets(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def shell_lines(page: Path) -> list[str]:
+    return [line for snippet in snippets(page, "sh") for line in snippet.splitlines() if line]
+
+
+def cli_calls(command: str) -> list[list[str]]:
+    """Arguments of each call of the tool in a chain of commands."""
+    calls: list[list[str]] = []
+    for part in command.split("&&"):
+        program, *arguments = shlex.split(part)
+        if Path(program).name == "flowtime-export":
+            calls.append(arguments)
+    return calls
+
+
+# --------------------------------------------------------------------------- configs
+
+
+def test_there_are_configs() -> None:
+    assert S3_CONFIG in CONFIGS
+    assert len(CONFIGS) > 1
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != S3_CONFIG])
+def test_config_exports_then_finds_nothing_to_do(
+    name: str, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(["run", f"configs/{name}"]) == 0
+    first = capsys.readouterr().out
+    assert f"{len(SAMPLE_RUNS)} runs" in first
+    assert run_cli(["run", f"configs/{name}"]) == 0
+    assert "nothing changed, nothing written" in capsys.readouterr().out
+    assert list(checkout.rglob("*.datapackage.json"))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != S3_CONFIG])
+def test_command_in_a_configs_comment_runs(name: str, checkout: Path) -> None:
+    text = (ROOT / "configs" / name).read_text()
+    commands = re.findall(r"^# +(flowtime-export .+)$", text, re.MULTILINE)
+    assert len(commands) == 1
+    (arguments,) = cli_calls(commands[0].replace("/data/runs", "samples/runs"))
+    assert run_cli(arguments) == 0
+
+
+def test_s3_config_exports(
+    moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage, path = connect(f"s3://{moto_s3.bucket}/docs", moto_s3.options())
+    for file in (ROOT / "samples/runs").rglob("*"):
+        if file.is_file():
+            target = f"{path}/runs/{file.relative_to(ROOT / 'samples/runs').as_posix()}"
+            staged = storage.stage(target)
+            staged.local.write_bytes(file.read_bytes())
+            storage.commit(staged)
+    monkeypatch.setenv("S3_ENDPOINT", moto_s3.endpoint_url)
+    monkeypatch.setenv("S3_KEY", moto_s3.key)
+    monkeypatch.setenv("S3_SECRET", moto_s3.secret)
+    monkeypatch.setenv("RUNS_URL", f"s3://{moto_s3.bucket}/docs/runs")
+    monkeypatch.setenv("LAKE_URL", f"s3://{moto_s3.bucket}/docs/gold")
+    config = str(ROOT / "configs" / S3_CONFIG)
+    arguments = ["run", config, "--set", "storage.lake.region=us-east-1"]
+    assert run_cli(arguments) == 0
+    shown = capsys.readouterr()
+    assert f"{len(SAMPLE_RUNS)} runs" in shown.out
+    assert moto_s3.secret not in shown.out + shown.err
+    found = [entry.path for folder in storage.walk(f"{path}/gold") for entry in folder.files]
+    assert any("/source=" in one and one.endswith(".parquet") for one in found)
+    assert f"{path}/gold/_datapackage.json" in found
+    assert run_cli(arguments) == 0
+    assert "nothing changed" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------- README
+
+
+def test_readme_has_one_command_to_export_and_one_to_test() -> None:
+    export, test = shell_lines(README)
+    for command in (export, test):
+        checked = subprocess.run(["sh", "-n", "-c", command], capture_output=True)
+        assert checked.returncode == 0, checked.stderr
+        made, installed, *_ = (shlex.split(part) for part in command.split("&&"))
+        assert made[-1] == ".venv"
+        assert installed[0] == ".venv/bin/pip"
+    assert shlex.split(test.split("&&")[-1])[:3] == [".venv/bin/python", "-m", "pytest"]
+
+
+def test_readme_export_command_works(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = cli_calls(shell_lines(README)[0])
+    assert [call[0] for call in calls] == ["run", "preview"]
+    for call in calls:
+        assert run_cli(call) == 0
+    shown = capsys.readouterr().out
+    for ending in ("csv", "ndjson", "parquet", "datapackage.json"):
+        assert (checkout / f"out/quickstart/export.{ending}").is_file()
+    assert "224.5" in shown
+
+
+def test_readme_and_format_snippets_run(checkout: Path) -> None:
+    assert run_cli(["run", "configs/quickstart.yaml"]) == 0
+    python = [*snippets(README, "python"), *_portable(ROOT / "docs/formats.md", "python")]
+    assert len(python) >= 2
+    for snippet in python:
+        subprocess.run([sys.executable, "-c", snippet], check=True, env=_environment())
+    sql = [s for s in snippets(README, "sql") if "-- DuckDB" in s]
+    assert sql
+    for statement in (*sql, *_portable(ROOT / "docs/formats.md", "sql")):
+        assert duckdb.sql(statement).fetchall()
+
+
+def _portable(page: Path, language: str) -> Iterator[str]:
+    """Statements of a page that read the quickstart's output with what the tests install."""
+    for snippet in snippets(page, language):
+        if "spark." in snippet:
+            continue
+        if language == "sql":
+            yield from (s for s in snippet.strip().split(";\n") if "out/ds" not in s)
+        else:
+            yield "\n".join(line for line in snippet.splitlines() if "out/ds" not in line)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def test_readme_config_is_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("S3_ENDPOINT", "S3_KEY", "S3_SECRET"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    pages = [README, ROOT / "docs/config.md"]
+    whole = [s for page in pages for s in snippets(page, "yaml") if "version: 1" in s]
+    assert len(whole) >= 2
+    for number, text in enumerate(whole):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text)
+        assert run_cli(["validate", str(file)]) == 0, capsys.readouterr().err
+
+
+def test_readme_names_every_command() -> None:
+    from pipeline.cli import cli
+
+    named = set(re.findall(r"`flowtime-export ([a-z-]+)", README.read_text()))
+    assert named == set(cli.commands)
+
+
+# --------------------------------------------------------------------------- completeness
+
+
+def _models(kind: Any) -> Iterator[type[BaseModel]]:
+    """Every model below a type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+        for field in kind.model_fields.values():
+            yield from _models(field.annotation)
+    else:
+        for part in get_args(kind):
+            yield from _models(part)
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def test_every_key_of_the_config_is_documented() -> None:
+    text = (ROOT / "docs/config.md").read_text()
+    first_cells = "\n".join(line.split("|")[1] for line in text.splitlines() if line[:1] == "|")
+    documented = {part for one in re.findall(r"`([^`]+)`", first_cells) for part in one.split(".")}
+    models = {*_models(ExportConfig), *_models(AnySink)}
+    assert len(models) > 8
+    wanted = {key for model in models for key in _keys(model)}
+    assert wanted - documented == set()
+
+
+def test_every_path_field_is_documented() -> None:
+    text = (ROOT / "docs/config.md").read_text()
+    assert [field for field in TEMPLATE_FIELDS if f"| `{{{field}}}` |" not in text] == []
+
+
+def test_every_column_is_documented_with_its_type() -> None:
+    text = (ROOT / "docs/formats.md").read_text()
+    rows = [f"| `{column.name}` | {column.type} |" for column in CATALOGUE.values()]
+    assert [row for row in rows if row not in text] == []
+
+
+def test_every_dependency_is_documented() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project.get("optional-dependencies", {})
+    wanted = [*project["dependencies"], *(one for extra in optional.values() for one in extra)]
+    names = {re.split(r"[<>=!~\[; ]", one)[0] for one in wanted}
+    text = (ROOT / "docs/dependencies.md").read_text()
+    lines = [line.split("|")[1] for line in text.splitlines() if line[:1] == "|"]
+    documented = set(re.findall(r"`([^`]+)`", "\n".join(lines)))
+    assert names == documented
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", version]
+
+
+# --------------------------------------------------------------------------- links
+
+
+def _links(page: Path) -> Iterator[str]:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if "://" not in target:
+            yield target
+
+
+def _anchors(page: Path) -> set[str]:
+    """Anchors as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [README, ROOT / "CHANGELOG.md", *DOCS], ids=lambda page: page.name
+)
+def test_links_resolve(page: Path) -> None:
+    broken = []
+    for link in _links(page):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        found = target.exists() and (not anchor or anchor in _anchors(target))
+        if not found:
+            broken.append(link)
+    assert broken == []
