@@ -102,18 +102,18 @@ def export(
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
             standing = Standing.read(plan)
-            chosen = choose(plan, standing, full_refresh=full_refresh)
+            choice = choose(plan, standing, full_refresh=full_refresh)
         try:
-            written, tally = _write(plan, source, chosen, clock, told)
+            written, tally = _write(plan, source, choice.to_write, clock, told)
         except RunError as fault:
             if config.source.on_error == "fail":
                 raise
-            source = _without_faulty(plan, source, chosen, fault)
+            source = _without_faulty(plan, source, choice.to_write, fault)
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
             publish(plan, standing, written, moment)
-        rest = untouched(plan, standing, chosen)
+        rest = untouched(choice)
         return summarise(config, source, plan, written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)
 

@@ -7,14 +7,13 @@ from typing import Any
 
 from connectors.flowtime.discover import Discovery
 from pipeline.plan import ExportPlan
-from pipeline.publish import Pending, Standing
+from pipeline.publish import Standing, choose
 from pipeline.report import human_size
 from pipeline.source import Source
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """A plan as JSON-compatible data."""
-    standing = Standing.read(plan)
     return {
         "name": plan.config.name,
         "source": source.storage.url(source.path),
@@ -23,26 +22,32 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "rows": sum(plan.rows_per_run),
         "bytes": plan.source_bytes,
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": [
-            {
-                "format": sink.sink.format,
-                "url": target.url,
-                "descriptor": target.storage.url(target.descriptor),
-                "runs": len(target.runs),
-                "rows": plan.rows_known(sink, target),
-                "columns": [shown.column.name for shown in sink.shown],
-                "status": "unchanged"
-                if standing.is_current(Pending(sink, target, plan.state(sink, target)))
-                else "write",
-            }
-            for sink in plan.sinks
-            for target in sink.targets
-        ],
+        "sinks": _targets_as_data(plan),
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [note for sink in plan.sinks for note in sink.notes],
     }
+
+
+def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
+    standing = Standing.read(plan)
+    choice = choose(plan, standing)
+    states = {id(pending.target): "write" for pending in choice.to_write}
+    states |= {id(pending.target): "unchanged" for pending in choice.current}
+    return [
+        {
+            "format": sink.sink.format,
+            "url": target.url,
+            "descriptor": target.storage.url(target.descriptor),
+            "runs": len(target.runs),
+            "rows": plan.rows_known(sink, target),
+            "columns": [shown.column.name for shown in sink.shown],
+            "status": states.get(id(target), "keep"),
+        }
+        for sink in plan.sinks
+        for target in sink.targets
+    ]
 
 
 def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
@@ -23,6 +24,7 @@ MOST_OPEN_FILES = 400
 # are being encoded.
 _BYTES_A_HELD_ROW = 480
 _ATTEMPT_DIGITS = 12
+_DATA_FILE = re.compile(rf"part-\d{{5,}}-[0-9a-f]{{{_ATTEMPT_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -329,6 +331,15 @@ class SinkOutput:
             largest = max(range(len(held)), key=lambda place: held[place][0])
             held[largest][1].flush()
             held[largest] = (0, held[largest][1])
+
+
+def is_data_file(name: str, extension: str) -> bool:
+    """Whether a file of a data set bears a name that this module gives.
+
+    >>> is_data_file("part-00000-0123456789ab.csv", ".csv"), is_data_file("mine.csv", ".csv")
+    (True, False)
+    """
+    return name.endswith(extension) and bool(_DATA_FILE.fullmatch(name.removesuffix(extension)))
 
 
 def shown_sources(plan: SinkPlan) -> Iterator[str]:

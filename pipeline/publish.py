@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from pipeline.errors import PublishConflictError
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.target import Target
+
+_LOOK_UPS = 16
 
 Place = tuple[int, str]
 """A descriptor's place: its storage and its path."""
@@ -85,27 +88,56 @@ class Standing:
         return all(_stands(pending.target, item) for item in listed)
 
 
-def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool) -> list[Pending]:
-    """The targets to write: those that are not current, as `if_exists` allows.
+@dataclass(frozen=True)
+class Choice:
+    """Which targets are written.
+
+    Attributes:
+        to_write: Targets that are not current.
+        current: Targets that stand as they would be written.
+        kept: Targets that differ and are kept, as `if_exists` is `skip`.
+    """
+
+    to_write: tuple[Pending, ...]
+    current: tuple[Pending, ...]
+    kept: tuple[Pending, ...]
+
+
+def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool = False) -> Choice:
+    """Tell the targets that are to be written from those that may stay.
 
     Raises:
         PublishConflictError: A target exists and `if_exists` is `error`.
     """
-    chosen = []
-    for sink in plan.sinks:
-        for target in sink.targets:
-            pending = Pending(sink, target, plan.state(sink, target))
-            if not full_refresh and standing.is_current(pending):
-                continue
-            if sink.sink.if_exists != "replace" and _exists(standing, sink, target):
-                if sink.sink.if_exists == "skip":
-                    continue
-                raise PublishConflictError(
-                    f"{target.url} exists already and if_exists is error: "
-                    "remove it, choose another path, or set if_exists: replace"
-                )
-            chosen.append(pending)
-    return chosen
+    everything = [
+        Pending(sink, target, plan.state(sink, target))
+        for sink in plan.sinks
+        for target in sink.targets
+    ]
+    # Each answer takes a request or two where the target is remote.
+    with ThreadPoolExecutor(_LOOK_UPS) as pool:
+        stands = list(pool.map(standing.is_current, everything))
+    to_write: list[Pending] = []
+    current: list[Pending] = []
+    kept: list[Pending] = []
+    for pending, is_current in zip(everything, stands, strict=True):
+        if is_current:
+            (to_write if full_refresh else current).append(pending)
+        else:
+            (kept if _may_stay(standing, pending) else to_write).append(pending)
+    return Choice(tuple(to_write), tuple(current), tuple(kept))
+
+
+def _may_stay(standing: Standing, pending: Pending) -> bool:
+    wish = pending.plan.sink.if_exists
+    if wish == "replace" or not _exists(standing, pending.plan, pending.target):
+        return False
+    if wish == "error":
+        raise PublishConflictError(
+            f"{pending.target.url} exists already and if_exists is error: "
+            "remove it, choose another path, or set if_exists: replace"
+        )
+    return True
 
 
 def publish(

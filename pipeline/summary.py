@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pipeline.config import ExportConfig
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan
-from pipeline.publish import Pending, Standing
-from pipeline.report import ExportedTarget, Report
+from pipeline.publish import Choice, Pending
+from pipeline.report import ExportedTarget, Report, Status
 from pipeline.source import Source
 
 
@@ -32,27 +32,22 @@ Written = list[tuple[Pending, list[StagedOutput]]]
 """The staged files of each target."""
 
 
-def untouched(
-    plan: ExportPlan, standing: Standing, chosen: Sequence[Pending]
-) -> list[ExportedTarget]:
+def untouched(choice: Choice) -> list[ExportedTarget]:
     """The targets that were not written, and why."""
-    taken = {id(pending.target) for pending in chosen}
-    found = []
-    for sink in plan.sinks:
-        for target in sink.targets:
-            if id(target) in taken:
-                continue
-            state = plan.state(sink, target)
-            current = standing.is_current(Pending(sink, target, state))
-            found.append(
-                ExportedTarget(
-                    format=sink.sink.format,
-                    url=target.url,
-                    descriptor=target.storage.url(target.descriptor),
-                    status="unchanged" if current else "kept",
-                )
-            )
-    return found
+    return [
+        *(_unwritten(pending, "unchanged") for pending in choice.current),
+        *(_unwritten(pending, "kept") for pending in choice.kept),
+    ]
+
+
+def _unwritten(pending: Pending, status: Status) -> ExportedTarget:
+    target = pending.target
+    return ExportedTarget(
+        format=pending.plan.sink.format,
+        url=target.url,
+        descriptor=target.storage.url(target.descriptor),
+        status=status,
+    )
 
 
 def summarise(

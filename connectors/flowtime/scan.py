@@ -287,7 +287,8 @@ def _bins(points: _Array) -> _Array:
     """0..n-1 for each n of `points`, one after the other."""
     ends = np.cumsum(points)
     starts = np.repeat(ends - points, points)
-    return (np.arange(ends[-1] if len(ends) else 0) - starts).astype(np.uint32)
+    bins: _Array = np.arange(ends[-1] if len(ends) else 0) - starts
+    return bins.astype(np.uint32)
 
 
 def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
