@@ -302,11 +302,8 @@ class FsspecStorage(RemoteStorage):
         size = detail.get("size")
         if size is None:
             size = len(self.read(path))
-        version = next(
-            (str(detail[key]) for key in ("etag", "ETag", "mtime", "created") if detail.get(key)),
-            "",
-        )
-        return Entry(path, int(size), version)
+        version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
+        return Entry(path, int(size), str(version))
 
     def _is_file(self, path: str) -> bool:
         return self.info(path) is not None

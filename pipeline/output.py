@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO
 
 import numpy as np
 import polars as pl
@@ -14,6 +13,7 @@ import polars as pl
 from connectors.storage import StagedFile, join
 from pipeline.descriptor import ExportedFile
 from pipeline.errors import ConfigError, SinkError
+from pipeline.hashing_stream import HashingStream
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.sinks import Table, TableWriter
 from pipeline.target import Target, partition_folder
@@ -34,62 +34,6 @@ class StagedOutput:
     target: Target
     staged: StagedFile
     file: ExportedFile
-
-
-class HashingStream:
-    """A binary file that is hashed and counted in passing."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._digest = hashlib.sha256()
-        self.size = 0
-        self.closed = False
-        self._abandoned = False
-
-    def write(self, data: bytes) -> int:
-        """Append bytes."""
-        if self._abandoned:
-            return memoryview(data).nbytes
-        self._digest.update(data)
-        self._raw.write(data)
-        count = memoryview(data).nbytes
-        self.size += count
-        return count
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.size
-
-    def flush(self) -> None:
-        """Hand buffered bytes to the operating system."""
-        self._raw.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.closed = True
-        self._raw.close()
-
-    def abandon(self) -> None:
-        """Close the file and take no more bytes: writers still try to write their ends."""
-        self._abandoned = True
-        self._raw.close()
-
-    def readable(self) -> bool:
-        """Never: this stream is written."""
-        return False
-
-    def writable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Never: a hash cannot go back."""
-        return False
-
-    @property
-    def sha256(self) -> str:
-        """Lower-case hex digest of all bytes so far."""
-        return self._digest.hexdigest()
 
 
 @dataclass
@@ -131,6 +75,7 @@ class SinkOutput:
     def __post_init__(self) -> None:
         self._destinations, self._of_series = self._lay_out()
         self._open: list[int] = []
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._most_held = self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW
         self._assembler = (
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
@@ -159,6 +104,7 @@ class SinkOutput:
         for target in self.targets:
             if id(target) not in written:
                 self._write_empty(target)
+        self._worker.shutdown()
         return self.done
 
     def discard(self) -> None:
@@ -170,6 +116,7 @@ class SinkOutput:
                 destination.target.storage.discard(destination.staged)
         for output in self.done:
             output.target.storage.discard(output.staged)
+        self._worker.shutdown()
 
     # ----------------------------------------------------------------- which row goes where
 
@@ -265,7 +212,7 @@ class SinkOutput:
             raise SinkError(
                 f"{target.url}: cannot write {destination.staged.local}: {error}"
             ) from error
-        destination.stream = HashingStream(raw)
+        destination.stream = HashingStream(raw, target.url, self._worker)
         table = self._table(destination)
         destination.writer = self.plan.sink.open(destination.stream, table)  # type: ignore[arg-type]
         destination.rows = 0

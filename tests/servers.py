@@ -101,10 +101,8 @@ def serve_rclone(folder: Path, bucket: str = "lake") -> Iterator[S3Server]:
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}", "flowtimekey01", "flowtimesecret01", bucket)
     options = ["--auth-key", f"{server.key},{server.secret}", "--config", os.devnull]
-    # Without these the server answers from a listing that is up to five minutes old.
-    fresh = ["--vfs-cache-mode", "off", "--dir-cache-time", "0s"]
     address = ["--addr", f"127.0.0.1:{port}"]
-    with _running([program, "serve", "s3", str(folder), *address, *options, *fresh], port):
+    with _running([program, "serve", "s3", str(folder), *address, *options], port):
         yield server
 
 

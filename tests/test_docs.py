@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -188,6 +189,32 @@ def test_readme_config_is_valid(
 def test_readme_names_every_command() -> None:
     named = set(re.findall(r"`flowtime-export ([a-z-]+)", README.read_text()))
     assert named == set(cli.commands)
+
+
+# --------------------------------------------------------------------------- excerpts
+
+
+def _paths(value: Any, path: str = "") -> set[str]:
+    """Every key of JSON data, with the keys above it; entries of lists count as one."""
+    if isinstance(value, dict):
+        return {f"{path}.{key}" for key in value}.union(
+            *(_paths(child, f"{path}.{key}") for key, child in value.items())
+        )
+    if isinstance(value, list):
+        return set[str]().union(*(_paths(child, f"{path}[]") for child in value))
+    return set()
+
+
+def test_json_excerpts_have_the_keys_of_the_real_thing(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(["run", "configs/quickstart.yaml", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    descriptor = json.loads((checkout / "out/quickstart/export.datapackage.json").read_text())
+    (shown_descriptor,) = snippets(ROOT / "docs/formats.md", "json")
+    (shown_report,) = snippets(ROOT / "docs/operations.md", "json")
+    assert _paths(json.loads(shown_descriptor)) == _paths(descriptor)
+    assert _paths(json.loads(shown_report)) == _paths(report)
 
 
 # --------------------------------------------------------------------------- completeness

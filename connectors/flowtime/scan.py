@@ -168,17 +168,17 @@ def _frames(
     """Frames in order, read and parsed on threads with a bounded lead."""
     lead = options.workers + 1
     pending: deque[Future[_Parsed]] = deque()
-    with ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan") as pool:
-        try:
-            for task in _tasks(storage, files, options):
-                pending.append(pool.submit(task))
-                if len(pending) > lead:
-                    yield from _delivered(pending.popleft(), options, progress)
-            while pending:
+    pool = ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan")
+    try:
+        for task in _tasks(storage, files, options):
+            pending.append(pool.submit(task))
+            if len(pending) > lead:
                 yield from _delivered(pending.popleft(), options, progress)
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield from _delivered(pending.popleft(), options, progress)
+    finally:
+        # Never waits: a query that is given up may be closed by a thread of this very pool.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _delivered(

@@ -479,7 +479,7 @@ def test_large_files_go_in_parts(
     s3_place: tuple[Storage, str, S3Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_s3, "PART_BYTES", 5 * 1024 * 1024)
-    storage, root, _ = s3_place
+    storage, root, server = s3_place
     data = os.urandom(12 * 1024 * 1024)
     path = join(root, "big")
     put(storage, path, data)
@@ -487,7 +487,8 @@ def test_large_files_go_in_parts(
     assert b"".join(storage.blocks(path, 5_000_000)) == data
     entry = storage.info(path)
     assert entry is not None
-    assert entry.version.endswith("-3")
+    if server.key == "flowtimekey02":  # moto names an object of parts as S3 does, rclone not.
+        assert entry.version.endswith("-3")
 
 
 def test_a_failed_upload_in_parts_is_aborted(

@@ -46,9 +46,7 @@ class Exported:
 
 
 @pytest.fixture(scope="module", params=STORES)
-def exported(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Exported:
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     base = tmp_path_factory.mktemp("matrix")
     for name, build in DIALECTS.items():
         write_run(base / "runs", build(name))

@@ -1,0 +1,128 @@
+"""A staged file that is hashed and written while the next rows are being rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from pipeline.errors import SinkError
+
+_MOST_PENDING_BYTES = 8_000_000
+
+
+class HashingStream:
+    """A binary file that is hashed and counted in passing, behind the writer's back.
+
+    Hashing and writing take about as long as rendering text, and both let other threads run:
+    they are done on a thread of their own. What waits for it is bounded.
+
+    Args:
+        raw: The file.
+        url: What it is to become, for messages.
+        worker: An executor of one thread, so that bytes keep their order.
+    """
+
+    def __init__(self, raw: IO[bytes], url: str, worker: Executor) -> None:
+        self._raw = raw
+        self._url = url
+        self._worker = worker
+        self._digest = hashlib.sha256()
+        self._pending: deque[tuple[int, Future[None]]] = deque()
+        self._pending_bytes = 0
+        self._abandoned = False
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        """Append bytes.
+
+        Raises:
+            SinkError: Bytes given earlier could not be written.
+        """
+        if self._abandoned:
+            return memoryview(data).nbytes
+        content = bytes(data)
+        while self._pending_bytes > _MOST_PENDING_BYTES:
+            self._settle_one()
+        self._pending.append((len(content), self._worker.submit(self._put, content)))
+        self._pending_bytes += len(content)
+        self.size += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        """Bytes given so far."""
+        return self.size
+
+    def flush(self) -> None:
+        """Wait until all bytes are with the operating system.
+
+        Raises:
+            SinkError: They could not be written.
+        """
+        while self._pending:
+            self._settle_one()
+        if not self._abandoned:
+            with self._translated():
+                self._raw.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file.
+
+        Raises:
+            SinkError: It could not be written.
+        """
+        self.closed = True
+        try:
+            self.flush()
+        finally:
+            with self._translated():
+                self._raw.close()
+
+    def abandon(self) -> None:
+        """Close the file and take no more bytes: writers still try to write their ends."""
+        self._abandoned = True
+        for _, future in self._pending:
+            future.cancel()
+        with suppress(OSError):  # what it could not write is thrown away in any case
+            self._worker.submit(self._raw.close).result()
+
+    def readable(self) -> bool:
+        """Never: this stream is written."""
+        return False
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Never: a hash cannot go back."""
+        return False
+
+    @property
+    def sha256(self) -> str:
+        """Lower-case hex digest of all bytes, once the file is closed."""
+        return self._digest.hexdigest()
+
+    def _put(self, content: bytes) -> None:
+        self._digest.update(content)
+        self._raw.write(content)
+
+    def _settle_one(self) -> None:
+        size, future = self._pending.popleft()
+        self._pending_bytes -= size
+        with self._translated():
+            future.result()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(
+                f"{self._url}: its staged file could not be written: {error.strerror or error}; "
+                "nothing was published"
+            ) from error
