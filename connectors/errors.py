@@ -61,19 +61,17 @@ class RunError(FlowtimeExportError):
         self.series = series
         self.file = file
         self.line = line
-        super().__init__(_located(message, run_url, series, file, line))
+        super().__init__(f"run {run_url}: {self.detail}" if run_url else self.detail)
+
+    @property
+    def detail(self) -> str:
+        """The message with series, file and line, but without the run."""
+        where = [] if self.series is None else [f"series {self.series}"]
+        if self.file is not None:
+            line = "" if self.line is None else f" line {self.line}"
+            where.append(f"file {self.file}{line}")
+        return f"{', '.join(where)}: {self.reason}" if where else self.reason
 
 
 class IntegrityError(RunError):
     """Bytes are not those that a manifest, an index or a descriptor promised."""
-
-
-def _located(
-    message: str, run_url: str, series: str | None, file: str | None, line: int | None
-) -> str:
-    where = [f"run {run_url}"] if run_url else []
-    if series is not None:
-        where.append(f"series {series}")
-    if file is not None:
-        where.append(f"file {file}" + (f" line {line}" if line is not None else ""))
-    return f"{', '.join(where)}: {message}" if where else message

@@ -84,7 +84,7 @@ def _revealed(value: Any) -> Any:
     return value
 
 
-def _secrets(options: Mapping[str, Any], *, key: str = "") -> Iterator[str]:
+def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         yield from _secrets_of(name, value)
 

@@ -41,6 +41,7 @@ class ExportedFile:
         rows: Data rows.
         non_finite: NaN and infinite values.
         partition: Columns that the folders name instead of the file.
+        header_row: Line of the row with the column names, in formats that have one.
     """
 
     path: str
@@ -49,6 +50,7 @@ class ExportedFile:
     rows: int
     non_finite: int
     partition: Mapping[str, str | None]
+    header_row: int | None
 
 
 def resources(
@@ -68,15 +70,32 @@ def resources(
 
 
 def package(
-    name: str, created: datetime, runs: Iterable[Mapping[str, Any]], files: list[dict[str, Any]]
+    name: str,
+    config_hash: str,
+    created: datetime,
+    runs: Iterable[Mapping[str, Any]],
+    files: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """A Data Package of the given resources and runs."""
+    """A Data Package of the given resources and runs.
+
+    Args:
+        name: The config's name.
+        config_hash: sha256 hex of what the config asks for.
+        created: When the export began, UTC.
+        runs: The runs in the files, as `describe_run` gives them.
+        files: The resources, as `resources` gives them.
+    """
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": _slug(name),
         "created": _instant(created),
         "resources": _with_unique_names(files),
-        "flowtime": {"version": VERSION, "config": name, "runs": list(runs)},
+        "flowtime": {
+            "version": VERSION,
+            "created": _instant(created),
+            "config": {"name": name, "hash": f"sha256:{config_hash}"},
+            "runs": list(runs),
+        },
     }
 
 
@@ -101,6 +120,12 @@ def describe_run(run: Run) -> dict[str, Any]:
 def dump(descriptor: Mapping[str, Any]) -> bytes:
     """A descriptor as the bytes that are published."""
     return (json.dumps(descriptor, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def runs_of(descriptor: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The runs that a descriptor names."""
+    listed = descriptor["flowtime"].get("runs", [])
+    return [run for run in listed if isinstance(run, dict)] if isinstance(listed, list) else []
 
 
 def load(data: bytes, url: str) -> dict[str, Any]:
@@ -160,8 +185,9 @@ def _resource(
         "nonFiniteCount": file.non_finite,
         "schema": _schema(schema, sink),
     }
-    if sink.dialect():
-        resource["dialect"] = dict(sink.dialect())
+    dialect = sink.dialect(file.header_row)
+    if dialect:
+        resource["dialect"] = dict(dialect)
     resource["flowtime"] = {"target": target, "state": state, "partition": dict(file.partition)}
     return resource
 

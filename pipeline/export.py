@@ -113,7 +113,7 @@ def export(
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
             publish(plan, standing, written, moment)
-        rest = untouched(choice)
+        rest = untouched(choice, standing)
         return summarise(config, source, plan, written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)
 
@@ -234,5 +234,5 @@ def _without_faulty(
     runs = tuple(run for run in source.runs if run.url not in faults)
     if len(runs) == len(source.runs):
         raise fault
-    left_out = tuple(LeftOut(url, str(error), "broken") for url, error in faults.items())
+    left_out = tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())
     return replace(source, runs=runs, left_out=source.left_out + left_out)

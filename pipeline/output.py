@@ -157,6 +157,7 @@ class SinkOutput:
         else:
             keyed = batch.with_columns(pl.Series("\0place", places))
             for part in keyed.partition_by("\0place", maintain_order=True):
+                self._close_finished(int(part["series_row"][0]))
                 self._append(int(part["\0place"][0]), part)
         self._close_finished(int(rows[-1]))
         self._limit_held_rows()
@@ -253,6 +254,7 @@ class SinkOutput:
             rows=written.rows,
             non_finite=written.non_finite,
             partition=dict(destination.partition),
+            header_row=written.header_row,
         )
         self.done.append(StagedOutput(destination.target, destination.staged, file))
         destination.writer = destination.stream = destination.staged = None

@@ -141,6 +141,7 @@ class ExportPlan:
                 mode="json", include={"series", "time_origin", "verify"}
             ),
             "metadata": config.metadata.model_dump(mode="json"),
+            "order": [*config.metadata.constants],
             "transform": config.transform.model_dump(mode="json"),
             "sink": plan.sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"}),
             "measures": plan.measures,
@@ -295,4 +296,5 @@ def _column_header(column: Column) -> dict[str, Any]:
 
 
 def _run_state(run: Run) -> list[str]:
-    return [run.run_id, run.name, run.fingerprint, run.listing, run.time_origin.isoformat()]
+    origin = run.time_origin.isoformat()
+    return [run.run_id, run.url, run.fingerprint, run.listing, origin]

@@ -12,6 +12,7 @@ from typing import Any
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import Storage, join
 from pipeline import descriptor
+from pipeline.config import config_hash
 from pipeline.errors import PublishConflictError
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan, SinkPlan
@@ -185,8 +186,13 @@ def _publish_descriptor(
         )
     rows = sorted({row for pending, _ in group for row in pending.target.runs})
     runs = [descriptor.describe_run(plan.runs[row]) for row in rows]
-    data = descriptor.dump(descriptor.package(plan.config.name, created, runs, kept + new))
-    write_whole(target.storage, target.descriptor, data)
+    if kept and before is not None:
+        now = {run["url"] for run in runs}
+        runs += [run for run in descriptor.runs_of(before) if run.get("url") not in now]
+    package = descriptor.package(
+        plan.config.name, config_hash(plan.config), created, runs, kept + new
+    )
+    write_whole(target.storage, target.descriptor, descriptor.dump(package))
 
 
 def write_whole(storage: Storage, path: str, data: bytes) -> None:

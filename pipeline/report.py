@@ -91,6 +91,8 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-compatible data."""
         data = asdict(self)
+        for target in data["targets"]:
+            target["bytes"] = target.pop("size")
         data["exit_code"] = self.exit_code
         data["status"] = "skipped some runs" if self.skipped else "done"
         return data

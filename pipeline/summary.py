@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.config import ExportConfig
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan
-from pipeline.publish import Choice, Pending
+from pipeline.publish import Choice, Pending, Standing
 from pipeline.report import ExportedTarget, Report, Status
 from pipeline.source import Source
 
@@ -32,21 +32,26 @@ Written = list[tuple[Pending, list[StagedOutput]]]
 """The staged files of each target."""
 
 
-def untouched(choice: Choice) -> list[ExportedTarget]:
-    """The targets that were not written, and why."""
+def untouched(choice: Choice, standing: Standing) -> list[ExportedTarget]:
+    """The targets that were not written, why, and what stands there."""
     return [
-        *(_unwritten(pending, "unchanged") for pending in choice.current),
-        *(_unwritten(pending, "kept") for pending in choice.kept),
+        *(_unwritten(pending, standing, "unchanged") for pending in choice.current),
+        *(_unwritten(pending, standing, "kept") for pending in choice.kept),
     ]
 
 
-def _unwritten(pending: Pending, status: Status) -> ExportedTarget:
+def _unwritten(pending: Pending, standing: Standing, status: Status) -> ExportedTarget:
     target = pending.target
+    listed = standing.resources(pending.plan, target)
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
         descriptor=target.storage.url(target.descriptor),
         status=status,
+        files=len(listed),
+        rows=sum(item["rowCount"] for item in listed),
+        size=sum(item["bytes"] for item in listed),
+        non_finite=sum(item["nonFiniteCount"] for item in listed),
     )
 
 

@@ -221,7 +221,9 @@ def _tasks(
 def _checked_size(file: SeriesFile) -> int:
     if file.size is None:
         raise file.error(
-            "the file is missing: the index names it; restore or re-run", kind=RunError
+            "the file is missing (or a link, which is not followed), though the index names it: "
+            "restore it, or evaluate the model again",
+            kind=RunError,
         )
     if file.size > file.size_limit:
         raise file.error(f"holds {file.size} bytes, too many for {file.points} rows")

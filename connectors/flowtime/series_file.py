@@ -67,7 +67,9 @@ def header_length(head: bytes, source: SeriesFile) -> int:
         IntegrityError: The file is empty, compressed, or begins otherwise.
     """
     if not head:
-        raise source.error("the file is empty: the run was not written whole, export it again")
+        raise source.error(
+            "the file is empty: the run was not written whole, evaluate the model again"
+        )
     start = len(_BOM) if head.startswith(_BOM) else 0
     end = head.find(b"\n", start, start + _LONGEST_HEAD)
     line = head[start:end] if end >= 0 else head[start : start + _SHOWN]

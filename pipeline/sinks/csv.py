@@ -72,7 +72,7 @@ class CsvSink(Sink):
         """`text/csv` (RFC 7111)."""
         return "text/csv"
 
-    def dialect(self) -> Mapping[str, Any]:
+    def dialect(self, header_row: int | None) -> Mapping[str, Any]:
         """CSV dialect in the terms of Frictionless' CSV Dialect specification."""
         dialect: dict[str, Any] = {
             "delimiter": self.separator,
@@ -83,6 +83,8 @@ class CsvSink(Sink):
         }
         if self.metadata_header:
             dialect["commentChar"] = COMMENT
+            # Frictionless counts comment lines, too.
+            dialect["headerRows"] = [header_row]
         return dialect
 
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
@@ -125,24 +127,38 @@ class CsvWriter:
         self._out = compressed(stream, sink.compression, sink.compression_level)
         self._rows = 0
         self._non_finite = 0
-        self._texts = {
-            column.name: TextRenderer(_escape_formulas)
+        self._render = {
+            column.name: TextRenderer(self._text)
             for column in table.columns
-            if column.type == "text" and sink.escape_formulas
+            if column.type == "text"
         }
-        self._out.write(self._head())
+        comments = table.metadata if sink.metadata_header else {}
+        self._header_row = len(comments) + 1
+        head = _BOM if sink.bom else b""
+        self._out.write(head + metadata_lines(comments) + self._names())
 
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch."""
+        if batch.is_empty():
+            return
+        instants = [column.name for column in self._table.columns if column.type == "timestamp"]
         shown = batch.with_columns(
-            *(
-                render_timestamps(batch[c.name])
-                for c in self._table.columns
-                if c.type == "timestamp"
-            ),
-            *(render(batch[name]) for name, render in self._texts.items()),
+            *(render_timestamps(batch[name]) for name in instants),
+            *(render(batch[name]) for name, render in self._render.items()),
         )
-        self._out.write(self._lines(shown, include_header=False))
+        lines = io.BytesIO()
+        shown.write_csv(
+            lines,
+            include_header=False,
+            separator=self._sink.separator,
+            quote_char=self._sink.quote,
+            # Text comes with the quotes it needs.
+            quote_style="never"
+            if self._sink.quote_style == "necessary"
+            else self._sink.quote_style,
+            null_value=self._sink.null_value,
+        )
+        self._out.write(lines.getvalue())
         self._rows += batch.height
         self._non_finite += self._table.count_non_finite(batch)
 
@@ -157,26 +173,22 @@ class CsvWriter:
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""
         self._out.close()
-        return Written(self._rows, self._non_finite)
+        return Written(self._rows, self._non_finite, self._header_row)
 
-    def _head(self) -> bytes:
-        head = _BOM if self._sink.bom else b""
-        if self._sink.metadata_header:
-            head += metadata_lines(self._table.metadata)
-        names = pl.DataFrame(schema=dict.fromkeys(self._table.names, pl.String))
-        return head + self._lines(names, include_header=True)
+    def _names(self) -> bytes:
+        names = pl.Series("text", self._table.names, dtype=pl.String)
+        if self._sink.quote_style == "necessary":
+            shown = _quoted_where_needed(names, self._sink)
+        else:
+            shown = _quoted(names, self._sink)
+        return (self._sink.separator.join(shown) + "\n").encode("utf-8")
 
-    def _lines(self, frame: pl.DataFrame, *, include_header: bool) -> bytes:
-        lines = io.BytesIO()
-        frame.write_csv(
-            lines,
-            include_header=include_header,
-            separator=self._sink.separator,
-            quote_char=self._sink.quote,
-            quote_style=self._sink.quote_style,
-            null_value=self._sink.null_value,
-        )
-        return lines.getvalue()
+    def _text(self, texts: pl.Series) -> pl.Series:
+        if self._sink.escape_formulas:
+            texts = _escape_formulas(texts)
+        if self._sink.quote_style != "necessary":
+            return texts
+        return _quoted_where_needed(texts, self._sink)
 
 
 def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
@@ -213,3 +225,18 @@ def _escape_formulas(texts: pl.Series) -> pl.Series:
     risky = pl.col("text").str.contains(_FORMULA_STARTS)
     shown = pl.when(risky).then(pl.lit("'") + pl.col("text")).otherwise(pl.col("text"))
     return frame.select(shown.alias(texts.name)).to_series()
+
+
+def _quoted_where_needed(texts: pl.Series, sink: CsvSink) -> pl.Series:
+    """RFC 4180's quotes, and more of them where a reader would misunderstand.
+
+    pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals the
+    null value would be read as missing.
+    """
+    risky = [sink.separator, sink.quote, "\n", "\r", *(COMMENT if sink.metadata_header else "")]
+    needed = texts.str.contains_any(risky) | (texts == sink.null_value)
+    return _quoted(texts, sink).zip_with(needed, texts)
+
+
+def _quoted(texts: pl.Series, sink: CsvSink) -> pl.Series:
+    return sink.quote + texts.str.replace_all(sink.quote, sink.quote * 2, literal=True) + sink.quote

@@ -51,7 +51,7 @@ class NdjsonSink(Sink):
         """`application/x-ndjson`, as the format's own specification asks."""
         return "application/x-ndjson"
 
-    def dialect(self) -> Mapping[str, Any]:
+    def dialect(self, header_row: int | None) -> Mapping[str, Any]:
         """NDJSON has no dialect."""
         return {}
 

@@ -68,7 +68,7 @@ class ParquetSink(Sink):
         """`application/vnd.apache.parquet`, as registered with IANA."""
         return "application/vnd.apache.parquet"
 
-    def dialect(self) -> Mapping[str, Any]:
+    def dialect(self, header_row: int | None) -> Mapping[str, Any]:
         """Parquet has no dialect."""
         return {}
 

@@ -60,10 +60,12 @@ class Written:
     Attributes:
         rows: Data rows.
         non_finite: NaN and infinite values among the numbers.
+        header_row: Line of the row with the column names, from 1, in formats that have one.
     """
 
     rows: int
     non_finite: int
+    header_row: int | None = None
 
 
 class TableWriter(Protocol):
@@ -136,5 +138,5 @@ class Sink(BaseModel):
         """Read a file of this sink with the table's columns and types, text as String."""
 
     @abstractmethod
-    def dialect(self) -> Mapping[str, Any]:
-        """What a descriptor says of the file's dialect beyond its format; may be empty."""
+    def dialect(self, header_row: int | None) -> Mapping[str, Any]:
+        """What a descriptor says of a file's dialect beyond its format; may be empty."""

@@ -469,7 +469,7 @@ def test_credentials_of_the_environment(
         put(storage, path, b"x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret)
-    # The timeout makes the options differ from those of other tests, not the requests.
+    # The slash keeps these options apart from those of other tests, and changes no request.
     options = StorageOptions("env", "s3", {"endpoint_url": server.endpoint_url + "/"})
     other, _ = connect(f"s3://{root}", options)
     assert other.read_many(paths) == [b"x", b"x"]

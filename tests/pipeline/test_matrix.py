@@ -162,7 +162,7 @@ READERS: dict[tuple[str, str], Callable[[str], Table]] = {
         )
     ),
     ("export.csv", "pandas"): lambda p: pandas_rows(
-        pd.read_csv(p, comment="#", float_precision="round_trip", parse_dates=["time_bin"])
+        pd.read_csv(p, comment="#", parse_dates=["time_bin"])
     ),
     ("export.ndjson", "duckdb"): lambda p: duckdb_rows(DUCKDB_NDJSON, p),
     ("export.ndjson", "polars"): polars_ndjson,
