@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from connectors import storage_requests, storage_s3
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, StorageOptions, connect, join, relative
+from connectors.storage import Storage, StorageOptions, connect, join, relative, retry
+from connectors.storage import s3 as storage_s3
 from tests.servers import S3Server, serve_http
 
 STORES = ("local", "memory", "rclone", "moto")
@@ -584,7 +584,7 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_silent_server_hangs_no_call(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_requests, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(retry, "CALL_SECONDS", 1.0)
     storage, path = connect("s3://bucket/key", _options(silent_port))
     staged = storage.stage(path)
     staged.local.write_bytes(b"x" * 1000)
@@ -671,10 +671,10 @@ def test_lasting_failures_end_after_five_tries() -> None:
     storage, path = connect("s3://bucket/key", _options(server.port))
     with pytest.raises(StorageError, match="kept failing"):
         storage.read(path)
-    assert server.requests == storage_requests.TRIES
+    assert server.requests == retry.TRIES
     found = storage.read_many([path, path])
     assert all("kept failing" in str(one) for one in found)
-    assert server.requests == 3 * storage_requests.TRIES
+    assert server.requests == 3 * retry.TRIES
     server.close()
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage_local import LocalStorage
+from connectors.storage.local import LocalStorage
 from pipeline.errors import ConfigError, PublishConflictError, RunError
 from pipeline.export import export
 from tests.exporting import config, names, snapshot, spec, write_runs

@@ -260,6 +260,6 @@ def test_a_fault_in_a_file_that_is_read_in_blocks(
     FAULTS[name][0](runs / "run_b")
     small = scan.ScanOptions(batch_bytes=32)
     monkeypatch.setattr("pipeline.export.scan_options", lambda _: small)
-    with pytest.raises(RunError, match=f"run {runs}/run_b, series {ID}, file {FILE}"):
+    with pytest.raises(RunError, match=f"run {runs}/run_b: series {ID}, file {FILE}"):
         export(config(runs, {"path": tmp_path / "out" / "e.csv"}))
     assert names(tmp_path / "out") == []

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage_contract import (
+from connectors.storage.contract import (
     Entry,
     Folder,
     StagedFile,
@@ -18,7 +18,7 @@ from connectors.storage_contract import (
     is_staged_name,
     staged_name,
 )
-from connectors.storage_requests import translated
+from connectors.storage.retry import translated
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage_contract import (
+from connectors.storage.contract import (
     Entry,
     Folder,
     StagedFile,
@@ -18,7 +18,7 @@ from connectors.storage_contract import (
     join,
     relative,
 )
-from connectors.storage_local import LocalStorage
+from connectors.storage.local import LocalStorage
 
 __all__ = [
     "Entry",
@@ -59,7 +59,7 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
     if protocol in _S3:
         return _kept("s3", options.revealed(), options), _s3_path(url)
     # Imported when needed: it costs time that a run on local files need not spend.
-    module = importlib.import_module("connectors.storage_fsspec")
+    module = importlib.import_module("connectors.storage.remote")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
     return _kept(protocol, arguments, options), module.native_path(protocol, url)
 
@@ -129,7 +129,7 @@ def _spelled(value: Any) -> str:
 def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
     if protocol == "file":
         return LocalStorage()
-    name = "connectors.storage_s3" if protocol == "s3" else "connectors.storage_fsspec"
+    name = "connectors.storage.s3" if protocol == "s3" else "connectors.storage.remote"
     try:
         module = importlib.import_module(name)
     except ImportError as failure:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage_contract import (
+from connectors.storage.contract import (
     Entry,
     Folder,
     StagedFile,
@@ -29,7 +29,7 @@ from connectors.storage_contract import (
     relative,
     staged_name,
 )
-from connectors.storage_requests import retrying, translated, wait_for
+from connectors.storage.retry import retrying, translated, wait_for
 
 _READERS = 16
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})

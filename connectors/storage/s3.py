@@ -17,18 +17,17 @@ import obstore
 import s3fs
 from obstore.store import S3Store
 
-from connectors import storage_requests
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage_contract import (
+from connectors.storage import retry
+from connectors.storage.contract import (
     Entry,
     Folder,
     StagedFile,
     is_safe_name,
-    is_staged_name,
-    relative,
 )
-from connectors.storage_fsspec import RemoteStorage
-from connectors.storage_requests import retrying, wait_for
+from connectors.storage.remote import RemoteStorage
+from connectors.storage.retry import retrying, wait_for
+from connectors.storage.s3_listing import S3Listing, split_key, version_of
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
@@ -81,7 +80,7 @@ class S3Storage(RemoteStorage):
         last, and a folder is to come before those below it.
         """
         bucket, prefix = _prefix(path)
-        top = _Gathered(path)
+        top = S3Listing(path)
         children = 0
         for page in self._pages(bucket, prefix, delimiter=True):
             for child in page.get("CommonPrefixes", ()):
@@ -97,7 +96,7 @@ class S3Storage(RemoteStorage):
     def _walk_children(self, path: str, bucket: str, prefix: str) -> Iterator[Folder]:
         done: set[str] = set()
         child: str | None = None
-        gathered = _Gathered(path)
+        gathered = S3Listing(path)
         for item in self._items(bucket, prefix):
             head, found, _ = item["Key"][len(prefix) :].partition("/")
             if not found or not is_safe_name(head):
@@ -112,7 +111,7 @@ class S3Storage(RemoteStorage):
                         "directory buckets are not supported",
                         url=self.url(path),
                     )
-                gathered, child = _Gathered(path), head
+                gathered, child = S3Listing(path), head
             gathered.add_item(bucket, item)
         yield from gathered.folders()
 
@@ -126,7 +125,7 @@ class S3Storage(RemoteStorage):
             if isinstance(error, NotFoundError):
                 return None
             raise error from failure
-        return Entry(path, int(answer["ContentLength"]), _version(answer))
+        return Entry(path, int(answer["ContentLength"]), version_of(answer))
 
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
         """In one request, its length compared with what the store announced."""
@@ -144,7 +143,9 @@ class S3Storage(RemoteStorage):
         if len(paths) < 2 or not self._is_bulk():
             return super().read_many(paths)
         try:
-            stores = {bucket: self._store(bucket) for bucket in {_split(one)[0] for one in paths}}
+            stores = {
+                bucket: self._store(bucket) for bucket in {split_key(one)[0] for one in paths}
+            }
         except Exception as failure:
             error = self._translated(failure, paths[0], "connecting to")
             return [error for _ in paths]
@@ -174,7 +175,7 @@ class S3Storage(RemoteStorage):
 
     def stage(self, path: str) -> StagedFile:
         """A key needs a bucket before it."""
-        if not _split(path)[1]:
+        if not split_key(path)[1]:
             raise StorageError(
                 f"writing {self.url(path)}: this is a bucket: name a file in it",
                 url=self.url(path),
@@ -202,7 +203,7 @@ class S3Storage(RemoteStorage):
         return wait_for(self._fs.loop, work, seconds)
 
     def _request(self, method: str, path: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
-        bucket, key = _split(path)
+        bucket, key = split_key(path)
         return retrying(
             lambda seconds: self._wait(
                 self._fs._call_s3(method, Bucket=bucket, Key=key, **more), seconds
@@ -214,7 +215,7 @@ class S3Storage(RemoteStorage):
         self, path: str, start: int, end: int | None, *, version: str | None = None
     ) -> tuple[bytes, str]:
         """Bytes with their version."""
-        bucket, key = _split(path)
+        bucket, key = split_key(path)
         wanted: dict[str, str] = {}
         if start or end is not None:
             wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
@@ -227,7 +228,7 @@ class S3Storage(RemoteStorage):
                 data = await body.read()
             if len(data) != answer["ContentLength"]:
                 raise ConnectionError("the answer was cut off")
-            return data, _version(answer)
+            return data, version_of(answer)
 
         transfer_bytes = 0 if end is None else end - start
         return retrying(
@@ -277,7 +278,7 @@ class S3Storage(RemoteStorage):
 
     def _store(self, bucket: str) -> S3Store:
         if bucket not in self._stores:
-            seconds = storage_requests.CALL_SECONDS
+            seconds = retry.CALL_SECONDS
             endpoint, settings = retrying(
                 lambda left: self._wait(self._settings(bucket), min(left, seconds))
             )
@@ -290,8 +291,8 @@ class S3Storage(RemoteStorage):
                 **_trust(endpoint),
             }
             tries: Any = {
-                "max_retries": storage_requests.TRIES - 1,
-                "retry_timeout": timedelta(seconds=storage_requests.RETRY_SECONDS),
+                "max_retries": retry.TRIES - 1,
+                "retry_timeout": timedelta(seconds=retry.RETRY_SECONDS),
             }
             self._stores[bucket] = S3Store(
                 bucket, **settings, client_options=client, retry_config=tries
@@ -350,13 +351,13 @@ class S3Storage(RemoteStorage):
         return results
 
     async def _bulk_one(self, stores: dict[str, S3Store], path: str) -> bytes | StorageError:
-        bucket, key = _split(path)
-        until = storage_requests.CALL_SECONDS
+        bucket, key = split_key(path)
+        until = retry.CALL_SECONDS
         try:
             async with asyncio.timeout(until) as clock:
                 answer = await obstore.get_async(stores[bucket], key)
                 size = answer.meta["size"]
-                more = size / storage_requests.SLOWEST_BYTES_PER_SECOND
+                more = size / retry.SLOWEST_BYTES_PER_SECOND
                 clock.reschedule((clock.when() or 0.0) + more)
                 data = bytes(await answer.bytes_async())
         except Exception as failure:
@@ -434,7 +435,7 @@ class S3Storage(RemoteStorage):
             self._request(
                 "complete_multipart_upload",
                 target,
-                transfer_bytes=storage_requests.SLOWEST_BYTES_PER_SECOND * 60,
+                transfer_bytes=retry.SLOWEST_BYTES_PER_SECOND * 60,
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
             )
@@ -446,60 +447,6 @@ class S3Storage(RemoteStorage):
 
 
 # --------------------------------------------------------------------------- keys and listings
-
-
-class _Gathered:
-    """Files of a listing, by folder.
-
-    Args:
-        root: The path of the walk.
-    """
-
-    def __init__(self, root: str) -> None:
-        self.seen = False
-        self._root = root
-        self._files: dict[str, list[Entry]] = {}
-        self._links: dict[str, list[str]] = {}
-
-    def add(self, page: dict[str, Any]) -> None:
-        bucket = _split(self._root)[0]
-        for item in page.get("Contents", ()):
-            self.add_item(bucket, item)
-
-    def add_child(self, name: str) -> None:
-        """Name a folder that no path can hold."""
-        if not is_safe_name(name.removesuffix("/")):
-            self.seen = True
-            self._links.setdefault(self._root, []).append(name)
-
-    def add_item(self, bucket: str, item: dict[str, Any]) -> None:
-        self.seen = True
-        path = f"{bucket}/{item['Key']}"
-        below = relative(path, self._root) or ""
-        if path.endswith("/") and not item["Size"]:
-            return  # A marker, made by consoles to show an empty folder.
-        if not is_safe_name(below):
-            folder, name = self._nearest(below)
-            self._links.setdefault(folder, []).append(name)
-            return
-        folder, _, name = path.rpartition("/")
-        if not is_staged_name(name):
-            entry = Entry(path, int(item["Size"]), _version(item))
-            self._files.setdefault(folder, []).append(entry)
-
-    def _nearest(self, below: str) -> tuple[str, str]:
-        """The last good folder of a key that no path can hold, and the rest of the key."""
-        folder = self._root
-        rest = below
-        while is_safe_name(rest.partition("/")[0]) and "/" in rest:
-            head, _, rest = rest.partition("/")
-            folder = f"{folder}/{head}"
-        return folder, rest
-
-    def folders(self) -> Iterator[Folder]:
-        for path in sorted({*self._files, *self._links}, key=lambda one: one.split("/")):
-            files = sorted(self._files.get(path, ()), key=lambda entry: entry.path)
-            yield Folder(path, tuple(files), tuple(sorted(self._links.get(path, ()))))
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> S3Storage:
@@ -531,13 +478,8 @@ def _client_config(options: dict[str, Any]) -> dict[str, Any]:
     return {**config, "retries": {"total_max_attempts": 1, "mode": "standard"}}
 
 
-def _split(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, key
-
-
 def _prefix(path: str) -> tuple[str, str]:
-    bucket, key = _split(path)
+    bucket, key = split_key(path)
     return bucket, f"{key}/" if key else ""
 
 
@@ -557,11 +499,6 @@ def _status(failure: BaseException) -> int | None:
     response = getattr(failure.__cause__, "response", None) or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return None if status is None else int(status)
-
-
-def _version(answer: dict[str, Any]) -> str:
-    """The ETag without its quotes, which some stores leave out of listings."""
-    return str(answer.get("ETag", "")).strip('"')
 
 
 def _md5(body: bytes) -> str:
