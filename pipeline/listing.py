@@ -85,7 +85,7 @@ def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
         for run in found.runs
     ]
     broken = [
-        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.reason}
+        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.error.detail}
         for r in found.refusals
     ]
     return [*complete, *broken]

@@ -75,6 +75,7 @@ class SinkOutput:
     def __post_init__(self) -> None:
         self._destinations, self._of_series = self._lay_out()
         self._open: list[int] = []
+        self._swept: set[tuple[int, str]] = set()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._most_held = self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW
         self._assembler = (
@@ -206,6 +207,7 @@ class SinkOutput:
     def _begin(self, destination: _Destination) -> None:
         target = destination.target
         destination.path = self._file_path(destination)
+        self._sweep(destination)
         destination.staged = target.storage.stage(destination.path)
         try:
             raw = destination.staged.local.open("wb")
@@ -217,6 +219,14 @@ class SinkOutput:
         table = self._table(destination)
         destination.writer = self.plan.sink.open(destination.stream, table)  # type: ignore[arg-type]
         destination.rows = 0
+
+    def _sweep(self, destination: _Destination) -> None:
+        """Remove what an export that was killed has left beside the file that is begun."""
+        folder = destination.path.rpartition("/")[0]
+        place = (id(destination.target.storage), folder)
+        if place not in self._swept:
+            self._swept.add(place)
+            destination.target.storage.sweep(folder)
 
     def _table(self, destination: _Destination) -> Table:
         table = self._tables[id(destination.target)]

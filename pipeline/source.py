@@ -42,7 +42,7 @@ def find_runs(config: ExportConfig) -> Source:
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
     found = discover(storage, path, selection, time_origin=origin)
     _refuse(config, found, storage.url(path))
-    left_out = tuple(LeftOut(r.url, r.reason, r.kind) for r in found.refusals)
+    left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(select_series(run, selection) for run in found.runs)
     return Source(storage, path, runs, left_out)
 

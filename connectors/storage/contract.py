@@ -243,6 +243,10 @@ class Storage(ABC):
         """Remove what `leftovers` finds and return it."""
 
     @abstractmethod
+    def sweep(self, folder: str) -> None:
+        """Remove what exports that died have left in staging directly in `folder`."""
+
+    @abstractmethod
     def check_list(self, path: str) -> None:
         """Find out whether `path` can be listed.
 

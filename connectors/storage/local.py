@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,6 +118,17 @@ class LocalStorage(Storage):
             self.delete(one)
         return found
 
+    def sweep(self, folder: str) -> None:
+        """Remove what exports that died have left in staging directly in `folder`."""
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as failure:
+            raise translated(failure, folder, "listing") from failure
+        for file in _abandoned_among(folder, names):
+            self.delete(file)
+
     def check_list(self, path: str) -> None:
         """Opens the folder."""
         with _translating(path, "listing"), os.scandir(path) as entries:
@@ -198,14 +209,18 @@ def _abandoned(path: str) -> Iterator[str]:
             raise translated(failure, path, "listing") from failure
 
     for folder, _, names in os.walk(path, onerror=refuse):
-        for name in sorted(filter(is_staged_name, names)):
-            file = f"{folder.rstrip('/')}/{name}"
-            try:
-                modified = os.lstat(file).st_mtime
-            except FileNotFoundError:
-                continue
-            if is_abandoned(name, modified):
-                yield file
+        yield from _abandoned_among(folder, names)
+
+
+def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[str]:
+    for name in sorted(filter(is_staged_name, names)):
+        file = f"{folder.rstrip('/')}/{name}"
+        try:
+            modified = os.lstat(file).st_mtime
+        except FileNotFoundError:
+            continue
+        if is_abandoned(name, modified):
+            yield file
 
 
 # --------------------------------------------------------------------------- reading

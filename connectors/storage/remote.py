@@ -107,6 +107,9 @@ class RemoteStorage(Storage):
         """Of processes of this machine that live no more, or older than a day."""
         return [self.url(one) for one in self._abandoned(path)]
 
+    def sweep(self, folder: str) -> None:
+        """Nothing: files for a remote target are not staged beside it."""
+
     def check_write(self, path: str) -> None:
         """Write, read back and delete."""
         target = join(path, staged_name("probe"))
@@ -118,9 +121,14 @@ class RemoteStorage(Storage):
                 raise StorageError(
                     f"writing {self.url(path)}: what was read back differs", url=self.url(path)
                 )
+        except StorageError:
+            # The trial has failed already: its clean-up failing, too, would hide why.
+            with suppress(StorageError):
+                self.delete(target)
+            raise
         finally:
             self.discard(staged)
-            self.delete(target)
+        self.delete(target)
 
     def _publish(self, staged: StagedFile, size: int) -> None:
         raise NotImplementedError

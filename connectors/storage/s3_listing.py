@@ -66,6 +66,7 @@ class S3Listing:
 
 
 def split_key(path: str) -> tuple[str, str]:
+    """Bucket and key of a path."""
     bucket, _, key = path.partition("/")
     return bucket, key
 

@@ -23,7 +23,7 @@ from pipeline.config.values import (
     Url,
     Workers,
 )
-from pipeline.sinks.sink import ColumnName
+from pipeline.sinks.sink import ColumnName, Flag
 
 _MOST_AUTO_WORKERS = 8
 
@@ -199,9 +199,9 @@ class SourceBlock(Block):
     created: CreatedBlock = CreatedBlock()
     series: SeriesBlock = SeriesBlock()
     time_origin: TimeOrigin = "auto"
-    verify: bool = True
+    verify: Flag = True
     on_error: Literal["fail", "skip"] = "fail"
-    require_runs: bool = False
+    require_runs: Flag = False
 
 
 class MetadataBlock(Block):

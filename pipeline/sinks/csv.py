@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
-from pipeline.sinks.sink import Sink, Table, Written
+from pipeline.sinks.sink import Flag, Sink, Table, Written
 from pipeline.sinks.text import TextRenderer, render_timestamps
 
 COMMENT = "#"
@@ -40,11 +40,11 @@ class CsvSink(Sink):
     quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
     quote_style: Literal["necessary", "always", "non_numeric"] = "necessary"
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
-    bom: bool = False
+    bom: Flag = False
     compression: Compression = "none"
     compression_level: int | None = None
-    escape_formulas: bool = False
-    metadata_header: bool = True
+    escape_formulas: Flag = False
+    metadata_header: Flag = True
 
     @model_validator(mode="after")
     def _check_dialect(self) -> CsvSink:

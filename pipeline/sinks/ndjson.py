@@ -6,10 +6,10 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
@@ -19,6 +19,14 @@ from pipeline.sinks.text import TIMESTAMP_FORMAT, TextRenderer, render_timestamp
 # The unit separator: JSON escapes every control character, so it cannot occur in a rendered value.
 _GAP = "\x1f"
 _NON_FINITE = ("NaN", "inf", "-inf")
+
+
+def _null_word(value: object) -> object:
+    """YAML reads a bare null as nothing; here it is one of the words."""
+    return "null" if value is None else value
+
+
+NonFinite = Annotated[Literal["null", "string", "error"], BeforeValidator(_null_word)]
 
 
 class NdjsonSink(Sink):
@@ -32,7 +40,7 @@ class NdjsonSink(Sink):
     """
 
     format: Literal["ndjson"]
-    non_finite: Literal["null", "string", "error"] = "string"
+    non_finite: NonFinite = "string"
     compression: Compression = "none"
     compression_level: int | None = None
 

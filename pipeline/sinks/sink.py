@@ -9,9 +9,22 @@ from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Protocol
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 ColumnType = Literal["timestamp", "number", "integer", "text", "boolean"]
+
+
+def _flag(value: object) -> object:
+    """Booleans are true and false, as in YAML 1.2; as text they come from the environment."""
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise PydanticKnownError("bool_parsing")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
