@@ -23,7 +23,7 @@ from pipeline.source import Source, find_runs
 from pipeline.summary import Tally, Written, summarise, untouched
 from pipeline.target import TargetResolver
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 32_768
 """Rows of a batch at the most."""
 
 _FEWEST_BATCH_ROWS = 4_096

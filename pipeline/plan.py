@@ -224,6 +224,12 @@ def _wide_sources(
     left_out = [name for name in config.metadata.columns if name in PER_MEASURE]
     metadata = [name for name in config.metadata.columns if name not in PER_MEASURE]
     keys = [name for name in BASE_COLUMNS if name not in PER_MEASURE]
+    taken = {*keys, *metadata, *constants, "series_row", "bin_index"}.intersection(measures)
+    if taken:
+        raise ConfigError(
+            f"layout wide: measure {min(taken)!r} has the name of a column: use layout long, or "
+            "leave the measure out by source.series.measures"
+        )
     others = {config.transform.rename.get(n, n) for n in (*keys, *metadata, *constants)}
     clash = sorted(others.intersection(measures))
     if clash:

@@ -70,7 +70,7 @@ class RowFilter:
         """Rows of the series table whose series can hold a matching row."""
         rows = tables.series.with_row_index("series_row")
         if self.of_series is not None:
-            names = self.of_series.meta.root_names()
+            names = dict.fromkeys(self.of_series.meta.root_names())
             rows = rows.with_columns(_viewed(pl.col(n), tables.type_of(n)) for n in names)
             rows = rows.filter(self.of_series)
         return rows["series_row"]

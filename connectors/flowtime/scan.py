@@ -17,7 +17,7 @@ from polars.io.plugins import register_io_source
 from connectors.errors import RunError, StorageError
 from connectors.flowtime.run import Run
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
-from connectors.storage import Storage, join
+from connectors.storage import Storage
 
 SCHEMA: dict[str, pl.DataType] = {
     "series_row": pl.UInt32(),
@@ -52,11 +52,14 @@ class ScanOptions:
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
-    """The series files of runs in the order of their rows: runs, then each index's order."""
+    """The series files of runs in the order of their rows: runs, then each index's order.
+
+    `Series.path` has been checked to stay below its run when the index was read.
+    """
     return [
         SeriesFile(
             row=row,
-            path=join(run.path, series.path),
+            path=f"{run.path}/{series.path}",
             file=series.path,
             run_url=run.url,
             series_id=series.id,
@@ -317,9 +320,15 @@ def _as_many_named_values(values: _Array, body: bytes) -> bool:
     """Whether each NaN and infinity was written as one, and none is a number out of range."""
     if np.isfinite(values).all():
         return True
-    infinities = sum(map(body.count, (b",inf", b",-inf", b",Infinity", b",-Infinity")))
+    ends = (b"\n", b"\r\n") if b"\r" in body else (b"\n",)
+
+    def written(*names: bytes) -> int:
+        return sum(body.count(b"," + name + end) for name in names for end in ends)
+
+    nans, infinities = np.isnan(values).sum(), np.isinf(values).sum()
     return bool(
-        np.isnan(values).sum() == body.count(b",NaN") and np.isinf(values).sum() == infinities
+        nans == written(b"NaN")
+        and infinities == written(b"inf", b"-inf", b"Infinity", b"-Infinity")
     )
 
 

@@ -187,12 +187,12 @@ def _dictionary(values: pl.Series) -> pa.DictionaryArray:
     thirty runs, were they not left out.
     """
     assert isinstance(values.dtype, pl.Enum)
-    codes = values.to_physical()
-    used = codes.unique().drop_nulls().sort()
-    places = np.zeros(len(values.dtype.categories) or 1, dtype=np.int32)
-    places[used.to_numpy()] = np.arange(used.len(), dtype=np.int32)
-    narrow = pl.Series(places).gather(codes.cast(pl.UInt32))
-    texts = values.dtype.categories.gather(used.cast(pl.UInt32))
+    missing = values.is_null().to_numpy() if values.null_count() else None
+    codes = values.to_physical().fill_null(0).to_numpy()
+    occurs = np.zeros(len(values.dtype.categories) or 1, dtype=bool)
+    occurs[codes if missing is None else codes[~missing]] = True
+    places = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    used = values.dtype.categories.filter(pl.Series(occurs[: len(values.dtype.categories)]))
     return pa.DictionaryArray.from_arrays(
-        narrow.to_arrow(), pa.array(texts.to_list(), type=pa.string())
+        pa.array(places[codes], mask=missing), pa.array(used.to_list(), type=pa.string())
     )

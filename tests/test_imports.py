@@ -1,0 +1,51 @@
+"""What starting the command line loads, and what it leaves until it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "dask",
+    "distributed",
+    "pandas",
+    "duckdb",
+    "frictionless",
+    "s3fs",
+    "botocore",
+    "aiobotocore",
+    "obstore",
+    "fsspec",
+    "pytest",
+    "tests",
+)
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules of a fresh interpreter after some code."""
+    shown = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    found = subprocess.run(
+        [sys.executable, "-c", shown], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(found.stdout.split())
+
+
+def test_the_command_line_is_light() -> None:
+    modules = loaded("import pipeline.cli")
+    assert {"polars", "pydantic", "click"} <= modules
+    assert modules.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("module", ["connectors.storage", "connectors.flowtime.scan"])
+def test_the_ground_floor_knows_nothing_of_the_pipeline(module: str) -> None:
+    assert "pipeline" not in loaded(f"import {module}")
+
+
+def test_s3_is_loaded_when_it_is_used() -> None:
+    connecting = "from connectors.storage import connect\nconnect('s3://bucket/key')"
+    assert not loaded(connecting).isdisjoint({"s3fs", "obstore"})
