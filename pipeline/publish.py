@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, join
+from connectors.storage import Storage, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
 from pipeline.errors import PublishConflictError
-from pipeline.output import StagedOutput
+from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.target import Target
 
@@ -212,13 +212,27 @@ def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]
 
 
 def _remove_replaced(standing: Standing, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
+    """Remove data files that the new descriptor does not name.
+
+    In a folder, that is also what an export left that died between its files and its descriptor:
+    a reader that lists the folder would count those rows twice.
+    """
+    target = pending.target
     now = {output.file.path for output in outputs}
-    for item in standing.resources(pending.plan, pending.target):
-        if item["path"] not in now:
-            try:
-                pending.target.storage.delete(join(pending.target.folder, item["path"]))
-            except NotFoundError:
-                continue  # somebody else has removed it: that is what was wanted
+    before = {item["path"] for item in standing.resources(pending.plan, target)}
+    if target.is_folder:
+        before |= set(_data_files(target, pending.plan.sink.extension))
+    for path in sorted(before - now):
+        target.storage.delete(join(target.folder, path))
+
+
+def _data_files(target: Target, extension: str) -> Iterator[str]:
+    """Paths of files in a folder that bear the names this project gives to data files."""
+    for folder in target.storage.walk(target.path):
+        for entry in folder.files:
+            below = relative(entry.path, target.path)
+            if below is not None and is_data_file(below.rpartition("/")[2], extension):
+                yield below
 
 
 def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:

@@ -221,6 +221,7 @@ def test_every_number_is_the_nearest_double(
 @settings(max_examples=600, deadline=None)
 @given(texts=st.lists(anything, min_size=1, max_size=4))
 @example(texts=["1e999"])
+@example(texts=["infinity"])
 @example(texts=["inf", "1e999"])
 @example(texts=["NaN", ""])
 @example(texts=["NaN", "nan"])

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from connectors.storage import StorageOptions
-from pipeline.config import document as config_document
 from pipeline.config import (
     ExportConfig,
     config_hash,
@@ -26,6 +25,7 @@ from pipeline.config import (
     parse_config,
     single_run_config,
 )
+from pipeline.config import document as config_document
 from pipeline.config.document import read_value
 from pipeline.errors import ConfigError
 
