@@ -296,14 +296,28 @@ def _settings(path: Path, overrides: Sequence[str]) -> ExportConfig:
 
 def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
     LOGGER.info("export %s begins", settings.name)
-    with _shown_progress() as listener:
-        report = export(settings, full_refresh=full_refresh, listener=listener)
+    try:
+        with _shown_progress() as listener:
+            report = export(settings, full_refresh=full_refresh, listener=listener)
+    except FlowtimeExportError as error:
+        if as_json:
+            _print_json(_failure(settings, error))
+        raise
     _log_report(report)
     if as_json:
         _print_json(report.as_json())
     else:
         click.echo(report.as_text())
     return report.exit_code
+
+
+def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, Any]:
+    return {
+        "name": settings.name,
+        "status": "failed",
+        "exit_code": USAGE if isinstance(error, ConfigError) else FAILED,
+        "error": {"type": type(error).__name__, "message": _redaction.masked(str(error))},
+    }
 
 
 def _shown_progress() -> AbstractContextManager[Listener]:

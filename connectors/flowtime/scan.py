@@ -260,10 +260,13 @@ def _unreadable(file: SeriesFile, error: StorageError) -> RunError:
 
 def _checked_body(file: SeriesFile, content: bytes, *, verify: bool) -> memoryview:
     start = header_length(content, file)
-    if verify and file.sha256 is not None:
-        _check_digest(file, hashlib.sha256(content).hexdigest())
     if content[-1:] != b"\n" or content.count(b"\n") != file.points + 1:
         parse_strictly(content[start:], file)
+    if verify and file.sha256 is not None:
+        found = hashlib.sha256(content).hexdigest()
+        if found != file.sha256:
+            parse_strictly(content[start:], file)  # a wrong line says more than a wrong hash
+        _check_digest(file, found)
     return memoryview(content)[start:]
 
 

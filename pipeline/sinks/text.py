@@ -41,7 +41,7 @@ class TextRenderer:
     def __call__(self, column: pl.Series) -> pl.Series:
         """The rendered column as String; nulls stay null."""
         if not isinstance(column.dtype, pl.Enum):
-            return self._render(column.cast(pl.String))
+            return self._render(column.cast(pl.String)).alias(column.name)
         if column.dtype != self._dtype:
             self._dtype = column.dtype
             self._rendered = self._render(column.dtype.categories)

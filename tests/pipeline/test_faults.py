@@ -150,7 +150,7 @@ def test_a_broken_run_fails_the_export(
     harm(runs / "run_b")
     assert run_cli(["run", written_config(tmp_path, "fail"), "--json"]) == 1
     stdout, stderr = capsys.readouterr()
-    assert stdout == ""
+    assert json.loads(stdout)["status"] == "failed"
     for text in (f"{runs}/run_b", *said):
         assert text in stderr
     assert "run_a" not in stderr.replace("../../run_a", "")

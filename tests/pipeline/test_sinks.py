@@ -64,7 +64,9 @@ def frame(values: list[float], texts: list[str | None] | None = None) -> pl.Data
 
 def _categories(rows: list[str | None]) -> pl.Enum:
     """The same for batches that belong together, as in an export."""
-    return pl.Enum(sorted({*filter(None, rows), "UNUSED", "A", 'q"uo,te', "né\n"}))
+    return pl.Enum(
+        sorted({*(row for row in rows if row is not None), "UNUSED", "A", 'q"uo,te', "né\n"})
+    )
 
 
 def write(sink: Sink, path: Path, *batches: pl.DataFrame, table: Table = TABLE) -> None:
@@ -216,6 +218,30 @@ def test_formulas_are_made_harmless(tmp_path: Path) -> None:
     read = pd.read_csv(path, comment="#", keep_default_na=False)
     assert read["component_id"].to_list() == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "ok", ""]
     assert read["value"].to_list() == [-1.0] * 7
+
+
+def test_a_comment_sign_in_a_cell_does_not_cut_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    texts: list[str | None] = ["#/bin", "a#b", "A", "", None]
+    write(CsvSink(format="csv", path="x"), path, frame([1.5] * 5, texts))
+    in_pandas = pd.read_csv(path, comment="#", keep_default_na=False)
+    assert in_pandas["component_id"].to_list() == ["#/bin", "a#b", "A", "", ""]
+    assert in_pandas["value"].to_list() == [1.5] * 5
+    query = "select component_id, value from read_csv(?, comment='#', header=true)"
+    assert duckdb.execute(query, [str(path)]).fetchall()[:2] == [("#/bin", 1.5), ("a#b", 1.5)]
+
+
+@pytest.mark.parametrize("style", ["necessary", "always", "non_numeric"])
+def test_odd_column_names(style: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    table = Table((Column("a,b", "number"), Column('say "x"', "text"), Column("#", "text")))
+    rows = pl.DataFrame({"a,b": [1.0], 'say "x"': ["y"], "#": ["z"]})
+    write(CsvSink(format="csv", path="x", quote_style=style), path, rows, table=table)
+    assert pd.read_csv(path, comment="#").to_dict("list") == {
+        "a,b": [1.0],
+        'say "x"': ["y"],
+        "#": ["z"],
+    }
 
 
 def test_the_metadata_header_can_be_read(tmp_path: Path) -> None:

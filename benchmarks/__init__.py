@@ -1,0 +1,1 @@
+"""Times of this project beside those of other tools, on data that anyone can generate."""

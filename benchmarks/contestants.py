@@ -1,0 +1,87 @@
+"""Who takes part: the command line that makes each of them write the same tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.workloads import Workload
+
+OURS = "flowtime-export"
+METADATA = ("run_id", "unit", "source", "scenario_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One export that everybody has to make.
+
+    Attributes:
+        workload: What is exported.
+        source: The folder of run directories.
+        formats: The formats, all of them at once.
+        out: The folder to write to.
+    """
+
+    workload: Workload
+    source: Path
+    formats: tuple[str, ...]
+    out: Path
+
+    def output(self, file_format: str) -> Path:
+        """The file that must be there afterwards."""
+        return self.out / f"export.{file_format}"
+
+
+def _ours(task: Task) -> list[str]:
+    """The command line as users type it, with a config written for the task."""
+    config = task.out / "config.yaml"
+    # JSON is YAML: the benchmark needs no YAML writer.
+    config.write_text(json.dumps(_config(task), indent=2), encoding="utf-8")
+    program = "from pipeline.cli import main; main()"
+    return [sys.executable, "-c", program, "run", str(config), "--json"]
+
+
+def _config(task: Task) -> dict[str, object]:
+    wanted = {"measures": task.workload.measure, "components": task.workload.component}
+    return {
+        "version": 1,
+        "name": "benchmark",
+        "source": {
+            "url": str(task.source),
+            "verify": True,
+            "series": {key: [value] for key, value in wanted.items() if value is not None},
+        },
+        "metadata": {"columns": list(METADATA)},
+        "sinks": [
+            {
+                "format": one,
+                "path": str(task.output(one)),
+                **({"compression": "zstd", "compression_level": 1} if one == "parquet" else {}),
+            }
+            for one in task.formats
+        ],
+    }
+
+
+def _peer(module: str) -> Callable[[Task], list[str]]:
+    def command(task: Task) -> list[str]:
+        wanted = {"--measure": task.workload.measure, "--component": task.workload.component}
+        options = [part for key, value in wanted.items() if value for part in (key, value)]
+        outputs = [f"{one}={task.output(one)}" for one in task.formats]
+        return [sys.executable, "-m", module, str(task.source), *outputs, *options]
+
+    return command
+
+
+PEERS: dict[str, Callable[[Task], list[str]]] = {
+    "duckdb": _peer("benchmarks.peers.duckdb_peer"),
+    "polars": _peer("benchmarks.peers.polars_peer"),
+}
+
+
+def commands(peers: Sequence[str]) -> dict[str, Callable[[Task], list[str]]]:
+    """What each contestant is started with: first this project, then the named peers."""
+    return {OURS: _ours, **{name: PEERS[name] for name in peers}}

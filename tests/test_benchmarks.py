@@ -1,0 +1,80 @@
+"""The benchmarks run, and what everybody writes is the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.content import differences
+from benchmarks.workloads import WORKLOADS, Shape
+
+ROOT = Path(__file__).parent.parent
+PEERS = ("duckdb", "polars")
+
+
+def run_benchmarks(tmp_path: Path, *arguments: str) -> str:
+    """Standard output of a benchmark at a small scale."""
+    places = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments, *places], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_smoke_run_compares_outputs_and_shows_ratios(tmp_path: Path) -> None:
+    scale = "--scale 0.005 --rounds 1 --workload W1 --format parquet csv ndjson"
+    table = run_benchmarks(tmp_path, "benchmarks", *scale.split())
+    header, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
+    assert header.count("ratio") == len(PEERS)
+    assert [row[1] for row in rows] == ["parquet", "csv", "ndjson"]
+    expected_rows = WORKLOADS["W1"].scaled(0.005).shape.rows
+    for row in rows:
+        cells = dict(enumerate(row))
+        assert cells[2] == f"{expected_rows:,}"
+        ratios = [float(cells[i]) for i, name in enumerate(header) if name == "ratio"]
+        assert all(ratio > 0 for ratio in ratios)
+        assert all(int(cells[i]) > 0 for i, name in enumerate(header) if name == "MB")
+    saved = json.loads((tmp_path / "out/results.json").read_text())
+    assert set(saved["results"][0]["ratios"]) == set(PEERS)
+    assert (tmp_path / "out/results.md").read_text() == table
+
+
+@pytest.mark.slow
+def test_every_workload_runs(tmp_path: Path) -> None:
+    scale = "--scale 0.002 --rounds 1 --format csv --workload"
+    table = run_benchmarks(tmp_path, "benchmarks", *scale.split(), *WORKLOADS)
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [*WORKLOADS]
+
+
+@pytest.mark.slow
+def test_memory_prints_a_row_for_each_number_of_runs(tmp_path: Path) -> None:
+    table = run_benchmarks(tmp_path, "benchmarks.memory", "--runs", "2", "4")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["2", "4"]
+
+
+def test_scaling_shrinks_runs_but_the_bins_of_a_single_run() -> None:
+    assert Shape(2_000, 20, 288).scaled(0.005) == Shape(10, 20, 288)
+    assert Shape(1, 40, 525_600).scaled(0.01) == Shape(1, 40, 5_256)
+    assert Shape(10, 5, 24).scaled(0.0001).runs == 1
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"served": [2, 3.0, "a", "b", "8"]},
+        {"served": [2, 3.5, "a", "b", "7"]},
+        {"served": [3, 3.0, "a", "b", "7"]},
+        {"arrivals": [2, 3.0, "a", "b", "7"]},
+        {},
+    ],
+)
+def test_outputs_that_differ_are_told_apart(theirs: dict[str, list[object]]) -> None:
+    ours = {"served": [2, 3.0, "a", "b", "7"]}
+    assert differences(ours, ours) == {}
+    assert differences(ours, {"served": [2, 3.0 + 1e-14, "a", "b", "7"]}) == {}
+    assert list(differences(ours, theirs)) == sorted({*ours, *theirs})
