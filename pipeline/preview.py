@@ -25,7 +25,7 @@ def preview(plan: ExportPlan, source: Source, rows: int) -> list[tuple[SinkPlan,
 def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> pl.DataFrame:
     frame = _first_wide(plan, source, sink) if sink.measures else _first_long(plan, source, rows)
     shown = [pl.col(entry.source).alias(entry.column.name) for entry in sink.shown]
-    return frame.head(rows).select(shown)
+    return frame.head(rows).select(shown).with_columns(pl.col(pl.Enum).cast(pl.String))
 
 
 def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:

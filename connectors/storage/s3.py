@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
-import os
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
-import obstore
 import s3fs
-from obstore.store import S3Store
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import retry
@@ -27,17 +21,13 @@ from connectors.storage.contract import (
 )
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.retry import retrying, wait_for
+from connectors.storage.s3_bulk import BulkReader
 from connectors.storage.s3_listing import S3Listing, split_key, version_of
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
 _MOST_PARTS = 10_000
 _SENDERS = 4
-_BULK_READERS = 48
-_BULK_OPTIONS = frozenset(
-    {"key", "secret", "token", "anon", "profile", "endpoint_url", "client_kwargs"}
-)
-_BULK_CLIENT_OPTIONS = frozenset({"region_name", "endpoint_url"})
 _ALIASES = {"username": "key", "password": "secret"}
 
 _T = TypeVar("_T")
@@ -67,7 +57,7 @@ class S3Storage(RemoteStorage):
         except (TypeError, ValueError, KeyError) as failure:
             raise self._translated(failure, "", "connecting to") from failure
         self._fs.retries = 1  # The tries are counted in one place, here.
-        self._stores: dict[str, S3Store] = {}
+        self._bulk = BulkReader(self._fs, self._options, self.url, self._translated)
 
     def url(self, path: str) -> str:
         """`s3://bucket/key`."""
@@ -140,16 +130,14 @@ class S3Storage(RemoteStorage):
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Through obstore where the options can be said to it, else through s3fs."""
-        if len(paths) < 2 or not self._is_bulk():
+        if len(paths) < 2 or not self._bulk.is_able:
             return super().read_many(paths)
         try:
-            stores = {
-                bucket: self._store(bucket) for bucket in {split_key(one)[0] for one in paths}
-            }
+            self._bulk.connect({split_key(one)[0] for one in paths})
         except Exception as failure:
             error = self._translated(failure, paths[0], "connecting to")
             return [error for _ in paths]
-        return self._wait(self._bulk(stores, paths), None)
+        return self._bulk.read(paths)
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """Range after range, each on the condition that the ETag is the first one's."""
@@ -268,109 +256,6 @@ class S3Storage(RemoteStorage):
             f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
         )
 
-    # ----------------------------------------------------------------------- bulk reading
-
-    def _is_bulk(self) -> bool:
-        """Whether obstore can be told all that s3fs is told."""
-        own = set(self._options)
-        client = set(self._options.get("client_kwargs", ()))
-        return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS
-
-    def _store(self, bucket: str) -> S3Store:
-        if bucket not in self._stores:
-            seconds = retry.CALL_SECONDS
-            endpoint, settings = retrying(
-                lambda left: self._wait(self._settings(bucket), min(left, seconds))
-            )
-            client: Any = {
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": timedelta(seconds=10),
-                "read_timeout": timedelta(seconds=30),
-                # The whole of a call is bounded elsewhere, where its size is known.
-                "timeout": timedelta(hours=1),
-                **_trust(endpoint),
-            }
-            tries: Any = {
-                "max_retries": retry.TRIES - 1,
-                "retry_timeout": timedelta(seconds=retry.RETRY_SECONDS),
-            }
-            self._stores[bucket] = S3Store(
-                bucket, **settings, client_options=client, retry_config=tries
-            )
-        return self._stores[bucket]
-
-    async def _settings(self, bucket: str) -> tuple[str, dict[str, Any]]:
-        """Endpoint, and how the session of s3fs would reach a bucket, in obstore's words."""
-        client = await self._fs.set_session()
-        endpoint: str = client.meta.endpoint_url
-        amazon = endpoint.removesuffix(".cn").endswith(".amazonaws.com")
-        region = client.meta.region_name
-        if amazon and "region_name" not in self._options.get("client_kwargs", ()):
-            with suppress(Exception):  # Only a guess is lost; the read itself will say what fails.
-                answer = await client.head_bucket(Bucket=bucket)
-                region = answer["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"]
-        settings: dict[str, Any] = {"region": region if region != "aws-global" else "us-east-1"}
-        if not amazon:
-            settings["endpoint"] = endpoint
-        if self._options.get("anon"):
-            settings["skip_signature"] = True
-        elif self._options.get("key"):
-            settings["access_key_id"] = self._options["key"]
-            settings["secret_access_key"] = self._options.get("secret")
-            if self._options.get("token"):
-                settings["session_token"] = self._options["token"]
-        else:
-            settings["credential_provider"] = self._credentials
-        return endpoint, settings
-
-    async def _credentials(self) -> dict[str, Any]:
-        """What the session of s3fs signs with: environment, profile, role, machine."""
-        found = await self._fs.session.get_credentials()
-        if found is None:
-            raise PermissionError("no credentials: give `key` and `secret`, or `anon: true`")
-        frozen = await found.get_frozen_credentials()
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            # Asked again after a minute; botocore renews what is about to expire.
-            "expires_at": _now() + timedelta(minutes=6),
-        }
-
-    async def _bulk(
-        self, stores: dict[str, S3Store], paths: Sequence[str]
-    ) -> list[bytes | StorageError]:
-        results: list[bytes | StorageError] = [b""] * len(paths)
-        waiting = iter(range(len(paths)))
-
-        async def reader() -> None:
-            for number in waiting:
-                results[number] = await self._bulk_one(stores, paths[number])
-
-        await asyncio.gather(*(reader() for _ in range(min(_BULK_READERS, len(paths)))))
-        return results
-
-    async def _bulk_one(self, stores: dict[str, S3Store], path: str) -> bytes | StorageError:
-        bucket, key = split_key(path)
-        until = retry.CALL_SECONDS
-        try:
-            async with asyncio.timeout(until) as clock:
-                answer = await obstore.get_async(stores[bucket], key)
-                size = answer.meta["size"]
-                more = size / retry.SLOWEST_BYTES_PER_SECOND
-                clock.reschedule((clock.when() or 0.0) + more)
-                data = bytes(await answer.bytes_async())
-        except Exception as failure:
-            error = self._translated(failure, path, "reading")
-            error.__cause__ = failure
-            return error
-        if len(data) == size:
-            return data
-        return StorageError(
-            f"reading {self.url(path)}: {size} bytes were announced, {len(data)} came: try again",
-            url=self.url(path),
-        )
-
     # ----------------------------------------------------------------------- writing
 
     def _publish(self, staged: StagedFile, size: int) -> None:
@@ -481,18 +366,6 @@ def _client_config(options: dict[str, Any]) -> dict[str, Any]:
 def _prefix(path: str) -> tuple[str, str]:
     bucket, key = split_key(path)
     return bucket, f"{key}/" if key else ""
-
-
-def _trust(endpoint: str) -> dict[str, Any]:
-    """The certificates that botocore trusts by the environment."""
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-    if not bundle or endpoint.startswith("http://"):
-        return {}
-    return {"root_certificate": Path(bundle).read_bytes()}
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _status(failure: BaseException) -> int | None:

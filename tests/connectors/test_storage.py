@@ -455,8 +455,8 @@ def test_bulk_and_single_reads_agree(s3_place: tuple[Storage, str, S3Server]) ->
     slow, _ = connect(f"s3://{root}", options)
     assert isinstance(storage, storage_s3.S3Storage)
     assert isinstance(slow, storage_s3.S3Storage)
-    assert storage._is_bulk()
-    assert not slow._is_bulk()
+    assert storage._bulk.is_able
+    assert not slow._bulk.is_able
     assert storage.read_many(paths) == slow.read_many(paths) == [storage.read(p) for p in paths]
 
 
