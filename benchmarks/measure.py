@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -24,11 +25,13 @@ class Measurement:
 
     Attributes:
         seconds: From its start to its end, the start of the interpreter included.
+        cpu_seconds: Time of all cores, in the process and in the kernel on its behalf.
         peak_bytes: Most resident memory of the process tree; 0 where /proc does not exist.
         stdout: What it printed.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     stdout: str
 
@@ -40,6 +43,7 @@ def measure(command: Sequence[str]) -> Measurement:
         FailedError: It ended with an error.
     """
     os.sync()  # what an earlier process has left to write must not slow this one down
+    cpu_before = _cpu_of_children()
     began = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
@@ -51,7 +55,12 @@ def measure(command: Sequence[str]) -> Measurement:
     watch.stop()
     if process.returncode:
         raise FailedError(f"{' '.join(command)}\nexit {process.returncode}\n{stdout}{stderr}")
-    return Measurement(seconds, watch.peak_bytes, stdout)
+    return Measurement(seconds, _cpu_of_children() - cpu_before, watch.peak_bytes, stdout)
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class _Watch(threading.Thread):

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     add = parser.add_argument
-    add("--runs", type=int, nargs="+", default=[200, 2_000, 4_000])
+    add("--runs", type=int, nargs="+", default=[200, 2_000])
     add("--cache", type=Path, default=Path("out/benchmarks/cache"), help="of generated runs")
     add("--out", type=Path, default=Path("out/benchmarks"), help="for what is exported meanwhile")
     return parser

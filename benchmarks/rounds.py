@@ -31,6 +31,7 @@ class Result:
         formats: What was written, all of it at once.
         rows: Rows of one output.
         seconds: Contestant → seconds of each round.
+        cpu_seconds: Contestant → processor time of each round.
         peaks: Contestant → peak memory of each round, in MB.
     """
 
@@ -38,6 +39,7 @@ class Result:
     formats: tuple[str, ...]
     rows: int
     seconds: dict[str, list[float]]
+    cpu_seconds: dict[str, list[float]]
     peaks: dict[str, list[float]]
 
     @property
@@ -48,6 +50,10 @@ class Result:
     def median_seconds(self, name: str) -> float:
         """Median over the rounds."""
         return median(self.seconds[name])
+
+    def median_cpu(self, name: str) -> float:
+        """Median processor time over the rounds."""
+        return median(self.cpu_seconds[name])
 
     def peak(self, name: str) -> float:
         """Most memory in any round, in MB."""
@@ -90,6 +96,7 @@ def play(task: Task, contestants: Commands, rounds: int) -> Result:
         formats=task.formats,
         rows=sum(rows for rows, *_ in contents[OURS][task.formats[0]].values()),
         seconds={name: [one.seconds for one in taken[name]] for name in names},
+        cpu_seconds={name: [one.cpu_seconds for one in taken[name]] for name in names},
         peaks={name: [one.peak_bytes / _MB for one in taken[name]] for name in names},
     )
 

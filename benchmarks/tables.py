@@ -18,9 +18,9 @@ _LEFT, _RIGHT = "---", "---:"
 def markdown(results: Sequence[Result]) -> str:
     """One row for each export: medians, ratios, peaks."""
     peers = list(dict.fromkeys(peer for result in results for peer in result.peers))
-    header = ["workload", "format", "rows", f"{OURS} s", "MB"]
+    header = ["workload", "format", "rows", f"{OURS} s", "CPU s", "MB"]
     for peer in peers:
-        header += [f"{peer} s", "MB", "ratio"]
+        header += [f"{peer} s", "CPU s", "MB", "ratio"]
     rows = [_row(result) for result in results]
     return aligned(header, rows, texts=2)
 
@@ -31,11 +31,13 @@ def _row(result: Result) -> list[str]:
         " + ".join(result.formats),
         f"{result.rows:,}",
         f"{result.median_seconds(OURS):.2f}",
+        f"{result.median_cpu(OURS):.2f}",
         f"{result.peak(OURS):.0f}",
     ]
     for peer in result.peers:
         cells += [
             f"{result.median_seconds(peer):.2f}",
+            f"{result.median_cpu(peer):.2f}",
             f"{result.peak(peer):.0f}",
             f"{result.ratio(peer):.2f}",
         ]
