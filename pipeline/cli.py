@@ -18,6 +18,7 @@ import polars as pl
 from connectors.flowtime.discover import discover
 from connectors.storage import connect
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
+from pipeline.config.values import parse_duration
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
@@ -31,6 +32,7 @@ from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
 from pipeline.version import VERSION
+from pipeline.watch import Watch
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -98,6 +100,22 @@ _storage = click.option(
 )
 
 
+class _Interval(click.ParamType[float]):
+    """A duration as the config writes one."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}", param, ctx)
+        assert seconds is not None
+        return seconds
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="flowtime-export")
 @click.option(
@@ -120,13 +138,25 @@ def cli(log_format: str, log_level: str) -> None:
 @_json
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@click.option(
+    "--watch", type=_Interval(), metavar="INTERVAL", help="Again at an interval such as 30s or 5m."
+)
 def run_command(
-    config: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, full_refresh: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    full_refresh: bool,
+    watch: float | None,
 ) -> int:
     """Export the runs of CONFIG to all its sinks."""
+    if watch is not None and (dry_run or full_refresh):
+        raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
     settings = _settings(config, overrides)
     if dry_run:
         return _show_plan(settings, as_json=as_json)
+    if watch is not None:
+        return _watch(Watch(settings, watch), as_json=as_json)
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
@@ -309,6 +339,23 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
     else:
         click.echo(report.as_text())
     return report.exit_code
+
+
+def _watch(watch: Watch, *, as_json: bool) -> int:
+    """Show every round with news, in JSON one a line; SIGTERM is the normal end."""
+    try:
+        for outcome in watch.rounds():
+            if isinstance(outcome, Report):
+                _log_report(outcome)
+                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
+            else:
+                LOGGER.error("%s; the next round tries again", outcome)
+                shown = json.dumps(_failure(watch.config, outcome)) if as_json else ""
+            if shown:
+                click.echo(shown)
+    except Terminated:
+        LOGGER.info("watch of %s stopped", watch.config.name)
+    return DONE
 
 
 def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, Any]:

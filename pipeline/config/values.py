@@ -65,7 +65,12 @@ def _parse_memory(value: object) -> object:
     return amount
 
 
-def _parse_timeout(value: object) -> object:
+def parse_duration(value: object) -> float | None:
+    """Seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
+
+    Raises:
+        ValueError: It is none, not above 0, or more than a leap year.
+    """
     if value is None:
         return None
     seconds: float | None = None
@@ -169,7 +174,7 @@ Bytes = Annotated[
 ]
 Seconds = Annotated[
     float | None,
-    BeforeValidator(_parse_timeout),
+    BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
 ]
 Workers = Annotated[
