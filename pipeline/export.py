@@ -14,6 +14,7 @@ from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_file
 from connectors.flowtime.series_file import SeriesFile
 from pipeline.clock import Clock
 from pipeline.config import ExportConfig
+from pipeline.engine import Engine, open_engine
 from pipeline.errors import ConfigError
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
@@ -104,7 +105,8 @@ def export(
             standing = Standing.read(plan)
             choice = choose(plan, standing, full_refresh=full_refresh)
         try:
-            written, tally = _write(plan, source, choice.to_write, clock, told)
+            with open_engine(config) as engine:
+                written, tally = _write(plan, source, engine, choice.to_write, clock, told)
         except RunError as fault:
             if config.source.on_error == "fail":
                 raise
@@ -122,7 +124,12 @@ def export(
 
 
 def _write(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], clock: Clock, told: Listener
+    plan: ExportPlan,
+    source: Source,
+    engine: Engine,
+    chosen: Sequence[Pending],
+    clock: Clock,
+    told: Listener,
 ) -> tuple[Written, Tally]:
     """Read the source once, and stage the files of every sink."""
     tally = Tally()
@@ -135,7 +142,7 @@ def _write(
         tally.add(files_read, rows, size)
         told.read(files_read, rows, size)
 
-    narrow = scan(source.storage, files, scan_options(plan.config), progress=progress)
+    narrow = engine.scan(source, files, scan_options(plan.config), progress)
     outputs = _outputs(plan, chosen)
     try:
         with clock.phase("write"):

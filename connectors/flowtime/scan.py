@@ -31,6 +31,9 @@ _ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 ScanProgress = Callable[[int, int, int], None]
 """Told of so many more files finished, rows parsed and bytes read, from the query's thread."""
 
+Read = Callable[[Sequence[SeriesFile]], Iterator[pl.DataFrame]]
+"""Reads series files into frames, in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
@@ -90,12 +93,22 @@ def scan(
         StorageError: When collected: a file could not be read.
     """
     chosen = options or ScanOptions()
+    return lazily(files, lambda wanted: _frames(storage, wanted, chosen, progress))
+
+
+def lazily(files: Sequence[SeriesFile], read: Read) -> pl.LazyFrame:
+    """A lazy frame over whatever reads series files in order, asked only for files it needs.
+
+    Args:
+        files: The files of the frame.
+        read: Gives the rows of some of them, in the same order, in the frame's schema.
+    """
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted, rest = _prune(files, predicate)
-        frames = _frames(storage, wanted, chosen, progress)
+        frames = read(wanted)
         if rest:
             frames = (frame.filter(*rest) for frame in frames)
         if n_rows is not None:

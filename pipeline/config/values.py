@@ -25,6 +25,7 @@ _DURATION = re.compile(rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m)? ?(?:
 _SECONDS = (86_400, 3_600, 60, 1)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,50}")
+_ADDRESS = re.compile(r"(?:tcp|tls|ws|wss|ucx)://[^\s/@]{1,255}:[0-9]{1,5}")
 _URL_PASSWORD = re.compile(r"[A-Za-z0-9+.-]+://[^/@]*:[^/]*@")
 
 
@@ -148,6 +149,13 @@ def check_no_password(url: str) -> str:
     return url
 
 
+def _check_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise expected("the address of a Dask scheduler such as tcp://10.0.0.7:8786")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_no_password)]

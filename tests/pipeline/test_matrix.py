@@ -20,10 +20,10 @@ import pyarrow.json
 import pyarrow.parquet
 import pytest
 
-from connectors.storage import Storage, StorageOptions, connect, join
+from connectors.storage import StorageOptions, connect
 from pipeline.export import export
 from pipeline.report import Report
-from tests.exporting import config
+from tests.exporting import config, upload
 from tests.reading import ReadRun, exact, iso, read_runs
 from tests.run_builder import DIALECTS, write_run
 
@@ -57,7 +57,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         options = server.options()
         url = f"s3://{server.bucket}/{base.name}"
         storage = {"s3": {"protocol": "s3", **options.options}}
-        _upload(base / "runs", *connect(f"{url}/runs", options))
+        upload(base / "runs", f"{url}/runs", options)
     named = {"storage": "s3"} if storage else {}
     sinks: list[dict[str, Any]] = [{"path": f"{url}/out/{name}", **named} for name in FILES]
     sinks[-1]["non_finite"] = "null"
@@ -71,14 +71,6 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     report = export(settings)
     _download(f"{url}/out", options, base / "read")
     return Exported(base / "read", read_runs(base / "runs"), report)
-
-
-def _upload(folder: Path, storage: Storage, root: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            staged = storage.stage(join(root, path.relative_to(folder).as_posix()))
-            staged.local.write_bytes(path.read_bytes())
-            storage.commit(staged)
 
 
 def _download(url: str, options: StorageOptions | None, folder: Path) -> None:
