@@ -74,15 +74,16 @@ class LineRenderer:
         """The first row of each stretch, and the columns that vary within them."""
         begins = np.zeros(batch.height, dtype=bool)
         begins[:1] = True
-        varying = set()
-        for column in (cell.column for cell in self._cells):
-            if column.type == "number":
-                varying.add(column.name)
+        varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
+        codes = batch.select(pl.exclude(varying).to_physical())
+        for cell in self._cells:
+            name = cell.column.name
+            if name in varying:
                 continue
-            changes = _changes(batch[column.name])
+            changes = _changes(codes[name])
             often = np.count_nonzero(changes) * _STEADY > batch.height
-            if often and column.type in ("integer", "timestamp"):
-                varying.add(column.name)
+            if often and cell.column.type in ("integer", "timestamp"):
+                varying.add(name)
             else:
                 begins[1:] |= changes
         return np.flatnonzero(begins), varying
@@ -147,9 +148,8 @@ def _longest(texts: pa.Array | pa.Scalar) -> int:
     return pc.max(pc.binary_length(texts)).as_py() or 0
 
 
-def _changes(values: pl.Series) -> _Array:
+def _changes(codes: pl.Series) -> _Array:
     """Of each row but the first, whether it differs from the one before."""
-    codes = values.to_physical()
     if codes.null_count() or not codes.dtype.is_integer():
         return codes.ne_missing(codes.shift(1)).to_numpy()[1:]
     plain = codes.to_numpy()

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, model_validator
 from pipeline.errors import SinkError
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Column, Sink, Table, Written
+from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
 from pipeline.sinks.text import (
     TIMESTAMP_FORMAT,
     TextRenderer,
@@ -161,9 +161,9 @@ def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa
 def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
     """Numbers as JSON; NaN and infinities as strings or nulls."""
     rendered = numbers.cast(pl.String)
-    finite = numbers.is_finite()
-    if finite.all():
+    if count_non_finite(numbers) == 0:
         return rendered
+    finite = numbers.is_finite()
     odd = '"' + rendered + '"' if non_finite == "string" else pl.Series([None], dtype=pl.String)
     return rendered.zip_with(finite, odd)
 

@@ -15,14 +15,13 @@ TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 TEXT = pa.large_string()
 """Type of rendered values: its offsets cannot overflow."""
 
-_SECOND = 1_000_000
+_MINUTE = 60_000_000
 _DAY_MINUTES = 1440
 # From 0001-01-01 to 9999-12-31 a date has ten characters.
 _FIRST_DAY, _END_DAY = -719_162, 2_932_897
 _MINUTES = np.array(
-    [f"T{hour:02d}:{minute:02d}:" for hour in range(24) for minute in range(60)], dtype="S7"
+    [f"T{hour:02d}:{minute:02d}:00Z" for hour in range(24) for minute in range(60)], dtype="S10"
 )
-_SECONDS = np.array([f"{second:02d}Z" for second in range(60)], dtype="S3")
 _Array = np.ndarray[Any, Any]
 
 
@@ -41,55 +40,47 @@ def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Arr
     days, minutes and seconds are gathered and laid side by side, as all have the same length.
     """
     if instants.null_count() == 0 and instants.len():
-        seconds = instants.to_physical().to_numpy() // _SECOND
-        days = seconds // (_DAY_MINUTES * 60)
-        if days.min() >= _FIRST_DAY and days.max() < _END_DAY:
-            return _fixed_width(seconds, days, quote.encode("ascii"))
+        minutes, rest = np.divmod(instants.to_numpy().view(np.int64), _MINUTE)
+        days = minutes // _DAY_MINUTES
+        whole = days.min() >= _FIRST_DAY and days.max() < _END_DAY and not rest.any()
+        if whole:
+            return _fixed_width(days, minutes - days * _DAY_MINUTES, quote.encode("ascii"))
     rendered = quote + instants.dt.to_string(TIMESTAMP_FORMAT) + quote
     return texts_of(rendered, null)
 
 
-def _fixed_width(seconds: _Array, days: _Array, quote: bytes) -> pa.Array:
+def _fixed_width(days: _Array, minutes: _Array, quote: bytes) -> pa.Array:
     mark = f"S{len(quote)}"
-    text = np.dtype(
-        [("begin", mark), ("day", "S10"), ("minute", "S7"), ("second", "S3"), ("end", mark)]
-    )
-    laid = np.empty(len(seconds), dtype=text)
+    text = np.dtype([("begin", mark), ("day", "S10"), ("minute", "S10"), ("end", mark)])
+    laid = np.empty(len(days), dtype=text)
     laid["begin"] = laid["end"] = quote
     first = int(days.min())
     names = np.arange(first, int(days.max()) + 1).astype("datetime64[D]").astype("S10")
     laid["day"] = names[days - first]
-    minutes = seconds // 60
-    laid["minute"] = _MINUTES[minutes - days * _DAY_MINUTES]
-    laid["second"] = _SECONDS[seconds - minutes * 60]
-    ends = np.arange(len(seconds) + 1, dtype=np.int64) * text.itemsize
+    laid["minute"] = _MINUTES[minutes]
+    ends = np.arange(len(days) + 1, dtype=np.int64) * text.itemsize
     content = [None, pa.py_buffer(ends), pa.py_buffer(laid)]
-    texts: pa.Array = pa.Array.from_buffers(TEXT, len(seconds), content)
+    texts: pa.Array = pa.Array.from_buffers(TEXT, len(days), content)
     return texts
 
 
 class TextRenderer:
-    """Renders a text column through its distinct values.
-
-    The categories of an Enum column are the same for every batch of a run, so that the rendered
-    categories are kept and only gathered.
+    """Renders a text column, each distinct text once in the life of a file.
 
     Args:
-        render: Renders texts; nulls stay null.
+        render: Renders texts.
         null: What stands in the place of nulls.
     """
 
     def __init__(self, render: Callable[[pl.Series], pl.Series], null: str) -> None:
         self._render = render
-        self._null = null
-        self._dtype: pl.DataType | None = None
-        self._rendered = pl.Series([], dtype=pl.String)
+        self._rendered: dict[str | None, str] = {None: null}
 
     def __call__(self, column: pl.Series) -> pa.Array:
         """The rendered column."""
-        if not isinstance(column.dtype, pl.Enum):
-            return texts_of(self._render(column.cast(pl.String)), self._null)
-        if column.dtype != self._dtype:
-            self._dtype = column.dtype
-            self._rendered = self._render(column.dtype.categories)
-        return texts_of(self._rendered.gather(column.to_physical()), self._null)
+        texts = column.cast(pl.String).to_list()
+        new = [text for text in dict.fromkeys(texts) if text not in self._rendered]
+        if new:
+            rendered = self._render(pl.Series(new, dtype=pl.String))
+            self._rendered.update(zip(new, rendered.to_list(), strict=True))
+        return pa.array([self._rendered[text] for text in texts], TEXT)
