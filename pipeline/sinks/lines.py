@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.sinks.sink import Column
+from pipeline.sinks.stretches import Rows, changes, first_rows, lengths
 from pipeline.sinks.text import TEXT
 
 _MOST_BYTES = 8_000_000
@@ -63,32 +64,26 @@ class LineRenderer:
         """The lines of a batch, in order."""
         starts, varying = self._stretches(batch)
         pieces = self._pieces(batch, starts, varying)
-        stretches = np.repeat(
-            np.arange(len(starts), dtype=np.int32), np.diff(starts, append=batch.height)
-        )
+        stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, batch.height))
         rows = max(1, _MOST_BYTES // self._widest(pieces))
         for first in range(0, batch.height, rows):
             yield _lines(pieces, stretches[first : first + rows], first)
 
-    def _stretches(self, batch: pl.DataFrame) -> tuple[_Array, set[str]]:
+    def _stretches(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
         """The first row of each stretch, and the columns that vary within them."""
-        begins = np.zeros(batch.height, dtype=bool)
-        begins[:1] = True
         varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
         codes = batch.select(pl.exclude(varying).to_physical())
-        for cell in self._cells:
-            name = cell.column.name
-            if name in varying:
-                continue
-            changes = _changes(codes[name])
-            often = np.count_nonzero(changes) * _STEADY > batch.height
-            if often and cell.column.type in ("integer", "timestamp"):
-                varying.add(name)
+        steady = []
+        for column in (cell.column for cell in self._cells if cell.column.name not in varying):
+            changed = changes(codes[column.name])
+            often = np.count_nonzero(changed) * _STEADY > batch.height
+            if often and column.type in ("integer", "timestamp"):
+                varying.add(column.name)
             else:
-                begins[1:] |= changes
-        return np.flatnonzero(begins), varying
+                steady.append(changed)
+        return first_rows(batch.height, steady), varying
 
-    def _pieces(self, batch: pl.DataFrame, starts: _Array, varying: set[str]) -> list[_Piece]:
+    def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
         """Fragments and varying cells in turn; a line begins and ends with a fragment."""
         heads = batch[starts] if len(starts) < batch.height else batch
         pieces: list[_Piece] = []
@@ -146,12 +141,3 @@ def _longest(texts: pa.Array | pa.Scalar) -> int:
     if isinstance(texts, pa.Scalar):
         return len(texts.as_buffer())
     return pc.max(pc.binary_length(texts)).as_py() or 0
-
-
-def _changes(codes: pl.Series) -> _Array:
-    """Of each row but the first, whether it differs from the one before."""
-    if codes.null_count() or not codes.dtype.is_integer():
-        return codes.ne_missing(codes.shift(1)).to_numpy()[1:]
-    plain = codes.to_numpy()
-    changed: _Array = plain[1:] != plain[:-1]
-    return changed
