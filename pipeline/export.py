@@ -16,6 +16,7 @@ from pipeline.clock import Clock
 from pipeline.config import ExportConfig
 from pipeline.engine import Engine, open_engine
 from pipeline.errors import ConfigError
+from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
 from pipeline.publish import Pending, Standing, choose, publish
@@ -143,7 +144,7 @@ def _write(
         told.read(files_read, rows, size)
 
     narrow = engine.scan(source, files, scan_options(plan.config), progress)
-    outputs = _outputs(plan, chosen)
+    lanes = [SinkLane(output) for output in _outputs(plan, chosen)]
     try:
         with clock.phase("write"):
             rows = _with_stages(plan, narrow)
@@ -151,12 +152,14 @@ def _write(
                 maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
             ):
                 clock.check()
-                for output in outputs:
-                    output.write(batch)
-            staged = [output.finish() for output in outputs]
+                for lane in lanes:
+                    lane.write(batch)
+            for lane in lanes:
+                lane.end()
+            staged = [lane.staged() for lane in lanes]
     except BaseException:
-        for output in outputs:
-            output.discard()
+        for lane in lanes:
+            lane.discard()
         raise
     return _by_target(chosen, staged), tally
 

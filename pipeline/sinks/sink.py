@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Protocol
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
@@ -63,7 +64,13 @@ class Table:
     def count_non_finite(self, batch: pl.DataFrame) -> int:
         """NaN and infinite values among the numbers of a batch; nulls do not count."""
         numbers = [batch[column.name] for column in self.columns if column.type == "number"]
-        return sum(n.len() - n.null_count() - int(n.is_finite().sum() or 0) for n in numbers)
+        return sum(count_non_finite(column) for column in numbers)
+
+
+def count_non_finite(numbers: pl.Series) -> int:
+    """NaN and infinite values; nulls do not count."""
+    known = numbers.drop_nulls() if numbers.null_count() else numbers
+    return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))
 
 
 @dataclass(frozen=True, slots=True)
