@@ -17,10 +17,10 @@ from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
-from pipeline.publish import Pending, Standing, choose, publish
+from pipeline.publish import Pending, Standing, Written, choose, publish
 from pipeline.report import LeftOut, Report
 from pipeline.source import Source, find_runs
-from pipeline.summary import Tally, Written, summarise, untouched
+from pipeline.summary import Tally, summarise, untouched
 from pipeline.target import TargetResolver
 
 BATCH_ROWS = 32_768
@@ -112,9 +112,10 @@ def export(
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
-            publish(plan, standing, written, moment)
-        rest = untouched(choice, standing)
-        return summarise(config, source, plan, written, rest, tally, clock.seconds)
+            published = publish(plan, standing, written, moment, clock.check)
+        choice = replace(choice, current=(*choice.current, *published.found))
+        rest = untouched(choice, published.standing)
+        return summarise(config, source, plan, published.written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)
 
 
@@ -123,7 +124,7 @@ def export(
 
 def _write(
     plan: ExportPlan, source: Source, chosen: Sequence[Pending], clock: Clock, told: Listener
-) -> tuple[Written, Tally]:
+) -> tuple[list[Written], Tally]:
     """Read the source once, and stage the files of every sink."""
     tally = Tally()
     if not chosen:
@@ -189,7 +190,9 @@ def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
     return outputs
 
 
-def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]) -> Written:
+def _by_target(
+    chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]
+) -> list[Written]:
     of_target: dict[int, list[StagedOutput]] = {id(pending.target): [] for pending in chosen}
     for outputs in staged:
         for output in outputs:
@@ -198,7 +201,7 @@ def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput
 
 
 @contextmanager
-def _discarded_on_error(written: Written) -> Iterator[None]:
+def _discarded_on_error(written: Sequence[Written]) -> Iterator[None]:
     """Whatever is still staged when publishing fails is thrown away."""
     try:
         yield
