@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from connectors.errors import RunError
+from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
+from connectors.flowtime.discover import discover
+from connectors.flowtime.run import Run
 from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
 from pipeline.clock import Clock
@@ -92,12 +94,19 @@ def export(
         StorageError: A store failed.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    told = listener or Listener()
     clock = Clock(config.execution.timeout)
+    with clock.enforced():
+        return _export(config, full_refresh, listener or Listener(), moment, clock)
+
+
+def _export(
+    config: ExportConfig, full_refresh: bool, told: Listener, moment: datetime, clock: Clock
+) -> Report:
     with clock.phase("discover"):
         source = find_runs(config)
     told.discovered(len(source.runs))
     _require_runs(config, source)
+    began_again = False
     while source.runs:
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
@@ -105,7 +114,12 @@ def export(
             choice = choose(plan, standing, full_refresh=full_refresh)
         try:
             written, tally = _write(plan, source, choice.to_write, clock, told)
-        except RunError as fault:
+        except (RunError, ChangedError) as fault:
+            if not began_again and (fresh := _if_changed(plan, source, choice.to_write, fault)):
+                source, began_again = fresh, True
+                continue
+            if isinstance(fault, ChangedError):
+                raise
             if config.source.on_error == "fail":
                 raise
             source = _without_faulty(plan, source, choice.to_write, fault)
@@ -148,6 +162,7 @@ def _write(
                 for output in outputs:
                     output.write(batch)
             staged = [output.finish() for output in outputs]
+            _refuse_changed(plan, source, files)
     except BaseException:
         for output in outputs:
             output.discard()
@@ -210,6 +225,53 @@ def _discarded_on_error(written: Sequence[Written]) -> Iterator[None]:
             for output in outputs:
                 output.target.storage.discard(output.staged)
         raise
+
+
+# --------------------------------------------------------------------------- runs that change
+
+
+def _refuse_changed(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> None:
+    """Look again at runs some of whose files no hash vouches for.
+
+    Raises:
+        IntegrityError: Such a run is not as it was when it was discovered.
+    """
+    verify = plan.config.source.verify
+    unsure = {file.run_url for file in files if not verify or file.sha256 is None}
+    for run in plan.runs:
+        if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
+            raise IntegrityError(
+                "it changed while it was being read, and no sha256 vouches for what was: "
+                "export it again when it is at rest",
+                run_url=run.url,
+            )
+
+
+def _looks(source: Source, run: Run) -> tuple[str, str] | None:
+    """Digests of a run as it stands now, or None where it is not whole."""
+    try:
+        found = discover(source.storage, run.path).runs
+    except NotFoundError:
+        return None
+    return next(((one.fingerprint, one.listing) for one in found if one.path == run.path), None)
+
+
+def _if_changed(
+    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError | ChangedError
+) -> Source | None:
+    """The source discovered afresh, where the fault may be of a run that was being rewritten.
+
+    None where the run is still as it was and still faulty.
+    """
+    if isinstance(fault, RunError):
+        run = next((run for run in plan.runs if run.url == fault.run_url), None)
+        if run is None:
+            return None
+        if _looks(source, run) == (run.fingerprint, run.listing):
+            files = [one for one in _needed_files(plan, chosen) if one.run_url == run.url]
+            if faulty_runs(source.storage, files, scan_options(plan.config)):
+                return None
+    return find_runs(plan.config)
 
 
 # --------------------------------------------------------------------------- runs left out

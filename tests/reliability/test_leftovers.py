@@ -90,7 +90,11 @@ def check_clean(server: S3Server, folder: str, temporary: Path) -> None:
 def test_clean_gives_up_the_uploads_of_the_dead(
     rclone_s3: S3Server, killed: str, temporary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = {"endpoint_url": rclone_s3.endpoint_url, "key": rclone_s3.key, "secret": rclone_s3.secret}
+    options = {
+        "endpoint_url": rclone_s3.endpoint_url,
+        "key": rclone_s3.key,
+        "secret": rclone_s3.secret,
+    }
     given = [f"--storage-option={key}={value}" for key, value in options.items()]
     assert run_cli(["clean", killed, *given]) == 0
     assert f"{killed}/big.bin" in capsys.readouterr().out
