@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 import polars as pl
 
 from connectors.flowtime.discover import discover
-from connectors.storage import connect
+from connectors.storage import connect, discard_all
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
 from pipeline.config.values import parse_duration
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
+from pipeline.interruption import (
+    INTERRUPTED,
+    LEAVE_SECONDS,
+    TERMINATED,
+    Terminated,
+    interruptible,
+    leave_within,
+)
 from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
 from pipeline.logs import LOGGER, Redaction, configure
 from pipeline.plan import ExportPlan, parse_filter
@@ -34,18 +40,17 @@ from pipeline.starter import starter_config
 from pipeline.version import VERSION
 from pipeline.watch import Watch
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE = 0, 1, 2
 
 _redaction = Redaction()
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived: what is staged is thrown away on the way out."""
-
-
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script; ends the process with the contract's exit code."""
-    sys.exit(run_cli(argv))
+    with interruptible():
+        code = run_cli(argv)
+    leave_within(LEAVE_SECONDS, code)
+    sys.exit(code)
 
 
 def run_cli(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +59,6 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments without the program's name; default those of the process.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(args=argv, prog_name="flowtime-export", standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -62,8 +66,10 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
+        discard_all()
         return _complain("interrupted; nothing was published half", INTERRUPTED)
     except Terminated:
+        discard_all()
         return _complain("terminated; nothing was published half", TERMINATED)
     except ConfigError as error:
         return _complain(str(error), USAGE)
@@ -73,10 +79,6 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         # The reader of stdout has gone, e.g. `| head`: there is nobody left to tell.
         sys.stderr.close()
         return FAILED
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _complain(message: str, code: int) -> int:

@@ -75,6 +75,7 @@ def package(
     created: datetime,
     runs: Iterable[Mapping[str, Any]],
     files: list[dict[str, Any]],
+    write_id: str | None = None,
 ) -> dict[str, Any]:
     """A Data Package of the given resources and runs.
 
@@ -84,6 +85,7 @@ def package(
         created: When the export began, UTC.
         runs: The runs in the files, as `describe_run` gives them.
         files: The resources, as `resources` gives them.
+        write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
     """
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
@@ -94,6 +96,7 @@ def package(
             "version": VERSION,
             "created": _instant(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
+            **({} if write_id is None else {"writeId": write_id}),
             "runs": list(runs),
         },
     }

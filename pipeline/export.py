@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from connectors.errors import RunError
+from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
+from connectors.flowtime.discover import discover
+from connectors.flowtime.run import Run
 from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
 from pipeline.clock import Clock
@@ -19,10 +21,10 @@ from pipeline.errors import ConfigError
 from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
-from pipeline.publish import Pending, Standing, choose, publish
+from pipeline.publish import Pending, Standing, Written, choose, publish
 from pipeline.report import LeftOut, Report
 from pipeline.source import Source, find_runs
-from pipeline.summary import Tally, Written, summarise, untouched
+from pipeline.summary import Tally, summarise, untouched
 from pipeline.target import TargetResolver
 
 BATCH_ROWS = 32_768
@@ -94,12 +96,19 @@ def export(
         StorageError: A store failed.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    told = listener or Listener()
     clock = Clock(config.execution.timeout)
+    with clock.enforced():
+        return _export(config, full_refresh, listener or Listener(), moment, clock)
+
+
+def _export(
+    config: ExportConfig, full_refresh: bool, told: Listener, moment: datetime, clock: Clock
+) -> Report:
     with clock.phase("discover"):
         source = find_runs(config)
     told.discovered(len(source.runs))
     _require_runs(config, source)
+    began_again = False
     while source.runs:
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
@@ -108,16 +117,22 @@ def export(
         try:
             with open_engine(config) as engine:
                 written, tally = _write(plan, source, engine, choice.to_write, clock, told)
-        except RunError as fault:
+        except (RunError, ChangedError) as fault:
+            if not began_again and (fresh := _if_changed(plan, source, choice.to_write, fault)):
+                source, began_again = fresh, True
+                continue
+            if isinstance(fault, ChangedError):
+                raise
             if config.source.on_error == "fail":
                 raise
             source = _without_faulty(plan, source, choice.to_write, fault)
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
-            publish(plan, standing, written, moment)
-        rest = untouched(choice, standing)
-        return summarise(config, source, plan, written, rest, tally, clock.seconds)
+            published = publish(plan, standing, written, moment, clock.check)
+        choice = replace(choice, current=(*choice.current, *published.found))
+        rest = untouched(choice, published.standing)
+        return summarise(config, source, plan, published.written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)
 
 
@@ -131,7 +146,7 @@ def _write(
     chosen: Sequence[Pending],
     clock: Clock,
     told: Listener,
-) -> tuple[Written, Tally]:
+) -> tuple[list[Written], Tally]:
     """Read the source once, and stage the files of every sink."""
     tally = Tally()
     if not chosen:
@@ -157,6 +172,7 @@ def _write(
             for lane in lanes:
                 lane.end()
             staged = [lane.staged() for lane in lanes]
+            _refuse_changed(plan, source, files)
     except BaseException:
         for lane in lanes:
             lane.discard()
@@ -199,7 +215,9 @@ def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
     return outputs
 
 
-def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]) -> Written:
+def _by_target(
+    chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]
+) -> list[Written]:
     of_target: dict[int, list[StagedOutput]] = {id(pending.target): [] for pending in chosen}
     for outputs in staged:
         for output in outputs:
@@ -208,7 +226,7 @@ def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput
 
 
 @contextmanager
-def _discarded_on_error(written: Written) -> Iterator[None]:
+def _discarded_on_error(written: Sequence[Written]) -> Iterator[None]:
     """Whatever is still staged when publishing fails is thrown away."""
     try:
         yield
@@ -217,6 +235,53 @@ def _discarded_on_error(written: Written) -> Iterator[None]:
             for output in outputs:
                 output.target.storage.discard(output.staged)
         raise
+
+
+# --------------------------------------------------------------------------- runs that change
+
+
+def _refuse_changed(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> None:
+    """Look again at runs some of whose files no hash vouches for.
+
+    Raises:
+        IntegrityError: Such a run is not as it was when it was discovered.
+    """
+    verify = plan.config.source.verify
+    unsure = {file.run_url for file in files if not verify or file.sha256 is None}
+    for run in plan.runs:
+        if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
+            raise IntegrityError(
+                "it changed while it was being read, and no sha256 vouches for what was: "
+                "export it again when it is at rest",
+                run_url=run.url,
+            )
+
+
+def _looks(source: Source, run: Run) -> tuple[str, str] | None:
+    """Digests of a run as it stands now, or None where it is not whole."""
+    try:
+        found = discover(source.storage, run.path).runs
+    except NotFoundError:
+        return None
+    return next(((one.fingerprint, one.listing) for one in found if one.path == run.path), None)
+
+
+def _if_changed(
+    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError | ChangedError
+) -> Source | None:
+    """The source discovered afresh, where the fault may be of a run that was being rewritten.
+
+    None where the run is still as it was and still faulty.
+    """
+    if isinstance(fault, RunError):
+        run = next((run for run in plan.runs if run.url == fault.run_url), None)
+        if run is None:
+            return None
+        if _looks(source, run) == (run.fingerprint, run.listing):
+            files = [one for one in _needed_files(plan, chosen) if one.run_url == run.url]
+            if faulty_runs(source.storage, files, scan_options(plan.config)):
+                return None
+    return find_runs(plan.config)
 
 
 # --------------------------------------------------------------------------- runs left out
