@@ -11,9 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.sinks.sink import Column
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths
-from pipeline.sinks.text import TEXT
+from pipeline.sinks.sink import Column, unnamed
+from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
 """Lines are laid out in pieces of about this many bytes, however long texts are."""
@@ -23,7 +23,7 @@ _WIDEST_VALUE = 32
 
 # A column that changes less often than every fourth row is worth a look-up.
 _STEADY = 4
-_EMPTY = pa.scalar("", TEXT)
+_EMPTY = arrow_texts([""])[0]
 _join = pc.get_function("binary_join_element_wise")
 _Array = np.ndarray[Any, Any]
 
@@ -58,7 +58,7 @@ class LineRenderer:
 
     def __init__(self, cells: Sequence[Cell], end: str) -> None:
         self._cells = tuple(cells)
-        self._end = end
+        self._between = arrow_texts([*(cell.before for cell in cells), end])
 
     def __call__(self, batch: pl.DataFrame) -> Iterator[pa.Buffer]:
         """The lines of a batch, in order."""
@@ -72,10 +72,10 @@ class LineRenderer:
     def _stretches(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
         """The first row of each stretch, and the columns that vary within them."""
         varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
-        codes = batch.select(pl.exclude(varying).to_physical())
+        columns = [cell.column for cell in self._cells if cell.column.name not in varying]
         steady = []
-        for column in (cell.column for cell in self._cells if cell.column.name not in varying):
-            changed = changes(codes[column.name])
+        for column, codes in zip(columns, physical(batch, columns), strict=True):
+            changed = changes(codes)
             often = np.count_nonzero(changed) * _STEADY > batch.height
             if often and column.type in ("integer", "timestamp"):
                 varying.add(column.name)
@@ -85,20 +85,20 @@ class LineRenderer:
 
     def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
         """Fragments and varying cells in turn; a line begins and ends with a fragment."""
-        heads = batch[starts] if len(starts) < batch.height else batch
         pieces: list[_Piece] = []
         parts: list[pa.Array | pa.Scalar] = []
-        for cell in self._cells:
-            parts.append(pa.scalar(cell.before, TEXT))
+        for cell, before in zip(self._cells, self._between, strict=False):
+            parts.append(before)
+            values = unnamed(batch[cell.column.name])
             if cell.column.name in varying:
                 pieces += [
                     _Piece(_joined(parts), steady=True),
-                    _Piece(cell.render(batch[cell.column.name]), steady=False),
+                    _Piece(cell.render(values), steady=False),
                 ]
                 parts = []
             else:
-                parts.append(cell.render(heads[cell.column.name]))
-        parts.append(pa.scalar(self._end, TEXT))
+                parts.append(cell.render(values[starts]))
+        parts.append(self._between[-1])
         return [*pieces, _Piece(_joined(parts), steady=True)]
 
     def _widest(self, pieces: Sequence[_Piece]) -> int:
@@ -108,7 +108,7 @@ class LineRenderer:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """pa.Array by stretch where steady, or by row; a scalar where all have the same."""
+    """Texts by stretch where steady, or by row; a scalar where all have the same."""
 
     texts: pa.Array | pa.Scalar
     steady: bool
@@ -117,13 +117,13 @@ class _Piece:
 def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:
     """Lines of the rows from `first` on, whose stretches are given."""
     laid = []
-    places = pa.array(stretches)
+    places = pl.Series(stretches).to_arrow()
     for piece in pieces:
         if isinstance(piece.texts, pa.Scalar):
             laid.append(piece.texts)
         elif not piece.steady:
             laid.append(piece.texts.slice(first, len(stretches)))
-        elif len(piece.texts) == 1:
+        elif len(piece.texts) == 1 and len(pieces) > 1:
             laid.append(piece.texts[0])
         else:
             laid.append(piece.texts.take(places))
@@ -133,7 +133,7 @@ def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer
 
 
 def _joined(parts: Sequence[pa.Array | pa.Scalar]) -> pa.Array | pa.Scalar:
-    """pa.Array side by side; scalars stand beside every row."""
+    """Texts side by side; scalars stand beside every row."""
     return _join.call([*parts, _EMPTY])
 
 

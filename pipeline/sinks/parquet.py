@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from pipeline.sinks.sink import Column, Sink, Table, Written
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths
+from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
+from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.text import arrow_texts
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
@@ -180,7 +181,10 @@ def _repeats(column: Column, rows: pl.DataFrame) -> bool:
     """Whether a dictionary pays: each value occurs a few times."""
     if column.type == "text" or rows.is_empty():
         return column.type != "boolean"
-    return column.type != "boolean" and rows[column.name].n_unique() * _OCCURRENCES <= rows.height
+    return (
+        column.type != "boolean"
+        and unnamed(rows[column.name]).n_unique() * _OCCURRENCES <= rows.height
+    )
 
 
 def _written_field(column: Column) -> pa.Field:
@@ -209,14 +213,16 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
 
     Text says the same for all rows of a series: codes are looked up once a stretch and repeated.
     """
-    texts = [column.name for column in table.columns if column.type == "text"]
-    rows = rows.with_columns(_as_enum(rows[n]) for n in texts if rows.schema[n] == pl.String)
-    codes = rows.select(pl.col(texts).to_physical())
+    texts = [column for column in table.columns if column.type == "text"]
+    rows = rows.with_columns(
+        _as_enum(rows[t.name]) for t in texts if rows[t.name].dtype == pl.String
+    )
+    codes = physical(rows, texts)
     starts = first_rows(rows.height, [changes(column) for column in codes])
     counts = lengths(starts, rows.height)
-    heads, head_codes = rows.select(texts)[starts], codes[starts]
+    head_codes = {text.name: of_text[starts] for text, of_text in zip(texts, codes, strict=True)}
     return [
-        _dictionary(heads[column.name], head_codes[column.name], counts)
+        _dictionary(unnamed(rows[column.name])[starts], head_codes[column.name], counts)
         if column.type == "text"
         else rows[column.name].to_arrow().cast(_ARROW_TYPES[column.type])
         for column in table.columns
@@ -233,17 +239,17 @@ def _dictionary(heads: pl.Series, codes: pl.Series, counts: Rows) -> pa.Dictiona
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
     thirty runs, were they not left out.
     """
-    missing = heads.is_null().to_numpy() if heads.null_count() else None
-    known = heads.drop_nulls().cast(pl.String).to_list()
+    known = heads.drop_nulls().cast(pl.String)
     _, firsts, places = np.unique(
         codes.drop_nulls().to_numpy(), return_index=True, return_inverse=True
     )
-    of_heads = np.zeros(len(heads), dtype=np.int32)
-    of_heads[slice(None) if missing is None else ~missing] = places
-    return pa.DictionaryArray.from_arrays(
-        pa.array(
-            np.repeat(of_heads, counts),
-            mask=None if missing is None else np.repeat(missing, counts),
-        ),
-        pa.array([known[first] for first in firsts], type=pa.string()),
-    )
+    if heads.null_count():
+        missing = heads.is_null().to_numpy()
+        of_heads = np.zeros(len(heads), dtype=np.int32)
+        of_heads[~missing] = places
+        absent = pl.Series(np.repeat(missing, counts))
+        indices = pl.Series(np.repeat(of_heads, counts)).set(absent, None)
+    else:
+        indices = pl.Series(np.repeat(places.astype(np.int32), counts))
+    texts = arrow_texts(known.gather(firsts).to_list())
+    return pa.DictionaryArray.from_arrays(indices.to_arrow(), texts.cast(pa.string()))

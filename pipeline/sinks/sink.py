@@ -67,9 +67,14 @@ class Table:
         return sum(count_non_finite(column) for column in numbers)
 
 
+def unnamed(column: pl.Series) -> pl.Series:
+    """A column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
+    return column.alias("column")
+
+
 def count_non_finite(numbers: pl.Series) -> int:
     """NaN and infinite values; nulls do not count."""
-    known = numbers.drop_nulls() if numbers.null_count() else numbers
+    known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
     return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 """ISO 8601 to the second: bins are whole minutes, so nothing is cut off."""
 
 TEXT = pa.large_string()
-"""Type of rendered values: its offsets cannot overflow."""
+"""Type of rendered values, whose offsets cannot overflow."""
 
 _MINUTE = 60_000_000
 _DAY_MINUTES = 1440
@@ -29,8 +29,17 @@ def texts_of(rendered: pl.Series, null: str) -> pa.Array:
     """Rendered values as an Arrow array, with a text in the place of nulls."""
     if rendered.null_count():
         rendered = rendered.fill_null(null)
-    texts: pa.Array = rendered.to_arrow(compat_level=pl.CompatLevel.oldest())
-    return texts
+    return _arrow(rendered)
+
+
+def arrow_texts(texts: Sequence[str]) -> pa.Array:
+    """Texts as an Arrow array, by Polars: `pyarrow.array` imports pandas where it is installed."""
+    return _arrow(pl.Series(texts, dtype=pl.String))
+
+
+def _arrow(texts: pl.Series) -> pa.Array:
+    array: pa.Array = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return array
 
 
 def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Array:
@@ -83,4 +92,4 @@ class TextRenderer:
         if new:
             rendered = self._render(pl.Series(new, dtype=pl.String))
             self._rendered.update(zip(new, rendered.to_list(), strict=True))
-        return pa.array([self._rendered[text] for text in texts], TEXT)
+        return arrow_texts([self._rendered[text] for text in texts])
