@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.flowtime.run import DEFAULT_CLASS
@@ -42,7 +43,8 @@ def _parse_origin(value: object) -> object:
 def _check_zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        pl.Series([0]).cast(pl.Datetime("us", value))  # Polars has names of its own
+    except (ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.PolarsError) as exc:
         raise ValueError("expected a time zone such as UTC or Europe/Berlin") from exc
     return value
 

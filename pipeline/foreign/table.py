@@ -79,9 +79,12 @@ def open_foreign(
                 raise ForeignDataError(_report(reading)) from None
             names = reading.names()
             grid = _grid(reading, names)
-            store = SeriesValues(scratch / "values", len(names), grid.bins)
+            # A grid with more cells than rows has gaps: room is made only where they are filled.
+            is_whole = grid.bins * len(names) <= reading.rows or reading.options.gaps == "nan"
+            series = len(names) if is_whole else 0
+            store = SeriesValues(scratch / "values", series, grid.bins)
             try:
-                checked = _checked(reading, spill, names, grid, store)
+                checked = _checked(reading, spill, names, grid, store if is_whole else None)
                 spill.close()
                 (scratch / "rows").unlink()
                 run, codes = _run(reading, names, grid)
@@ -115,9 +118,9 @@ def _checked(
     spill: Spill,
     names: Sequence[SeriesName],
     grid: TimeGrid,
-    store: SeriesValues,
+    store: SeriesValues | None,
 ) -> Checked:
-    """What became of the rows, their values being stored.
+    """What became of the rows, their values being stored where there is a store.
 
     Raises:
         ForeignDataError: There are problems.
