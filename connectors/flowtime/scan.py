@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
 from connectors.flowtime.run import Run
-from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
+from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly, plain_rows
 from connectors.storage import Storage
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -69,6 +69,7 @@ def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
             points=series.points,
             size=series.size,
             sha256=series.sha256,
+            bundle_class=series.class_name if run.is_bundle else None,
         )
         for row, (run, series) in enumerate((run, series) for run in runs for series in run.series)
     ]
@@ -273,14 +274,17 @@ def _unreadable(file: SeriesFile, error: StorageError) -> RunError:
 
 def _checked_body(file: SeriesFile, content: bytes, *, verify: bool) -> memoryview:
     start = header_length(content, file)
+    body = memoryview(content)[start:]
+    if file.bundle_class is not None:
+        body = memoryview(plain_rows(bytes(body), content, file))
     if content[-1:] != b"\n" or content.count(b"\n") != file.points + 1:
-        parse_strictly(content[start:], file)
+        parse_strictly(bytes(body), file)
     if verify and file.sha256 is not None:
         found = hashlib.sha256(content).hexdigest()
         if found != file.sha256:
-            parse_strictly(content[start:], file)  # a wrong line says more than a wrong hash
+            parse_strictly(bytes(body), file)  # a wrong line says more than a wrong hash
         _check_digest(file, found)
-    return memoryview(content)[start:]
+    return body
 
 
 def _check_digest(file: SeriesFile, found: str) -> None:
@@ -359,7 +363,7 @@ def _block_tasks(
     Blocks are read one after the other, as a hash needs them, and parsed side by side.
     """
     digest = hashlib.sha256()
-    rest = b""
+    head = rest = b""
     start = -1
     first_bin = 0
     for block in storage.blocks(file.path, options.batch_bytes):
@@ -367,7 +371,7 @@ def _block_tasks(
         rest += block
         if start < 0:
             start = header_length(rest, file)
-            rest = rest[start:]
+            head, rest = rest[:start], rest[start:]
         end = rest.rfind(b"\n") + 1
         if end == 0 and len(rest) > options.batch_bytes:
             raise file.error("a row does not end", line=first_bin + 2)
@@ -376,9 +380,11 @@ def _block_tasks(
         if first_bin + count > file.points:
             raise file.error(f"holds more than the {file.points} rows the index promises")
         if piece:
+            piece = plain_rows(piece, head, file, first_bin=first_bin)
             yield _piece_task(file, piece, first_bin, count)
             first_bin += count
     if rest or first_bin != file.points:
+        rest = plain_rows(rest, head, file, first_bin=first_bin)
         parse_strictly(rest, file, first_bin=first_bin)
     if options.verify and file.sha256 is not None:
         _check_digest(file, digest.hexdigest())

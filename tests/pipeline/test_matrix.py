@@ -25,7 +25,7 @@ from pipeline.export import export
 from pipeline.report import Report
 from tests.exporting import config, upload
 from tests.reading import ReadRun, exact, iso, read_runs
-from tests.run_builder import DIALECTS, write_run
+from tests.run_builder import BUNDLES, DIALECTS, write_bundles, write_run
 
 STORES = ("local", "rclone", "moto")
 COLUMNS = ["time_bin", "component_id", "measure", "class", "value", "run_name", "bin_index"]
@@ -50,6 +50,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     base = tmp_path_factory.mktemp("matrix")
     for name, build in DIALECTS.items():
         write_run(base / "runs", build(name))
+    write_bundles(base / "runs")
     storage: dict[str, Any] = {}
     url, options = str(base), None
     if request.param != "local":
@@ -193,7 +194,7 @@ def _comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(("file", "who"), CASES)
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, *BUNDLES])
 def test_every_value_of_every_dialect(
     exported: Exported, dialect: str, file: str, who: str
 ) -> None:
