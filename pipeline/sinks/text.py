@@ -55,7 +55,7 @@ def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Arr
         minutes, rest = np.divmod(instants.to_numpy().view(np.int64), _MINUTE)
         days = minutes // _DAY_MINUTES
         first, last = int(days.min()), int(days.max())
-        close = _FIRST_DAY <= first and last < _END_DAY and last - first <= len(days)
+        close = first >= _FIRST_DAY and last < _END_DAY and last - first <= len(days)
         if close and not rest.any():
             return _fixed_width(days, minutes - days * _DAY_MINUTES, quote.encode("ascii"))
     rendered = quote + instants.dt.to_string(TIMESTAMP_FORMAT) + quote
