@@ -179,12 +179,9 @@ class ParquetWriter:
 
 def _repeats(column: Column, rows: pl.DataFrame) -> bool:
     """Whether a dictionary pays: each value occurs a few times."""
-    if column.type == "text" or rows.is_empty():
-        return column.type != "boolean"
-    return (
-        column.type != "boolean"
-        and unnamed(rows[column.name]).n_unique() * _OCCURRENCES <= rows.height
-    )
+    if column.type in ("text", "boolean"):
+        return column.type == "text"
+    return rows.is_empty() or unnamed(rows[column.name]).n_unique() * _OCCURRENCES <= rows.height
 
 
 def _written_field(column: Column) -> pa.Field:

@@ -22,6 +22,8 @@ _FIRST_DAY, _END_DAY = -719_162, 2_932_897
 _MINUTES = np.array(
     [f"T{hour:02d}:{minute:02d}:00Z" for hour in range(24) for minute in range(60)], dtype="S10"
 )
+_MOST_KEPT = 2_000
+"""Rendered texts of a column that are kept: hundreds of files may be open."""
 _Array = np.ndarray[Any, Any]
 
 
@@ -45,14 +47,16 @@ def _arrow(texts: pl.Series) -> pa.Array:
 def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Array:
     """UTC timestamps as `2025-01-01T00:05:00Z`, between quotes where asked for.
 
-    Formatting each instant would take longer than all else that is done to a row: the texts of
-    days, minutes and seconds are gathered and laid side by side, as all have the same length.
+    Formatting each instant would take longer than all else that is done to a row. Bins are whole
+    minutes, close together: the texts of days and of minutes, which all have the same length, are
+    gathered and laid side by side. Other instants are formatted.
     """
     if instants.null_count() == 0 and instants.len():
         minutes, rest = np.divmod(instants.to_numpy().view(np.int64), _MINUTE)
         days = minutes // _DAY_MINUTES
-        whole = days.min() >= _FIRST_DAY and days.max() < _END_DAY and not rest.any()
-        if whole:
+        first, last = int(days.min()), int(days.max())
+        close = first >= _FIRST_DAY and last < _END_DAY and last - first <= len(days)
+        if close and not rest.any():
             return _fixed_width(days, minutes - days * _DAY_MINUTES, quote.encode("ascii"))
     rendered = quote + instants.dt.to_string(TIMESTAMP_FORMAT) + quote
     return texts_of(rendered, null)
@@ -74,7 +78,9 @@ def _fixed_width(days: _Array, minutes: _Array, quote: bytes) -> pa.Array:
 
 
 class TextRenderer:
-    """Renders a text column, each distinct text once in the life of a file.
+    """Renders a text column, each distinct text once.
+
+    Rows come run by run, so that texts which have not occurred for long need not be kept.
 
     Args:
         render: Renders texts.
@@ -83,11 +89,14 @@ class TextRenderer:
 
     def __init__(self, render: Callable[[pl.Series], pl.Series], null: str) -> None:
         self._render = render
+        self._null = null
         self._rendered: dict[str | None, str] = {None: null}
 
     def __call__(self, column: pl.Series) -> pa.Array:
         """The rendered column."""
         texts = column.cast(pl.String).to_list()
+        if len(self._rendered) > _MOST_KEPT:
+            self._rendered = {None: self._null}
         new = [text for text in dict.fromkeys(texts) if text not in self._rendered]
         if new:
             rendered = self._render(pl.Series(new, dtype=pl.String))

@@ -168,3 +168,25 @@ def test_instants_of_any_year(year: int) -> None:
     both = pl.Series(instants, dtype=TYPES["timestamp"])
     assert render_timestamps(whole, "").to_pylist() == [f"{year:04d}-12-31T23:59:00Z"]
     assert render_timestamps(both, "").to_pylist()[1] == f"{year:04d}-12-31T23:59:59Z"
+
+
+def test_texts_that_are_no_longer_kept_are_rendered_again() -> None:
+    table = Table((Column("text", "text"), Column("value", "number")))
+    sink = NdjsonSink(format="ndjson", path="x")
+    names = [f"text {place}" for place in range(5000)]
+    stream = io.BytesIO()
+    writer = sink.open(stream, table)
+    batches = [
+        pl.DataFrame({"text": chosen, "value": [1.5] * len(chosen)})
+        for chosen in (names, names[:3], names[1:4000], names[::-1])
+    ]
+    for batch in batches:
+        writer.write(batch)
+    writer.close()
+    assert stream.getvalue().decode() == plainly(sink, table, pl.concat(batches))
+
+
+def test_instants_far_apart() -> None:
+    instants = [datetime(1, 1, 1, tzinfo=UTC), ORIGIN, datetime(9999, 12, 31, 23, 59, tzinfo=UTC)]
+    rendered = render_timestamps(pl.Series(instants, dtype=TYPES["timestamp"]), "", '"')
+    assert rendered.to_pylist() == [f'"{shown("timestamp", one)}"' for one in instants]
