@@ -282,16 +282,19 @@ def test_names_that_are_no_text_are_named(tmp_path: Path) -> None:
 
 def test_deep_folders_end_nothing(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
-    below = os.open(runs, os.O_RDONLY)
-    for _ in range(1_500):
-        os.mkdir("d", dir_fd=below)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=below)
-        os.close(below)
-        below = deeper
-    os.close(below)
+    folders = [os.open(runs, os.O_RDONLY)]
+    for _ in range(800):
+        os.mkdir("d", dir_fd=folders[-1])
+        folders.append(os.open("d", os.O_RDONLY, dir_fd=folders[-1]))
     out = tmp_path / "out" / "e.csv"
     try:
         assert export(config(runs, {"path": out})).runs == 1
     except FlowtimeExportError as error:
         assert str(runs) in str(error)[:500]
         assert not out.exists()
+    finally:
+        # What removes temporary folders goes down by recursion, and would not come back.
+        for folder in reversed(folders):
+            if folder != folders[-1]:
+                os.rmdir("d", dir_fd=folder)
+            os.close(folder)

@@ -35,8 +35,8 @@ from tests.reliability.killing import CALLS, Victims, counted, injection, need_s
 from tests.servers import S3Server
 
 FORMATS = ("csv", "ndjson", "parquet")
-SPARSE = 9
-"""In CI every ninth instant is tried; `--times 9` tries all."""
+SPARSE = 16
+"""In CI every sixteenth instant is tried; `--times 16` tries all."""
 
 
 @pytest.fixture(scope="module")
