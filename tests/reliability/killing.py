@@ -68,7 +68,7 @@ class Victim:
         traced = ",".join(_SYNONYMS.get(call, call) for call in CALLS)
         tracer = subprocess.Popen(
             [
-                *("strace", "-f", "-qq", "-s", "0", "-o", str(log), "-p", str(self.pid)),
+                *("strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-p", str(self.pid)),
                 *("-e", f"trace={traced}", "-e", "signal=none"),
                 *(part for rule in inject for part in ("-e", f"inject={rule}")),
             ],

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -191,6 +192,25 @@ def test_kill_at_each_call(victims: Victims, stage: Stage, tmp_path: Path, times
         converges(storage, str(out), stage, made)
     assert ends["killed"] >= 0.8 * ends.total(), ends
     assert set(ends) <= {"killed", "exported,exported"}
+
+
+def test_bytes_are_on_the_disk_before_their_name(
+    victims: Victims, stage: Stage, tmp_path: Path
+) -> None:
+    """Each file before its rename, its folder after it; seen to fail without either fsync."""
+    victim = victims.start(settings(stage.runs, str(tmp_path / "out"), stage.form))
+    assert victim.run_traced(tmp_path / "log") == "exported,exported"
+    lines = (tmp_path / "log").read_text().splitlines()
+    renames = 0
+    for place, line in enumerate(lines):
+        if not (found := re.search(r'rename\w*\(.*?"([^"]+)".*?"([^"]+)"', line)):
+            continue
+        renames += 1
+        synced = f"fsync({{}}<{found[1]}>)".partition("{}")[2]
+        assert any("fsync(" in one and synced in one for one in lines[:place]), line
+        folder = f"<{found[2].rpartition('/')[0]}>)"
+        assert any("fsync(" in one and folder in one for one in lines[place:]), line
+    assert renames >= 5
 
 
 def converges(storage: Storage, root: str, stage: Stage, made: dict[str, Any]) -> None:
