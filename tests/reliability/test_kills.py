@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,9 @@ def sparse(points: list[Any], times: int, stage: Stage) -> list[Any]:
     return points[start::step]
 
 
-def test_kill_at_each_call(victims: Victims, stage: Stage, tmp_path: Path, times: int) -> None:
+def test_kill_at_each_call(
+    victims: Victims, stage: Stage, tmp_path: Path, times: int, tried: Callable[[int], None]
+) -> None:
     storage, _ = connect(str(tmp_path))
     ends: Counter[str] = Counter()
     for call, number in sparse(instants(victims, stage, tmp_path), times, stage):
@@ -192,6 +194,7 @@ def test_kill_at_each_call(victims: Victims, stage: Stage, tmp_path: Path, times
         converges(storage, str(out), stage, made)
     assert ends["killed"] >= 0.8 * ends.total(), ends
     assert set(ends) <= {"killed", "exported,exported"}
+    tried(ends.total())
 
 
 def test_bytes_are_on_the_disk_before_their_name(
@@ -227,7 +230,12 @@ def converges(storage: Storage, root: str, stage: Stage, made: dict[str, Any]) -
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_a_disk_that_fails_at_each_call(
-    victims: Victims, stage: Stage, tmp_path: Path, times: int, error: str
+    victims: Victims,
+    stage: Stage,
+    tmp_path: Path,
+    times: int,
+    error: str,
+    tried: Callable[[int], None],
 ) -> None:
     """fsync, rename and mkdir; writes are below, as threads wake each other by writes, too."""
     storage, _ = connect(str(tmp_path))
@@ -243,6 +251,7 @@ def test_a_disk_that_fails_at_each_call(
         told = victims.start(made).run_traced(tmp_path / "log", rule)
         check_told(told, tmp_path, str((call, number)))
         converges(storage, str(out), stage, made)
+        tried(1)
 
 
 def check_told(told: str, folder: Path, where: str) -> None:
@@ -252,7 +261,7 @@ def check_told(told: str, folder: Path, where: str) -> None:
 
 
 def test_a_disk_that_is_full_at_some_byte(
-    victims: Victims, stage: Stage, tmp_path: Path, times: int
+    victims: Victims, stage: Stage, tmp_path: Path, times: int, tried: Callable[[int], None]
 ) -> None:
     """Seen to fail where errors of the thread that writes are dropped (a torn file)."""
     storage, _ = connect(str(tmp_path))
@@ -265,6 +274,7 @@ def test_a_disk_that_is_full_at_some_byte(
         check_told(told, tmp_path, f"{most} bytes")
         assert not told.startswith("exported")
         converges(storage, str(out), stage, made)
+        tried(1)
     assert told
 
 
@@ -294,6 +304,7 @@ def test_kill_at_each_request(
     tmp_path: Path,
     times: int,
     moment: str,
+    tried: Callable[[int], None],
 ) -> None:
     """Killed before the store hears of the nth request, or after it has answered it."""
     server, faults = proxied
@@ -329,3 +340,4 @@ def test_kill_at_each_request(
         assert run(number) == "killed"
         made = settings(stage.runs, root, stage.form, lake)
         converges(direct, path, stage, made)
+        tried(1)

@@ -58,7 +58,9 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "pipeline/publish.py", "if listed == standing.resources(pending.plan, pending.target):",
         "if True:", [EXPORTERS, "-k", "overtaken"],
     ),
-    "descriptor first": ("pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "--times", "4"]),
+    "descriptor first": (
+        "pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "--times", "4"],
+    ),
     "lost answers are failures": (
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
