@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
-from pipeline.publish import Pending, Standing, Written, choose, publish
+from pipeline.publish import Pending, Standing, Written, choose, publish, tidy
 from pipeline.report import LeftOut, Report
 from pipeline.source import Source, find_runs
 from pipeline.summary import Tally, summarise, untouched
@@ -130,6 +130,7 @@ def _export(
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
             published = publish(plan, standing, written, moment, clock.check)
+            tidy(standing, choice.current)
         choice = replace(choice, current=(*choice.current, *published.found))
         rest = untouched(choice, published.standing)
         return summarise(config, source, plan, published.written, rest, tally, clock.seconds)

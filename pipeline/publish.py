@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage import Claim, Entry, Storage, claimed, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
-from pipeline.errors import PublishConflictError
+from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.target import Target
@@ -343,6 +343,12 @@ def write_whole(storage: Storage, path: str, data: bytes, before: Entry | None) 
     try:
         staged.local.write_bytes(data)
         storage.commit_over(staged, before)
+    except OSError as error:
+        storage.discard(staged)
+        raise SinkError(
+            f"{storage.url(path)}: its staged file could not be written: "
+            f"{error.strerror or error}; make room and run it again"
+        ) from error
     except BaseException:
         storage.discard(staged)
         raise
@@ -358,19 +364,46 @@ def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]
     return [item for item in found["resources"] if item not in gone]
 
 
+def tidy(standing: Standing, current: Iterable[Pending]) -> None:
+    """Remove what an export left that died between its descriptor and the files it replaces.
+
+    Nothing happens where another exporter is at work: what is not named may be its new files.
+
+    Raises:
+        StorageError: A folder could not be listed, or a file not removed.
+    """
+    for pending in current:
+        named = _named(standing.resources(pending.plan, pending.target))
+        if not pending.target.is_folder or not _unnamed(pending, named):
+            continue
+        with suppress(ConflictError), _claim([[(pending, ())]]):
+            _remove_unnamed(pending, _named(_Fresh.read(pending.target).resources(pending)))
+
+
 def _remove_replaced(fresh: _Fresh, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
     """Remove data files that the new descriptor does not name.
 
     In a folder, that is also what an export left that died between its files and its descriptor:
     a reader that lists the folder would count those rows twice.
     """
-    target = pending.target
     now = {output.file.path for output in outputs}
-    before = {item["path"] for item in fresh.resources(pending)}
-    if target.is_folder:
-        before |= set(_data_files(target, pending.plan.sink.extension))
-    for path in sorted(before - now):
-        target.storage.delete(join(target.folder, path))
+    for path in sorted(_named(fresh.resources(pending)) - now):
+        pending.target.storage.delete(join(pending.target.folder, path))
+    if pending.target.is_folder:
+        _remove_unnamed(pending, now)
+
+
+def _remove_unnamed(pending: Pending, named: set[str]) -> None:
+    for path in _unnamed(pending, named):
+        pending.target.storage.delete(join(pending.target.folder, path))
+
+
+def _unnamed(pending: Pending, named: set[str]) -> list[str]:
+    return sorted(set(_data_files(pending.target, pending.plan.sink.extension)) - named)
+
+
+def _named(resources: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {item["path"] for item in resources}
 
 
 def _data_files(target: Target, extension: str) -> Iterator[str]:

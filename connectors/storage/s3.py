@@ -28,6 +28,8 @@ from connectors.storage.s3_listing import S3Listing, split_key, version_of
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
+COMPLETION_SECONDS = 60.0
+"""A store that joins the parts of an upload is given so much more time."""
 _MOST_PARTS = 10_000
 _SENDERS = 4
 _ALIASES = {"username": "key", "password": "secret"}
@@ -417,7 +419,7 @@ class S3Storage(RemoteStorage):
             self._request(
                 "complete_multipart_upload",
                 target,
-                transfer_bytes=retry.SLOWEST_BYTES_PER_SECOND * 60,
+                transfer_bytes=int(retry.SLOWEST_BYTES_PER_SECOND * COMPLETION_SECONDS),
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
             )

@@ -211,10 +211,7 @@ def test_a_held_claim_is_renewed_and_a_lost_one_noticed(
 def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
     store: str, stands: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """What holds even where a claim was lost; seen to fail without If-Match and If-None-Match.
-
-    A store that knows no conditions is looked at before.
-    """
+    """What holds even where a claim was lost, on stores without conditions by a look before."""
     root, options = place(store, tmp_path, request)
     storage, path = connect(f"{root}/d.json", options)
 
@@ -235,6 +232,31 @@ def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
     assert storage.read(path) == b"theirs"
     storage.commit_over(mine, storage.info(path))
     assert storage.read(path) == b"mine"
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_a_descriptor_written_between_look_and_put_is_not_replaced(
+    moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
+) -> None:
+    """Seen to fail without If-Match and If-None-Match."""
+    storage, path = connect(f"s3://{moto_s3.bucket}/{tmp_path.name}/d.json", moto_s3.options())
+    if stands:
+        storage.mark(path, b"first")
+    before = storage.info(path)
+    mine = storage.stage(path)
+    mine.local.write_bytes(b"mine")
+    real = type(storage).info
+
+    def info(self: Storage, wanted: str) -> Any:
+        found = real(self, wanted)  # type: ignore[arg-type]
+        storage.mark(path, b"theirs")
+        return found
+
+    monkeypatch.setattr(type(storage), "info", info)
+    with pytest.raises(ConflictError, match="another exporter"):
+        storage.commit_over(mine, before)
+    assert storage.read(path) == b"theirs"
+    storage.discard(mine)
 
 
 def test_an_export_that_was_overtaken_says_by_whom(

@@ -49,6 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "SLOWEST_BYTES_PER_SECOND", 100 * 1024 * 1024)
     monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
     monkeypatch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
+    monkeypatch.setattr(s3_storage, "COMPLETION_SECONDS", 0.0)
 
 
 def commit(storage: Storage, path: str, data: bytes) -> None:
@@ -100,7 +101,7 @@ SENSELESS = {
 CELLS = [
     cell for cell in itertools.product(FAULTS, ACTS, COUNTS) if (cell[0], cell[1]) not in SENSELESS
 ]
-IN_CI = set(random.Random(5).sample(CELLS, 72))
+IN_CI = set(random.Random(5).sample(CELLS, 60))
 
 
 def cells() -> list[Any]:
@@ -143,7 +144,7 @@ def test_right_bytes_or_a_typed_error(
     requests = faults.requests[operation]
     calls = {"upload part": 2, "get range": 3, "bulk get": 2}.get(act, 1)
     # aiohttp sends what may be sent twice again, once, where a connection ends without an answer.
-    twice = 2 if fault in {"reset", "closed"} else 1
+    twice = 2 if fault in {"reset", "closed", "lost answer", "truncated"} else 1
     assert requests <= retry.TRIES * calls * twice, "tries multiply"
     if failure is not None:
         assert f"s3://{root}" in str(failure)
