@@ -1,6 +1,6 @@
 """Known secrets are nowhere to be found in what an export says or writes.
 
-Seen to fail without the log's filter, with `repr` of storage options in a message, and with s3fs
+Meant to fail without the log's filter, with `repr` of storage options in a message, and with s3fs
 allowed to log at the debug level.
 """
 
