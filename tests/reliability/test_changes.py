@@ -1,6 +1,6 @@
 """Runs that are rewritten while they are exported: one version whole, or a typed error.
 
-Seen to fail without the comparison of sha256 (`source.verify: false` without `_refuse_changed`
+Meant to fail without the comparison of sha256 (`source.verify: false` without `_refuse_changed`
 exports mixed versions).
 """
 

@@ -1,6 +1,6 @@
 """Sixteen exporters of one target: one publishes, the others say so or find their work done.
 
-Seen to fail without the claim (`claimed` that yields at once: mixed data sets, several winners),
+Meant to fail without the claim (`claimed` that yields at once: mixed data sets, several winners),
 with claims that are listed before they are written, and without the look at the descriptor under
 the claim (`_Fresh.has_done` that always says no: later exporters replace what the first wrote).
 """
@@ -238,7 +238,7 @@ def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
 def test_a_descriptor_written_between_look_and_put_is_not_replaced(
     moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
 ) -> None:
-    """Seen to fail without If-Match and If-None-Match."""
+    """Meant to fail without If-Match and If-None-Match."""
     storage, path = connect(f"s3://{moto_s3.bucket}/{tmp_path.name}/d.json", moto_s3.options())
     if stands:
         storage.mark(path, b"first")

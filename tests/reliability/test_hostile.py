@@ -1,6 +1,6 @@
 """Run directories from strangers: each is refused by name, and nothing is published.
 
-Seen to fail without the allow-list of paths (`connectors.storage.join`), without O_NOFOLLOW, and
+Meant to fail without the allow-list of paths (`connectors.storage.join`), without O_NOFOLLOW, and
 without the bounds on points, sizes and nesting.
 """
 

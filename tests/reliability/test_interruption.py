@@ -1,6 +1,6 @@
 """Signals at any instant, and a time limit over a store that says nothing.
 
-Seen to fail without `interruptible` (a traceback of an ignored exception, or a signal that a
+Meant to fail without `interruptible` (a traceback of an ignored exception, or a signal that a
 finalizer swallows) and without `leave_within` (a thread that waits for the store holds up the end).
 """
 

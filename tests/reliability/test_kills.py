@@ -3,7 +3,7 @@
 Afterwards the old export or the new one is whole, as DuckDB, pyarrow and frictionless read it by
 the descriptor's own list; the next export finishes the work; nothing of the dead is left.
 
-Seen to fail without staging (a sink that writes its target: torn files), with the descriptor
+Meant to fail without staging (a sink that writes its target: torn files), with the descriptor
 before the data files (it names files that are not there), without the unique names of a data
 set's files (an old descriptor over new files) and without `bury` (claims are left).
 """
@@ -200,7 +200,7 @@ def test_kill_at_each_call(
 def test_bytes_are_on_the_disk_before_their_name(
     victims: Victims, stage: Stage, tmp_path: Path
 ) -> None:
-    """Each file before its rename, its folder after it; seen to fail without either fsync."""
+    """Each file before its rename, its folder after it; meant to fail without either fsync."""
     victim = victims.start(settings(stage.runs, str(tmp_path / "out"), stage.form))
     assert victim.run_traced(tmp_path / "log") == "exported,exported"
     lines = (tmp_path / "log").read_text().splitlines()
@@ -263,7 +263,7 @@ def check_told(told: str, folder: Path, where: str) -> None:
 def test_a_disk_that_is_full_at_some_byte(
     victims: Victims, stage: Stage, tmp_path: Path, times: int, tried: Callable[[int], None]
 ) -> None:
-    """Seen to fail where errors of the thread that writes are dropped (a torn file)."""
+    """Meant to fail where errors of the thread that writes are dropped (a torn file)."""
     storage, _ = connect(str(tmp_path))
     largest = max(path.stat().st_size for path in (tmp_path / "new").rglob("*") if path.is_file())
     told = ""

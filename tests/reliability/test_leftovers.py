@@ -1,6 +1,6 @@
 """What a killed exporter leaves is recognised and removed; nothing else is.
 
-Seen to fail without `bury` (uploads stay), with an `abort_uploads` that goes by the prefix alone
+Meant to fail without `bury` (uploads stay), with an `abort_uploads` that goes by the prefix alone
 (a stranger's upload goes), and without `abandoned_folders` (staging folders stay).
 """
 
@@ -168,7 +168,7 @@ def test_only_staging_folders_of_the_dead_are_removed(
 def test_a_signal_inside_stage_loses_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen to fail with a file that is noted after it was made."""
+    """Meant to fail with a file that is noted after it was made."""
     from connectors import storage as storages
 
     place, path = connect(str(tmp_path / "e.csv"))

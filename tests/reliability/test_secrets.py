@@ -1,6 +1,6 @@
 """Known secrets are nowhere to be found in what an export says or writes.
 
-Seen to fail without the log's filter, with `repr` of storage options in a message, and with s3fs
+Meant to fail without the log's filter, with `repr` of storage options in a message, and with s3fs
 allowed to log at the debug level.
 """
 
@@ -55,13 +55,15 @@ def settings(tmp_path: Path, endpoint: str, bucket: str) -> tuple[Path, dict[str
     return path, made
 
 
-def said(path: Path, verb: list[str], secrets: list[str], *more: str) -> tuple[int, str]:
-    """What a verb says at the debug level, in both forms of logs."""
+def said(
+    path: Path, verb: list[str], secrets: list[str], forms: tuple[str, ...] = ("json",)
+) -> tuple[int, str]:
+    """What a verb says at the debug level."""
     text = ""
     code = 0
-    for form in ("text", "json"):
+    for form in forms:
         ended = subprocess.run(
-            [*COMMAND, "--log-level", "debug", "--log-format", form, *verb, str(path), *more],
+            [*COMMAND, "--log-level", "debug", "--log-format", form, *verb, str(path)],
             capture_output=True,
             text=True,
             timeout=120,
@@ -88,7 +90,7 @@ def test_nothing_that_is_said_or_written_holds_a_secret(tmp_path: Path, moto_s3:
     secrets = ["canary-key-5up3r", "canary-secret-5up3r", TOKEN]
     path, _ = settings(tmp_path, moto_s3.endpoint_url, moto_s3.bucket)
     for verb in VERBS:
-        code, text = said(path, verb, secrets)
+        code, text = said(path, verb, secrets, ("text", "json") if verb == ["run"] else ("json",))
         assert code == 0, text
         assert text
         check_unseen(text, secrets)

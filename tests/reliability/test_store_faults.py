@@ -1,6 +1,6 @@
 """A store that fails: right bytes or a typed error in time, and no more tries than promised.
 
-Seen to fail without `retrying` (passing faults become errors), with s3fs' own tries left on (the
+Meant to fail without `retrying` (passing faults become errors), with s3fs' own tries left on (the
 count of requests), without the outer deadline (`silence` hangs), and with an upload whose error
 in a 200 is taken for success.
 """
@@ -234,7 +234,7 @@ def test_a_flipped_bit_of_a_series_is_found(
 def test_a_winner_whose_answer_was_lost_knows_that_it_won(
     proxied: tuple[S3Server, Faults], settings: Any
 ) -> None:
-    """Seen to fail without `_holds`: the second try is refused by the first one's object."""
+    """Meant to fail without `_holds`: the second try is refused by the first one's object."""
     _, faults = proxied
     lost = {"left": 0}
 
