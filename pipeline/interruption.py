@@ -31,17 +31,19 @@ def interruptible() -> Iterator[None]:
     """Raise `KeyboardInterrupt` or `Terminated` at the first signal.
 
     A second signal ends the process at once. Where Python drops the exception, as it does in
-    finalizers, it is raised again.
+    finalizers, it is raised again. Afterwards signals are ignored: what was to be done is done,
+    and the process ends by itself.
     """
     signals = _Signals()
-    before = {number: signal.signal(number, signals.handle) for number in _CODES}
+    for number in _CODES:
+        signal.signal(number, signals.handle)
     hook, sys.unraisablehook = sys.unraisablehook, signals.on_unraisable
     try:
         yield
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if signals.arrived else handler)
+        for number in _CODES:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def leave_within(seconds: float, code: int) -> None:
