@@ -70,12 +70,12 @@ def test_rounds_without_news_are_not_told(runs: Path) -> None:
 
 def test_a_failed_round_is_told_once_and_tried_again(runs: Path) -> None:
     index = runs / "run_1" / "series" / "index.json"
-    whole = index.read_bytes()
+    whole = index.rename(runs.parent / "whole.json")
     index.write_bytes(b"{")
     rounds = Watch(config(runs, _PER_RUN), 0.01).rounds()
     failed = next(rounds)
     assert "index.json" in str(failed)
-    threading.Timer(0.3, index.write_bytes, [whole]).start()
+    threading.Timer(0.3, whole.replace, [index]).start()
     assert _exported(next(rounds)) == ["run_1"]
 
 
