@@ -9,30 +9,23 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
-from connectors.flowtime.discover import discover
-from connectors.flowtime.run import Run
-from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
+from connectors.errors import ChangedError, RunError
+from connectors.flowtime.scan import scan
 from connectors.flowtime.series_file import SeriesFile
 from pipeline.clock import Clock
 from pipeline.config import ExportConfig
 from pipeline.engine import Engine, open_engine
 from pipeline.errors import ConfigError
+from pipeline.faulty import if_changed, refuse_changed, without_faulty
 from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
 from pipeline.publish import Pending, Standing, Written, choose, publish, tidy
-from pipeline.report import LeftOut, Report
+from pipeline.reading import BATCH_ROWS, needed_files, scan_options
+from pipeline.report import Report
 from pipeline.source import Source, find_runs
 from pipeline.summary import Tally, summarise, untouched
 from pipeline.target import TargetResolver
-
-BATCH_ROWS = 32_768
-"""Rows of a batch at the most."""
-
-_FEWEST_BATCH_ROWS = 4_096
-# The streaming engine was seen to hold 42 batches of up to 60 bytes a row: a third of the limit.
-_BYTES_A_ROW = 42 * 60 * 3
 
 
 class Listener:
@@ -118,14 +111,14 @@ def _export(
             with open_engine(config) as engine:
                 written, tally = _write(plan, source, engine, choice.to_write, clock, told)
         except (RunError, ChangedError) as fault:
-            if not began_again and (fresh := _if_changed(plan, source, choice.to_write, fault)):
+            if not began_again and (fresh := if_changed(plan, source, choice.to_write, fault)):
                 source, began_again = fresh, True
                 continue
             if isinstance(fault, ChangedError):
                 raise
             if config.source.on_error == "fail":
                 raise
-            source = _without_faulty(plan, source, choice.to_write, fault)
+            source = without_faulty(plan, source, choice.to_write, fault)
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
@@ -152,7 +145,7 @@ def _write(
     tally = Tally()
     if not chosen:
         return [], tally
-    files = _needed_files(plan, chosen)
+    files = needed_files(plan, chosen)
     told.began(len(files), sum(f.points for f in files), sum(f.size or 0 for f in files))
 
     def progress(files_read: int, rows: int, size: int) -> None:
@@ -173,7 +166,7 @@ def _write(
             for lane in lanes:
                 lane.end()
             staged = [lane.staged() for lane in lanes]
-            _refuse_changed(plan, source, files)
+            refuse_changed(plan, source, files)
     except BaseException:
         for lane in lanes:
             lane.discard()
@@ -187,24 +180,6 @@ def _with_stages(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
         narrow = plan.row_filter.apply(narrow, plan.tables)
     needed = dict.fromkeys(name for sink in plan.sinks for name in shown_sources(sink))
     return plan.tables.apply(narrow, list(dict.fromkeys([*needed, "value"])))
-
-
-def scan_options(config: ExportConfig) -> ScanOptions:
-    """How a config wants series files to be read."""
-    execution = config.execution
-    return ScanOptions(
-        verify=config.source.verify,
-        workers=execution.thread_count,
-        batch_rows=min(BATCH_ROWS, max(_FEWEST_BATCH_ROWS, execution.memory_limit // _BYTES_A_ROW)),
-    )
-
-
-def _needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile]:
-    """Files of the kept series of the runs that a chosen target holds."""
-    wanted_runs = {row for pending in chosen for row in pending.target.runs}
-    urls = {plan.runs[row].url for row in wanted_runs}
-    kept = set(plan.kept.to_list())
-    return [f for f in series_files(plan.runs) if f.row in kept and f.run_url in urls]
 
 
 def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
@@ -238,56 +213,6 @@ def _discarded_on_error(written: Sequence[Written]) -> Iterator[None]:
         raise
 
 
-# --------------------------------------------------------------------------- runs that change
-
-
-def _refuse_changed(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> None:
-    """Look again at runs some of whose files no hash vouches for.
-
-    Raises:
-        IntegrityError: Such a run is not as it was when it was discovered.
-    """
-    verify = plan.config.source.verify
-    unsure = {file.run_url for file in files if not verify or file.sha256 is None}
-    for run in plan.runs:
-        if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
-            raise IntegrityError(
-                "it changed while it was being read, and no sha256 vouches for what was: "
-                "export it again when it is at rest",
-                run_url=run.url,
-            )
-
-
-def _looks(source: Source, run: Run) -> tuple[str, str] | None:
-    """Digests of a run as it stands now, or None where it is not whole."""
-    try:
-        found = discover(source.storage, run.path).runs
-    except NotFoundError:
-        return None
-    return next(((one.fingerprint, one.listing) for one in found if one.path == run.path), None)
-
-
-def _if_changed(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError | ChangedError
-) -> Source | None:
-    """The source discovered afresh, where the fault may be of a run that was being rewritten.
-
-    None where the run is still as it was and still faulty.
-    """
-    if isinstance(fault, RunError):
-        run = next((run for run in plan.runs if run.url == fault.run_url), None)
-        if run is None:
-            return None
-        if _looks(source, run) == (run.fingerprint, run.listing):
-            files = [one for one in _needed_files(plan, chosen) if one.run_url == run.url]
-            if faulty_runs(source.storage, files, scan_options(plan.config)):
-                return None
-    return find_runs(plan.config)
-
-
-# --------------------------------------------------------------------------- runs left out
-
-
 def _require_runs(config: ExportConfig, source: Source) -> None:
     if config.source.require_runs and not source.runs:
         url = source.storage.url(source.path)
@@ -295,20 +220,3 @@ def _require_runs(config: ExportConfig, source: Source) -> None:
             f"no run was found under {url} and source.require_runs is true: "
             "check source.url, include, exclude and created"
         )
-
-
-def _without_faulty(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError
-) -> Source:
-    """The source without every run that has a faulty file.
-
-    Raises:
-        RunError: The fault cannot be laid at a run's door.
-    """
-    files = _needed_files(plan, chosen)
-    faults = faulty_runs(source.storage, files, scan_options(plan.config)) or {fault.run_url: fault}
-    runs = tuple(run for run in source.runs if run.url not in faults)
-    if len(runs) == len(source.runs):
-        raise fault
-    left_out = tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())
-    return replace(source, runs=runs, left_out=source.left_out + left_out)
