@@ -34,6 +34,8 @@ _TIE_SMALLEST = 2.0**-_TIE_BITS
 _TIE_LARGEST = 2.0**52
 _TIE_TEXT = 17
 
+_SLICE_ROWS = 262_144
+
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
@@ -100,7 +102,8 @@ def distinct_dialects(
     >>> distinct_dialects(np.array([1e-5]), ("rust", "dotnet", "dotnet15"))
     ('rust', 'dotnet')
     """
-    zones = _zones(pl.Series("value", values, dtype=pl.Float64))
+    series = pl.Series("value", values, dtype=pl.Float64)
+    zones = frozenset[_Zone]().union(*map(_zones, series.to_frame().iter_slices(_SLICE_ROWS)))
     kept: dict[tuple[str, frozenset[_Zone], bool], FloatDialect] = {}
     for dialect in dialects:
         spelling = _SPELLINGS[dialect]
@@ -123,7 +126,8 @@ def _may_tie(series: pl.Series, text: pl.Series) -> pl.Series:
     return is_fraction & (text.str.len_bytes() >= _TIE_TEXT)
 
 
-def _zones(series: pl.Series) -> frozenset[_Zone]:
+def _zones(values: pl.DataFrame) -> frozenset[_Zone]:
+    series = values.to_series()
     rare = series.filter(_out_of_range(series)).abs()
     held: dict[_Zone, bool] = {
         "small": bool((rare < 1).any()),

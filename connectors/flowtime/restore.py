@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 
-from connectors.errors import FlowtimeExportError, NotFoundError, RunError, StorageError
+from connectors.errors import FlowtimeExportError, RunError
 from connectors.flowtime.dialects import MANIFEST_FILE
 from connectors.flowtime.discover import discover
 from connectors.flowtime.layout import SeriesLayout, find_layout
-from connectors.flowtime.run import NEVER_READ_FOLDERS, Run, Series
+from connectors.flowtime.run import Run, Series
 from connectors.flowtime.run_files import (
     DESCRIBING_FILES,
     SeriesBytes,
@@ -26,14 +22,13 @@ from connectors.flowtime.run_files import (
     describing_files,
     differences,
 )
-from connectors.storage import StagedFile, Storage, join, relative
+from connectors.flowtime.run_folder import RunFolder
+from connectors.storage import Storage, join
 
 IfExists = Literal["error", "skip", "replace"]
 Outcome = Literal["written", "replaced", "skipped"]
 
-_COMMITS = 8
 _READ_BYTES = 4_000_000
-_OWN_FOLDERS = frozenset({"series", "model"})
 _Array = np.ndarray[Any, Any]
 
 
@@ -126,18 +121,14 @@ class RunWriter:
         self._if_exists = if_exists
         self._hint = hint
         self._vouch = vouch
-        self._path = join(folder, _folder_name(run, name))
         self._last: SeriesLayout | None = None
         self._missing = {one.id: one for one in run.series}
         self._restored: dict[str, RestoredSeries] = {}
-        self._staged: dict[str, StagedFile] = {}
-        self._shown: list[str] = []
-        self._made: dict[str, None] = {}
         self._done: RestoredRun | None = None
         check_restorable(run)
         _check_paths(run)
-        self._standing = self._list()
-        if self._standing and if_exists == "error":
+        self._folder = RunFolder(storage, join(folder, _folder_name(run, name)))
+        if self._folder.standing and if_exists == "error":
             raise self._error("files stand there already: replace it, or choose another folder")
 
     def __enter__(self) -> RunWriter:
@@ -157,7 +148,7 @@ class RunWriter:
     @property
     def url(self) -> str:
         """URL of the run directory."""
-        return self._storage.url(self._path)
+        return self._folder.url
 
     def add(
         self, series: Series, values: _Array, layout: SeriesLayout | None = None
@@ -190,12 +181,11 @@ class RunWriter:
             )
         chosen = layout or self._hint or self._last or SeriesLayout()
         tried = (self._last or chosen) if series.sha256 is not None else chosen
-        staged = self._stage(series.path)
-        restored = _write(staged, self._storage, series, values, tried)
+        restored = self._write(series, values, tried)
         if restored.matched is False:
             # Not a match either where none is found, but then the likeliest.
             tried = find_layout(values, series.sha256 or "", chosen) or chosen
-            restored = _write(staged, self._storage, series, values, tried)
+            restored = self._write(series, values, tried)
         if restored.matched is not False:
             self._last = restored.layout
         self._restored[series.id] = restored
@@ -219,9 +209,8 @@ class RunWriter:
             one.id: SeriesBytes(one.sha256, self._restored[one.id].bytes) for one in expected.series
         }
         for name, data in describing_files(expected, written).items():
-            staged = self._stage(name)
-            with _writing(self._storage, staged):
-                staged.local.write_bytes(data)
+            with self._folder.staging(name) as file:
+                file.write_bytes(data)
 
     def publish(self) -> RestoredRun:
         """Make the run directory visible, manifest.json last.
@@ -234,7 +223,7 @@ class RunWriter:
             StorageError: A store refused a file.
         """
         try:
-            if MANIFEST_FILE not in self._staged:
+            if not self._folder.is_staged(MANIFEST_FILE):
                 self.finish()
             self._done = self._publish()
         except BaseException as error:
@@ -248,55 +237,21 @@ class RunWriter:
         Raises:
             StorageError: Something could not be removed.
         """
-        if self._done is not None:
-            return
-        self._discard_staged()
-        # manifest.json was shown last.
-        while self._shown:
-            self._storage.delete(join(self._path, self._shown[-1]))
-            self._shown.pop()
-        self._remove_folders()
-
-    # ------------------------------------------------------------------ publishing
+        if self._done is None:
+            self._folder.discard()
 
     def _publish(self) -> RestoredRun:
-        if self._standing and self._if_exists == "skip":
+        if self._folder.standing and self._if_exists == "skip":
             self._check_same()
-            self._discard_staged()
-            self._remove_folders()
+            self._folder.discard()
             return self._outcome("skipped")
-        self._clear()
-        self._show(name for name in self._staged if name not in DESCRIBING_FILES)
-        for name in DESCRIBING_FILES:
-            if name in self._staged:
-                self._show([name])
-        return self._outcome("replaced" if self._standing else "written")
-
-    def _clear(self) -> None:
-        """Remove what the new run does not overwrite, and before that what makes a run whole."""
-        stale = [name for name in self._standing if _is_of_run(name) and name not in self._staged]
-        if MANIFEST_FILE in self._standing:
-            stale = [MANIFEST_FILE, *stale]
-        for name in stale:
-            self._storage.delete(join(self._path, name))
-
-    def _show(self, names: Iterable[str]) -> None:
-        with ThreadPoolExecutor(_COMMITS, thread_name_prefix="flowtime-restore") as pool:
-            futures = []
-            for name in names:
-                # Before it is, because after a lost answer it may be.
-                self._shown.append(name)
-                futures.append(pool.submit(self._storage.commit, self._staged[name]))
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        self._folder.show()
+        return self._outcome("replaced" if self._folder.standing else "written")
 
     def _check_same(self) -> None:
         """Find out whether what stands there is this run, down to the bytes of its series."""
-        found = [one for one in discover(self._storage, self._path).runs if one.path == self._path]
+        path = self._folder.path
+        found = [one for one in discover(self._storage, path).runs if one.path == path]
         if not found:
             raise self._error("what stands there is no complete run: replace it")
         if odd := differences(self._expected(), found[0]):
@@ -305,7 +260,7 @@ class RunWriter:
             )
         for one in self._restored.values():
             digest = hashlib.sha256()
-            for block in self._storage.blocks(join(self._path, one.path), _READ_BYTES):
+            for block in self._storage.blocks(join(path, one.path), _READ_BYTES):
                 digest.update(block)
             if digest.hexdigest() != one.sha256:
                 raise self._error("the file that stands there is another: replace it", one.id)
@@ -322,50 +277,24 @@ class RunWriter:
 
     def _outcome(self, outcome: Outcome) -> RestoredRun:
         series = tuple(self._restored[one.id] for one in self._run.series)
-        return RestoredRun(self.url, self._path, self._run.run_id, outcome, series)
+        return RestoredRun(self.url, self._folder.path, self._run.run_id, outcome, series)
 
-    # ------------------------------------------------------------------ staging
-
-    def _list(self) -> frozenset[str]:
-        """Files that stand in the run directory, relative to it."""
-        found: set[str] = set()
-        try:
-            for folder in self._storage.walk(self._path):
-                below = relative(folder.path, self._path) or ""
-                if below.partition("/")[0] in NEVER_READ_FOLDERS:
-                    continue
-                if folder.links:
-                    raise self._error(
-                        f"{join(folder.path, folder.links[0])} is a link, "
-                        "which is not written through: remove it"
-                    )
-                found |= {relative(entry.path, self._path) or "" for entry in folder.files}
-        except NotFoundError:
-            return frozenset()
-        return frozenset(found)
-
-    def _stage(self, name: str) -> StagedFile:
-        if name not in self._staged:
-            path = join(self._path, name)
-            self._made.update(dict.fromkeys(_absent_folders(self._storage, path)))
-            self._staged[name] = self._storage.stage(path)
-        return self._staged[name]
-
-    def _discard_staged(self) -> None:
-        for staged in self._staged.values():
-            self._storage.discard(staged)
-        self._staged.clear()
+    def _write(self, series: Series, values: _Array, layout: SeriesLayout) -> RestoredSeries:
+        digest = hashlib.sha256()
+        size = 0
+        with self._folder.staging(series.path) as path, path.open("wb") as file:
+            for block in chain((layout.head,), layout.body(values)):
+                digest.update(block)
+                size += file.write(block)
+        found = digest.hexdigest()
+        matched = None if series.sha256 is None else found == series.sha256
+        return RestoredSeries(series.id, series.path, layout, found, size, matched)
 
     def _discard_after(self, error: BaseException) -> None:
         try:
             self.discard()
         except FlowtimeExportError as failure:
             error.add_note(f"what was written could not be removed: {failure}")
-
-    def _remove_folders(self) -> None:
-        for folder in sorted(self._made, key=len, reverse=True):
-            self._storage.remove_folder(folder)
-        self._made.clear()
 
     def _error(self, reason: str, series: str | None = None) -> RunError:
         return RunError(reason, run_url=self.url, series=series)
@@ -389,40 +318,3 @@ def _check_paths(run: Run) -> None:
                 run_url=run.url,
                 series=one.id,
             )
-
-
-def _is_of_run(name: str) -> bool:
-    top, _, below = name.partition("/")
-    return top in _OWN_FOLDERS if below else top.endswith(".csv") or top in DESCRIBING_FILES
-
-
-def _absent_folders(storage: Storage, path: str) -> Iterator[str]:
-    """Folders that staging will make; none where folders are no more than parts of names."""
-    if storage.is_local:
-        for folder in Path(path).parents:
-            if folder.exists():
-                return
-            yield str(folder)
-
-
-def _write(
-    staged: StagedFile, storage: Storage, series: Series, values: _Array, layout: SeriesLayout
-) -> RestoredSeries:
-    digest = hashlib.sha256()
-    size = 0
-    with _writing(storage, staged), staged.local.open("wb") as file:
-        for block in chain((layout.head,), layout.body(values)):
-            digest.update(block)
-            size += file.write(block)
-    found = digest.hexdigest()
-    matched = None if series.sha256 is None else found == series.sha256
-    return RestoredSeries(series.id, series.path, layout, found, size, matched)
-
-
-@contextmanager
-def _writing(storage: Storage, staged: StagedFile) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        url = storage.url(staged.target)
-        raise StorageError(f"staging {url}: {error.strerror or error}", url=url) from error
