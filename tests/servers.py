@@ -148,8 +148,14 @@ def serve_http(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with serve_rclone(tmp_path_factory.mktemp("rclone")) as server:
+def rclone_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `rclone_s3` keeps its buckets."""
+    return tmp_path_factory.mktemp("rclone")
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(rclone_root: Path) -> Iterator[S3Server]:
+    with serve_rclone(rclone_root) as server:
         yield server
 
 

@@ -300,6 +300,14 @@ class Storage(ABC):
         """Remove one file; nothing happens where there is none."""
 
     @abstractmethod
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder that is empty.
+
+        Nothing happens where something is in it, where there is none, or where folders are no
+        more than parts of names.
+        """
+
+    @abstractmethod
     def leftovers(self, path: str) -> list[str]:
         """URLs of files at or below `path` that exports which died have left in staging."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,6 +140,17 @@ class LocalStorage(Storage):
         """A link is removed, not what it points to."""
         with _translating(path, "deleting"):
             Path(path).unlink(missing_ok=True)
+
+    def remove_folder(self, path: str) -> None:
+        """Only the folder itself, never through a link."""
+        with _translating(path, "deleting"):
+            try:
+                Path(path).rmdir()
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError as failure:
+                if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
 
     def leftovers(self, path: str) -> list[str]:
         """Of processes of this machine that live no more, or older than a day."""

@@ -77,6 +77,9 @@ class RemoteStorage(Storage):
         """Remove the staging folders of this process."""
         self._staging.remove_all()
 
+    def remove_folder(self, path: str) -> None:
+        """Nothing, as none is made: folders are parts of names."""
+
     def commit(self, staged: StagedFile) -> None:
         """Put the file, then see that all of it is there."""
         size = self._staged_bytes(staged)
