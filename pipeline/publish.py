@@ -18,6 +18,7 @@ from pipeline.config import config_hash
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.run_facts import describe_run
 from pipeline.target import Target
 
 _LOOK_UPS = 16
@@ -318,20 +319,25 @@ def _package(
     before = fresh.descriptor
     replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
     kept = [] if before is None else _others(before, replaced)
+    rows = sorted({row for pending, _ in group for row in pending.target.runs})
+    place_of = {row: place for place, row in enumerate(rows)}
     new: list[dict[str, Any]] = []
     for pending, outputs in group:
-        new += descriptor.resources(
+        described = descriptor.Described(
             pending.target.identity(pending.plan.sink),
             pending.state,
+            plan.contents(pending.plan, pending.target),
+            [place_of[row] for row in pending.target.runs],
+        )
+        new += descriptor.resources(
+            described,
             pending.plan.sink,
             [shown.column for shown in pending.plan.in_file],
             [output.file for output in outputs],
         )
-    rows = sorted({row for pending, _ in group for row in pending.target.runs})
-    runs = [descriptor.describe_run(plan.runs[row]) for row in rows]
+    runs: list[Mapping[str, Any]] = [describe_run(plan.runs[row]) for row in rows]
     if kept and before is not None:
-        now = {run["url"] for run in runs}
-        runs += [run for run in descriptor.runs_of(before) if run.get("url") not in now]
+        runs, kept = descriptor.merged_runs(runs, before, kept)
     hashed = config_hash(plan.config)
     write_id = secrets.token_hex(16)
     return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)

@@ -101,6 +101,7 @@ class Run:
         extra: Unknown top-level keys of run.json, kept as they were.
         is_bundle: Whether it is a flat telemetry bundle, whose files may name a class and lack
             values.
+        series_left_out: Series of the index that were not selected and are not in `series`.
     """
 
     url: str
@@ -128,3 +129,4 @@ class Run:
     seed: int | None
     extra: Mapping[str, object]
     is_bundle: bool = False
+    series_left_out: int = 0

@@ -88,6 +88,10 @@ class CsvSink(Sink):
             dialect["headerRows"] = [header_row]
         return dialect
 
+    def text_options(self) -> Mapping[str, Any]:
+        """What cells look like."""
+        return self.model_dump(include={"separator", "quote", "null_value", "escape_formulas"})
+
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)

@@ -67,6 +67,10 @@ class NdjsonSink(Sink):
         """NDJSON has no dialect."""
         return {}
 
+    def text_options(self) -> Mapping[str, Any]:
+        """What NaN and infinities look like."""
+        return {"non_finite": self.non_finite}
+
     def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
         """Begin a file; NDJSON has no head."""
         return NdjsonWriter(self, stream, table)

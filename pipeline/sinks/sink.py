@@ -162,6 +162,10 @@ class Sink(BaseModel):
     def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
         """Read a file of this sink with the table's columns and types, text as String."""
 
+    def text_options(self) -> Mapping[str, Any]:
+        """Options that a reader of the text must know; none where a format tells everything."""
+        return {}
+
     @abstractmethod
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
         """What a descriptor says of a file's dialect beyond its format; may be empty."""
