@@ -12,7 +12,7 @@ import polars as pl
 FloatDialect = Literal["dotnet", "dotnet16", "dotnet15", "rust"]
 """How a writer spells doubles, always by the shortest digits that round-trip.
 
-`dotnet` is `double.ToString("R", InvariantCulture)` of .NET Core 3.0 and later: fixed-point from
+`dotnet` is `double.ToString("R", InvariantCulture)` of .NET 5 and later: fixed-point from
 1e-4 to below 1e17, else scientific (`Number.FormatDouble` of dotnet/runtime: `nMaxDigits` is 17,
 `FormatGeneral` turns scientific where the scale is above it or below -3). `dotnet16` and
 `dotnet15` turn scientific from 1e16 and 1e15 on already, as writers do that hold to 16 or 15
