@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -47,9 +47,10 @@ class ExportedFile:
         format: Its format.
         columns: Its columns in order.
         rows: Data rows, or None where nobody says.
+        non_finite: NaN and infinite values, or None where nobody says.
         has_comments: Whether comment lines come before a CSV's header row.
         partition: Columns that its folders name.
-        first_row: Place of its first row among those of its partition, where the file says so.
+        first_row: Place of its first row among those of its partition, where it stands alone.
     """
 
     stored: StoredFile
@@ -57,6 +58,7 @@ class ExportedFile:
     format: Format
     columns: tuple[Column, ...]
     rows: int | None
+    non_finite: int | None = None
     has_comments: bool = False
     partition: Mapping[str, str | None] | None = None
     first_row: int | None = None
@@ -220,9 +222,16 @@ def _possible_descriptors(path: str) -> Iterator[str]:
 
 
 def _only(table: ExportedTable, path: str) -> ExportedTable:
-    files = tuple(file for file in table.files if file.stored.path == path)
+    """The part of a table that is in one file."""
+    files = []
+    before: dict[object, int] = {}
+    for file in table.files:
+        first = before.get(file.partition_key, 0)
+        before[file.partition_key] = first + (file.rows or 0)
+        if file.stored.path == path:
+            files.append(replace(file, first_row=first))
     whole = table.is_whole and len(files) == len(table.files)
-    return ExportedTable(table.name, table.format, table.contents, table.runs, files, whole)
+    return ExportedTable(table.name, table.format, table.contents, table.runs, tuple(files), whole)
 
 
 # --------------------------------------------------------------------------- descriptors
@@ -259,6 +268,7 @@ class _Resource(_Model):
     bytes: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
     hash: Annotated[str, Field(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
     row_count: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
+    non_finite_count: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
     schema_: Annotated[_Schema, Field(alias="schema")]
     dialect: _Dialect = _Dialect()
     flowtime: _Own
@@ -335,7 +345,8 @@ def _table(
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
         file = _file(storage, folder, resource, at)
-        if contents is not None:
+        # A data set without rows has a file, but no folders.
+        if contents is not None and (file.rows or file.partition):
             check_columns(contents, file.columns, file.partition or {}, at)
         files.append(file)
     return ExportedTable(first.flowtime.target, first.format, contents, described, tuple(files))
@@ -370,6 +381,7 @@ def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> Exp
             Column(f.name, _COLUMN_TYPES[f.type], f.unit) for f in resource.schema_.fields
         ),
         rows=resource.row_count,
+        non_finite=resource.non_finite_count,
         has_comments=resource.dialect.comment_char is not None,
         partition=resource.flowtime.partition,
     )

@@ -17,7 +17,7 @@ from pipeline.sinks import Column
 from pipeline.sinks.text import TIMESTAMP_FORMAT
 
 _NAMED = ("NaN", "inf", "-inf")
-_MARKED_FORMULA = r"^'([=+\-@\t\r])"
+MARKED_FORMULA = r"^'([=+\-@\t\r])"
 # The unit separator: JSON escapes every control character, so it cannot occur in a row of ours.
 _GAP = "\x1f"
 _TYPES: dict[str, pl.DataType] = {
@@ -87,7 +87,7 @@ class CsvRows:
         )
 
     def _unmarked(self) -> pl.Expr:
-        return pl.col(self._texts).str.replace(_MARKED_FORMULA, "$1")
+        return pl.col(self._texts).str.replace(MARKED_FORMULA, "$1")
 
     def _looks_ragged(self, lines: Lines, frame: pl.DataFrame) -> bool:
         """Whether a row may have too few cells, which Polars fills up with nulls."""
