@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
@@ -84,7 +84,9 @@ class _SeriesTable(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     columns: list[str]
-    rows: Annotated[list[_SeriesRow], Field(strict=False, max_length=MAX_SERIES)]
+    rows: Annotated[
+        list[Annotated[_SeriesRow, Field(strict=False)]], FailFast(), Field(max_length=MAX_SERIES)
+    ]
 
 
 class _RunEntry(BaseModel):
