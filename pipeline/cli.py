@@ -16,12 +16,13 @@ import click
 import polars as pl
 
 from connectors.flowtime.discover import discover
-from connectors.storage import connect
+from connectors.storage import StorageOptions, connect
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
 from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
+from pipeline.local_copy import MAX_EXPANSION
 from pipeline.logs import LOGGER, Redaction, configure
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
@@ -30,6 +31,7 @@ from pipeline.report import Report
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
+from pipeline.verify import verify
 from pipeline.version import VERSION
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -266,6 +268,40 @@ def export_command(
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
+@cli.command("verify")
+@click.argument("target")
+@click.option("--against", metavar="RUN_URL", help="Compare every value with these runs.")
+@click.option(
+    "--max-expansion",
+    type=click.IntRange(min=1),
+    default=MAX_EXPANSION,
+    show_default=True,
+    help="How many times its size a compressed file may unpack to.",
+)
+@_storage
+@_json
+def verify_command(
+    target: str,
+    against: str | None,
+    max_expansion: int,
+    storage_options: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Check the export at TARGET: a descriptor, a folder or a data file."""
+    report = verify(
+        target,
+        against,
+        _options_of(target, storage_options),
+        against_options=None if against is None else _options_of(against, storage_options),
+        max_expansion=max_expansion,
+    )
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+    return report.exit_code
+
+
 @cli.command("clean")
 @click.argument("target")
 @_storage
@@ -292,6 +328,15 @@ def _settings(path: Path, overrides: Sequence[str]) -> ExportConfig:
     _redaction.learn(settings.secrets())
     parse_filter(settings)
     return settings
+
+
+def _options_of(url: str, given: Sequence[str]) -> StorageOptions | None:
+    """The options given for storages; they are meant for URLs, not for paths of this machine."""
+    if "://" not in url:
+        return None
+    settings = single_run_config(url, ["csv"], None, given)
+    _redaction.learn(settings.secrets())
+    return settings.storage_options("source")
 
 
 def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
