@@ -31,7 +31,6 @@ from pipeline.console import (
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
-from pipeline.import_verbs import import_command, test_loop_command
 from pipeline.interruption import (
     INTERRUPTED,
     LEAVE_SECONDS,
@@ -42,6 +41,7 @@ from pipeline.interruption import (
 )
 from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
 from pipeline.logs import LOGGER, configure
+from pipeline.loop_verbs import import_command, test_loop_command, verify_command
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.progress import ProgressBar
@@ -317,8 +317,8 @@ def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) 
     return DONE
 
 
-cli.add_command(import_command)
-cli.add_command(test_loop_command)
+for command in (verify_command, import_command, test_loop_command):
+    cli.add_command(command)
 
 
 # --------------------------------------------------------------------------- what verbs share

@@ -18,6 +18,7 @@ from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported import Export, ExportedTable, open_export
 from pipeline.foreign import ForeignOptions, open_foreign
 from pipeline.import_report import ImportedRun, ImportReport, ImportStatus
+from pipeline.local_copy import MAX_EXPANSION
 from pipeline.row_order import RowOrder
 from pipeline.run_facts import DescribedRun
 from pipeline.unpack import obstacles, whole_series
@@ -40,6 +41,7 @@ class ImportOptions:
         as_telemetry: Take exports of this project for plain tables, too.
         foreign: How plain tables are to be understood.
         dry_run: Read and check everything, and write nothing.
+        max_expansion: How many times its size a compressed file of an export may unpack to.
     """
 
     if_exists: IfExists = "error"
@@ -48,6 +50,7 @@ class ImportOptions:
     as_telemetry: bool = False
     foreign: ForeignOptions = field(default_factory=ForeignOptions)
     dry_run: bool = False
+    max_expansion: int = MAX_EXPANSION
 
 
 def import_export(
@@ -123,7 +126,7 @@ def _restore(exports: Sequence[Export], place: _Place, options: ImportOptions) -
     with ExitStack() as stack:
         writers = [[*_writers(table.runs or (), place, options, stack)] for table in tables]
         for table, of_table in zip(tables, writers, strict=True):
-            _stage(table, of_table)
+            _stage(table, of_table, options)
         chosen = [writer for of_table in writers for writer in of_table]
         _refuse_other_bytes(chosen, options)
         restored = tuple(_published(writer, options) for writer in chosen)
@@ -187,14 +190,16 @@ def _writers(
     described: Sequence[DescribedRun], place: _Place, options: ImportOptions, stack: ExitStack
 ) -> Iterator[_Restoring]:
     for one in described:
-        writer = RunWriter(place.storage, place.path, one.run, if_exists=options.if_exists)
+        # What is restored is a run directory with just these series.
+        run = replace(one.run, series_left_out=0)
+        writer = RunWriter(place.storage, place.path, run, if_exists=options.if_exists)
         yield _Restoring(one, stack.enter_context(writer), {})
 
 
-def _stage(table: ExportedTable, runs: Sequence[_Restoring]) -> None:
+def _stage(table: ExportedTable, runs: Sequence[_Restoring], options: ImportOptions) -> None:
     """Stage every series file of a table; values come in the order of its rows."""
     starts = np.cumsum([0, *(len(run.described.run.series) for run in runs)])
-    for series in whole_series(table, RowOrder.of(table)):
+    for series in whole_series(table, RowOrder.of(table), max_expansion=options.max_expansion):
         owner = int(np.searchsorted(starts, series.series_row, side="right")) - 1
         runs[owner].add(series.series_row - int(starts[owner]), series.values)
 

@@ -44,7 +44,7 @@ def obstacles(table: ExportedTable) -> list[str]:
     found = list(contents.reasons)
     if table.runs is None:
         found.append(
-            "its runs have too many series to be described in the file: put its descriptor "
+            "its runs are not described in the file (more than 400 series): put its descriptor "
             "(*.datapackage.json) beside it"
         )
     if not table.is_whole:
@@ -198,7 +198,8 @@ def block_cells(
 
     Args:
         placed: The batch.
-        first, end: The stretch.
+        first: First row of the stretch.
+        end: Row after its last.
         block: Its block.
         order: The order of the rows.
         may_lack: Whether a value may be missing.

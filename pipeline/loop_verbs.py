@@ -1,4 +1,4 @@
-"""The verbs that lead back to runs: import and test-loop."""
+"""The verbs that close the loop: verify, import and test-loop."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from pipeline.console import DONE, FAILED, json_option, print_json, storage_of, 
 from pipeline.errors import ConfigError
 from pipeline.foreign import ForeignDataError, ForeignOptions
 from pipeline.ingest import ImportOptions, import_export
+from pipeline.local_copy import MAX_EXPANSION
 from pipeline.roundtrip import roundtrip
+from pipeline.verify import verify
 
+_max_expansion = click.option(
+    "--max-expansion",
+    type=click.IntRange(min=1),
+    default=MAX_EXPANSION,
+    show_default=True,
+    help="How many times its size a compressed file may unpack to.",
+)
 _out_storage = click.option(
     "--out-storage-option",
     "out_storage_options",
@@ -20,6 +29,34 @@ _out_storage = click.option(
     metavar="KEY=VALUE",
     help="Likewise for --out, where it is in another storage.",
 )
+
+
+@click.command("verify")
+@click.argument("target")
+@click.option("--against", metavar="RUN_URL", help="Compare every value with these runs.")
+@_max_expansion
+@storage_option
+@json_option
+def verify_command(
+    target: str,
+    against: str | None,
+    max_expansion: int,
+    storage_options: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Check the export at TARGET: a descriptor, a folder or a data file."""
+    report = verify(
+        target,
+        against,
+        storage_of(target, storage_options),
+        against_options=None if against is None else storage_of(against, storage_options),
+        max_expansion=max_expansion,
+    )
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+    return report.exit_code
 
 
 @click.command("import")
@@ -54,6 +91,7 @@ _out_storage = click.option(
 @click.option("--run-id", help="Id of the telemetry run.")
 @click.option("--gaps", type=click.Choice(["error", "nan"]), help="Bins without a row.")
 @click.option("--duplicates", type=click.Choice(["error", "last"]), help="Bins with two rows.")
+@_max_expansion
 @storage_option
 @_out_storage
 @json_option
@@ -68,6 +106,7 @@ def import_command(
     columns: tuple[str, ...],
     format_: str | None,
     restamp: bool,
+    max_expansion: int,
     storage_options: tuple[str, ...],
     out_storage_options: tuple[str, ...],
     as_json: bool,
@@ -80,6 +119,7 @@ def import_command(
         values_only=values_only,
         as_telemetry=as_telemetry,
         dry_run=dry_run,
+        max_expansion=max_expansion,
         foreign=_foreign_options(
             columns=_mapping(columns), format=format_, restamp=restamp, **foreign
         ),
