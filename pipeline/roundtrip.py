@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -71,6 +71,8 @@ class Leg:
         values_equal: Series whose values all returned, bit for bit.
         hashes_equal: Series whose file returned with the sha256 that it had.
         series: Series that there are.
+        comparable: Series whose file can be compared; a telemetry bundle's cannot, as it returns
+            as a run directory.
         problem: What went wrong, or None.
     """
 
@@ -81,12 +83,14 @@ class Leg:
     values_equal: int
     hashes_equal: int
     series: int
+    comparable: int
     problem: str | None = None
 
     @property
     def ok(self) -> bool:
         """Whether everything returned."""
-        return self.problem is None and self.values_equal == self.hashes_equal == self.series
+        values, hashes = self.values_equal == self.series, self.hashes_equal == self.comparable
+        return self.problem is None and values and hashes
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,12 @@ class RoundtripReport:
 
 
 def _line(leg: Leg) -> str:
-    def share(equal: int) -> str:
-        return f"{equal:,} of {leg.series:,}"
+    def share(equal: int, total: int) -> str:
+        return f"{equal:,} of {total:,}"
 
     line = (
         f"{leg.name:<14}{leg.rows:>12,}{human_size(leg.size):>11}{leg.seconds:>9.2f}"
-        f"{share(leg.values_equal):>14}{share(leg.hashes_equal):>14}"
+        f"{share(leg.values_equal, leg.series):>14}{share(leg.hashes_equal, leg.comparable):>14}"
     )
     return line if leg.problem is None else f"{line}\n  {leg.problem}"
 
@@ -182,6 +186,7 @@ def _config(url: str, storage: StorageOptions | None, path: str, variant: Varian
 def _leg(variant: Variant, source: Source, run: Run, storage: StorageOptions | None) -> Leg:
     """One run, there and back."""
     began = time.monotonic()
+    series, comparable = len(run.series), 0 if run.is_bundle else len(run.series)
     with TemporaryDirectory(prefix="flowtime-export-") as folder:
         path = Path(folder) / variant.file
         try:
@@ -191,11 +196,10 @@ def _leg(variant: Variant, source: Source, run: Run, storage: StorageOptions | N
             values, hashes, problem = _compared(source, run, f"{folder}/runs/{run.name}")
         except FlowtimeExportError as error:
             spent = time.monotonic() - began
-            return Leg(variant.name, 0, 0, spent, 0, 0, len(run.series), str(error))
+            return Leg(variant.name, 0, 0, spent, 0, 0, series, comparable, str(error))
     size = sum(target.size for target in report.targets)
-    return Leg(
-        variant.name, report.rows_read, size, seconds, values, hashes, len(run.series), problem
-    )
+    rows = report.rows_read
+    return Leg(variant.name, rows, size, seconds, values, hashes, series, comparable, problem)
 
 
 def _sum(variant: Variant, legs: Sequence[Leg]) -> Leg:
@@ -209,6 +213,7 @@ def _sum(variant: Variant, legs: Sequence[Leg]) -> Leg:
         sum(leg.values_equal for leg in legs),
         sum(leg.hashes_equal for leg in legs),
         sum(leg.series for leg in legs),
+        sum(leg.comparable for leg in legs),
         f"{problems[0]}{more}" if problems else None,
     )
 
@@ -223,11 +228,13 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
     if len(found.runs) != 1:
         return 0, 0, f"{restored_url}: {[one.reason for one in found.refusals] or 'no run'}"
     restored = found.runs[0]
-    if odd := differences(run, restored):
+    if odd := differences(_as_directory(run), restored):
         return 0, 0, f"run {run.url}: came back with another {', '.join(odd)}"
     values, hashes, problem = 0, 0, None
     for before, after in zip(series_files([run]), series_files([restored]), strict=True):
-        if _digest(source.storage, before.path) == _digest(storage, after.path):
+        if run.is_bundle:
+            pass
+        elif _digest(source.storage, before.path) == _digest(storage, after.path):
             hashes += 1
         elif problem is None:
             problem = f"run {run.url}: series {before.series_id} came back in other bytes"
@@ -236,6 +243,14 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
         else:
             problem = f"run {run.url}: series {before.series_id} came back with other values"
     return values, hashes, problem
+
+
+def _as_directory(run: Run) -> Run:
+    """What a run is once it is a run directory."""
+    if not run.is_bundle:
+        return run
+    unpromised = tuple(replace(one, sha256=None) for one in run.series)
+    return replace(run, series=unpromised, is_bundle=False)
 
 
 def _digest(storage: Storage, path: str) -> str:

@@ -170,11 +170,11 @@ def describe_run(
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "extra": {key: _json_value(value) for key, value in run.extra.items()},
-        "series": _series_table(run.series, layouts or [None] * len(run.series)),
+        "series": _series_table(run, layouts or [None] * len(run.series)),
     }
 
 
-def _series_table(series: Sequence[Series], layouts: Sequence[str | None]) -> dict[str, Any]:
+def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
     rows = [
         [
             one.id,
@@ -185,10 +185,11 @@ def _series_table(series: Sequence[Series], layouts: Sequence[str | None]) -> di
             one.class_kind,
             None if one.path == f"series/{one.id}.csv" else one.path,
             one.points,
-            one.sha256,
+            # A bundle's files have columns of their own; no series file has their bytes.
+            None if run.is_bundle else one.sha256,
             layout,
         ]
-        for one, layout in zip(series, layouts, strict=True)
+        for one, layout in zip(run.series, layouts, strict=True)
     ]
     return {"columns": list(SERIES_COLUMNS), "rows": rows}
 
