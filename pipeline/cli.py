@@ -18,6 +18,16 @@ from connectors.flowtime.discover import discover
 from connectors.storage import connect, discard_all
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
 from pipeline.config.values import parse_duration
+from pipeline.console import (
+    DONE,
+    FAILED,
+    USAGE,
+    json_option,
+    print_json,
+    redaction,
+    storage_of,
+    storage_option,
+)
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
@@ -30,7 +40,8 @@ from pipeline.interruption import (
     leave_within,
 )
 from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
-from pipeline.logs import LOGGER, Redaction, configure
+from pipeline.logs import LOGGER, configure
+from pipeline.loop_verbs import import_command, test_loop_command, verify_command
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.progress import ProgressBar
@@ -40,10 +51,6 @@ from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
 from pipeline.version import VERSION
 from pipeline.watch import Watch
-
-DONE, FAILED, USAGE = 0, 1, 2
-
-_redaction = Redaction()
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -96,14 +103,6 @@ _config = click.argument("config", type=click.Path(path_type=Path, dir_okay=Fals
 _set = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a config value."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-_storage = click.option(
-    "--storage-option",
-    "storage_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
-)
 
 
 class _Interval(click.ParamType[float]):
@@ -135,13 +134,13 @@ class _Interval(click.ParamType[float]):
 )
 def cli(log_format: str, log_level: str) -> None:
     """Turn FlowTime run directories into verified CSV, NDJSON and Parquet tables."""
-    configure("json" if log_format == "json" else "text", log_level, _redaction)
+    configure("json" if log_format == "json" else "text", log_level, redaction)
 
 
 @cli.command("run")
 @_config
 @_set
-@_json
+@json_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
 @click.option(
@@ -169,7 +168,7 @@ def run_command(
 @cli.command("plan")
 @_config
 @_set
-@_json
+@json_option
 def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what would be read and written; touches nothing."""
     return _show_plan(_settings(config, overrides), as_json=as_json)
@@ -189,12 +188,12 @@ def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
 @cli.command("doctor")
 @_config
 @_set
-@_json
+@json_option
 def doctor_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check that every storage can be reached, listed and written."""
     findings = examine(_settings(config, overrides))
     if as_json:
-        _print_json([{"what": f.what, "url": f.url, "problem": f.problem} for f in findings])
+        print_json([{"what": f.what, "url": f.url, "problem": f.problem} for f in findings])
     for finding in findings if not as_json else []:
         verdict = "ok  " if finding.problem is None else "FAIL"
         click.echo(f"{verdict} {finding.what}: {finding.url}")
@@ -206,7 +205,7 @@ def doctor_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> i
 @cli.command("preview")
 @_config
 @_set
-@_json
+@json_option
 @click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
 def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
     """Show the first rows each sink would write."""
@@ -216,7 +215,7 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
         return _nothing_found(source)
     shown = preview(plan, source, rows)
     if as_json:
-        _print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
+        print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
         return DONE
     for sink, frame in shown:
         click.echo(f"{sink.sink.format}  {sink.targets[0].url}")
@@ -252,21 +251,20 @@ def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | No
 @cli.command("schema")
 def schema_command() -> int:
     """Print the JSON Schema of the config, for editors."""
-    _print_json(config_schema())
+    print_json(config_schema())
     return DONE
 
 
 @cli.command("runs")
 @click.argument("url")
-@_storage
-@_json
+@storage_option
+@json_option
 def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> int:
     """List the runs below URL: id, created, bins, series, complete or why not."""
-    options = single_run_config(url, ["csv"], None, storage_options).storage_options("source")
-    storage, path = connect(url, options)
+    storage, path = connect(url, storage_of(url, storage_options))
     found = discover(storage, path)
     if as_json:
-        _print_json(runs_as_data(found))
+        print_json(runs_as_data(found))
         return DONE
     for line in runs_as_lines(found):
         click.echo(line)
@@ -285,8 +283,8 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
 )
 @click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
-@_storage
-@_json
+@storage_option
+@json_option
 def export_command(
     run: str,
     formats: tuple[str, ...],
@@ -298,21 +296,20 @@ def export_command(
     """Export one RUN directory without a config."""
     chosen = FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
     settings = single_run_config(run, chosen, out, storage_options)
-    _redaction.learn(settings.secrets())
+    redaction.learn(settings.secrets())
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
 @cli.command("clean")
 @click.argument("target")
-@_storage
-@_json
+@storage_option
+@json_option
 def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) -> int:
     """Remove what a crashed export of ours left at or below TARGET."""
-    options = single_run_config(target, ["csv"], None, storage_options).storage_options("source")
-    storage, path = connect(target, options)
+    storage, path = connect(target, storage_of(target, storage_options))
     removed = storage.remove_leftovers(path)
     if as_json:
-        _print_json({"removed": removed})
+        print_json({"removed": removed})
         return DONE
     for url in removed:
         click.echo(f"removed {url}")
@@ -320,12 +317,16 @@ def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) 
     return DONE
 
 
+for command in (verify_command, import_command, test_loop_command):
+    cli.add_command(command)
+
+
 # --------------------------------------------------------------------------- what verbs share
 
 
 def _settings(path: Path, overrides: Sequence[str]) -> ExportConfig:
     settings = load_config(path, overrides=overrides)
-    _redaction.learn(settings.secrets())
+    redaction.learn(settings.secrets())
     parse_filter(settings)
     return settings
 
@@ -337,11 +338,11 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
             report = export(settings, full_refresh=full_refresh, listener=listener)
     except FlowtimeExportError as error:
         if as_json:
-            _print_json(_failure(settings, error))
+            print_json(_failure(settings, error))
         raise
     _log_report(report)
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         click.echo(report.as_text())
     return report.exit_code
@@ -369,7 +370,7 @@ def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, An
         "name": settings.name,
         "status": "failed",
         "exit_code": USAGE if isinstance(error, ConfigError) else FAILED,
-        "error": {"type": type(error).__name__, "message": _redaction.masked(str(error))},
+        "error": {"type": type(error).__name__, "message": redaction.masked(str(error))},
     }
 
 
@@ -399,12 +400,8 @@ def _nothing_found(source: Source) -> int:
 def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
     source, plan = _planned(settings)
     if as_json:
-        _print_json(plan_as_data(source, plan))
+        print_json(plan_as_data(source, plan))
         return DONE
     for line in plan_as_lines(source, plan):
         click.echo(line)
     return DONE if source.runs else _nothing_found(source)
-
-
-def _print_json(data: Any) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))

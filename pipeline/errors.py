@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "FlowtimeExportError",
     "IntegrityError",
+    "NotAnExportError",
     "NotFoundError",
     "PublishConflictError",
     "RunError",
@@ -24,6 +25,10 @@ __all__ = [
 
 class ConfigError(FlowtimeExportError):
     """What was asked for is wrong: a config, an option or an argument."""
+
+
+class NotAnExportError(IntegrityError):
+    """A file or folder is no export of this project, or does not say so any more."""
 
 
 class SinkError(FlowtimeExportError):

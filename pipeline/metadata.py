@@ -112,6 +112,12 @@ class MetadataTables:
             return _constant(self.constants[name]).alias(name)
         return pl.lit(self.series[name]).gather("series_row").alias(name)
 
+    def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+        """Columns of series as text, a row per series: what partitions are named by."""
+        laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
+        rows = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series_row"))
+        return rows.select(laid).rows()
+
     def apply(self, frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
         """Lay the named columns over a narrow frame, keeping `series_row` and `bin_index`."""
         laid = [self.expression(name) for name in names if name != "bin_index"]

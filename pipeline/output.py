@@ -144,11 +144,7 @@ class SinkOutput:
 
     def _partition_values(self) -> list[tuple[str | None, ...]]:
         sources = self.plan.partition_sources
-        if not sources:
-            return []
-        series = self.export.tables.series.with_row_index("series_row")
-        laid = [self.export.tables.expression(name).cast(pl.String).alias(name) for name in sources]
-        return series.select("series_row").select(laid).rows()
+        return self.export.tables.texts(sources) if sources else []
 
     def _route(self, batch: pl.DataFrame) -> None:
         rows = batch["series_row"].to_numpy()

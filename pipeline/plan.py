@@ -133,7 +133,9 @@ class ExportPlan:
         if rows is not None:
             metadata["rows"] = rows
         metadata["contents"] = self.contents(plan, target).as_json()
-        if sum(len(run.series) for run in runs) <= _SERIES_DESCRIBED_IN_A_FILE:
+        few = sum(len(run.series) for run in runs) <= _SERIES_DESCRIBED_IN_A_FILE
+        # What is in one hive folder alone is never a whole run.
+        if few and not plan.sink.partition_by:
             # Where a run is changes no byte unless a column shows it.
             with_place = any(shown.source == "run_url" for shown in plan.shown)
             metadata["described_runs"] = [describe_run(run, with_place=with_place) for run in runs]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
@@ -84,7 +84,9 @@ class _SeriesTable(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True)
 
     columns: list[str]
-    rows: Annotated[list[_SeriesRow], Field(strict=False, max_length=MAX_SERIES)]
+    rows: Annotated[
+        list[Annotated[_SeriesRow, Field(strict=False)]], FailFast(), Field(max_length=MAX_SERIES)
+    ]
 
 
 class _RunEntry(BaseModel):
@@ -168,11 +170,11 @@ def describe_run(
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "extra": {key: _json_value(value) for key, value in run.extra.items()},
-        "series": _series_table(run.series, layouts or [None] * len(run.series)),
+        "series": _series_table(run, layouts or [None] * len(run.series)),
     }
 
 
-def _series_table(series: Sequence[Series], layouts: Sequence[str | None]) -> dict[str, Any]:
+def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
     rows = [
         [
             one.id,
@@ -183,10 +185,11 @@ def _series_table(series: Sequence[Series], layouts: Sequence[str | None]) -> di
             one.class_kind,
             None if one.path == f"series/{one.id}.csv" else one.path,
             one.points,
-            one.sha256,
+            # A bundle's files have columns of their own; no series file has their bytes.
+            None if run.is_bundle else one.sha256,
             layout,
         ]
-        for one, layout in zip(series, layouts, strict=True)
+        for one, layout in zip(run.series, layouts, strict=True)
     ]
     return {"columns": list(SERIES_COLUMNS), "rows": rows}
 

@@ -25,16 +25,24 @@ def measures_of(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     """The series of one component and class: one block of wide rows.
 
     Attributes:
-        series_row: First of its series; run, component and class of the rows are taken from it.
-        members: Measure and place in the run's matrix of each series.
+        members: Measure and place in the run of each series; run, component and class of the
+            rows are taken from the first.
     """
 
-    series_row: int
     members: tuple[tuple[str, int], ...]
+
+
+def groups_of(run: Run) -> list[Group]:
+    """The blocks of wide rows that a run makes, in the order of the rows."""
+    found: dict[tuple[str | None, str], list[tuple[str, int]]] = {}
+    for place, series in enumerate(run.series):
+        members = found.setdefault((series.component, series.class_name), [])
+        members.append((series.measure, place))
+    return [Group(tuple(members)) for members in found.values()]
 
 
 class WideAssembler:
@@ -85,7 +93,7 @@ class WideAssembler:
 
     def _leave(self, matrix: _Matrix) -> Iterator[pl.DataFrame]:
         with matrix:
-            for group in self._groups():
+            for group in groups_of(self._runs[self._current]):
                 for start in range(0, matrix.bins, _ROWS_AT_ONCE):
                     strip = self._strip(
                         group, matrix, start, min(start + _ROWS_AT_ONCE, matrix.bins)
@@ -94,10 +102,11 @@ class WideAssembler:
                         yield strip
         self._matrix = None
 
-    def _strip(self, group: _Group, matrix: _Matrix, start: int, end: int) -> pl.DataFrame:
+    def _strip(self, group: Group, matrix: _Matrix, start: int, end: int) -> pl.DataFrame:
         count = end - start
+        series_row = int(self._starts[self._current]) + group.members[0][1]
         columns = {
-            "series_row": pl.Series([group.series_row], dtype=pl.UInt32).new_from_index(0, count),
+            "series_row": pl.Series([series_row], dtype=pl.UInt32).new_from_index(0, count),
             "bin_index": pl.Series(np.arange(start, end, dtype=np.uint32)),
         }
         present = np.zeros(count, dtype=bool)
@@ -110,15 +119,6 @@ class WideAssembler:
         missing = {m: pl.lit(None, pl.Float64) for m in self._measures if m not in columns}
         frame = pl.DataFrame(columns).with_columns(**missing)
         return frame.select("series_row", "bin_index", *self._measures).filter(pl.Series(present))
-
-    def _groups(self) -> list[_Group]:
-        first = int(self._starts[self._current])
-        found: dict[tuple[str | None, str], list[tuple[str, int]]] = {}
-        for place, series in enumerate(self._runs[self._current].series):
-            found.setdefault((series.component, series.class_name), []).append(
-                (series.measure, place)
-            )
-        return [_Group(first + members[0][1], tuple(members)) for members in found.values()]
 
 
 class _Matrix:

@@ -1,0 +1,43 @@
+"""What the verbs of the command line share: how they print, and how they take storage options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from connectors.storage import StorageOptions
+from pipeline.config import single_run_config
+from pipeline.logs import Redaction
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+redaction = Redaction()
+"""Learns the secrets of this process and masks them in logs and messages."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+storage_option = click.option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
+)
+
+
+def print_json(data: Any) -> None:
+    """Print a value on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
+    """The options of a URL's storage, by `KEY=VALUE` each.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
+    settings = single_run_config(url, ["csv"], None, pairs)
+    redaction.learn(settings.secrets())
+    return settings.storage_options("source")

@@ -1,0 +1,276 @@
+"""Where each row of a table belongs: the order in which exports write series and bins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from connectors.flowtime.run import Run
+from connectors.flowtime.schema import clip
+from pipeline.columns import CATALOGUE
+from pipeline.contents import Contents
+from pipeline.errors import IntegrityError
+from pipeline.exported import ExportedFile, ExportedTable, column_type
+from pipeline.metadata import MetadataTables
+from pipeline.row_text import MARKED_FORMULA
+from pipeline.table_reader import Batch
+from pipeline.wide import groups_of
+
+_NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMULA = r"^([=+\-@\t\r])"
+_Array = np.ndarray[Any, Any]
+PartitionKey = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that belong together, one for each bin.
+
+    They are those of a series; in a wide layout, of all series of one component and class.
+
+    Attributes:
+        members: Column of the values (as shown) and row of the series table, of each series.
+        bins: Number of rows in an export that is complete.
+    """
+
+    members: tuple[tuple[str, int], ...]
+    bins: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A batch whose rows' places are known.
+
+    Attributes:
+        batch: The rows.
+        blocks: Place of each row's block in the partition.
+        bins: Bin of each row.
+    """
+
+    batch: Batch
+    blocks: _Array
+    bins: _Array
+
+    def stretches(self) -> Iterable[tuple[int, int, int]]:
+        """First and end row of each stretch of one block, and the block's place."""
+        cuts = np.flatnonzero(np.diff(self.blocks)) + 1
+        edges = [0, *cuts.tolist(), len(self.blocks)]
+        for first, end in pairwise(edges):
+            if end > first:
+                yield first, end, int(self.blocks[first])
+
+
+class RowOrder:
+    """The rows that a table must have, by its runs and what its rows are.
+
+    Args:
+        contents: What the rows are.
+        runs: The runs in the order of the rows.
+    """
+
+    def __init__(self, contents: Contents, runs: Sequence[Run]) -> None:
+        self.contents = contents
+        self.runs = tuple(runs)
+        self.values = tuple(
+            shown
+            for shown, source in contents.columns.items()
+            if source == "value" or source in contents.measures
+        )
+        sources = [name for name in contents.columns.values() if name in CATALOGUE]
+        self.tables = MetadataTables.build(
+            self.runs, sources, contents.constants, contents.exported_at or _NO_DATE
+        )
+
+    @classmethod
+    def of(cls, table: ExportedTable) -> RowOrder:
+        """The order of a table that says what its rows are."""
+        assert table.contents is not None
+        assert table.runs is not None
+        return cls(table.contents, [described.run for described in table.runs])
+
+    @cached_property
+    def blocks(self) -> Mapping[PartitionKey, list[Block]]:
+        """The blocks of each partition, in the order of their rows."""
+        return self._by_partition(())
+
+    def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, list[Block]]:
+        """The blocks of each partition by the given columns (as shown)."""
+        return self._by_partition(columns) if columns else self.blocks
+
+    def _by_partition(self, columns: Sequence[str]) -> dict[PartitionKey, list[Block]]:
+        names = [self.contents.columns[column] for column in columns]
+        values = self.tables.texts(names) if names else []
+        found: dict[PartitionKey, list[Block]] = {}
+        for block in self._all_blocks():
+            key = zip(columns, values[block.members[0][1]], strict=True) if names else ()
+            found.setdefault(tuple(key), []).append(block)
+        return found
+
+    def _all_blocks(self) -> Iterable[Block]:
+        first = 0
+        for run in self.runs:
+            if self.contents.layout == "wide":
+                for group in groups_of(run):
+                    yield Block(
+                        tuple((measure, first + place) for measure, place in group.members),
+                        run.grid.bins,
+                    )
+            else:
+                value = self.values[0] if self.values else "value"
+                for place in range(len(run.series)):
+                    yield Block(((value, first + place),), run.grid.bins)
+            first += len(run.series)
+
+    def series_name(self, series_row: int) -> str:
+        """Run and id of a series, for messages."""
+        for run in self.runs:
+            if series_row < len(run.series):
+                return f"run {run.run_id}, series {run.series[series_row].id}"
+            series_row -= len(run.series)
+        raise AssertionError("there is no such series")
+
+
+class Positions:
+    """Places of rows by their position: an unfiltered table leaves no row out.
+
+    Args:
+        order: The order of the rows.
+        blocks: The blocks of one partition.
+    """
+
+    def __init__(self, order: RowOrder, blocks: Sequence[Block]) -> None:
+        self._order = order
+        edges = np.cumsum([0, *(block.bins for block in blocks)], dtype=np.int64)
+        self._begins, self._ends = edges[:-1], edges[1:]
+        self._firsts = np.array([block.members[0][1] for block in blocks], dtype=np.uint32)
+
+    @property
+    def rows(self) -> int:
+        """Rows that the partition must have."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def place(self, file: ExportedFile, batch: Batch, first: int) -> Placed:
+        """The places of a batch whose first row is the partition's row `first`.
+
+        Every key column of the batch is compared with what its place asks for.
+
+        Raises:
+            IntegrityError: There are more rows than there may be, or a key differs.
+        """
+        count = batch.frame.height
+        if first + count > self.rows:
+            raise batch.error(
+                max(0, self.rows - first), f"one row too many: there should be {self.rows}"
+            )
+        low = int(np.searchsorted(self._ends, first, side="right"))
+        high = int(np.searchsorted(self._ends, first + count - 1, side="right"))
+        ends = np.minimum(self._ends[low : high + 1], first + count) - first
+        lengths = np.diff(ends, prepend=0)
+        blocks = np.repeat(np.arange(low, high + 1), lengths)
+        begins = self._begins[low : high + 1]
+        bins = np.arange(first, first + count) - np.repeat(begins, lengths)
+        compare_keys(self._order, file, batch, self._firsts[blocks], bins)
+        return Placed(batch, blocks, bins)
+
+
+def compare_keys(
+    order: RowOrder, file: ExportedFile, batch: Batch, series_rows: _Array, bins: _Array
+) -> None:
+    """Compare every key column of a batch with what the places of its rows ask for.
+
+    Raises:
+        IntegrityError: A key differs; the first one is named.
+    """
+    narrow = narrow_frame(series_rows, bins)
+    first: tuple[int, str] | None = None
+    for column in expected_keys(order, file, narrow):
+        found = batch.frame[column.name]
+        wrong = found.ne_missing(column)
+        row = wrong.arg_max() if wrong.any() else None
+        if row is not None and (first is None or row < first[0]):
+            reason = f"{column.name} is {_shown(found[row])}; expected {_shown(column[row])}"
+            first = (row, reason)
+    if first is not None:
+        raise batch.error(*first)
+
+
+def narrow_frame(series_rows: _Array, bins: _Array) -> pl.DataFrame:
+    """A frame that metadata columns can be laid over."""
+    return pl.DataFrame(
+        {
+            "series_row": pl.Series(series_rows.astype(np.uint32)),
+            "bin_index": pl.Series(bins.astype(np.uint32)),
+        }
+    )
+
+
+def expected_keys(order: RowOrder, file: ExportedFile, narrow: pl.DataFrame) -> list[pl.Series]:
+    """What the key columns of a file hold, as its format gives them back.
+
+    Args:
+        order: The order of the rows.
+        file: The file.
+        narrow: `series_row` and `bin_index` of each row.
+    """
+    contents = order.contents
+    keys = [c.name for c in file.columns if c.name not in order.values]
+    sources = [contents.columns[name] for name in keys]
+    laid = [
+        order.tables.expression(source).alias(name)
+        for name, source in zip(keys, sources, strict=True)
+    ]
+    if not laid:
+        return []
+    frame = narrow.select(laid)
+    return [
+        _as_read(frame[name], column_type(contents, source), file, contents)
+        for name, source in zip(keys, sources, strict=True)
+    ]
+
+
+def _as_read(column: pl.Series, kind: str, file: ExportedFile, contents: Contents) -> pl.Series:
+    if kind == "timestamp":
+        return column if file.format == "parquet" else column.dt.truncate("1s")
+    if kind == "text":
+        column = column.cast(pl.String)
+    if file.format != "csv":
+        return column
+    options = contents.options
+    if kind == "text" and options.escape_formulas:
+        # There and back again: text that looks as if it were marked loses its mark in reading.
+        column = column.str.replace(_FORMULA, "'$1").str.replace(MARKED_FORMULA, "$1")
+    if options.null_value and kind != "number":
+        is_null = column.cast(pl.String) == options.null_value
+        column = column.to_frame().select(pl.when(is_null.not_()).then(pl.first())).to_series()
+    return column
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else clip(str(value))
+
+
+def check_rows(table: ExportedTable, positions: Mapping[PartitionKey, Positions]) -> None:
+    """Compare the rows that files promise with those that there must be.
+
+    Raises:
+        IntegrityError: A partition is missing, unknown or has another number of rows.
+    """
+    for key, files in table.partitions.items():
+        promised: list[int] = [file.rows for file in files if file.rows is not None]
+        rows = positions[key].rows if key in positions else 0
+        if key not in positions and any(promised):
+            raise files[0].stored.error(f"partition {dict(key)} holds no series of these runs")
+        if len(promised) == len(files) and sum(promised) != rows:
+            raise IntegrityError(
+                f"{table.url}: {sum(promised)} rows are promised; the runs have {rows}"
+            )
+    missing = [key for key in positions if key not in table.partitions and positions[key].rows]
+    if missing:
+        raise IntegrityError(f"{table.url}: no file for partition {dict(missing[0])}")
