@@ -27,6 +27,7 @@ from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.progress import ProgressBar
 from pipeline.report import Report
+from pipeline.service.command import serve_command
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
@@ -282,6 +283,9 @@ def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) 
         click.echo(f"removed {url}")
     click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
     return DONE
+
+
+cli.add_command(serve_command)
 
 
 # --------------------------------------------------------------------------- what verbs share
