@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from pipeline.service.shelf import StoredFile
 
@@ -41,13 +42,24 @@ def download(
         limiter: Threads that read files.
         after: Called when the answer is over.
     """
-    headers = _headers(file, name)
+    answer = _answer(request, file, _headers(file, name), limiter)
+    if after is None:
+        return answer
+    if isinstance(answer, StreamingResponse):
+        return _Closing(answer, after)
+    after()
+    return answer
+
+
+def _answer(
+    request: Request, file: StoredFile, headers: dict[str, str], limiter: anyio.CapacityLimiter
+) -> Response:
     if _is_known(request, file):
         return Response(status_code=304, headers=headers)
     size = file.entry.size
     span = _span(request, file)
     if span is not None:
-        return _part(request, file, headers, span, limiter)
+        return _part(file, headers, span, limiter)
     if _wants_gzip(request, file):
         headers["Content-Encoding"] = "gzip"
         headers["ETag"] = f'{file.etag[:-1]}-gzip"'
@@ -59,8 +71,23 @@ def download(
     if request.method == "HEAD":
         return Response(headers=headers, media_type=file.media_type)
     return StreamingResponse(
-        _in_threads(blocks, limiter, after), headers=headers, media_type=file.media_type
+        _in_threads(blocks, limiter), headers=headers, media_type=file.media_type
     )
+
+
+class _Closing(Response):
+    """An answer after which something is cleared away, however it ends."""
+
+    def __init__(self, answer: Response, after: Callable[[], None]) -> None:
+        super().__init__(status_code=answer.status_code)
+        self._answer = answer
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._after()
 
 
 def attachment(name: str) -> str:
@@ -128,7 +155,6 @@ def _is_still(request: Request, file: StoredFile) -> bool:
 
 
 def _part(
-    request: Request,
     file: StoredFile,
     headers: dict[str, str],
     span: tuple[int, int],
@@ -144,7 +170,7 @@ def _part(
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(
-        _in_threads(file.blocks(start, end), limiter, None),
+        _in_threads(file.blocks(start, end), limiter),
         status_code=206,
         headers=headers,
         media_type=file.media_type,
@@ -171,16 +197,12 @@ def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 async def _in_threads(
-    blocks: Iterator[bytes], limiter: anyio.CapacityLimiter, after: Callable[[], None] | None
+    blocks: Iterator[bytes], limiter: anyio.CapacityLimiter
 ) -> AsyncIterator[bytes]:
     """Blocks that are read on threads, so that nobody else waits for a disk."""
-    try:
-        step = partial(next, blocks, _END)
-        while block := await anyio.to_thread.run_sync(step, limiter=limiter):
-            yield block
-    finally:
-        if after is not None:
-            after()
+    step = partial(next, blocks, _END)
+    while block := await anyio.to_thread.run_sync(step, limiter=limiter):
+        yield block
 
 
 def _instant(text: str | None) -> datetime | None:

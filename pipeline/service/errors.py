@@ -54,6 +54,12 @@ class ConflictError(ServiceError):
     status = 409
 
 
+class SlowError(ServiceError):
+    """The request's body does not come."""
+
+    status = 408
+
+
 class TooLargeError(ServiceError):
     """The request's body is larger than is read."""
 

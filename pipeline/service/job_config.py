@@ -9,6 +9,7 @@ from connectors.flowtime.run import Run
 from pipeline.config import checked_config
 from pipeline.export import plan_export
 from pipeline.plan import ExportPlan
+from pipeline.service.errors import UnprocessableError
 from pipeline.service.job import JobRequest
 from pipeline.service.places import GOLD, Places
 from pipeline.service.settings import ServiceSettings
@@ -22,6 +23,9 @@ def job_config(
 ) -> dict[str, Any]:
     """The config of a job as plain data: the same as `flowtime-export export` makes of a run.
 
+    Raises:
+        UnprocessableError: The run's own folder for exports is a link to somewhere else.
+
     Args:
         request: What is asked for.
         run: The run.
@@ -29,6 +33,11 @@ def job_config(
         settings: Limits of an export.
         folder: A folder for the files instead of the run's own.
     """
+    if folder is None and places.leads_away(run, request.variant):
+        raise UnprocessableError(
+            f"run {request.run}: its {GOLD} folder is a link, which is not followed",
+            "make it a folder, or have exports go elsewhere (--exports)",
+        )
     sinks = [_sink(request, form, run, places, folder) for form in request.formats]
     plain: dict[str, Any] = {
         "version": 1,

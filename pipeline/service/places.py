@@ -93,6 +93,16 @@ class Places:
         path = join(base, *names) if names else base
         return Place(storage, path, storage.url(path))
 
+    def leads_away(self, run: Run, variant: str | None) -> bool:
+        """Whether a link stands where the folder of a run's exports should be.
+
+        What is written or served through it would be somewhere else.
+        """
+        place = self.folder(run, variant)
+        if not place.storage.is_local:
+            return False
+        return any(path.is_symlink() for path in (Path(place.path), Path(place.path).parent))
+
     def shown_folder(self, run: Run, variant: str | None) -> str:
         """The same folder as clients see it: relative, without where it really is."""
         path = self.folder(run, variant).path

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.service.access import Access
-from pipeline.service.errors import ForbiddenError, ServiceError, TooLargeError
+from pipeline.service.errors import ForbiddenError, ServiceError, SlowError, TooLargeError
 from pipeline.service.settings import ServiceSettings
 
 SESSION_COOKIE = "flowtime_session"
@@ -59,8 +59,8 @@ class Protection:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        outgoing = _Outgoing(send, self._settings.client_timeout)
         incoming = _Incoming(receive, self._settings)
+        outgoing = _Outgoing(send, incoming, self._settings.client_timeout)
         try:
             self._check(scope)
             await self._app(scope, incoming.receive, outgoing.send)
@@ -88,13 +88,18 @@ class Protection:
 
 
 class _Incoming:
-    """A request's body, bounded in size and in time."""
+    """A request's body, bounded in size and in time.
+
+    Attributes:
+        refusal: Why it is not read any further.
+    """
 
     def __init__(self, receive: Receive, settings: ServiceSettings) -> None:
         self._receive = receive
         self._settings = settings
         self._size = 0
         self._is_whole = False
+        self.refusal: ServiceError | None = None
 
     async def receive(self) -> Message:
         if self._is_whole:
@@ -102,23 +107,39 @@ class _Incoming:
         try:
             message = await asyncio.wait_for(self._receive(), self._settings.client_timeout)
         except TimeoutError:
-            raise _SlowClientError from None
+            raise self._refused(SlowError("the body does not come", "send it faster")) from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._settings.max_body:
-            raise _too_large(self._settings)
+            raise self._refused(_too_large(self._settings))
         return message
+
+    def _refused(self, error: ServiceError) -> ServiceError:
+        error.headers["Connection"] = "close"
+        self.refusal = error
+        return error
 
 
 class _Outgoing:
     """An answer with the headers of all answers, to a client that must go on reading."""
 
-    def __init__(self, send: Send, seconds: float) -> None:
+    def __init__(self, send: Send, incoming: _Incoming, seconds: float) -> None:
         self._send = send
+        self._incoming = incoming
         self._seconds = seconds
+        self._is_answered = False
         self.has_begun = False
 
     async def send(self, message: Message) -> None:
+        refusal, self._incoming.refusal = self._incoming.refusal, None
+        if refusal is not None and not self.has_begun:
+            # FastAPI takes any fault of a body for bad JSON; this is what it really was.
+            self._is_answered = True
+            await send_error(self._pass_on, refusal)
+        if not self._is_answered:
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
             headers = MutableHeaders(scope=message)

@@ -61,7 +61,7 @@ class Listing:
     Attributes:
         entries: All of them, the newest first.
         by_key: The same by their keys.
-        shared: Keys of the runs that share an id or a name.
+        shared: Keys of the runs that have a run id or a folder name which is no key.
         taken: When they were listed, UTC.
         seconds: How long that took.
         digest: Differs from another listing's where the runs do.
@@ -141,8 +141,10 @@ class RunCatalog:
             listing = await self.listing(refresh=True)
         if name in listing.by_key:
             return listing.by_key[name]
-        if name in listing.shared:
-            keys = listing.shared[name]
+        keys = listing.shared.get(name, ())
+        if len(keys) == 1:
+            return listing.by_key[keys[0]]
+        if keys:
             shown = ", ".join(keys[:_MOST_SHOWN])
             raise ConflictError(f"{len(keys)} runs are called so", f"name one of them: {shown}")
         raise UnknownError(

@@ -101,6 +101,8 @@ class Shelf:
         Raises:
             StorageError: The store failed.
         """
+        if self.places.leads_away(run, variant):
+            return {}
         return self.files_at(self.places.folder(run, variant))
 
     def files_at(self, place: Place) -> dict[Format, StoredFile]:

@@ -99,7 +99,7 @@ class Webhooks:
                 return
             if attempt + 1 < MOST_ATTEMPTS:
                 await asyncio.sleep(pause)
-                pause *= 3
+                pause *= 5
         LOGGER.warning("webhook %s: given up", urlsplit(delivery.url).hostname)
         self._store.settle(delivery)
 
