@@ -93,7 +93,7 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
     """Give every error the one shape, without places and secrets."""
 
     def answer(status: int, error: str, hint: str = "", **headers: str) -> Response:
-        body = {"error": service.places.masked(error), "hint": service.places.masked(hint)}
+        body = {"error": service.places.masked(error), "hint": hint}
         return JSONResponse(body, status, headers)
 
     @app.exception_handler(ServiceError)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.errors import FlowtimeExportError
+from pipeline.errors import FlowtimeExportError, StorageError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import BusyError, ConflictError, UnknownError
 from pipeline.service.events import EventLog
@@ -34,6 +34,13 @@ class _Task:
     job: Job
     over: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False
+    worker: WorkerProcess | None = None
+
+
+@dataclass
+class _Slot:
+    """A place for one worker, which is used again for the next job."""
+
     worker: WorkerProcess | None = None
 
 
@@ -169,24 +176,19 @@ class JobRunner:
             self._end(task, "cancelled")
         elif task.worker is not None:
             await task.worker.end(self._settings.cancel_grace)
-            await asyncio.wait_for(task.over.wait(), self._settings.cancel_grace)
+        # A slot that has just taken the job sees that it is cancelled before it begins.
+        await task.over.wait()
         return task.job
 
     # ----------------------------------------------------------------- one slot
 
     async def _work(self) -> None:
-        worker: WorkerProcess | None = None
+        slot = _Slot()
         try:
             while True:
-                task = await self._next()
-                if worker is None or not worker.is_usable:
-                    if worker is not None:
-                        await worker.end(self._settings.cancel_grace)
-                    worker = await WorkerProcess.start()
-                await self._run(task, worker)
+                await self._run(await self._next(), slot)
         finally:
-            if worker is not None:
-                await worker.end(self._settings.cancel_grace)
+            await self._empty(slot)
 
     async def _next(self) -> _Task:
         """The oldest job whose target nobody writes."""
@@ -200,20 +202,23 @@ class JobRunner:
                         return task
                 await self._changed.wait()
 
-    async def _run(self, task: _Task, worker: WorkerProcess) -> None:
-        task.worker = worker
-        now = datetime.now(UTC)
-        attempts = task.job.attempts + 1
-        self._keep(task, state="running", started=now, attempts=attempts, progress=Progress())
+    async def _run(self, task: _Task, slot: _Slot) -> None:
         began = time.monotonic()
         try:
             order = WorkOrder(
                 config=await self._configure(task.job.request, task.job.id),
                 address_space=self._settings.address_space,
             )
-            event = await worker.work(order, lambda told: self._told(task, told))
+            worker = await self._usable_worker(slot)
+            if task.is_cancelled:
+                self._end(task, "cancelled")
+                return
+            self._begin(task, worker)
+            event = await self._in_time(worker, order, lambda told: self._told(task, told))
         except WorkerDiedError as death:
             self._after_death(task, death)
+        except TimeoutError:
+            self._end(task, "failed", error=self._error("Timeout", "the export took too long"))
         except FlowtimeExportError as error:
             self._end(task, "failed", error=self._error(type(error).__name__, str(error)))
         except asyncio.CancelledError:
@@ -225,12 +230,41 @@ class JobRunner:
             self._after(task, event)
         finally:
             task.worker = None
-            self._busy.discard(task.job.request.target)
+            if not task.job.request.temporary:
+                self._busy.discard(task.job.request.target)
             LOGGER.info(
                 "job %s: %s after %.1f s", task.job.id, task.job.state, time.monotonic() - began
             )
             async with self._changed:
                 self._changed.notify_all()
+
+    async def _usable_worker(self, slot: _Slot) -> WorkerProcess:
+        if slot.worker is None or not slot.worker.is_usable:
+            await self._empty(slot)
+            slot.worker = await WorkerProcess.start()
+        return slot.worker
+
+    async def _empty(self, slot: _Slot) -> None:
+        if slot.worker is not None:
+            await slot.worker.end(self._settings.cancel_grace)
+            slot.worker = None
+
+    def _begin(self, task: _Task, worker: WorkerProcess) -> None:
+        task.worker = worker
+        now = datetime.now(UTC)
+        attempts = task.job.attempts + 1
+        self._keep(task, state="running", started=now, attempts=attempts, progress=Progress())
+
+    async def _in_time(
+        self, worker: WorkerProcess, order: WorkOrder, told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """The export looks at its own timeout between batches; this is the net below it."""
+        most = self._settings.job_timeout + self._settings.cancel_grace
+        try:
+            return await asyncio.wait_for(worker.work(order, told), most)
+        except TimeoutError:
+            await worker.end(self._settings.cancel_grace)
+            raise
 
     def _told(self, task: _Task, event: dict[str, Any]) -> None:
         if event["event"] == "progress":
@@ -268,7 +302,7 @@ class JobRunner:
 
     def _keep(self, task: _Task, **changes: Any) -> None:
         task.job = task.job.changed(**changes)
-        self._store.update(task.job)
+        self._remember(lambda: self._store.update(task.job))
         self._events.publish("job", task.job)
 
     def _end(self, task: _Task, state: str, **changes: Any) -> None:
@@ -277,7 +311,14 @@ class JobRunner:
         self._tasks.pop(task.job.id, None)
         self._keep(task, state=state, finished=now, progress=progress, **changes)
         task.over.set()
-        self._finished(task.job)
+        self._remember(lambda: self._finished(task.job))
+
+    def _remember(self, change: Callable[[], None]) -> None:
+        """A history that cannot be written, e.g. on a full disk, stops no export."""
+        try:
+            change()
+        except StorageError as error:
+            LOGGER.error("%s", error)
 
     def _error(self, kind: str, message: str, hint: str = "") -> JobError:
         return JobError(type=kind, error=self._places.masked(message), hint=hint or _hint(kind))

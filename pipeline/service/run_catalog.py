@@ -226,9 +226,19 @@ def _entries(found: Discovery, places: Places) -> list[Entry]:
 
 
 def _with_keys(entries: list[Entry]) -> list[Entry]:
-    """Entries under their run's id, with a mark of their place where several have it."""
-    counts = Counter(entry.key for entry in entries)
-    return [entry if counts[entry.key] == 1 else _marked(entry) for entry in entries]
+    """Entries under their run's id, with a mark of their place where several have it.
+
+    What cannot be exported never takes an id from a run that can.
+    """
+    complete = Counter(entry.key for entry in entries if entry.run is not None)
+    others = Counter(entry.key for entry in entries if entry.run is None)
+    return [
+        entry
+        if (complete[entry.key] == 1 and entry.run is not None)
+        or (complete[entry.key] == 0 and others[entry.key] == 1)
+        else _marked(entry)
+        for entry in entries
+    ]
 
 
 def _marked(entry: Entry) -> Entry:

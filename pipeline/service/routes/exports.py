@@ -162,7 +162,7 @@ async def _export(
     request = _request(entry, options or ExportOptions())
     if request.webhook is not None:
         service.webhooks.check(request.webhook)
-    await anyio.to_thread.run_sync(_check, service, request, run, limiter=service.parsers)
+    await anyio.to_thread.run_sync(_check, service, request, run, limiter=service.readers)
     job, _ = await service.runner.submit(request)
     wait, preferred = _patience(service, run, prefer)
     job = await service.runner.wait(job.id, wait)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
@@ -14,13 +13,10 @@ from connectors.flowtime.run import Run, Series
 from pipeline.service.api_models import (
     ChartBody,
     ExportedFileBody,
-    GridBody,
     PreviewBody,
     PreviewColumn,
     RunDetail,
     RunPage,
-    RunSummary,
-    SeriesBody,
     SeriesIndexBody,
 )
 from pipeline.service.downloads import download
@@ -37,14 +33,14 @@ from pipeline.service.routes.shared import (
     format_named,
     on_thread,
 )
+from pipeline.service.run_bodies import details, series_index, summary
 from pipeline.service.run_catalog import Entry, RunState
+from pipeline.service.run_query import RunQuery, Sort
 from pipeline.service.series_chart import chart_values
 from pipeline.service.service import Service
 from pipeline.service.shelf import StoredFile, series_file
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
-
-Sort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", "-rows"]
 
 
 @router.get("", responses=errors(503))
@@ -66,25 +62,15 @@ async def list_runs(
     They come from a listing that is at most some seconds old; `listedUtc` says when it was made.
     """
     listing = await service.catalog.listing(refresh=refresh)
-    entries = [
-        entry
-        for entry in listing.entries
-        if _matches(entry, search.casefold())
-        and _is_within(entry, created_from, created_to)
-        and (source is None or (entry.run is not None and entry.run.source == source))
-        and (has_warnings is None or _has_warnings(entry) == has_warnings)
-    ]
-    states: Counter[RunState] = Counter(entry.state for entry in entries)
-    if state is not None:
-        entries = [entry for entry in entries if entry.state == state]
-    _sort(entries, sort)
+    query = RunQuery(search, sort, state, source, created_from, created_to, has_warnings)
+    entries, states = query.apply(listing.entries)
     start = (page - 1) * page_size
     return RunPage(
-        items=[_summary(entry) for entry in entries[start : start + page_size]],
+        items=[summary(entry) for entry in entries[start : start + page_size]],
         total_count=len(entries),
         page=page,
         page_size=page_size,
-        states=dict(states),
+        states=states,
         listed_utc=listing.taken,
     )
 
@@ -96,38 +82,18 @@ async def get_run(
 ) -> RunDetail:
     """A run with its metadata, warnings and committed exports; also a broken one."""
     entry = await service.catalog.find(run_id)
-    shown = _summary(entry).model_dump(by_alias=False)
+    shown = summary(entry).model_dump(by_alias=False)
     if entry.run is not None:
         exports = await on_thread(service, exported_files, service, entry, entry.run)
-        shown |= {**_details(entry.run), "exports": exports}
+        shown |= {**details(entry.run), "exports": exports}
     return RunDetail.model_validate(shown)
 
 
 @router.get("/{runId}/index", responses=errors(404, 409, 503))
 async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
     """The series of a run, in the index's order, whatever dialect it was written in."""
-    entry, run = await complete_run(service, run_id)
-    return SeriesIndexBody(
-        schema_version=run.schema_version or 1,
-        run_id=entry.run_id,
-        grid=_grid(run),
-        time_origin=run.time_origin,
-        series=[
-            SeriesBody(
-                id=series.id,
-                kind=series.kind,
-                path=series.path,
-                unit=series.unit,
-                measure=series.measure,
-                component_id=series.component,
-                class_=series.class_name,
-                class_kind=series.class_kind,
-                points=series.points,
-                hash=None if series.sha256 is None else f"sha256:{series.sha256}",
-            )
-            for series in run.series
-        ],
-    )
+    _, run = await complete_run(service, run_id)
+    return series_index(run)
 
 
 @router.get(
@@ -261,105 +227,3 @@ def _series(run: Run, series_id: str) -> Series:
         if series.id.startswith(f"{series_id}@"):
             return series
     raise UnknownError("Series not found", "GET /v1/runs/{runId}/index lists the run's series")
-
-
-# --------------------------------------------------------------------------- lists
-
-
-def _matches(entry: Entry, search: str) -> bool:
-    if not search:
-        return True
-    run = entry.run
-    texts = [entry.key, entry.name, entry.path, entry.reason]
-    if run is not None:
-        texts += [run.source, run.template_id, run.template_title, run.model_title, run.mode]
-    return any(search in text.casefold() for text in texts if text)
-
-
-def _is_within(entry: Entry, start: datetime | None, end: datetime | None) -> bool:
-    if start is None and end is None:
-        return True
-    if entry.run is None or entry.run.created is None:
-        return False
-    created = entry.run.created
-    return (start is None or created >= _utc(start)) and (end is None or created < _utc(end))
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _has_warnings(entry: Entry) -> bool:
-    return entry.run is not None and bool(entry.run.warnings)
-
-
-def _sort(entries: list[Entry], sort: Sort) -> None:
-    key = sort.removeprefix("-")
-    entries.sort(key=lambda entry: entry.key)
-    if key == "created":
-        entries.sort(key=lambda entry: entry.created, reverse=sort.startswith("-"))
-    elif key == "id":
-        entries.sort(key=lambda entry: entry.key, reverse=sort.startswith("-"))
-    else:
-        count = _series_count if key == "series" else _row_count
-        entries.sort(key=count, reverse=sort.startswith("-"))
-
-
-def _series_count(entry: Entry) -> int:
-    return 0 if entry.run is None else len(entry.run.series)
-
-
-def _row_count(entry: Entry) -> int:
-    return 0 if entry.run is None else len(entry.run.series) * entry.run.grid.bins
-
-
-def _grid(run: Run) -> GridBody:
-    minutes = run.grid.bin_minutes
-    return GridBody(bins=run.grid.bins, bin_minutes=minutes, bin_size=minutes)
-
-
-def _summary(entry: Entry) -> RunSummary:
-    run = entry.run
-    shown = RunSummary(
-        id=entry.key,
-        run_id=entry.run_id,
-        name=entry.name,
-        path=entry.path,
-        state=entry.state,
-        reason=entry.reason,
-    )
-    if run is None:
-        return shown
-    return shown.model_copy(
-        update={
-            "created_utc": run.created,
-            "grid": _grid(run),
-            "series_count": len(run.series),
-            "rows": _row_count(entry),
-            "bytes": sum(series.size or 0 for series in run.series),
-            "warning_count": len(run.warnings),
-            "source": run.source,
-            "mode": run.mode,
-            "template_id": run.template_id,
-            "template_title": run.template_title,
-            "model_title": run.model_title,
-        }
-    )
-
-
-def _details(run: Run) -> dict[str, object]:
-    return {
-        "time_origin": run.time_origin,
-        "time_origin_from": run.origin_source,
-        "engine_version": run.engine_version,
-        "schema_version": run.schema_version,
-        "scenario_hash": run.scenario_hash,
-        "model_hash": run.model_hash,
-        "seed": run.seed,
-        "fingerprint": f"sha256:{run.fingerprint}",
-        "warnings": list(run.warnings),
-        "notes": list(run.notes),
-        "measures": list(dict.fromkeys(s.measure for s in run.series)),
-        "components": list(dict.fromkeys(s.component for s in run.series if s.component)),
-        "classes": list(dict.fromkeys(s.class_name for s in run.series)),
-    }
