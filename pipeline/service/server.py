@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 import uvicorn
@@ -30,6 +31,8 @@ def serve(settings: ServiceSettings) -> None:
             "--token-file changes that"
         )
     LOGGER.warning("serving %s on http://%s:%d", settings.runs, settings.host, settings.port)
+    # uvicorn raises the signal again when all is ended; ended in order, that is no failure.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     uvicorn.run(
         app,
         host=settings.host,

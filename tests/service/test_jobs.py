@@ -194,6 +194,19 @@ def test_history_survives_a_crash(runs: Path, tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+def test_a_service_ends_in_order_though_somebody_listens(server: Server) -> None:
+    with server.client() as client, server.client() as listener:
+        client.post("/v1/runs/run_0/export").raise_for_status()
+        stream = events(listener, "another-1")
+        next(stream)
+        workers = server.workers()
+        assert workers
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(15) == 0
+        assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+        stream.close()
+
+
 def test_two_services_do_not_share_a_state(server: Server, runs: Path) -> None:
     with pytest.raises(RuntimeError, match="another service uses"):
         stop(start(runs, server.log.parent, *ONE))
