@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from contextlib import AsyncExitStack
 from typing import Any
@@ -75,11 +76,20 @@ class Service:
         self._open.push_async_callback(self.runner.stop)
         self._open.push_async_callback(self.catalog.close)
         self.catalog.begin()
+        looking = asyncio.create_task(self._look_now_and_then())
+        self._open.callback(looking.cancel)
 
     async def stop(self) -> None:
         """End all of it."""
         self.events.end()
         await self._open.aclose()
+
+    async def _look_now_and_then(self) -> None:
+        """List runs for those who only listen; other requests have them listed themselves."""
+        while True:
+            await asyncio.sleep(self.settings.refresh)
+            if self.events.listeners:
+                self.catalog.begin()
 
     async def _configure(self, request: JobRequest, job_id: str) -> dict[str, Any]:
         """The config of a job, for the run as it was found last."""

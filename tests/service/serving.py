@@ -83,6 +83,7 @@ def start(
     *options: str,
     environ: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
+    wait: bool = True,
 ) -> Server:
     port = free_port()
     state.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,7 @@ def start(
     server = Server(process, port, log, arguments, headers or {})
     with server.client() as client:
         until = time.monotonic() + SECONDS
-        while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+        while wait and client.get("/readyz").status_code != 200 and time.monotonic() < until:
             time.sleep(0.05)
     return server
 

@@ -9,9 +9,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from connectors.flowtime.discover import discover
+from connectors.storage import connect
+from pipeline.service.series_chart import chart_values
 from tests.exporting import spec, write_runs
+from tests.run_builder import write_run
 from tests.service.conftest import AWKWARD_ID
-from tests.service.serving import found
+from tests.service.serving import found, serving
 
 TWINS = {"twin_1", "twin_2"}
 
@@ -186,3 +190,40 @@ def test_new_runs_are_found(client: httpx.Client, runs: Path) -> None:
     write_runs(runs, spec("run_new", created="2020-01-01T00:00:00Z"))
     assert found(client, "run_new")["state"] == "complete"
     assert "run_new" in ids(client.get("/v1/runs", params={"refresh": "true"}))
+
+
+def test_a_place_that_cannot_be_listed_is_told_and_looked_at_again(tmp_path: Path) -> None:
+    runs = tmp_path / "later"
+    with (
+        serving(runs, tmp_path / "state", wait=False) as server,
+        server.client() as client,
+    ):
+        answer = client.get("/v1/runs")
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert str(tmp_path) not in answer.text
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "failing")
+        assert client.get("/healthz").status_code == 200
+        write_runs(runs, spec("run_a"))
+        assert found(client, "run_a")["state"] == "complete"
+        assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("points", [2, 3, 10, 999, 20_000])
+def test_a_chart_keeps_every_peak(tmp_path: Path, points: int) -> None:
+    values = [math.sin(n / 50) for n in range(5000)]
+    values[1234], values[4321] = 99.0, -77.0
+    write_run(tmp_path, spec("run_long", "wave@A@DEFAULT", values=values))
+    storage, path = connect(str(tmp_path / "run_long"))
+    (run,) = discover(storage, path).runs
+    chart = chart_values(storage, run, run.series[0], points)
+    assert len(chart.bins) <= points
+    assert chart.bins == sorted(set(chart.bins))
+    assert (chart.lowest, chart.highest) == (-77.0, 99.0)
+    assert all(
+        values[place] == value for place, value in zip(chart.bins, chart.values, strict=True)
+    )
+    assert {99.0, -77.0} <= set(chart.values)
+    if points >= 5000:
+        assert chart.values == values

@@ -33,6 +33,7 @@ async def readyz(service: ServiceOf) -> Response:
     if service.catalog.last is not None:
         body = HealthBody(status="ok", version=VERSION, problem=problem)
         return JSONResponse(body.model_dump(mode="json"))
+    service.catalog.begin()
     status = "starting" if problem is None else "failing"
     body = HealthBody.model_validate({"status": status, "version": VERSION, "problem": problem})
     return JSONResponse(body.model_dump(mode="json"), 503)
