@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -131,6 +132,18 @@ class JobError(Data):
     hint: str = ""
 
 
+def download_url(run: str, form: Format, variant: str | None) -> str:
+    """Where an export of a run is to be had from this service.
+
+    Args:
+        run: Key of the run.
+        form: The format.
+        variant: Which options it was exported with.
+    """
+    query = "" if variant is None else f"?variant={variant}"
+    return f"/v1/runs/{quote(run, safe='')}/export/{form}{query}"
+
+
 class Job(Data):
     """One export, waiting, running or over.
 
@@ -162,6 +175,21 @@ class Job(Data):
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in FINISHED
+
+    def shown(self) -> Job:
+        """The job as clients see it: with links to its files, without the webhook.
+
+        The URL of a webhook is often as good as a secret.
+        """
+        request = self.request
+        if request.temporary:
+            return self
+        files = tuple(
+            file.model_copy(update={"url": download_url(request.run, file.format, request.variant)})
+            for file in self.files
+        )
+        hidden = request.model_copy(update={"webhook": None})
+        return self.changed(files=files, request=hidden)
 
     def changed(self, **changes: Any) -> Job:
         """The same job with other values."""

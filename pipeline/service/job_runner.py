@@ -129,7 +129,7 @@ class JobRunner:
         self._store.add(job)
         task = self._tasks[job.id] = _Task(job)
         self._waiting.append(task)
-        self._events.publish("job", job)
+        self._events.publish("job", job.shown())
         async with self._changed:
             self._changed.notify()
         return job, False
@@ -271,7 +271,7 @@ class JobRunner:
             known = {**task.job.progress.model_dump(by_alias=False), **event}
             known.pop("event")
             task.job = task.job.changed(progress=Progress.model_validate(known))
-            self._events.publish("progress", task.job)
+            self._events.publish("progress", task.job.shown())
 
     def _after(self, task: _Task, event: dict[str, Any]) -> None:
         if event["event"] == "failed":
@@ -303,7 +303,7 @@ class JobRunner:
     def _keep(self, task: _Task, **changes: Any) -> None:
         task.job = task.job.changed(**changes)
         self._remember(lambda: self._store.update(task.job))
-        self._events.publish("job", task.job)
+        self._events.publish("job", task.job.shown())
 
     def _end(self, task: _Task, state: str, **changes: Any) -> None:
         progress = task.job.progress.model_copy(update={"phase": "over"})

@@ -66,7 +66,7 @@ class Webhooks:
 
     def tell(self, job: Job) -> None:
         """Tell of a finished job."""
-        body = job.model_dump_json()
+        body = job.shown().model_dump_json()
         for url in self._urls(job):
             delivery = Delivery(f"msg_{secrets.token_hex(12)}", url, body)
             self._store.owe(delivery)

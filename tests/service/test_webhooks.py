@@ -73,6 +73,8 @@ def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:
             client.post("/v1/runs/run_1/export").raise_for_status()
             wait_for(got, 3)
             assert len(got_asked) == 1
+            assert asked not in client.get("/v1/jobs").text
+            assert json.loads(body)["files"][0]["url"] == "/v1/runs/run_0/export/csv"
             refused = client.post("/v1/runs/run_1/export", json={"webhook": asked + "2"})
             assert refused.status_code == 400
             assert SECRET not in server.log.read_text()

@@ -24,7 +24,7 @@ from pipeline.service.errors import (
     UnknownError,
     UnprocessableError,
 )
-from pipeline.service.job import Format, Job, JobRequest
+from pipeline.service.job import Format, Job, JobRequest, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.places import local_place
 from pipeline.service.routes.shared import (
@@ -32,7 +32,6 @@ from pipeline.service.routes.shared import (
     RunName,
     ServiceOf,
     complete_run,
-    download_url,
     errors,
     format_named,
     on_thread,

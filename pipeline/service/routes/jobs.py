@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from pipeline.service.api_models import JobPage
 from pipeline.service.job import Job, JobState
-from pipeline.service.routes.shared import ServiceOf, download_url, errors, on_thread
+from pipeline.service.routes.shared import ServiceOf, errors, on_thread
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -31,28 +31,18 @@ async def list_jobs(
     """The history of exports, newest first."""
     wanted = partial(service.store.page, run=run, states=tuple(state or ()))
     jobs, total = await on_thread(service, wanted, (page - 1) * page_size, page_size)
-    current = [_with_urls(job) for job in service.runner.current(jobs)]
+    current = [job.shown() for job in service.runner.current(jobs)]
     return JobPage(items=current, total_count=total, page=page, page_size=page_size)
 
 
 @router.get("/{jobId}", responses=errors(404, 502))
 async def get_job(service: ServiceOf, job_id: JobId) -> Job:
     """A job as it stands."""
-    return _with_urls(service.runner.get(job_id))
+    return service.runner.get(job_id).shown()
 
 
 @router.delete("/{jobId}", responses=errors(404, 409, 502))
 async def cancel_job(service: ServiceOf, job_id: JobId) -> Job:
     """Cancel a job; nothing of it is published. The answer is the job as it then stands."""
-    return await service.runner.cancel(job_id)
-
-
-def _with_urls(job: Job) -> Job:
-    request = job.request
-    if request.temporary:
-        return job
-    files = tuple(
-        file.model_copy(update={"url": download_url(request.run, file.format, request.variant)})
-        for file in job.files
-    )
-    return job.changed(files=files)
+    job = await service.runner.cancel(job_id)
+    return job.shown()

@@ -22,13 +22,12 @@ from pipeline.service.api_models import (
 from pipeline.service.downloads import download
 from pipeline.service.errors import UnknownError
 from pipeline.service.first_rows import FirstRows, first_rows
-from pipeline.service.job import Format, JobRequest
+from pipeline.service.job import Format, JobRequest, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.routes.shared import (
     RunName,
     ServiceOf,
     complete_run,
-    download_url,
     errors,
     format_named,
     on_thread,

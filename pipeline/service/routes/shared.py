@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote
 
 import anyio.to_thread
 from fastapi import Depends, Path, Request
@@ -104,15 +103,3 @@ def format_named(name: str) -> Format:
             "Unsupported export format", f"Supported formats: {', '.join(FORMAT_NAMES)}"
         )
     return form
-
-
-def download_url(run: str, form: Format, variant: str | None) -> str:
-    """Where an export of a run is to be had.
-
-    Args:
-        run: Key of the run.
-        form: The format.
-        variant: Which options it was exported with.
-    """
-    query = "" if variant is None else f"?variant={variant}"
-    return f"/v1/runs/{quote(run, safe='')}/export/{form}{query}"
