@@ -60,16 +60,13 @@ class Protection:
             await self._app(scope, receive, send)
             return
         incoming = _Incoming(receive, self._settings)
-        outgoing = _Outgoing(send, incoming, self._settings.client_timeout)
+        outgoing = _Outgoing(send, incoming)
         try:
             self._check(scope)
             await self._app(scope, incoming.receive, outgoing.send)
         except ServiceError as error:
             if not outgoing.has_begun:
                 await send_error(outgoing.send, error)
-        except _SlowClientError:
-            # Nothing can be told to a client that does not read: the server closes the connection.
-            return
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -121,12 +118,11 @@ class _Incoming:
 
 
 class _Outgoing:
-    """An answer with the headers of all answers, to a client that must go on reading."""
+    """An answer with the headers of all answers."""
 
-    def __init__(self, send: Send, incoming: _Incoming, seconds: float) -> None:
+    def __init__(self, send: Send, incoming: _Incoming) -> None:
         self._send = send
         self._incoming = incoming
-        self._seconds = seconds
         self._is_answered = False
         self.has_begun = False
 
@@ -146,14 +142,7 @@ class _Outgoing:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
-        try:
-            await asyncio.wait_for(self._send(message), self._seconds)
-        except TimeoutError:
-            raise _SlowClientError from None
-
-
-class _SlowClientError(Exception):
-    """A client neither sends nor reads."""
+        await self._send(message)
 
 
 async def send_error(send: Send, error: ServiceError) -> None:

@@ -50,17 +50,18 @@ def serve(settings: ServiceSettings) -> None:
 
 
 def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """A protocol that closes a connection whose next request's headers take too long.
+    """A protocol that ends a connection whose client neither sends headers nor reads.
 
-    uvicorn has no such limit: a client that sends a byte now and then would hold a connection
-    for ever.
+    uvicorn has no such limits: a client that sends a byte now and then, or takes nothing of an
+    answer, would hold a connection for ever.
 
     Args:
-        seconds: How long the headers of a request may take.
+        seconds: How long headers may take, and how long a full buffer may stay full.
     """
 
     class PatientProtocol(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -75,8 +76,18 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             self._end()
             super().on_headers_complete()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # Not close: that would wait for the client to read what is left.
+            self._unread = self.loop.call_later(seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._end_unread()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()
+            self._end_unread()
             super().connection_lost(exc)
 
         def _begin(self) -> None:
@@ -86,5 +97,10 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+
+        def _end_unread(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
 
     return PatientProtocol

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -215,6 +217,34 @@ def test_slow_clients_are_let_go(guarded: Server) -> None:
         while body.recv(4096):
             pass
     assert time.monotonic() - began < 15
+
+
+def test_a_client_that_does_not_read_is_let_go(guarded: Server) -> None:
+    size = 64 * 2**20
+    commit(Path(guarded.arguments[2]) / "run_a/gold", b"x" * size)
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as lazy:
+        lazy.sendall(
+            b"GET /v1/runs/run_a/export/csv HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
+        )
+        time.sleep(4)
+        got = 0
+        try:
+            while part := lazy.recv(1 << 20):
+                got += len(part)
+        except ConnectionError:
+            pass
+    assert 0 < got < size
+
+
+def commit(folder: Path, data: bytes) -> None:
+    """A committed export of any bytes."""
+    folder.mkdir(exist_ok=True)
+    (folder / "export.csv").write_bytes(data)
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    item = {"path": "export.csv", "format": "csv", "bytes": len(data), "hash": digest}
+    package = {"resources": [item], "flowtime": {"created": "2025-01-01T00:00:00Z"}}
+    (folder / "export.datapackage.json").write_text(json.dumps(package))
 
 
 def test_guessing_tokens_is_stopped(guarded: Server) -> None:
