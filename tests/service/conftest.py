@@ -50,3 +50,11 @@ def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def client(server: Server) -> Iterator[httpx.Client]:
     with server.client() as found:
         yield found
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fuzzing for minutes is for those who ask for it: -m slow."""
+    for item in items:
+        is_here = Path(__file__).parent in item.path.parents
+        if is_here and item.get_closest_marker("slow") and "slow" not in config.option.markexpr:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run with -m slow"))
