@@ -46,6 +46,7 @@ from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.progress import ProgressBar
 from pipeline.report import Report
+from pipeline.service.command import serve_command
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
@@ -317,7 +318,7 @@ def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) 
     return DONE
 
 
-for command in (verify_command, import_command, test_loop_command):
+for command in (verify_command, import_command, test_loop_command, serve_command):
     cli.add_command(command)
 
 

@@ -9,6 +9,10 @@ import pytest
 
 HEAVY = (
     "fastapi",
+    "starlette",
+    "httpx",
+    "prometheus_client",
+    "sse_starlette",
     "uvicorn",
     "sqlalchemy",
     "dask",

@@ -43,6 +43,7 @@ __all__ = [
     "SourceBlock",
     "StorageBlock",
     "TransformBlock",
+    "checked_config",
     "config_hash",
     "config_schema",
     "load_config",
@@ -203,6 +204,25 @@ def single_run_config(
     if storage_options:
         apply_override(root, "source.storage=source")
     return _validated(root, None, None)
+
+
+def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
+    """A config from plain data, all of it taken literally: `${NAME}` stays as it is.
+
+    Args:
+        plain: What a document would hold.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: What it says is wrong; one line for each problem.
+    """
+    try:
+        return ExportConfig.model_validate(plain)
+    except ValidationError as error:
+        secrets = unvalidated_secrets(plain.get("storage"))
+        report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
+        problem = report.error(report.problems_of(error))
+    raise problem  # out here it takes no pydantic error along, which has the values
 
 
 def config_hash(config: ExportConfig) -> str:

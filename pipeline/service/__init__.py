@@ -1,0 +1,1 @@
+"""The HTTP doors: runs, exports and jobs over an API."""

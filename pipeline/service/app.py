@@ -1,0 +1,130 @@
+"""The application: routes, errors in one shape, and what every request passes first."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from pipeline.errors import ConfigError, FlowtimeExportError, RunError, SinkError, StorageError
+from pipeline.logs import LOGGER
+from pipeline.service.errors import ServiceError
+from pipeline.service.metrics import Measured
+from pipeline.service.protection import Protection
+from pipeline.service.routes import documentation, events, exports, jobs, operation, runs
+from pipeline.service.service import Service
+from pipeline.service.settings import ServiceSettings
+from pipeline.version import VERSION
+
+PAGE = Path(__file__).with_name("page")
+"""Static files of the page; served where they are there."""
+
+_ABOUT = """\
+Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
+
+Errors have one shape: `{"error": …, "hint": …}`.
+"""
+_STATUS = {ConfigError: 400, RunError: 422, StorageError: 502, SinkError: 502}
+_MOST_PROBLEMS = 5
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The application of a service.
+
+    Raises:
+        ConfigError: The settings do not fit together.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(
+        title="flowtime-export",
+        version=VERSION,
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    for topic in (runs, exports, jobs, events, operation, documentation):
+        app.include_router(topic.router)
+    app.mount("/docs/static", StaticFiles(directory=documentation.STATIC))
+    _mount_page(app)
+    _answer_errors(app, service)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Prefer", "Last-Event-ID"],
+            expose_headers=["Location", "ETag", "Content-Disposition", "Retry-After"],
+        )
+    app.add_middleware(Protection, settings=settings, access=service.access)
+    app.add_middleware(Measured, metrics=service.metrics)
+    return app
+
+
+def _mount_page(app: FastAPI) -> None:
+    has_page = (PAGE / "index.html").is_file()
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/page/" if has_page else "/docs")
+
+    if has_page:
+        app.mount("/page", StaticFiles(directory=PAGE, html=True))
+
+
+def _answer_errors(app: FastAPI, service: Service) -> None:
+    """Give every error the one shape, without places and secrets."""
+
+    def answer(status: int, error: str, hint: str = "", **headers: str) -> Response:
+        body = {"error": service.places.masked(error), "hint": hint}
+        return JSONResponse(body, status, headers)
+
+    @app.exception_handler(ServiceError)
+    async def service_error(request: Request, error: ServiceError) -> Response:
+        return answer(error.status, str(error), error.hint, **error.headers)
+
+    @app.exception_handler(FlowtimeExportError)
+    async def known_error(request: Request, error: FlowtimeExportError) -> Response:
+        LOGGER.info("%s %s: %s", request.method, request.url.path, error)
+        found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+        return answer(next(found, 500), str(error), "the service's log may say more")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        problems = error.errors()
+        told = [f"{_where(one['loc'])}: {one['msg']}" for one in problems[:_MOST_PROBLEMS]]
+        return answer(422, "; ".join(told), "GET /docs describes what is expected")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return answer(
+            error.status_code,
+            str(error.detail),
+            "GET /docs lists what there is",
+            **(error.headers or {}),
+        )
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        return answer(500, "the service failed", "its log says more")
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "request"

@@ -1,0 +1,194 @@
+"""What every request passes before a route sees it, and every answer on its way out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.service.access import Access
+from pipeline.service.errors import ForbiddenError, ServiceError, SlowError, TooLargeError
+from pipeline.service.settings import ServiceSettings
+
+SESSION_COOKIE = "flowtime_session"
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/v1/session"})
+"""Paths that ask for no token: they show nothing of any run."""
+
+OPEN_FOLDERS = ("/docs/", "/page/")
+"""Folders of static files that ask for no token."""
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Content-Security-Policy": _POLICY,
+}
+
+
+class Protection:
+    """The outermost layer: host, origin, rate, token, body size, time, headers.
+
+    Args:
+        app: What is protected.
+        settings: Limits.
+        access: Knows tokens and rates.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, access: Access) -> None:
+        self._app = app
+        self._settings = settings
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        incoming = _Incoming(receive, self._settings)
+        outgoing = _Outgoing(send, incoming)
+        try:
+            self._check(scope)
+            await self._app(scope, incoming.receive, outgoing.send)
+        except ServiceError as error:
+            if not outgoing.has_begun:
+                await send_error(outgoing.send, error)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        address = scope["client"][0] if scope.get("client") else "?"
+        _check_host(headers, self._settings.known_hosts)
+        if scope["method"] not in _SAFE_METHODS:
+            _check_origin(headers, self._settings.cors_origins)
+        self._access.count(address)
+        path = scope["path"]
+        preflight = scope["method"] == "OPTIONS" and self._settings.cors_origins
+        if not (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS) or preflight):
+            self._access.check(address, headers.get("authorization"), _session(headers))
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length[:20]) > self._settings.max_body:
+            raise _too_large(self._settings)
+
+
+class _Incoming:
+    """A request's body, bounded in size and in time.
+
+    Attributes:
+        refusal: Why it is not read any further.
+    """
+
+    def __init__(self, receive: Receive, settings: ServiceSettings) -> None:
+        self._receive = receive
+        self._settings = settings
+        self._size = 0
+        self._is_whole = False
+        self.refusal: ServiceError | None = None
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()  # now only for the client going away
+        try:
+            message = await asyncio.wait_for(self._receive(), self._settings.client_timeout)
+        except TimeoutError:
+            raise self._refused(SlowError("the body does not come", "send it faster")) from None
+        self._size += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        if self._size > self._settings.max_body:
+            raise self._refused(_too_large(self._settings))
+        return message
+
+    def _refused(self, error: ServiceError) -> ServiceError:
+        error.headers["Connection"] = "close"
+        self.refusal = error
+        return error
+
+
+class _Outgoing:
+    """An answer with the headers of all answers."""
+
+    def __init__(self, send: Send, incoming: _Incoming) -> None:
+        self._send = send
+        self._incoming = incoming
+        self._is_answered = False
+        self.has_begun = False
+
+    async def send(self, message: Message) -> None:
+        refusal, self._incoming.refusal = self._incoming.refusal, None
+        if refusal is not None and not self.has_begun:
+            # FastAPI takes any fault of a body for bad JSON; this is what it really was.
+            self._is_answered = True
+            await send_error(self._pass_on, refusal)
+        if not self._is_answered:
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+async def send_error(send: Send, error: ServiceError) -> None:
+    """Answer with an error."""
+    body = json.dumps({"error": str(error), "hint": error.hint}, ensure_ascii=False).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    pairs = [(k.lower().encode(), v.encode()) for k, v in {**headers, **error.headers}.items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _check_host(headers: Headers, known: Iterable[str]) -> None:
+    """Refuse names that were made to point here by somebody else (DNS rebinding)."""
+    names = {name.lower() for name in known}
+    if not names:
+        return
+    given = headers.getlist("host")
+    host = given[0].lower() if len(given) == 1 else ""
+    name = host[: host.rindex("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    if name not in names:
+        raise ForbiddenError("this host name is not known here", "name it by --allowed-host")
+
+
+def _check_origin(headers: Headers, allowed: Iterable[str]) -> None:
+    """Refuse what a page of another site has its visitor's browser send."""
+    origin = headers.get("origin")
+    if origin is not None:
+        same = urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        is_other = not same and origin not in allowed
+    else:
+        is_other = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+    if is_other:
+        raise ForbiddenError("pages of other sites may not do this", "see --cors-origin")
+
+
+def _session(headers: Headers) -> str | None:
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
+    except CookieError:
+        return None
+    return None if cookie is None else cookie.value
+
+
+def _too_large(settings: ServiceSettings) -> TooLargeError:
+    return TooLargeError(
+        f"the body is larger than {settings.max_body} bytes",
+        "send less",
+        headers={"Connection": "close"},
+    )

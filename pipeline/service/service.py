@@ -1,0 +1,119 @@
+"""The parts of a running service, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+from pydantic import BaseModel
+
+from pipeline.service.access import Access, TokenBook
+from pipeline.service.errors import UnknownError
+from pipeline.service.events import EventLog
+from pipeline.service.job import Job, JobRequest
+from pipeline.service.job_config import job_config
+from pipeline.service.job_runner import JobRunner
+from pipeline.service.job_store import JobStore
+from pipeline.service.metrics import Metrics
+from pipeline.service.places import Places
+from pipeline.service.run_catalog import Listing, RunCatalog
+from pipeline.service.settings import ServiceSettings
+from pipeline.service.shelf import Shelf
+from pipeline.service.webhooks import Webhooks
+
+_READERS = 32
+_PARSERS = 2
+
+
+class RunsChanged(BaseModel):
+    """What listeners are told when other runs were found."""
+
+    total: int
+    complete: int
+
+
+class Service:
+    """Everything that routes use.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        ConfigError: They do not fit together, or the state's folder cannot be used.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        settings.check()
+        self.settings = settings
+        self.places = Places.of(settings)
+        self.tokens = TokenBook(settings)
+        self.access = Access(settings, self.tokens)
+        self.events = EventLog()
+        self.metrics = Metrics()
+        self.catalog = RunCatalog(self.places, settings.refresh, self._runs_changed)
+        self.shelf = Shelf(self.places)
+        self.temporary = settings.state_folder / "fresh"
+        self._open = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Open the history, begin to work, and list the runs in the background."""
+        self.store = JobStore(self.settings.state_folder, self.settings.keep_jobs)
+        self._open.callback(self.store.close)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.readers = anyio.CapacityLimiter(_READERS)
+        self.parsers = anyio.CapacityLimiter(_PARSERS)
+        self.webhooks = Webhooks(self.settings, self.store)
+        self._open.push_async_callback(self.webhooks.close)
+        self.runner = JobRunner(
+            self.settings, self.store, self.events, self.places, self._configure, self._job_over
+        )
+        self._watch()
+        self.webhooks.start()
+        self.runner.start()
+        self._open.push_async_callback(self.runner.stop)
+        self._open.push_async_callback(self.catalog.close)
+        self.catalog.begin()
+        looking = asyncio.create_task(self._look_now_and_then())
+        self._open.callback(looking.cancel)
+
+    async def stop(self) -> None:
+        """End all of it."""
+        self.events.end()
+        await self._open.aclose()
+
+    async def _look_now_and_then(self) -> None:
+        """List runs for those who only listen; other requests have them listed themselves."""
+        while True:
+            await asyncio.sleep(self.settings.refresh)
+            if self.events.listeners:
+                self.catalog.begin()
+
+    async def _configure(self, request: JobRequest, job_id: str) -> dict[str, Any]:
+        """The config of a job, for the run as it was found last."""
+        entry = await self.catalog.find(request.run)
+        if entry.run is None or entry.path != request.path:
+            raise UnknownError("the run is not there any more")
+        folder = str(self.temporary / job_id) if request.temporary else None
+        return job_config(request, entry.run, self.places, self.settings, folder)
+
+    def _job_over(self, job: Job) -> None:
+        self.metrics.count_job(job)
+        self.webhooks.tell(job)
+
+    def _runs_changed(self, listing: Listing) -> None:
+        complete = sum(1 for entry in listing.entries if entry.run is not None)
+        self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
+
+    def _watch(self) -> None:
+        watch = self.metrics.watch
+        watch("flowtime_jobs_waiting", "Jobs that wait.", lambda: self.runner.waiting)
+        watch("flowtime_jobs_running", "Jobs that run.", lambda: self.runner.running)
+        watch("flowtime_event_listeners", "Open event streams.", lambda: self.events.listeners)
+        watch("flowtime_runs", "Runs that were found.", self._runs)
+
+    def _runs(self) -> float:
+        listing = self.catalog.last
+        return 0 if listing is None else len(listing.entries)

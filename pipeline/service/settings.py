@@ -1,0 +1,160 @@
+"""Settings of the service, checked before anything listens."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from pipeline.errors import ConfigError
+
+SHORTEST_TOKEN = 16
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ServiceSettings(BaseModel):
+    """Settings of one service.
+
+    Attributes:
+        runs: A folder or bucket of run directories.
+        storage_options: `key=value` each, for the storage of the runs.
+        exports: Where exports go, one folder a run; default each run's own `gold/`.
+        host: Address to listen on.
+        port: Port to listen on.
+        tokens: Bearer tokens that are let in; without any, everybody is.
+        state: Folder of the job history and of temporary exports.
+        workers: Exports that run at a time.
+        queue: Exports that wait at most.
+        memory_limit: Bytes that an export plans with.
+        address_space: Bytes of address space that a worker may have.
+        job_timeout: Seconds that an export may take.
+        cancel_grace: Seconds that a cancelled worker has to end by itself.
+        wait: Seconds that a request waits for its export before it is told the job instead.
+        large_bytes: A run with more bytes of series than this is always told the job.
+        refresh: Seconds after which runs are listed again.
+        keep_jobs: Jobs that the history keeps.
+        webhooks: URLs told of every finished job.
+        webhook_allow: URLs that a request may name to be told of its job.
+        webhook_secret: Key of the signatures.
+        allowed_hosts: Names that the `Host` header may have; default those of loopback there.
+        cors_origins: Web origins that may use the API.
+        rate: Requests a second that a client may make on average.
+        burst: Requests that a client may make at once.
+        failed_tokens: Wrong tokens a minute before a client is turned away.
+        max_body: Bytes of a request's body at the most.
+        client_timeout: Seconds that a client may keep the service waiting.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: Annotated[str, Field(min_length=1)]
+    storage_options: tuple[str, ...] = ()
+    exports: str | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    tokens: tuple[SecretStr, ...] = ()
+    state: Path | None = None
+    workers: Count = 2
+    queue: Count = 100
+    memory_limit: Count = 512 * 10**6
+    address_space: Count = 16 * 2**30
+    job_timeout: Seconds = 3600.0
+    cancel_grace: Seconds = 10.0
+    wait: Annotated[float, Field(ge=0)] = 20.0
+    large_bytes: Count = 64 * 10**6
+    refresh: Seconds = 30.0
+    keep_jobs: Count = 10_000
+    webhooks: tuple[str, ...] = ()
+    webhook_allow: tuple[str, ...] = ()
+    webhook_secret: SecretStr | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    rate: Annotated[float, Field(gt=0)] = 50.0
+    burst: Count = 200
+    failed_tokens: Count = 10
+    max_body: Count = 64 * 1024
+    client_timeout: Seconds = 60.0
+
+    def check(self) -> None:
+        """Refuse settings that would open a door nobody meant to open.
+
+        Raises:
+            ConfigError: They would; the message says what to change.
+        """
+        if not self.tokens and not is_loopback(self.host):
+            raise ConfigError(
+                f"--host {self.host} can be reached from outside, and no token is asked for: "
+                "give --token-file, or listen on 127.0.0.1"
+            )
+        if any(len(t.get_secret_value()) < SHORTEST_TOKEN for t in self.tokens):
+            raise ConfigError(f"a token is shorter than {SHORTEST_TOKEN} characters: use longer")
+        for url in (*self.webhooks, *self.webhook_allow):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+                raise ConfigError(f"webhook {parts.hostname or url!r}: give an http or https URL")
+        if (self.webhooks or self.webhook_allow) and self.webhook_secret is None:
+            raise ConfigError("webhooks are signed: give --webhook-secret-file")
+
+    @property
+    def state_folder(self) -> Path:
+        """The folder of the state; by default one for each URL of runs."""
+        if self.state is not None:
+            return self.state
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+        mark = hashlib.sha256(self.runs.encode()).hexdigest()[:12]
+        return Path(base) / "flowtime-export" / mark
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """Names that a `Host` header may have; empty for any."""
+        if self.allowed_hosts or not is_loopback(self.host):
+            return self.allowed_hosts
+        return ("localhost", "127.0.0.1", "[::1]", self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_tokens(path: Path) -> tuple[SecretStr, ...]:
+    """Tokens of a file, one a line; empty lines and lines that begin with `#` do not count.
+
+    Raises:
+        ConfigError: The file cannot be read or holds no token.
+    """
+    lines = [line.strip() for line in read_secret(path).splitlines()]
+    tokens = tuple(SecretStr(line) for line in lines if line and not line.startswith("#"))
+    if not tokens:
+        raise ConfigError(f"{path} holds no token: write one a line")
+    return tokens
+
+
+def read_secret(path: Path) -> str:
+    """The text of a file that holds a secret.
+
+    Raises:
+        ConfigError: The file cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{path} cannot be read: {reason}") from error
+    if not text:
+        raise ConfigError(f"{path} is empty")
+    return text

@@ -1,0 +1,163 @@
+"""A service that really runs, in a process of its own, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.servers import free_port, wait_until_open
+
+MAIN = "from pipeline.cli import main; main()"
+SECONDS = 60.0
+
+
+@dataclass
+class Server:
+    """A running service.
+
+    Attributes:
+        process: Its process.
+        port: Where it listens.
+        log: What it has written on stderr.
+        arguments: What it was started with.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    arguments: tuple[str, ...]
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **more: Any) -> httpx.Client:
+        headers = {"Accept-Encoding": "identity", **self.headers, **more.pop("headers", {})}
+        return httpx.Client(base_url=self.url, timeout=SECONDS, headers=headers, **more)
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    status = (folder / "stat").read_text().rpartition(")")[2].split()
+                    command = (folder / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                is_child = int(status[1]) == self.process.pid
+                if is_child and b"pipeline.service.worker" in command:
+                    found.append(int(folder.name))
+        return found
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@contextmanager
+def serving(runs: Path | str, state: Path, *options: str, **more: Any) -> Iterator[Server]:
+    """Serve runs until the block ends."""
+    server = start(runs, state, *options, **more)
+    try:
+        yield server
+    finally:
+        stop(server)
+
+
+def start(
+    runs: Path | str,
+    state: Path,
+    *options: str,
+    environ: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    wait: bool = True,
+) -> Server:
+    port = free_port()
+    state.mkdir(parents=True, exist_ok=True)
+    log = state / "log.txt"
+    arguments = ("serve", "--runs", str(runs), "--state", str(state), "--port", str(port), *options)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "--log-level", "info", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            env={**os.environ, **(environ or {})},
+        )
+    try:
+        wait_until_open(port, process)
+    except RuntimeError:
+        process.kill()
+        raise RuntimeError(log.read_text()) from None
+    server = Server(process, port, log, arguments, headers or {})
+    with server.client() as client:
+        until = time.monotonic() + SECONDS
+        while wait and client.get("/readyz").status_code != 200 and time.monotonic() < until:
+            time.sleep(0.05)
+    return server
+
+
+def stop(server: Server) -> None:
+    if server.process.poll() is None:
+        server.process.terminate()
+        try:
+            server.process.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            raise
+
+
+def found(client: httpx.Client, run: str) -> dict[str, Any]:
+    """A run that has just been written, once the service has listed it."""
+    end = time.monotonic() + SECONDS
+    while (answer := client.get(f"/v1/runs/{run}")).status_code == 404:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    body: dict[str, Any] = answer.raise_for_status().json()
+    return body
+
+
+def finished(client: httpx.Client, job_id: str, seconds: float = SECONDS) -> dict[str, Any]:
+    """A job once it is over."""
+    return until(client, job_id, {"done", "failed", "cancelled"}, seconds)
+
+
+def until(
+    client: httpx.Client, job_id: str, states: set[str], seconds: float = SECONDS
+) -> dict[str, Any]:
+    """A job once it is in one of some states."""
+    end = time.monotonic() + seconds
+    while True:
+        job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}").raise_for_status().json()
+        if job["state"] in states:
+            return job
+        assert time.monotonic() < end, job
+        time.sleep(0.05)
+
+
+def events(client: httpx.Client, last_id: str | None = None) -> Iterator[dict[str, Any]]:
+    """Server-sent events, one after the other."""
+    headers = {} if last_id is None else {"Last-Event-ID": last_id}
+    with client.stream("GET", "/v1/events", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        shown: dict[str, str] = {}
+        for line in answer.iter_lines():
+            name, _, value = line.partition(":")
+            if line and name:
+                shown[name] = value.strip()
+            elif shown:
+                yield {**shown, "data": json.loads(shown["data"])}
+                shown = {}

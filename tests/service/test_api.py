@@ -1,0 +1,112 @@
+"""The API as a whole: its document, what a fuzzer makes of it, its numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.exporting import spec, write_runs
+from tests.service.serving import Server, serving
+
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_headers_conformance,response_schema_conformance"
+)
+
+
+def test_every_operation_documents_its_answers_and_errors(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").raise_for_status().json()
+    assert document["info"]["title"] == "flowtime-export"
+    operations = [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    assert len(operations) >= 18
+    for method, path, operation in operations:
+        assert operation["summary"], path
+        assert operation.get("description"), path
+        assert operation["tags"], path
+        if path in ("/healthz", "/readyz"):
+            continue
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (method, path, status)
+    assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_the_documentation_is_shown_without_the_internet(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert "http" not in page.text.replace("https://", "http").partition("<body>")[0]
+    for path in ("/docs/start.js", "/docs/static/swagger-ui.css"):
+        assert client.get(path).status_code == 200
+    assert len(client.get("/docs/static/swagger-ui-bundle.js").content) > 100_000
+    assert client.get("/", follow_redirects=True).status_code == 200
+
+
+def test_numbers_for_prometheus(client: httpx.Client) -> None:
+    client.post("/v1/runs/run_a/export").raise_for_status()
+    client.get("/v1/runs/run_b")
+    client.get("/v1/nothing-that-is-there")
+    text = client.get("/metrics").raise_for_status().text
+    assert 'flowtime_jobs_total{state="done"}' in text
+    assert 'route="/v1/runs/{runId}",status="200"' in text
+    assert "nothing-that-is-there" not in text
+    assert "flowtime_runs " in text
+
+
+def fuzz(runs: Path, state: Path, examples: int, phases: str) -> str:
+    limits = ["--rate", "100000", "--burst", "100000"]
+    with serving(runs, state, *limits) as server:
+        command = [
+            str(Path(sys.executable).with_name("st")),
+            "run",
+            f"{server.url}/openapi.json",
+            *("--exclude-path", "/v1/events", "--checks", CHECKS, "--phases", phases),
+            *("--max-examples", str(examples), "--no-color", "--generation-database", "none"),
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=1800, check=False, cwd=state
+        )
+        with server.client() as client:
+            assert client.get("/healthz").status_code == 200
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def fuzzed(tmp_path: Path) -> Path:
+    return write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+
+
+def test_a_fuzzer_finds_nothing(fuzzed: Path, tmp_path: Path) -> None:
+    told = fuzz(fuzzed, tmp_path / "state", 4, "examples,coverage,fuzzing")
+    assert re.search(r"\b17 passed", told), told
+
+
+@pytest.mark.slow
+def test_a_fuzzer_finds_nothing_in_many_tries(fuzzed: Path, tmp_path: Path) -> None:
+    phases = "examples,coverage,fuzzing,stateful"
+    assert "Stateful (in" in fuzz(fuzzed, tmp_path / "state", 150, phases)
+
+
+def test_other_sites_are_let_in_only_when_named(server: Server, tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    origin = "https://flow.example"
+    with (
+        serving(runs, tmp_path / "state", "--cors-origin", origin) as other,
+        other.client() as client,
+    ):
+        for name, allowed in ((origin, origin), ("https://evil.example", None)):
+            found = client.get("/v1/runs", headers={"Origin": name}).headers
+            assert found.get("access-control-allow-origin") == allowed
+        url = "/v1/runs/run_a/export"
+        assert client.post(url, headers={"Origin": origin}).status_code == 200
+        assert client.post(url, headers={"Origin": "https://evil.example"}).status_code == 403

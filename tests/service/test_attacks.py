@@ -1,0 +1,291 @@
+"""What somebody tries who means no good."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipeline.cli import run_cli
+from tests.exporting import spec, write_runs
+from tests.service.serving import Server, serving
+
+TOKEN = "0123456789abcdef0123"
+BAD_NAMES = [
+    "..",
+    "../run_a",
+    "%2e%2e",
+    "%252e%252e%252fetc%252fpasswd",
+    "..%2f..%2fetc%2fpasswd",
+    "%2e%2e%2f%2e%2e%2fetc",
+    "/etc/passwd",
+    "%2fetc%2fpasswd",
+    "run_a%2f..%2frun_b",
+    "run_a%2fgold",
+    "run_a%00",
+    "%00",
+    "a%00b",
+    "%ff%fe",
+    "%c0%ae%c0%ae%c0%af",
+    "\uff0e\uff0e",
+    "%ef%bc%8e%ef%bc%8e%ef%bc%8f",
+    "..%5c..%5cetc",
+    "file:%2f%2f%2fetc%2fpasswd",
+    "s3:%2f%2fbucket%2fkey",
+    "run_a%3fversionId=1",
+    "*",
+    "run_%5ba%5d",
+    "%0d%0aX-Injected:%201",
+    "${HOME}",
+    "{run_url}",
+    "x" * 5000,
+    "%F0%9F%92%A9",
+    "~",
+    ".",
+]
+PLACES = [
+    ("GET", "/v1/runs/{}"),
+    ("GET", "/v1/runs/{}/index"),
+    ("GET", "/v1/runs/{}/preview"),
+    ("GET", "/v1/runs/{}/series/served"),
+    ("GET", "/v1/runs/run_a/series/{}"),
+    ("GET", "/v1/runs/{}/export/csv"),
+    ("GET", "/v1/runs/run_a/export/{}"),
+    ("GET", "/v1/runs/run_a/export/csv?variant={}"),
+    ("POST", "/v1/runs/{}/export"),
+    ("POST", "/export?runId={}"),
+    ("GET", "/export/{}"),
+    ("GET", "/export/csv?runId={}"),
+    ("GET", "/v1/jobs/{}"),
+    ("DELETE", "/v1/jobs/{}"),
+    ("GET", "/docs/static/{}"),
+    ("GET", "/page/{}"),
+]
+
+
+def raw(server: Server, request: bytes, seconds: float = 10.0) -> bytes:
+    """An answer to bytes that no client library would send."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=seconds) as connection:
+        connection.sendall(request)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(("method", "place"), PLACES)
+def test_no_name_leads_out(server: Server, runs: Path, method: str, place: str) -> None:
+    for name in BAD_NAMES:
+        path = place.format(name).replace(" ", "%20")
+        host = f"127.0.0.1:{server.port}"
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        answer = raw(server, head.encode())
+        status = int(answer.split(b" ", 2)[1])
+        # What a path normalises to may be another route; nothing may fail or lead out.
+        assert status < 500, (path, answer[:300])
+        assert b"root:" not in answer
+        assert b"X-Injected" not in answer.partition(b"\r\n\r\n")[0]
+        assert str(runs).encode() not in answer, path
+        if name not in ("~",) and "{}/" in place:
+            assert status >= 400, (path, answer[:200])
+
+
+def test_errors_have_one_shape_and_name_no_place(client: httpx.Client, runs: Path) -> None:
+    answers = [
+        client.get("/nothing"),
+        client.put("/v1/runs"),
+        client.get("/v1/runs?page=0"),
+        client.get("/v1/runs/nobody"),
+        client.post("/v1/runs/run_a/export", content=b"{", headers=JSON),
+        client.post("/v1/runs/run_a/export", content=b"\xff", headers=JSON),
+        client.get("/v1/runs/run_liar/preview?rows=200"),
+        client.post("/v1/runs/run_liar/export"),
+    ]
+    for answer in answers:
+        assert answer.status_code >= 400
+        assert set(answer.json()) == {"error", "hint"}, answer.text
+        assert str(runs) not in answer.text
+        assert "/tmp/" not in answer.text
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_every_answer_has_the_security_headers(client: httpx.Client) -> None:
+    for path in ("/v1/runs", "/nothing", "/docs", "/healthz"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+
+
+def test_bodies_are_bounded(client: httpx.Client, server: Server) -> None:
+    large = b"{" + b" " * 70_000 + b"}"
+    assert client.post("/v1/runs/run_a/export", content=large, headers=JSON).status_code == 413
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" " * 8192
+
+    answer = client.post("/v1/runs/run_a/export", content=chunks(), headers=JSON)
+    assert answer.status_code == 413
+    assert client.get("/healthz").status_code == 200
+
+
+def test_other_hosts_and_origins_are_refused(client: httpx.Client) -> None:
+    """A name of somebody else's that points to this machine, and a page of another site."""
+    assert client.get("/v1/runs", headers={"Host": "evil.example"}).status_code == 403
+    assert client.get("/v1/runs", headers={"Host": "localhost"}).status_code == 200
+    assert client.get("/v1/runs", headers={"Host": "[::1]:80"}).status_code == 200
+    url = "/v1/runs/run_a/export"
+    for headers in (
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        assert client.post(url, headers=headers).status_code == 403
+    own = str(client.base_url).rstrip("/")
+    assert client.post(url, headers={"Origin": own}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("guarded")
+    write_runs(folder / "runs", spec("run_a"))
+    (folder / "tokens").write_text(f"# readers\n{TOKEN}\nanother-token-of-20-chars\n")
+    options = ["--token-file", str(folder / "tokens"), "--set", "failed_tokens=5"]
+    options += ["--rate", "20", "--burst", "60", "--set", "client_timeout=1.5"]
+    with serving(folder / "runs", folder / "state", *options) as server:
+        yield server
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_tokens(guarded: Server) -> None:
+    with guarded.client() as client:
+        for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+            assert client.get(path).status_code == 200
+        for path in ("/v1/runs", "/metrics", "/v1/jobs", "/v1/events", "/export/csv"):
+            answer = client.get(path)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        for token in (TOKEN, "another-token-of-20-chars"):
+            assert client.get("/v1/runs", headers=bearer(token)).status_code == 200
+        assert client.get("/v1/runs", headers={"Authorization": "Basic eDp5"}).status_code == 401
+
+
+def test_sessions_of_browsers(guarded: Server) -> None:
+    with guarded.client() as client:
+        assert client.post("/v1/session").status_code == 401
+        answer = client.post("/v1/session", headers=bearer(TOKEN))
+        assert answer.json() == {"required": True, "seconds": 12 * 3600}
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert TOKEN not in cookie
+        assert client.get("/v1/runs").status_code == 200
+        assert client.delete("/v1/session").status_code == 204
+        client.cookies.set("flowtime_session", "made-up")
+        assert client.get("/v1/runs").status_code == 401
+
+
+def test_slow_clients_are_let_go(guarded: Server) -> None:
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as silent:
+        assert silent.recv(100) == b""
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as dripping:
+        dripping.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
+        for _ in range(4):
+            time.sleep(0.3)
+            dripping.sendall(b"x")
+        assert dripping.recv(100) == b""
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as body:
+        body.sendall(
+            b"POST /v1/runs/run_a/export HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer " + TOKEN.encode() + b"\r\nContent-Length: 100\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        while body.recv(4096):
+            pass
+    assert time.monotonic() - began < 15
+
+
+def test_a_client_that_does_not_read_is_let_go(guarded: Server) -> None:
+    size = 64 * 2**20
+    commit(Path(guarded.arguments[2]) / "run_a/gold", b"x" * size)
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as lazy:
+        lazy.sendall(
+            b"GET /v1/runs/run_a/export/csv HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
+        )
+        time.sleep(4)
+        got = 0
+        try:
+            while part := lazy.recv(1 << 20):
+                got += len(part)
+        except ConnectionError:
+            pass
+    assert 0 < got < size
+
+
+def commit(folder: Path, data: bytes) -> None:
+    """A committed export of any bytes."""
+    folder.mkdir(exist_ok=True)
+    (folder / "export.csv").write_bytes(data)
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    item = {"path": "export.csv", "format": "csv", "bytes": len(data), "hash": digest}
+    package = {"resources": [item], "flowtime": {"created": "2025-01-01T00:00:00Z"}}
+    (folder / "export.datapackage.json").write_text(json.dumps(package))
+
+
+def test_guessing_tokens_is_stopped(guarded: Server) -> None:
+    with guarded.client() as client:
+        statuses = [
+            client.get("/v1/runs", headers=bearer(f"guess-number-{n:08}")).status_code
+            for n in range(12)
+        ]
+        assert 401 in statuses
+        assert statuses[-1] == 429
+        blocked = client.get("/v1/runs", headers=bearer(TOKEN))
+        assert blocked.status_code == 429
+        assert int(blocked.headers["retry-after"]) > 0
+        assert TOKEN not in guarded.log.read_text()
+
+
+def test_requests_are_limited(guarded: Server) -> None:
+    with guarded.client() as client:
+        statuses = {client.get("/healthz").status_code for _ in range(150)}
+        assert statuses == {200, 429}
+        time.sleep(1)
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--host", "0.0.0.0"], "--token-file"),
+        (["--port", "99999"], "--port"),
+        (["--webhook", "ftp://x/"], "http"),
+        (["--webhook", "http://x/"], "--webhook-secret-file"),
+        (["--token-file", "/nowhere"], "cannot be read"),
+        (["--set", "tokens=abc"], "secrets come from files"),
+        (["--set", "colour=red"], "colour"),
+        (["--exports", "{runs}/out"], "below the runs"),
+    ],
+)
+def test_settings_that_would_be_regretted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    given = [option.replace("{runs}", str(tmp_path)) for option in options]
+    state = ["--state", str(tmp_path / "state")]
+    assert run_cli(["serve", "--runs", str(tmp_path), *state, *given]) == 2
+    assert told in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""Finished jobs told to others."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.service.webhooks import signature
+from tests.exporting import spec, write_runs
+from tests.service.serving import serving
+
+SECRET = "a secret of the webhooks"
+
+
+@contextmanager
+def receiving(failures: int = 0) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+    """A receiver that fails at first; its URL and what it got."""
+    got: list[tuple[dict[str, str], bytes]] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(500 if len(got) <= failures else 204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/hook", got
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def wait_for(got: list[Any], count: int) -> None:
+    end = time.monotonic() + 20
+    while len(got) < count:
+        assert time.monotonic() < end, got
+        time.sleep(0.05)
+
+
+def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_0"), spec("run_1"))
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    with receiving(failures=1) as (always, got), receiving() as (asked, got_asked):
+        options = ["--webhook", always, "--webhook-allow", asked]
+        options += ["--webhook-secret-file", str(tmp_path / "secret")]
+        with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+            job = client.post("/v1/runs/run_0/export", json={"webhook": asked}).json()["jobId"]
+            wait_for(got, 2)
+            wait_for(got_asked, 1)
+            assert got[0][1] == got[1][1] == got_asked[0][1]
+            headers, body = got[1]
+            assert headers["webhook-id"] == got[0][0]["webhook-id"]
+            assert json.loads(body)["id"] == job
+            assert json.loads(body)["state"] == "done"
+            stamp = int(headers["webhook-timestamp"])
+            assert abs(stamp - time.time()) < 60
+            expected = signature(SECRET, headers["webhook-id"], stamp, body.decode())
+            assert headers["webhook-signature"] == expected
+            client.post("/v1/runs/run_1/export").raise_for_status()
+            wait_for(got, 3)
+            assert len(got_asked) == 1
+            assert asked not in client.get("/v1/jobs").text
+            assert json.loads(body)["files"][0]["url"] == "/v1/runs/run_0/export/csv"
+            refused = client.post("/v1/runs/run_1/export", json={"webhook": asked + "2"})
+            assert refused.status_code == 400
+            assert SECRET not in server.log.read_text()
+
+
+def test_what_was_not_delivered_is_delivered_after_a_restart(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_0"))
+    (tmp_path / "secret").write_text(SECRET)
+    with receiving(failures=1) as (url, got):
+        options = ["--webhook", url, "--webhook-secret-file", str(tmp_path / "secret")]
+        with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+            client.post("/v1/runs/run_0/export").raise_for_status()
+            wait_for(got, 1)
+            server.kill()
+        with serving(runs, tmp_path / "state", *options):
+            wait_for(got, 2)
+        assert got[0][0]["webhook-id"] == got[1][0]["webhook-id"]
