@@ -84,6 +84,7 @@ class CsvRows:
             separator=self._options.separator,
             quote_char=self._options.quote if lines.has_quotes else None,
             null_values=[self._options.null_value],
+            empty_string_is_null=self._options.null_value == "",
         )
 
     def _unmarked(self) -> pl.Expr:
@@ -93,7 +94,8 @@ class CsvRows:
         """Whether a row may have too few cells, which Polars fills up with nulls."""
         if lines.has_quotes:
             last = frame.to_series(frame.width - 1)
-            return frame.height > lines.data.count(b"\n") or last.null_count() > 0
+            may_be_short = last.is_null() | (last == "" if last.dtype == pl.String else False)
+            return frame.height > lines.data.count(b"\n") or bool(may_be_short.any())
         separators = lines.data.count(self._options.separator.encode())
         exact = frame.height == lines.data.count(b"\n")
         return not exact or separators != frame.height * (frame.width - 1)
