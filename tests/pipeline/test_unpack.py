@@ -330,6 +330,8 @@ BAD_NDJSON = {
     b'{"value":1.5,"name":"a","count":2}\n': "has the keys value, name, count",
     b'{"name":"a","value":"x","count":2}\n': "value is 'x', no number",
     b'{"name":"a","value":true,"count":2}\n': "value is True, no number",
+    b'{"name":"a","value":1e999,"count":2}\n': "value is inf, no number",
+    b'{"name":"a","value":NaN,"count":2}\n': "value is nan, no number",
     b'{"name":5,"value":1.5,"count":2}\n': "name is 5, no text",
     b'{"name":"a","value":1.5,"count":2.5}\n': "count is 2.5, no integer",
     b'{"name": "a", "value": 1.5, "count": 2}\n': "laid out otherwise",
