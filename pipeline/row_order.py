@@ -242,14 +242,15 @@ def _as_read(column: pl.Series, kind: str, file: ExportedFile, contents: Content
         column = column.cast(pl.String)
     if file.format != "csv":
         return column
+    if kind == "number":
+        return column
     options = contents.options
-    if kind == "text" and options.escape_formulas:
-        # There and back again: text that looks as if it were marked loses its mark in reading.
-        column = column.str.replace(_FORMULA, "'$1").str.replace(MARKED_FORMULA, "$1")
-    if options.null_value and kind != "number":
-        is_null = column.cast(pl.String) == options.null_value
-        column = column.to_frame().select(pl.when(is_null.not_()).then(pl.first())).to_series()
-    return column
+    marks = kind == "text" and options.escape_formulas
+    written = column.str.replace(_FORMULA, "'$1") if marks else column
+    is_null = written.cast(pl.String) == options.null_value
+    # There and back again: text that looks as if it were marked loses its mark in reading.
+    read = written.str.replace(MARKED_FORMULA, "$1") if marks else written
+    return read.to_frame().select(pl.when(is_null.not_()).then(pl.first())).to_series()
 
 
 def _shown(value: object) -> str:

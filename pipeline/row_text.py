@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 
 import polars as pl
@@ -84,6 +85,7 @@ class CsvRows:
             separator=self._options.separator,
             quote_char=self._options.quote if lines.has_quotes else None,
             null_values=[self._options.null_value],
+            empty_string_is_null=self._options.null_value == "",
         )
 
     def _unmarked(self) -> pl.Expr:
@@ -93,7 +95,8 @@ class CsvRows:
         """Whether a row may have too few cells, which Polars fills up with nulls."""
         if lines.has_quotes:
             last = frame.to_series(frame.width - 1)
-            return frame.height > lines.data.count(b"\n") or last.null_count() > 0
+            may_be_short = last.is_null() | (last == "" if last.dtype == pl.String else False)
+            return frame.height > lines.data.count(b"\n") or bool(may_be_short.any())
         separators = lines.data.count(self._options.separator.encode())
         exact = frame.height == lines.data.count(b"\n")
         return not exact or separators != frame.height * (frame.width - 1)
@@ -164,6 +167,7 @@ class NdjsonRows:
     def __init__(self, columns: Sequence[Column], url: str) -> None:
         self._columns = columns
         self._url = url
+        self._instants = [column.name for column in columns if column.type == "timestamp"]
         keys = [json.dumps(column.name).encode() + b":" for column in columns]
         self._first = b"{" + keys[0]
         self._others = [b"," + key for key in keys[1:]]
@@ -174,45 +178,73 @@ class NdjsonRows:
         Raises:
             IntegrityError: A row is not as the sink writes it; the message names the line.
         """
-        data = self._separated(lines)
-        types = {
-            column.name: pl.String() if column.type == "number" else _TYPES[column.type]
-            for column in self._columns
-        }
-        if b'"NaN"' not in data and b'inf"' not in data:
-            types = {column.name: _TYPES[column.type] for column in self._columns}
+        rows = lines.data.count(b"\n")
+        data = self._separated(lines, rows)
         try:
-            frame = pl.read_csv(
-                data,
-                has_header=False,
-                schema=types,
-                separator=_GAP,
-                quote_char=None,
-                null_values=["null"],
-            )
-            found = frame.with_columns(
-                [self._column(frame[column.name], column, lines) for column in self._columns]
-            )
+            found = self._plain(data, rows)
+            if found is None:
+                found = self._odd(data, lines)
         except pl.exceptions.PolarsError as error:
             raise self._fault(lines, str(error)) from error
-        if found.height != lines.data.count(b"\n"):
+        if found.height != rows:
             raise self._fault(lines, "rows are missing")
         return found
 
-    def _separated(self, lines: Lines) -> bytes:
+    def _plain(self, data: bytes, rows: int) -> pl.DataFrame | None:
+        """Rows without escapes, nulls and named values, whose text is as CSV quotes it.
+
+        None: there may be others among them, and the slower way must judge.
+        """
+        texts = [c.name for c in self._columns if c.type in ("text", "timestamp")]
+        if b"\\" in data or data.count(b'"') != 2 * len(texts) * rows:
+            return None
+        frame = self._read(data, {c.name: _TYPES[c.type] for c in self._columns}, '"')
+        numbers = [c.name for c in self._columns if c.type == "number"]
+        if any(frame[name].null_count() for name in texts):
+            return None
+        if not all(frame[name].is_finite().all() for name in numbers):
+            return None
+        return frame.with_columns(_instants(frame[name]) for name in self._instants)
+
+    def _odd(self, data: bytes, lines: Lines) -> pl.DataFrame:
+        """Rows with anything that the sink writes."""
+        named = b'"NaN"' in data or b'inf"' in data
+        types = {
+            column.name: pl.String() if named and column.type == "number" else _TYPES[column.type]
+            for column in self._columns
+        }
+        frame = self._read(data, types, None)
+        return frame.with_columns(
+            [self._column(frame[column.name], column, lines) for column in self._columns]
+        )
+
+    def _read(self, data: bytes, types: dict[str, pl.DataType], quote: str | None) -> pl.DataFrame:
+        return pl.read_csv(
+            data,
+            has_header=False,
+            schema=types,
+            separator=_GAP,
+            quote_char=quote,
+            null_values=["null"],
+        )
+
+    def _separated(self, lines: Lines, rows: int) -> bytes:
         data = lines.data
-        rows = data.count(b"\n")
         gap = _GAP.encode()
         between = b"}\n" + self._first
-        starts = data.startswith(self._first) and data.endswith(b"}\n")
-        if not starts or data.count(between) != rows - 1 or gap in data:
+        if not data.startswith(self._first) or not data.endswith(b"}\n") or gap in data:
             raise self._fault(lines, "a row does not begin or end as it should")
-        if any(data.count(key) != rows for key in self._others):
-            raise self._fault(lines, "a row lacks a key")
-        data = data[len(self._first) : -2].replace(between, b"\n") + b"\n"
-        for key in self._others:
-            data = data.replace(key, gap)
-        return data
+        data = data[len(self._first) : -2]
+        for old, new, count in (
+            (between, b"\n", rows - 1),
+            *((key, gap, rows) for key in self._others),
+        ):
+            replaced = data.replace(old, new)
+            # How often it stood there follows from the lengths: counting would cost as much again.
+            if len(data) - len(replaced) != count * (len(old) - len(new)):
+                raise self._fault(lines, "a row lacks a key")
+            data = replaced
+        return data + b"\n"
 
     def _column(self, cells: pl.Series, column: Column, lines: Lines) -> pl.Series:
         if column.type == "number" and cells.dtype == pl.String:
@@ -222,6 +254,8 @@ class NdjsonRows:
             if wrong.any():
                 raise self._fault(lines, f"{column.name} holds text")
             return bare.cast(pl.Float64)
+        if column.type == "number" and not cells.is_finite().all():
+            raise self._fault(lines, f"{column.name} holds what is no JSON number")
         if column.type not in ("text", "timestamp"):
             return cells
         quoted = cells.str.starts_with('"') & cells.str.ends_with('"')
@@ -229,7 +263,7 @@ class NdjsonRows:
             raise self._fault(lines, f"{column.name} holds what is no text")
         bare = cells.str.strip_prefix('"').str.strip_suffix('"')
         if column.type == "timestamp":
-            return bare.str.to_datetime(TIMESTAMP_FORMAT, time_unit="us", time_zone="UTC")
+            return _instants(bare)
         return _unescaped(bare) if b"\\" in lines.data else bare
 
     def _fault(self, lines: Lines, reason: str) -> IntegrityError:
@@ -246,6 +280,10 @@ class NdjsonRows:
         if line.startswith(self._first) and keys and line.endswith(b"}"):
             return None
         return "is laid out otherwise than this project writes rows"
+
+
+def _instants(texts: pl.Series) -> pl.Series:
+    return texts.str.to_datetime(TIMESTAMP_FORMAT, time_unit="us", time_zone="UTC")
 
 
 def _complaint(line: bytes, names: Sequence[str], columns: Sequence[Column]) -> str | None:
@@ -266,7 +304,9 @@ def _complaint(line: bytes, names: Sequence[str], columns: Sequence[Column]) -> 
 
 def _is_of(column: Column, value: object) -> bool:
     if column.type == "number":
-        return type(value) in (int, float) or value in _NAMED
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return math.isfinite(value)
+        return value in _NAMED
     if column.type == "integer":
         return type(value) is int
     if column.type == "boolean":
