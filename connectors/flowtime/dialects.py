@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.errors import IntegrityError, RunError
 from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
@@ -39,6 +40,7 @@ METADATA_FILE = "model/metadata.json"
 
 MAX_TEXT = 512
 MAX_RUN_ID = 200
+_ENTRIES_KEPT = 4096
 
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 10080}
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
@@ -290,31 +292,82 @@ def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
 
 
 def _series(entry: SeriesFile, promised: object, grid: Grid, sizes: Mapping[str, int]) -> Series:
-    name = _checked_name(entry.id, "id", entry.id)
-    parts = SeriesId.parse(name)
-    if not parts.measure:
-        raise RunError("id: names no measure before its first @", file=INDEX_FILE, series=name)
-    component = entry.component_id or parts.component
-    class_name = entry.class_name or parts.class_name or DEFAULT_CLASS
+    told = _told(
+        entry.id,
+        entry.component_id,
+        entry.class_name,
+        entry.kind,
+        entry.unit,
+        entry.class_kind,
+        entry.path,
+    )
     if entry.points is not None and entry.points != grid.bins:
         raise RunError(
             f"points: found {entry.points}, should be the grid's {grid.bins} bins",
             file=INDEX_FILE,
-            series=name,
+            series=told.id,
         )
-    path = _path(entry.path or f"{name}.csv", name, sizes)
+    path = told.paths[0]
+    if path not in sizes:
+        path = next((one for one in told.paths if one in sizes), told.paths[-1])
     return Series(
+        id=told.id,
+        measure=told.measure,
+        component=told.component,
+        class_name=told.class_name,
+        kind=told.kind,
+        unit=told.unit,
+        class_kind=told.class_kind,
+        path=path,
+        points=grid.bins,
+        sha256=_sha256(promised, entry.hash, told.id),
+        size=sizes.get(path),
+    )
+
+
+class _Told(NamedTuple):
+    """What an entry of the index says that is the same in run after run.
+
+    Attributes:
+        paths: Where the file may be, the likeliest first; the last where it is nowhere.
+    """
+
+    id: str
+    measure: str
+    component: str | None
+    class_name: str
+    kind: str | None
+    unit: str | None
+    class_kind: str | None
+    paths: tuple[str, ...]
+
+
+@lru_cache(maxsize=_ENTRIES_KEPT)
+def _told(
+    series_id: str,
+    component_id: str | None,
+    class_name: str | None,
+    kind: str | None,
+    unit: str | None,
+    class_kind: str | None,
+    path: str | None,
+) -> _Told:
+    """The checked parts of an entry; the runs of a sweep have the same ones."""
+    name = _checked_name(series_id, "id", series_id)
+    parts = SeriesId.parse(name)
+    if not parts.measure:
+        raise RunError("id: names no measure before its first @", file=INDEX_FILE, series=name)
+    component = component_id or parts.component
+    class_name = class_name or parts.class_name or DEFAULT_CLASS
+    return _Told(
         id=name,
         measure=intern(parts.measure),
         component=component and intern(_checked_name(component, "componentId", name)),
         class_name=intern(_checked_name(class_name, "class", name)),
-        kind=_label(entry.kind, "kind", name),
-        unit=_label(entry.unit, "unit", name),
-        class_kind=_label(entry.class_kind, "classKind", name),
-        path=path,
-        points=grid.bins,
-        sha256=_sha256(promised, entry.hash, name),
-        size=sizes.get(path),
+        kind=_label(kind, "kind", name),
+        unit=_label(unit, "unit", name),
+        class_kind=_label(class_kind, "classKind", name),
+        paths=_paths(path or f"{name}.csv", name),
     )
 
 
@@ -340,7 +393,7 @@ def _label(text: str | None, key: str, series: str) -> str | None:
     return intern(text)
 
 
-def _path(path: str, series: str, sizes: Mapping[str, int]) -> str:
+def _paths(path: str, series: str) -> tuple[str, ...]:
     segments = path.split("/")
     if len(path) > 2 * MAX_TEXT or not all(map(_is_safe_segment, segments)):
         raise RunError(
@@ -355,10 +408,8 @@ def _path(path: str, series: str, sizes: Mapping[str, int]) -> str:
             file=INDEX_FILE,
             series=series,
         )
-    below_series = path if segments[0] == "series" else f"series/{path}"
-    if path in sizes:
-        return path
-    return f"series/{path}" if f"series/{path}" in sizes else below_series
+    below = f"series/{path}"
+    return (path, below, path) if segments[0] == "series" else (path, below)
 
 
 def _is_safe_segment(segment: str) -> bool:
@@ -483,8 +534,10 @@ def _fingerprint(files: RunFiles) -> str:
 
 
 def _text(*candidates: str | None) -> str | None:
-    found = next((one for one in candidates if one), None)
-    return intern(found) if found is not None else None
+    for one in candidates:
+        if one:
+            return intern(one)
+    return None
 
 
 def _first(*candidates: int | None) -> int | None:

@@ -253,10 +253,10 @@ def _sort_in(
         if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:
             owner = pending[parent] = _Candidate(parent, _name(parent))
     if owner is not None:
-        _join(owner, folder)
+        _join(owner, folder, files)
     elif RUN_FILE in files or MANIFEST_FILE in files:
         candidate = pending[folder.path] = _Candidate(folder.path, _name(folder.path))
-        _join(candidate, folder)
+        _join(candidate, folder, files)
     else:
         for link in folder.links:
             refuse_link(folder.path, link)
@@ -272,15 +272,16 @@ def _owner(path: str, pending: dict[str, _Candidate]) -> _Candidate | None:
     return None
 
 
-def _join(candidate: _Candidate, folder: Folder) -> None:
+def _join(candidate: _Candidate, folder: Folder, files: dict[str, Entry]) -> None:
     """Keep of a folder what matters to its run."""
     relative = folder.path[len(_below(candidate.path, "")) :]
     top = relative.partition("/")[0]
     if top and top not in ("series", "model"):
         return
     candidate.links += [_below(relative, link) for link in folder.links]
-    for entry in folder.files:
-        name = _below(relative, _name(entry.path))
+    before = _below(relative, "")
+    for last, entry in files.items():
+        name = before + last
         if name in _DESCRIBING:
             candidate.described[name] = entry
         elif top == "series" or (not top and name.endswith(".csv")):
