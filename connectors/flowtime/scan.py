@@ -25,6 +25,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "value": pl.Float64(),
 }
 _Array = np.ndarray[Any, Any]
+_NEWLINE = ord("\n")
 _ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 
 
@@ -260,7 +261,7 @@ def _unreadable(file: SeriesFile, error: StorageError) -> RunError:
 
 def _checked_body(file: SeriesFile, content: bytes, *, verify: bool) -> memoryview:
     start = header_length(content, file)
-    if content[-1:] != b"\n" or content.count(b"\n") != file.points + 1:
+    if content[-1:] != b"\n":
         parse_strictly(content[start:], file)
     if verify and file.sha256 is not None:
         found = hashlib.sha256(content).hexdigest()
@@ -293,19 +294,19 @@ def _parse_group(group: Sequence[SeriesFile], bodies: Sequence[memoryview]) -> p
 
 def _bins(points: _Array) -> _Array:
     """0..n-1 for each n of `points`, one after the other."""
-    ends = np.cumsum(points)
-    starts = np.repeat(ends - points, points)
-    bins: _Array = np.arange(ends[-1] if len(ends) else 0) - starts
-    return bins.astype(np.uint32)
+    starts = np.cumsum(points) - points
+    bins: _Array = np.arange(points.sum(), dtype=np.uint32)
+    return bins - np.repeat(starts.astype(np.uint32), points)
 
 
 def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
     """The values of a body whose bins are known, or None where the exact parse must judge.
 
-    Polars takes an absent value for a null, and spaces, other spellings of the named values and
-    overflow for numbers: each of these is sent to the exact parse.
+    Polars takes an absent value for a null, an empty line for nothing, and spaces, other
+    spellings of the named values and overflow for numbers: each of these is sent to the exact
+    parse. As many lines as bins, and the bins as they should be, leave no file a row too many.
     """
-    if b" " in body or b"\t" in body:
+    if b" " in body or b"\t" in body or _lines(body) != len(bins):
         return None
     try:
         parsed = pl.read_csv(body, has_header=False, schema=_ROW_SCHEMA, quote_char=None)
@@ -317,6 +318,11 @@ def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
         return None
     values = parsed["value"].to_numpy()
     return values if _as_many_named_values(values, body) else None
+
+
+def _lines(body: bytes) -> int:
+    # numpy counts ten times as fast as bytes.count, which starts afresh after each find.
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _NEWLINE))
 
 
 def _as_many_named_values(values: _Array, body: bytes) -> bool:
@@ -347,19 +353,16 @@ def _block_tasks(
     """
     digest = hashlib.sha256()
     rest = b""
-    start = -1
     first_bin = 0
-    for block in storage.blocks(file.path, options.batch_bytes):
+    for number, block in enumerate(storage.blocks(file.path, options.batch_bytes)):
         digest.update(block)
-        rest += block
-        if start < 0:
-            start = header_length(rest, file)
-            rest = rest[start:]
-        end = rest.rfind(b"\n") + 1
-        if end == 0 and len(rest) > options.batch_bytes:
+        start = header_length(block, file) if number == 0 else 0
+        end = block.rfind(b"\n") + 1
+        if end == 0 and len(rest) + len(block) > options.batch_bytes:
             raise file.error("a row does not end", line=first_bin + 2)
-        piece, rest = rest[:end], rest[end:]
-        count = piece.count(b"\n")
+        piece = b"".join((rest, memoryview(block)[start:end]))
+        rest = block[end:] if end else rest + block
+        count = _lines(piece)
         if first_bin + count > file.points:
             raise file.error(f"holds more than the {file.points} rows the index promises")
         if piece:
