@@ -25,7 +25,6 @@ from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_
 from pipeline.logs import LOGGER, Redaction, configure
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
-from pipeline.progress import ProgressBar
 from pipeline.report import Report
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
@@ -321,7 +320,12 @@ def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, An
 
 
 def _shown_progress() -> AbstractContextManager[Listener]:
-    return ProgressBar() if sys.stderr.isatty() else nullcontext(Listener())
+    if not sys.stderr.isatty():
+        return nullcontext(Listener())
+    # Imported when needed: a bar takes longer to load than a small export takes.
+    from pipeline.progress import ProgressBar  # noqa: PLC0415
+
+    return ProgressBar()
 
 
 def _log_report(report: Report) -> None:

@@ -21,6 +21,8 @@ HEAVY = (
     "aiobotocore",
     "obstore",
     "fsspec",
+    "rich",
+    "sqlglot",
     "pytest",
     "tests",
 )
