@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -42,7 +43,11 @@ class Terminated(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script; ends the process with the contract's exit code."""
-    sys.exit(run_cli(argv))
+    # What is loaded now stays to the end: the collector need not look through it again and again.
+    gc.freeze()
+    code = run_cli(argv)
+    gc.freeze()
+    sys.exit(code)
 
 
 def run_cli(argv: Sequence[str] | None = None) -> int:
