@@ -106,6 +106,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "name": run.name,
         "url": run.url,
         "fingerprint": f"sha256:{run.fingerprint}",
+        "listing": f"sha256:{run.listing}",
         "seriesCount": len(run.series),
         "bins": run.grid.bins,
         "binMinutes": run.grid.bin_minutes,

@@ -7,18 +7,14 @@ is not trusted: sizes, depths, counts, names and paths are bounded before they a
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from sys import intern
-from typing import Any, NamedTuple
 
-from connectors.errors import IntegrityError, RunError
-from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
+from connectors.errors import RunError
+from connectors.flowtime.run import Grid, Run, Series
 from connectors.flowtime.schema import (
-    NAME,
     GridFile,
     IndexFile,
     ManifestFile,
@@ -26,25 +22,37 @@ from connectors.flowtime.schema import (
     ProvenanceFile,
     RngFile,
     RunFile,
-    SeriesFile,
     clip,
     load,
-    shown,
+)
+from connectors.flowtime.series_index import (
+    CONTROL,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    MAX_TEXT,
+    all_series,
+    names_of,
 )
 from connectors.flowtime.spec import SPEC_FILE, Spec, parse_instant, read_spec
 
+__all__ = [
+    "INDEX_FILE",
+    "MANIFEST_FILE",
+    "MAX_RUN_ID",
+    "MAX_TEXT",
+    "METADATA_FILE",
+    "RUN_FILE",
+    "RunFiles",
+    "created_of",
+    "parse_run",
+]
+
 RUN_FILE = "run.json"
-MANIFEST_FILE = "manifest.json"
-INDEX_FILE = "series/index.json"
 METADATA_FILE = "model/metadata.json"
 
-MAX_TEXT = 512
 MAX_RUN_ID = 200
-_ENTRIES_KEPT = 4096
 
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 10080}
-_HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INT64 = 2**63
 
 _MAX_INSTANT = datetime.max.replace(tzinfo=UTC)
@@ -60,7 +68,7 @@ class RunFiles:
         name: Name of the run directory.
         run_json, manifest_json, index_json, spec_yaml, metadata_json: Bytes of the files.
         sizes: Path relative to the run directory → bytes, for every series file listed.
-        listing: Digest of that listing.
+        listing: Digest of the listing of all its files.
         time_origin: Start of bin 0 as configured, or None to find it in the run.
     """
 
@@ -121,7 +129,7 @@ def _parse_run(files: RunFiles) -> Run:
     notes += spec.notes
     origin, origin_source = _origin(files.time_origin, spec, created, notes)
     _check_end(grid, origin)
-    series = _all_series(index.series, manifest.series_hashes or {}, grid, files.sizes)
+    series = all_series(index.series, manifest.series_hashes or {}, grid, files.sizes)
     run_id = _run_id(run.run_id, files.name, notes)
     notes += _series_notes(series, run.series, files.sizes)
     provenance = manifest.provenance or ProvenanceFile()
@@ -255,191 +263,6 @@ def _check_end(grid: Grid, origin: datetime) -> None:
         )
 
 
-def _all_series(
-    entries: list[SeriesFile], hashes: Mapping[str, Any], grid: Grid, sizes: Mapping[str, int]
-) -> tuple[Series, ...]:
-    ids: set[str] = set()
-    owners: dict[str, str] = {}
-    series: list[Series] = []
-    for entry in entries:
-        one = _series(entry, hashes.get(entry.id), grid, sizes)
-        if one.id in ids:
-            raise RunError("is listed twice", file=INDEX_FILE, series=one.id)
-        ids.add(one.id)
-        if owners.setdefault(one.path, one.id) != one.id:
-            raise RunError(
-                f"path: {one.path} belongs to series {owners[one.path]} already",
-                file=INDEX_FILE,
-                series=one.id,
-            )
-        series.append(one)
-    if hashes:
-        _check_same_ids(ids, hashes)
-    return tuple(series)
-
-
-def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
-    if unlisted := sorted(hashes.keys() - ids):
-        raise RunError(
-            f"seriesHashes: names series that {INDEX_FILE} does not list: {_names(unlisted)}",
-            file=MANIFEST_FILE,
-        )
-    if unhashed := sorted(ids - hashes.keys()):
-        raise RunError(
-            f"seriesHashes: lacks series that {INDEX_FILE} lists: {_names(unhashed)}",
-            file=MANIFEST_FILE,
-        )
-
-
-def _series(entry: SeriesFile, promised: object, grid: Grid, sizes: Mapping[str, int]) -> Series:
-    told = _told(
-        entry.id,
-        entry.component_id,
-        entry.class_name,
-        entry.kind,
-        entry.unit,
-        entry.class_kind,
-        entry.path,
-    )
-    if entry.points is not None and entry.points != grid.bins:
-        raise RunError(
-            f"points: found {entry.points}, should be the grid's {grid.bins} bins",
-            file=INDEX_FILE,
-            series=told.id,
-        )
-    path = told.paths[0]
-    if path not in sizes:
-        path = next((one for one in told.paths if one in sizes), told.paths[-1])
-    return Series(
-        id=told.id,
-        measure=told.measure,
-        component=told.component,
-        class_name=told.class_name,
-        kind=told.kind,
-        unit=told.unit,
-        class_kind=told.class_kind,
-        path=path,
-        points=grid.bins,
-        sha256=_sha256(promised, entry.hash, told.id),
-        size=sizes.get(path),
-    )
-
-
-class _Told(NamedTuple):
-    """What an entry of the index says that is the same in run after run.
-
-    Attributes:
-        paths: Where the file may be, the likeliest first; the last where it is nowhere.
-    """
-
-    id: str
-    measure: str
-    component: str | None
-    class_name: str
-    kind: str | None
-    unit: str | None
-    class_kind: str | None
-    paths: tuple[str, ...]
-
-
-@lru_cache(maxsize=_ENTRIES_KEPT)
-def _told(
-    series_id: str,
-    component_id: str | None,
-    class_name: str | None,
-    kind: str | None,
-    unit: str | None,
-    class_kind: str | None,
-    path: str | None,
-) -> _Told:
-    """The checked parts of an entry; the runs of a sweep have the same ones."""
-    name = _checked_name(series_id, "id", series_id)
-    parts = SeriesId.parse(name)
-    if not parts.measure:
-        raise RunError("id: names no measure before its first @", file=INDEX_FILE, series=name)
-    component = component_id or parts.component
-    class_name = class_name or parts.class_name or DEFAULT_CLASS
-    return _Told(
-        id=name,
-        measure=intern(parts.measure),
-        component=component and intern(_checked_name(component, "componentId", name)),
-        class_name=intern(_checked_name(class_name, "class", name)),
-        kind=_label(kind, "kind", name),
-        unit=_label(unit, "unit", name),
-        class_kind=_label(class_kind, "classKind", name),
-        paths=_paths(path or f"{name}.csv", name),
-    )
-
-
-def _checked_name(text: str, key: str, series: str) -> str:
-    if len(text) > MAX_TEXT or not NAME.fullmatch(text):
-        raise RunError(
-            f"{key}: found {clip(text)}, should be 1 to {MAX_TEXT} of A-Z a-z 0-9 . _ - @",
-            file=INDEX_FILE,
-            series=shown(series),
-        )
-    return text
-
-
-def _label(text: str | None, key: str, series: str) -> str | None:
-    if not text:
-        return None
-    if len(text) > MAX_TEXT or _CONTROL.search(text):
-        raise RunError(
-            f"{key}: found {clip(text)}, should be at most {MAX_TEXT} printable characters",
-            file=INDEX_FILE,
-            series=series,
-        )
-    return intern(text)
-
-
-def _paths(path: str, series: str) -> tuple[str, ...]:
-    segments = path.split("/")
-    if len(path) > 2 * MAX_TEXT or not all(map(_is_safe_segment, segments)):
-        raise RunError(
-            f"path: found {clip(path)}, should stay in the run directory and consist of "
-            "A-Z a-z 0-9 . _ - @ and /",
-            file=INDEX_FILE,
-            series=series,
-        )
-    if segments[0] in NEVER_READ_FOLDERS:
-        raise RunError(
-            f"path: found {clip(path)}, but {segments[0]}/ holds exports, not series",
-            file=INDEX_FILE,
-            series=series,
-        )
-    below = f"series/{path}"
-    return (path, below, path) if segments[0] == "series" else (path, below)
-
-
-def _is_safe_segment(segment: str) -> bool:
-    return segment not in (".", "..") and NAME.fullmatch(segment) is not None
-
-
-def _sha256(promised: object, indexed: str | None, series: str) -> str | None:
-    if promised is not None and not isinstance(promised, str):
-        raise RunError(
-            f"seriesHashes: found {clip(promised)}, should be sha256:<64 hex digits>",
-            file=MANIFEST_FILE,
-            series=series,
-        )
-    manifest = _digest(promised)
-    index = manifest if promised == indexed else _digest(indexed)
-    if manifest is not None and index is not None and manifest != index:
-        raise IntegrityError(
-            f"manifest.json promises sha256:{manifest}, {INDEX_FILE} sha256:{index}; "
-            "one of them is of another run",
-            file=MANIFEST_FILE,
-            series=series,
-        )
-    return manifest or index
-
-
-def _digest(text: str | None) -> str | None:
-    match = _HASH.fullmatch(text) if text else None
-    return match.group(1).lower() if match else None
-
-
 def _run_id(run_id: str | None, name: str, notes: list[str]) -> str:
     if not run_id:
         notes.append(f"{RUN_FILE} names no runId; the directory's name is used")
@@ -463,12 +286,12 @@ def _series_notes(
     if isinstance(listed, list):
         ids = [str(one.get("id", "?")) if isinstance(one, dict) else str(one) for one in listed]
         if unknown := [one for one in ids if one not in known]:
-            yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {_names(unknown)}"
+            yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {names_of(unknown)}"
     paths = {one.path for one in series}
     if stray := sorted(p for p in sizes if p.endswith(".csv") and p not in paths):
-        yield f"files that {INDEX_FILE} does not list were left alone: {_names(stray)}"
+        yield f"files that {INDEX_FILE} does not list were left alone: {names_of(stray)}"
     if unhashed := [one.id for one in series if one.sha256 is None]:
-        yield f"{len(unhashed)} series have no sha256 to be verified: {_names(unhashed)}"
+        yield f"{len(unhashed)} series have no sha256 to be verified: {names_of(unhashed)}"
     places: dict[tuple[str, str | None, str], str] = {}
     for one in series:
         other = places.setdefault((one.measure, one.component, one.class_name), one.id)
@@ -480,7 +303,7 @@ def _warnings(warnings: object) -> tuple[str, ...]:
     if warnings is None:
         return ()
     listed = warnings if isinstance(warnings, list) else [warnings]
-    return tuple(_CONTROL.sub(" ", _warning(one)) for one in listed)
+    return tuple(CONTROL.sub(" ", _warning(one)) for one in listed)
 
 
 def _warning(warning: object) -> str:
@@ -542,8 +365,3 @@ def _text(*candidates: str | None) -> str | None:
 
 def _first(*candidates: int | None) -> int | None:
     return next((one for one in candidates if one is not None), None)
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(shown, names[:5])) + more
