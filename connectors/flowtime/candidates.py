@@ -48,10 +48,8 @@ class Candidate:
     @property
     def listing(self) -> str:
         """sha256 hex over names, sizes and versions of its files."""
-        digest = hashlib.sha256()
-        for name, size, version in self._files():
-            digest.update(f"{name}\0{size}\0{version}\n".encode())
-        return digest.hexdigest()
+        lines = [f"{name}\0{size}\0{version}\n" for name, size, version in self._files()]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
     def is_versioned(self) -> bool:
@@ -84,7 +82,7 @@ def _sort_in(
     refuse_link: Callable[[str, str], None],
 ) -> None:
     owner = _owner(folder.path, pending)
-    files = {name_of(entry.path): entry for entry in folder.files}
+    files = {entry.path.rpartition("/")[2]: entry for entry in folder.files}
     if owner is None and name_of(folder.path) == "series" and "index.json" in files:
         parent = folder.path.rpartition("/")[0]
         if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:

@@ -20,6 +20,7 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that no text of a run may hold."""
 
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
+_USUAL_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _REMEMBERED = 4096
 
 
@@ -216,7 +217,11 @@ def _sha256(promised: object, indexed: str | None, series: str) -> str | None:
 
 
 def _digest(text: str | None) -> str | None:
-    match = _HASH.fullmatch(text) if text else None
+    if not text:
+        return None
+    if _USUAL_HASH.fullmatch(text):
+        return text[7:]
+    match = _HASH.fullmatch(text)
     return match.group(1).lower() if match else None
 
 
