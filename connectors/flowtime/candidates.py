@@ -24,16 +24,22 @@ class Candidate:
     Attributes:
         path: The folder, as its storage names it.
         name: Its name.
+        prefix: What the paths of all below it begin with.
         links: What lies in it and is never followed, relative to it.
         described: Name relative to the folder → file, of those that describe the run.
         series: Name, bytes and version of every other file that may hold a series.
     """
 
     path: str
-    name: str
+    name: str = field(init=False)
+    prefix: str = field(init=False)
     links: list[str] = field(default_factory=list)
     described: dict[str, Entry] = field(default_factory=dict)
     series: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.name = _name(self.path)
+        self.prefix = below(self.path, "")
 
     @property
     def is_run(self) -> bool:
@@ -69,8 +75,12 @@ def find_candidates(
     for folder in folders:
         # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
         # both orders a folder is over once something sorts after everything below it.
-        over = [one for one in pending if folder.path > below(one, "\U0010ffff")]
-        yield from (pending.pop(one) for one in over)
+        over = [
+            path
+            for path, candidate in pending.items()
+            if folder.path > candidate.prefix + "\U0010ffff"
+        ]
+        yield from (pending.pop(path) for path in over)
         _sort_in(folder, root, pending, refuse_link)
     yield from pending.values()
 
@@ -83,14 +93,14 @@ def _sort_in(
 ) -> None:
     owner = _owner(folder.path, pending)
     files = {entry.path.rpartition("/")[2]: entry for entry in folder.files}
-    if owner is None and name_of(folder.path) == "series" and "index.json" in files:
+    if owner is None and _name(folder.path) == "series" and "index.json" in files:
         parent = folder.path.rpartition("/")[0]
         if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:
-            owner = pending[parent] = Candidate(parent, name_of(parent))
+            owner = pending[parent] = Candidate(parent)
     if owner is not None:
         _join(owner, folder, files)
     elif RUN_FILE in files or MANIFEST_FILE in files:
-        candidate = pending[folder.path] = Candidate(folder.path, name_of(folder.path))
+        candidate = pending[folder.path] = Candidate(folder.path)
         _join(candidate, folder, files)
     else:
         for link in folder.links:
@@ -100,8 +110,8 @@ def _sort_in(
 def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
     """The candidate that a folder is part of."""
     for candidate in pending.values():
-        if path.startswith(below(candidate.path, "")):
-            top = path[len(below(candidate.path, "")) :].partition("/")[0]
+        if path.startswith(candidate.prefix):
+            top = path[len(candidate.prefix) :].partition("/")[0]
             if candidate.is_run or top in _OWN_FOLDERS:
                 return candidate
     return None
@@ -109,7 +119,7 @@ def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
 
 def _join(candidate: Candidate, folder: Folder, files: dict[str, Entry]) -> None:
     """Keep of a folder what matters to its run."""
-    relative = folder.path[len(below(candidate.path, "")) :]
+    relative = folder.path[len(candidate.prefix) :]
     top = relative.partition("/")[0]
     if top and top not in ("series", "model"):
         return
@@ -123,11 +133,11 @@ def _join(candidate: Candidate, folder: Folder, files: dict[str, Entry]) -> None
             candidate.series.append((name, entry.size, entry.version))
 
 
-def name_of(path: str) -> str:
-    """The last segment of a path."""
+def _name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or "run"
 
 
 def below(path: str, name: str) -> str:
     """The path of a name in a folder; the empty path is no folder."""
-    return f"{path.rstrip('/')}/{name}" if path.rstrip("/") else name
+    folder = path.rstrip("/")
+    return f"{folder}/{name}" if folder else name

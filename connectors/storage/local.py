@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 
@@ -180,8 +180,10 @@ def _listed(path: str) -> tuple[list[Entry], list[str], list[str]]:
             elif not entry.is_file(follow_symlinks=False):
                 links.append(name)
             elif not is_staged_name(name):
-                with suppress(FileNotFoundError):
+                try:
                     files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
     return files, links, folders
 
 
