@@ -40,6 +40,7 @@ class ScanOptions:
     Attributes:
         verify: Compare each file's sha256 with the one that the run promises.
         workers: Threads that read and parse.
+        read_ahead: Batches that are read and parsed before they are asked for.
         batch_bytes: Small files are joined up to this many bytes and parsed at once; larger
             files are read in blocks of it. 2 MB measured best: a quarter takes twice the time,
             four times as much wins nothing.
@@ -48,6 +49,7 @@ class ScanOptions:
 
     verify: bool = True
     workers: int = 2
+    read_ahead: int = 3
     batch_bytes: int = 2_000_000
     batch_rows: int = 65_536
 
@@ -170,13 +172,12 @@ def _frames(
     progress: ScanProgress | None,
 ) -> Iterator[pl.DataFrame]:
     """Frames in order, read and parsed on threads with a bounded lead."""
-    lead = options.workers + 1
     pending: deque[Future[_Parsed]] = deque()
     pool = ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan")
     try:
         for task in _tasks(storage, files, options):
             pending.append(pool.submit(task))
-            if len(pending) > lead:
+            if len(pending) > options.read_ahead:
                 yield from _delivered(pending.popleft(), options, progress)
         while pending:
             yield from _delivered(pending.popleft(), options, progress)
