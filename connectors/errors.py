@@ -4,7 +4,9 @@
     ├── ConfigError        what was asked for is wrong              (pipeline.errors)
     ├── RunError           a run directory is not as a run should be
     ├── StorageError       a store refused, failed or did not answer
-    │   └── NotFoundError  nothing is stored there
+    │   ├── NotFoundError  nothing is stored there
+    │   ├── ChangedError   it changed while it was being read
+    │   └── ConflictError  another writer is at work there, or was
     ├── IntegrityError     bytes are not those that were promised
     └── SinkError          an output could not be written           (pipeline.errors)
         └── PublishConflictError  the target is there already, or another exporter's
@@ -34,6 +36,14 @@ class StorageError(FlowtimeExportError):
 
 class NotFoundError(StorageError):
     """Nothing is stored at the URL."""
+
+
+class ChangedError(StorageError):
+    """What is stored at the URL changed while it was being read."""
+
+
+class ConflictError(StorageError):
+    """Another writer is at work at the URL, or has been since it was looked at."""
 
 
 class RunError(FlowtimeExportError):

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import gc
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 import polars as pl
 
 from connectors.flowtime.discover import discover
-from connectors.storage import connect
+from connectors.storage import connect, discard_all
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
+from pipeline.config.values import parse_duration
 from pipeline.doctor import examine
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
+from pipeline.interruption import (
+    INTERRUPTED,
+    LEAVE_SECONDS,
+    TERMINATED,
+    Terminated,
+    interruptible,
+    leave_within,
+)
 from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
 from pipeline.logs import LOGGER, Redaction, configure
 from pipeline.plan import ExportPlan, parse_filter
@@ -31,27 +38,23 @@ from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.starter import starter_config
 from pipeline.version import VERSION
+from pipeline.watch import Watch
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE = 0, 1, 2
 
 _redaction = Redaction()
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived: what is staged is thrown away on the way out."""
-
-
-_COLLECTOR = (10_000, 20, 50)
-
-
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script; ends the process with the contract's exit code."""
-    # What is loaded now stays to the end, and so do runs and series, thousands of small objects
-    # without a cycle: the collector need not look through them again and again.
+    # Runs and series stay in memory as many small objects without cycles: to look through them
+    # for garbage again and again took a tenth of an export's processor time.
     gc.freeze()
-    gc.set_threshold(*_COLLECTOR)
-    code = run_cli(argv)
-    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+    with interruptible():
+        code = run_cli(argv)
+    gc.freeze()  # Nor need the interpreter do so when it ends.
+    leave_within(LEAVE_SECONDS, code)
     sys.exit(code)
 
 
@@ -61,7 +64,6 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments without the program's name; default those of the process.
     """
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(args=argv, prog_name="flowtime-export", standalone_mode=False)
         return result if isinstance(result, int) else DONE
@@ -69,8 +71,10 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
+        discard_all()
         return _complain("interrupted; nothing was published half", INTERRUPTED)
     except Terminated:
+        discard_all()
         return _complain("terminated; nothing was published half", TERMINATED)
     except ConfigError as error:
         return _complain(str(error), USAGE)
@@ -80,10 +84,6 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         # The reader of stdout has gone, e.g. `| head`: there is nobody left to tell.
         sys.stderr.close()
         return FAILED
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def _complain(message: str, code: int) -> int:
@@ -105,6 +105,22 @@ _storage = click.option(
     metavar="KEY=VALUE",
     help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
 )
+
+
+class _Interval(click.ParamType[float]):
+    """A duration as the config writes one."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}", param, ctx)
+        assert seconds is not None
+        return seconds
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -129,13 +145,25 @@ def cli(log_format: str, log_level: str) -> None:
 @_json
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@click.option(
+    "--watch", type=_Interval(), metavar="INTERVAL", help="Again at an interval such as 30s or 5m."
+)
 def run_command(
-    config: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, full_refresh: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    full_refresh: bool,
+    watch: float | None,
 ) -> int:
     """Export the runs of CONFIG to all its sinks."""
+    if watch is not None and (dry_run or full_refresh):
+        raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
     settings = _settings(config, overrides)
     if dry_run:
         return _show_plan(settings, as_json=as_json)
+    if watch is not None:
+        return _watch(Watch(settings, watch), as_json=as_json)
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
@@ -318,6 +346,23 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
     else:
         click.echo(report.as_text())
     return report.exit_code
+
+
+def _watch(watch: Watch, *, as_json: bool) -> int:
+    """Show every round with news, in JSON one a line; SIGTERM is the normal end."""
+    try:
+        for outcome in watch.rounds():
+            if isinstance(outcome, Report):
+                _log_report(outcome)
+                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
+            else:
+                LOGGER.error("%s; the next round tries again", outcome)
+                shown = json.dumps(_failure(watch.config, outcome)) if as_json else ""
+            if shown:
+                click.echo(shown)
+    except Terminated:
+        LOGGER.info("watch of %s stopped", watch.config.name)
+    return DONE
 
 
 def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import to_json
-
-from connectors.flowtime.run import Run
+from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
+from pipeline.run_facts import instant
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -55,20 +54,46 @@ class ExportedFile:
     header_row: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the files of one target have in common.
+
+    Attributes:
+        target: What tells this target from others of the same descriptor.
+        state: Digest of all that shaped the bytes: an equal one means nothing has changed.
+        contents: What the rows are.
+        runs: Places of the runs in the descriptor's list, in the order of the rows.
+    """
+
+    target: str
+    state: str
+    contents: Contents
+    runs: Sequence[int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON-compatible data."""
+        return {
+            "target": self.target,
+            "state": self.state,
+            **self.contents.as_json(),
+            "runs": spans(self.runs),
+        }
+
+
 def resources(
-    target: str, state: str, sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
+    described: Described, sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
 ) -> list[dict[str, Any]]:
     """Data Resources of one target (https://datapackage.org/standard/data-resource/).
 
     Args:
-        target: What tells this target from others of the same descriptor.
-        state: Digest of all that shaped the bytes: an equal one means nothing has changed.
+        described: What the files have in common.
         sink: The sink that wrote the files.
         columns: The columns of the files.
         files: The files.
     """
     schema = {"fields": [_field(column) for column in columns]}
-    return [_resource(target, state, sink, schema, file) for file in files]
+    own = described.as_json()
+    return [_resource(own, sink, schema, file) for file in files]
 
 
 def package(
@@ -77,6 +102,7 @@ def package(
     created: datetime,
     runs: Iterable[Mapping[str, Any]],
     files: list[dict[str, Any]],
+    write_id: str | None = None,
 ) -> dict[str, Any]:
     """A Data Package of the given resources and runs.
 
@@ -86,44 +112,118 @@ def package(
         created: When the export began, UTC.
         runs: The runs in the files, as `describe_run` gives them.
         files: The resources, as `resources` gives them.
+        write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
     """
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": _slug(name),
-        "created": _instant(created),
+        "created": instant(created),
         "resources": _with_unique_names(files),
         "flowtime": {
             "version": VERSION,
-            "created": _instant(created),
+            "created": instant(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
+            **({} if write_id is None else {"writeId": write_id}),
             "runs": list(runs),
         },
     }
 
 
-def describe_run(run: Run) -> dict[str, Any]:
-    """A run as a descriptor names it."""
-    return {
-        "id": run.run_id,
-        "name": run.name,
-        "url": run.url,
-        "fingerprint": f"sha256:{run.fingerprint}",
-        "listing": f"sha256:{run.listing}",
-        "seriesCount": len(run.series),
-        "bins": run.grid.bins,
-        "binMinutes": run.grid.bin_minutes,
-        "timeOrigin": _instant(run.time_origin),
-        "timeOriginFrom": run.origin_source,
-        "created": None if run.created is None else _instant(run.created),
-        "warnings": list(run.warnings),
-        "notes": list(run.notes),
-    }
+def merged_runs(
+    now: Sequence[Mapping[str, Any]], before: Mapping[str, Any], kept: Sequence[dict[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[dict[str, Any]]]:
+    """The runs of a descriptor that is written again, and the resources that stay in it.
+
+    Args:
+        now: The runs of what has been written.
+        before: The descriptor that stands.
+        kept: Its resources that stay; their runs are looked up anew.
+    """
+    known = runs_of(before)
+    listed = list(now)
+    places: dict[str, int] = {_canonical(run): place for place, run in enumerate(listed)}
+    moved: list[dict[str, Any]] = []
+    for resource in kept:
+        own = dict(_own(resource))
+        wanted = places_of(own.get("runs"), len(known))
+        if wanted is None:  # an earlier version wrote it: nobody knows which runs it holds
+            wanted = list(range(len(known)))
+        else:
+            own["runs"] = spans([_placed(known[place], listed, places) for place in wanted])
+        for place in wanted:
+            _placed(known[place], listed, places)
+        moved.append({**resource, "flowtime": own})
+    return listed, moved
+
+
+def _placed(run: Mapping[str, Any], listed: list[Mapping[str, Any]], places: dict[str, int]) -> int:
+    place = places.setdefault(_canonical(run), len(listed))
+    if place == len(listed):
+        listed.append(run)
+    return place
+
+
+def _canonical(run: Mapping[str, Any]) -> str:
+    return json.dumps(run, sort_keys=True, separators=(",", ":"))
+
+
+def spans(places: Sequence[int]) -> list[list[int]]:
+    """Places as half-open spans, in their order.
+
+    >>> spans([0, 1, 2, 7])
+    [[0, 3], [7, 8]]
+    """
+    found: list[list[int]] = []
+    for place in places:
+        if found and found[-1][1] == place:
+            found[-1][1] += 1
+        else:
+            found.append([place, place + 1])
+    return found
+
+
+def places_of(data: object, count: int) -> list[int] | None:
+    """The places that `spans` wrote, or None where the data are no spans below `count`.
+
+    >>> places_of([[0, 3], [7, 8]], 8), places_of([[0, 9]], 8)
+    ([0, 1, 2, 7], None)
+    """
+    if not isinstance(data, list):
+        return None
+    places: list[int] = []
+    for span in data:
+        if not isinstance(span, list) or len(span) != 2 or {type(end) for end in span} != {int}:
+            return None
+        start, end = span
+        if not 0 <= start < end <= count or len(places) + end - start > count:
+            return None
+        places += range(start, end)
+    return places if len(set(places)) == len(places) else None
 
 
 def dump(descriptor: Mapping[str, Any]) -> bytes:
-    """A descriptor as the bytes that are published."""
-    # The standard library indents in Python: seconds for the runs of a large export.
-    return to_json(descriptor, indent=2) + b"\n"
+    """A descriptor as the bytes that are published, each run on a line of its own.
+
+    Tens of thousands of series are listed: laid out over lines they would take ten times the time
+    and half again the bytes.
+    """
+    own = descriptor["flowtime"]
+    mark = '"runs": []'
+    rest = {**descriptor, "flowtime": {**_without_runs(own), "runs": []}}
+    text = json.dumps(rest, indent=2, ensure_ascii=False)
+    lines = [
+        json.dumps(run, ensure_ascii=False, separators=(",", ":")) for run in own.get("runs", [])
+    ]
+    if lines:
+        # The last of all: no key follows the runs.
+        head, _, tail = text.rpartition(mark)
+        listed = ",\n".join(f"      {line}" for line in lines)
+        text = f'{head}"runs": [\n{listed}\n    ]{tail}'
+    return (text + "\n").encode("utf-8")
+
+
+def _without_runs(own: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in own.items() if key != "runs"}
 
 
 def runs_of(descriptor: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -168,7 +268,7 @@ def _own(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _resource(
-    target: str, state: str, sink: Sink, schema: Mapping[str, Any], file: ExportedFile
+    own: Mapping[str, Any], sink: Sink, schema: Mapping[str, Any], file: ExportedFile
 ) -> dict[str, Any]:
     resource: dict[str, Any] = {
         "name": _slug(file.path),
@@ -192,7 +292,7 @@ def _resource(
     dialect = sink.dialect(file.header_row)
     if dialect:
         resource["dialect"] = dict(dialect)
-    resource["flowtime"] = {"target": target, "state": state, "partition": dict(file.partition)}
+    resource["flowtime"] = {**own, "partition": dict(file.partition)}
     return resource
 
 
@@ -223,7 +323,3 @@ def _with_unique_names(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _slug(text: str) -> str:
     """A name as the specification asks: lower case, and `-`, `_`, `.`, `/` only."""
     return re.sub(r"[^a-z0-9._/-]+", "-", text.lower()).strip("-") or "export"
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

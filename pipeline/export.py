@@ -9,26 +9,23 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from connectors.errors import RunError
-from connectors.flowtime.scan import ScanOptions, faulty_runs, scan, series_files
+from connectors.errors import ChangedError, RunError
+from connectors.flowtime.scan import scan
 from connectors.flowtime.series_file import SeriesFile
 from pipeline.clock import Clock
 from pipeline.config import ExportConfig
+from pipeline.engine import Engine, open_engine
 from pipeline.errors import ConfigError
+from pipeline.faulty import if_changed, refuse_changed, without_faulty
+from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
-from pipeline.publish import Pending, Standing, choose, publish
-from pipeline.report import LeftOut, Report
+from pipeline.publish import Pending, Standing, Written, choose, publish, tidy
+from pipeline.reading import BATCH_ROWS, needed_files, scan_options
+from pipeline.report import Report
 from pipeline.source import Source, find_runs
-from pipeline.summary import Tally, Written, summarise, untouched
+from pipeline.summary import Tally, summarise, untouched
 from pipeline.target import TargetResolver
-
-BATCH_ROWS = 32_768
-"""Rows of a batch at the most."""
-
-_FEWEST_BATCH_ROWS = 4_096
-# The streaming engine was seen to hold 42 batches of up to 60 bytes a row: a third of the limit.
-_BYTES_A_ROW = 42 * 60 * 3
 
 
 class Listener:
@@ -92,29 +89,44 @@ def export(
         StorageError: A store failed.
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
-    told = listener or Listener()
     clock = Clock(config.execution.timeout)
+    with clock.enforced():
+        return _export(config, full_refresh, listener or Listener(), moment, clock)
+
+
+def _export(
+    config: ExportConfig, full_refresh: bool, told: Listener, moment: datetime, clock: Clock
+) -> Report:
     with clock.phase("discover"):
         source = find_runs(config)
     told.discovered(len(source.runs))
     _require_runs(config, source)
+    began_again = False
     while source.runs:
         with clock.phase("plan"):
             plan = plan_export(config, source, moment)
             standing = Standing.read(plan)
             choice = choose(plan, standing, full_refresh=full_refresh)
         try:
-            written, tally = _write(plan, source, choice.to_write, clock, told)
-        except RunError as fault:
+            with open_engine(config) as engine:
+                written, tally = _write(plan, source, engine, choice.to_write, clock, told)
+        except (RunError, ChangedError) as fault:
+            if not began_again and (fresh := if_changed(plan, source, choice.to_write, fault)):
+                source, began_again = fresh, True
+                continue
+            if isinstance(fault, ChangedError):
+                raise
             if config.source.on_error == "fail":
                 raise
-            source = _without_faulty(plan, source, choice.to_write, fault)
+            source = without_faulty(plan, source, choice.to_write, fault)
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
-            publish(plan, standing, written, moment)
-        rest = untouched(choice, standing)
-        return summarise(config, source, plan, written, rest, tally, clock.seconds)
+            published = publish(plan, standing, written, moment, clock.check)
+            tidy(standing, choice.current)
+        choice = replace(choice, current=(*choice.current, *published.found))
+        rest = untouched(choice, published.standing)
+        return summarise(config, source, plan, published.written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)
 
 
@@ -122,21 +134,26 @@ def export(
 
 
 def _write(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], clock: Clock, told: Listener
-) -> tuple[Written, Tally]:
+    plan: ExportPlan,
+    source: Source,
+    engine: Engine,
+    chosen: Sequence[Pending],
+    clock: Clock,
+    told: Listener,
+) -> tuple[list[Written], Tally]:
     """Read the source once, and stage the files of every sink."""
     tally = Tally()
     if not chosen:
         return [], tally
-    files = _needed_files(plan, chosen)
+    files = needed_files(plan, chosen)
     told.began(len(files), sum(f.points for f in files), sum(f.size or 0 for f in files))
 
     def progress(files_read: int, rows: int, size: int) -> None:
         tally.add(files_read, rows, size)
         told.read(files_read, rows, size)
 
-    narrow = scan(source.storage, files, scan_options(plan.config), progress=progress)
-    outputs = _outputs(plan, chosen)
+    narrow = engine.scan(source, files, scan_options(plan.config), progress)
+    lanes = [SinkLane(output) for output in _outputs(plan, chosen)]
     try:
         with clock.phase("write"):
             rows = _with_stages(plan, narrow)
@@ -144,12 +161,15 @@ def _write(
                 maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
             ):
                 clock.check()
-                for output in outputs:
-                    output.write(batch)
-            staged = [output.finish() for output in outputs]
+                for lane in lanes:
+                    lane.write(batch)
+            for lane in lanes:
+                lane.end()
+            staged = [lane.staged() for lane in lanes]
+            refuse_changed(plan, source, files)
     except BaseException:
-        for output in outputs:
-            output.discard()
+        for lane in lanes:
+            lane.discard()
         raise
     return _by_target(chosen, staged), tally
 
@@ -162,25 +182,6 @@ def _with_stages(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
     return plan.tables.apply(narrow, list(dict.fromkeys([*needed, "value"])))
 
 
-def scan_options(config: ExportConfig) -> ScanOptions:
-    """How a config wants series files to be read."""
-    execution = config.execution
-    return ScanOptions(
-        verify=config.source.verify,
-        workers=execution.thread_count,
-        read_ahead=execution.batches_ahead,
-        batch_rows=min(BATCH_ROWS, max(_FEWEST_BATCH_ROWS, execution.memory_limit // _BYTES_A_ROW)),
-    )
-
-
-def _needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile]:
-    """Files of the kept series of the runs that a chosen target holds."""
-    wanted_runs = {row for pending in chosen for row in pending.target.runs}
-    urls = {plan.runs[row].url for row in wanted_runs}
-    kept = set(plan.kept.to_list())
-    return [f for f in series_files(plan.runs) if f.row in kept and f.run_url in urls]
-
-
 def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
     outputs = []
     for sink in plan.sinks:
@@ -190,7 +191,9 @@ def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
     return outputs
 
 
-def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]) -> Written:
+def _by_target(
+    chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput]]
+) -> list[Written]:
     of_target: dict[int, list[StagedOutput]] = {id(pending.target): [] for pending in chosen}
     for outputs in staged:
         for output in outputs:
@@ -199,7 +202,7 @@ def _by_target(chosen: Sequence[Pending], staged: Sequence[Sequence[StagedOutput
 
 
 @contextmanager
-def _discarded_on_error(written: Written) -> Iterator[None]:
+def _discarded_on_error(written: Sequence[Written]) -> Iterator[None]:
     """Whatever is still staged when publishing fails is thrown away."""
     try:
         yield
@@ -210,9 +213,6 @@ def _discarded_on_error(written: Written) -> Iterator[None]:
         raise
 
 
-# --------------------------------------------------------------------------- runs left out
-
-
 def _require_runs(config: ExportConfig, source: Source) -> None:
     if config.source.require_runs and not source.runs:
         url = source.storage.url(source.path)
@@ -220,20 +220,3 @@ def _require_runs(config: ExportConfig, source: Source) -> None:
             f"no run was found under {url} and source.require_runs is true: "
             "check source.url, include, exclude and created"
         )
-
-
-def _without_faulty(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError
-) -> Source:
-    """The source without every run that has a faulty file.
-
-    Raises:
-        RunError: The fault cannot be laid at a run's door.
-    """
-    files = _needed_files(plan, chosen)
-    faults = faulty_runs(source.storage, files, scan_options(plan.config)) or {fault.run_url: fault}
-    runs = tuple(run for run in source.runs if run.url not in faults)
-    if len(runs) == len(source.runs):
-        raise fault
-    left_out = tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())
-    return replace(source, runs=runs, left_out=source.left_out + left_out)

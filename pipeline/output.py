@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -230,9 +231,12 @@ class SinkOutput:
 
     def _table(self, destination: _Destination) -> Table:
         table = self._tables[id(destination.target)]
-        if not destination.partition:
-            return table
-        return Table(table.columns, {**table.metadata, "partition": dict(destination.partition)})
+        own: dict[str, Any] = {}
+        if destination.partition:
+            own["partition"] = dict(destination.partition)
+        if self.plan.sink.max_rows_per_file is not None:
+            own["first_row"] = destination.files * self.plan.sink.max_rows_per_file
+        return Table(table.columns, {**table.metadata, **own}) if own else table
 
     def _file_path(self, destination: _Destination) -> str:
         target = destination.target

@@ -15,8 +15,10 @@ import polars as pl
 from connectors.flowtime.run import Run
 from pipeline.columns import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.config import ExportConfig
+from pipeline.contents import Contents, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.metadata import MetadataTables
+from pipeline.run_facts import describe_run
 from pipeline.sinks import Column, Sink, Table
 from pipeline.sinks.sink import ColumnType
 from pipeline.suggestion import suggestion
@@ -26,6 +28,7 @@ from pipeline.version import FORMAT_VERSION
 from pipeline.wide import measures_of
 
 _RUNS_LISTED_IN_A_FILE = 100
+_SERIES_DESCRIBED_IN_A_FILE = 400
 _NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -129,7 +132,46 @@ class ExportPlan:
         rows = self.rows_known(plan, target)
         if rows is not None:
             metadata["rows"] = rows
+        metadata["contents"] = self.contents(plan, target).as_json()
+        if sum(len(run.series) for run in runs) <= _SERIES_DESCRIBED_IN_A_FILE:
+            # Where a run is changes no byte unless a column shows it.
+            with_place = any(shown.source == "run_url" for shown in plan.shown)
+            metadata["described_runs"] = [describe_run(run, with_place=with_place) for run in runs]
         return Table(tuple(shown.column for shown in plan.in_file), metadata)
+
+    def contents(self, plan: SinkPlan, target: Target) -> Contents:
+        """What the rows of a target are."""
+        sources = [shown.source for shown in plan.shown]
+        constants = self.config.metadata.constants
+        row_filter = self.row_filter if self._filtered_out() else None
+        return Contents(
+            layout=plan.sink.layout,
+            columns={shown.column.name: shown.source for shown in plan.shown},
+            measures=plan.measures,
+            constants={name: constants[name] for name in sources if name in constants},
+            exported_at=self.tables.exported_at if "exported_at" in sources else None,
+            options=TextOptions.model_validate(plan.sink.text_options()),
+            filter=None if row_filter is None else row_filter.text,
+            reasons=tuple(self._left_out(target)),
+        )
+
+    def _filtered_out(self) -> bool:
+        """Whether the condition may have left rows out."""
+        if self.row_filter is None:
+            return False
+        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series.height
+
+    def _left_out(self, target: Target) -> list[str]:
+        """Why not all rows of all series of a target's runs are in it."""
+        reasons = []
+        if self.row_filter is not None and self._filtered_out():
+            reasons.append(f"rows were filtered by {self.row_filter.text}")
+        runs = [self.runs[row] for row in target.runs]
+        left_out = sum(run.series_left_out for run in runs)
+        if left_out:
+            total = left_out + sum(len(run.series) for run in runs)
+            reasons.append(f"the selection of series leaves out {left_out} of {total}")
+        return reasons
 
     def state(self, plan: SinkPlan, target: Target) -> str:
         """Digest of all that shapes a target's bytes; an equal one means nothing has changed."""

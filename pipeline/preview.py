@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from connectors.flowtime.scan import scan, series_files
-from pipeline.export import lazy_rows, scan_options
+from pipeline.export import lazy_rows
 from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.reading import scan_options
 from pipeline.source import Source
 from pipeline.wide import WideAssembler
 

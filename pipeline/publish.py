@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, join, relative
+from connectors.errors import ConflictError, NotFoundError, StorageError
+from connectors.storage import Claim, Entry, Storage, claimed, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
-from pipeline.errors import PublishConflictError
+from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.run_facts import describe_run
 from pipeline.target import Target
 
 _LOOK_UPS = 16
@@ -37,6 +40,10 @@ class Pending:
     plan: SinkPlan
     target: Target
     state: str
+
+
+Written = tuple[Pending, Sequence[StagedOutput]]
+"""A target with its staged files."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,21 @@ class Choice:
     kept: tuple[Pending, ...]
 
 
+@dataclass(frozen=True)
+class Published:
+    """What became of staged targets.
+
+    Attributes:
+        written: Those that were made visible.
+        found: Those that another exporter had published alike meanwhile.
+        standing: What is published now, as far as it was looked at.
+    """
+
+    written: tuple[Written, ...]
+    found: tuple[Pending, ...]
+    standing: Standing
+
+
 def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool = False) -> Choice:
     """Tell the targets that are to be written from those that may stay.
 
@@ -144,66 +166,203 @@ def _may_stay(standing: Standing, pending: Pending) -> bool:
 def publish(
     plan: ExportPlan,
     standing: Standing,
-    written: Sequence[tuple[Pending, Sequence[StagedOutput]]],
+    written: Sequence[Written],
     created: datetime,
-) -> None:
+    proceed: Callable[[], None] = lambda: None,
+) -> Published:
     """Make whole files visible, then their descriptors; then remove what these replace.
 
+    Folder by folder, each claimed meanwhile, so that no two exporters are at work in one.
+
+    Args:
+        plan: The plan of the export.
+        standing: What was published when it was decided what to write.
+        written: The staged files of each target.
+        created: When the export began.
+        proceed: Called before each folder; may raise to stop.
+
     Raises:
+        PublishConflictError: Another exporter is at work there, or has published something else
+            meanwhile.
         StorageError: A store refused a file. Files that were visible before still are, and the
             descriptors still name them.
     """
-    groups: dict[Place, list[tuple[Pending, Sequence[StagedOutput]]]] = defaultdict(list)
+    done: list[Written] = []
+    found: list[Pending] = []
+    now = dict(standing.descriptors)
+    for groups in _by_folder(written):
+        proceed()
+        try:
+            with _claim(groups) as claim:
+                for group in groups:
+                    target = group[0][0].target
+                    fresh = _Fresh.read(target)
+                    ours, theirs = fresh.told_apart(standing, group)
+                    if ours:
+                        _publish_group(plan, fresh, ours, created, claim)
+                    for pending, outputs in theirs:
+                        _discard(outputs)
+                        found.append(pending)
+                    if fresh.descriptor is not None:
+                        now[_place(target)] = fresh.descriptor
+                    done += ours
+        except ConflictError as conflict:
+            raise PublishConflictError(str(conflict)) from conflict
+    return Published(tuple(done), tuple(found), Standing(now))
+
+
+def _by_folder(written: Sequence[Written]) -> Iterator[list[list[Written]]]:
+    """Targets that share a descriptor, by the folders these stand in."""
+    folders: dict[Place, dict[Place, list[Written]]] = {}
     for pending, outputs in written:
-        groups[_place(pending.target)].append((pending, outputs))
-    for group in groups.values():
-        for _, outputs in group:
-            for output in outputs:
-                output.target.storage.commit(output.staged)
-        _publish_descriptor(plan, standing, group, created)
+        target = pending.target
+        groups = folders.setdefault((id(target.storage), target.folder), {})
+        groups.setdefault(_place(target), []).append((pending, outputs))
+    for groups in folders.values():
+        yield list(groups.values())
+
+
+def _claim(groups: Sequence[Sequence[Written]]) -> AbstractContextManager[Claim]:
+    """A claim on the one descriptor to be written in a folder, or on the folder."""
+    target = groups[0][0][0].target
+    name = target.descriptor.rpartition("/")[2]
+    scope = hashlib.sha256(name.encode()).hexdigest()[:12] if len(groups) == 1 else ""
+    uploads = [
+        output.file.path
+        for group in groups
+        for _, outputs in group
+        for output in outputs
+        if target.storage.sends_in_parts(output.file.size)
+    ]
+    return claimed(target.storage, target.folder, scope, uploads=uploads)
+
+
+@dataclass(frozen=True)
+class _Fresh:
+    """A descriptor as it stands while its folder is claimed."""
+
+    entry: Entry | None
+    descriptor: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, target: Target) -> _Fresh:
+        entry = target.storage.info(target.descriptor)
+        if entry is None:
+            return cls(None, None)
+        data = target.storage.read(target.descriptor)
+        return cls(entry, descriptor.load(data, target.storage.url(target.descriptor)))
+
+    def resources(self, pending: Pending) -> list[dict[str, Any]]:
+        """What is published of a target."""
+        identity = pending.target.identity(pending.plan.sink)
+        return [] if self.descriptor is None else descriptor.resources_of(self.descriptor, identity)
+
+    def told_apart(
+        self, standing: Standing, group: Iterable[Written]
+    ) -> tuple[list[Written], list[Written]]:
+        """What is still to be published, and what another exporter has published alike.
+
+        Raises:
+            PublishConflictError: Another exporter has published something else.
+        """
+        ours: list[Written] = []
+        theirs: list[Written] = []
         for pending, outputs in group:
-            _remove_replaced(standing, pending, outputs)
+            (theirs if self.has_done(standing, pending) else ours).append((pending, outputs))
+        return ours, theirs
+
+    def has_done(self, standing: Standing, pending: Pending) -> bool:
+        """Whether another exporter has published just what this one is about to.
+
+        Raises:
+            PublishConflictError: It has published something else.
+        """
+        listed = self.resources(pending)
+        if listed == standing.resources(pending.plan, pending.target):
+            return False
+        same = listed and all(descriptor.state_of(item) == pending.state for item in listed)
+        if same and all(_stands(pending.target, item) for item in listed):
+            return True
+        raise PublishConflictError(
+            f"{pending.target.url}: another exporter has published it since this export began"
+            f"{self._told()}; nothing of it was replaced: run one exporter of it at a time, or "
+            "this one again"
+        )
+
+    def _told(self) -> str:
+        if self.descriptor is None:
+            return ""
+        config = self.descriptor["flowtime"].get("config")
+        name = config.get("name") if isinstance(config, dict) else None
+        return f" (config {name!r}, created {self.descriptor.get('created')})"
 
 
-def _publish_descriptor(
-    plan: ExportPlan,
-    standing: Standing,
-    group: Sequence[tuple[Pending, Sequence[StagedOutput]]],
-    created: datetime,
+def _publish_group(
+    plan: ExportPlan, fresh: _Fresh, group: Sequence[Written], created: datetime, claim: Claim
 ) -> None:
+    storage = group[0][0].target.storage
+    for _, outputs in group:
+        for output in outputs:
+            claim.check()
+            storage.commit(output.staged)
+    package = _package(plan, fresh, group, created)
+    claim.check()
     target = group[0][0].target
-    before = standing.at(target)
+    write_whole(storage, target.descriptor, descriptor.dump(package), fresh.entry)
+    for pending, outputs in group:
+        _remove_replaced(fresh, pending, outputs)
+
+
+def _package(
+    plan: ExportPlan, fresh: _Fresh, group: Sequence[Written], created: datetime
+) -> dict[str, Any]:
+    before = fresh.descriptor
     replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
     kept = [] if before is None else _others(before, replaced)
+    rows = sorted({row for pending, _ in group for row in pending.target.runs})
+    place_of = {row: place for place, row in enumerate(rows)}
     new: list[dict[str, Any]] = []
     for pending, outputs in group:
-        new += descriptor.resources(
+        described = descriptor.Described(
             pending.target.identity(pending.plan.sink),
             pending.state,
+            plan.contents(pending.plan, pending.target),
+            [place_of[row] for row in pending.target.runs],
+        )
+        new += descriptor.resources(
+            described,
             pending.plan.sink,
             [shown.column for shown in pending.plan.in_file],
             [output.file for output in outputs],
         )
-    rows = sorted({row for pending, _ in group for row in pending.target.runs})
-    runs = [descriptor.describe_run(plan.runs[row]) for row in rows]
+    runs: list[Mapping[str, Any]] = [describe_run(plan.runs[row]) for row in rows]
     if kept and before is not None:
-        now = {run["url"] for run in runs}
-        runs += [run for run in descriptor.runs_of(before) if run.get("url") not in now]
-    package = descriptor.package(
-        plan.config.name, config_hash(plan.config), created, runs, kept + new
-    )
-    write_whole(target.storage, target.descriptor, descriptor.dump(package))
+        runs, kept = descriptor.merged_runs(runs, before, kept)
+    hashed = config_hash(plan.config)
+    write_id = secrets.token_hex(16)
+    return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)
 
 
-def write_whole(storage: Storage, path: str, data: bytes) -> None:
-    """Publish bytes so that no reader sees a part of them."""
+def write_whole(storage: Storage, path: str, data: bytes, before: Entry | None) -> None:
+    """Publish bytes so that no reader sees a part of them, where `before` still stands."""
     staged = storage.stage(path)
     try:
         staged.local.write_bytes(data)
-        storage.commit(staged)
+        storage.commit_over(staged, before)
+    except OSError as error:
+        storage.discard(staged)
+        raise SinkError(
+            f"{storage.url(path)}: its staged file could not be written: "
+            f"{error.strerror or error}; make room and run it again"
+        ) from error
     except BaseException:
         storage.discard(staged)
         raise
+
+
+def _discard(outputs: Iterable[StagedOutput]) -> None:
+    for output in outputs:
+        output.target.storage.discard(output.staged)
 
 
 def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]]:
@@ -211,19 +370,46 @@ def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]
     return [item for item in found["resources"] if item not in gone]
 
 
-def _remove_replaced(standing: Standing, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
+def tidy(standing: Standing, current: Iterable[Pending]) -> None:
+    """Remove what an export left that died between its descriptor and the files it replaces.
+
+    Nothing happens where another exporter is at work: what is not named may be its new files.
+
+    Raises:
+        StorageError: A folder could not be listed, or a file not removed.
+    """
+    for pending in current:
+        named = _named(standing.resources(pending.plan, pending.target))
+        if not pending.target.is_folder or not _unnamed(pending, named):
+            continue
+        with suppress(ConflictError), _claim([[(pending, ())]]):
+            _remove_unnamed(pending, _named(_Fresh.read(pending.target).resources(pending)))
+
+
+def _remove_replaced(fresh: _Fresh, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
     """Remove data files that the new descriptor does not name.
 
     In a folder, that is also what an export left that died between its files and its descriptor:
     a reader that lists the folder would count those rows twice.
     """
-    target = pending.target
     now = {output.file.path for output in outputs}
-    before = {item["path"] for item in standing.resources(pending.plan, target)}
-    if target.is_folder:
-        before |= set(_data_files(target, pending.plan.sink.extension))
-    for path in sorted(before - now):
-        target.storage.delete(join(target.folder, path))
+    for path in sorted(_named(fresh.resources(pending)) - now):
+        pending.target.storage.delete(join(pending.target.folder, path))
+    if pending.target.is_folder:
+        _remove_unnamed(pending, now)
+
+
+def _remove_unnamed(pending: Pending, named: set[str]) -> None:
+    for path in _unnamed(pending, named):
+        pending.target.storage.delete(join(pending.target.folder, path))
+
+
+def _unnamed(pending: Pending, named: set[str]) -> list[str]:
+    return sorted(set(_data_files(pending.target, pending.plan.sink.extension)) - named)
+
+
+def _named(resources: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {item["path"] for item in resources}
 
 
 def _data_files(target: Target, extension: str) -> Iterator[str]:

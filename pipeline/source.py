@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.flowtime.discover import Discovery, Selection, discover, select_series
@@ -43,8 +43,14 @@ def find_runs(config: ExportConfig) -> Source:
     found = discover(storage, path, selection, time_origin=origin)
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
-    runs = tuple(select_series(run, selection) for run in found.runs)
+    runs = tuple(_selected(run, selection) for run in found.runs)
     return Source(storage, path, runs, left_out)
+
+
+def _selected(run: Run, selection: Selection) -> Run:
+    """The run with the wanted series, and how many others it has."""
+    chosen = select_series(run, selection)
+    return replace(chosen, series_left_out=len(run.series) - len(chosen.series))
 
 
 def _selection(config: ExportConfig) -> Selection:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.config import ExportConfig
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan
-from pipeline.publish import Choice, Pending, Standing
+from pipeline.publish import Choice, Pending, Standing, Written
 from pipeline.report import ExportedTarget, Report, Status
 from pipeline.source import Source
 
@@ -26,10 +26,6 @@ class Tally:
         self.files += files
         self.rows += rows
         self.size += size
-
-
-Written = list[tuple[Pending, list[StagedOutput]]]
-"""The staged files of each target."""
 
 
 def untouched(choice: Choice, standing: Standing) -> list[ExportedTarget]:
@@ -59,7 +55,7 @@ def summarise(
     config: ExportConfig,
     source: Source,
     plan: ExportPlan | None,
-    written: Written,
+    written: Sequence[Written],
     untouched: Sequence[ExportedTarget],
     tally: Tally,
     seconds: dict[str, float],

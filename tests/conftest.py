@@ -1,3 +1,11 @@
 """Fixtures for all tests."""
 
+import pytest
+
 pytest_plugins = ["tests.servers"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--times", default=1, type=int, help="Repeat what the reliability tests try so many times."
+    )

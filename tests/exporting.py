@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from connectors.storage import StorageOptions, connect, join
 from pipeline.config import ExportConfig
 from tests.run_builder import RunSpec, write_run
 
@@ -65,3 +66,13 @@ def descriptor(path: Path) -> dict[str, Any]:
         assert resource["bytes"] == len(data), resource["path"]
         assert resource["hash"] == f"sha256:{hashlib.sha256(data).hexdigest()}", resource["path"]
     return found
+
+
+def upload(folder: Path, url: str, options: StorageOptions) -> None:
+    """Put every file below a folder below a URL."""
+    storage, root = connect(url, options)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            staged = storage.stage(join(root, path.relative_to(folder).as_posix()))
+            staged.local.write_bytes(path.read_bytes())
+            storage.commit(staged)

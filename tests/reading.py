@@ -50,6 +50,10 @@ def exact(rows: list[Row]) -> list[tuple[Any, ...]]:
 def read_runs(folder: Path) -> list[ReadRun]:
     """Every run directly below a folder, in the order that exports promise."""
     found = [read_run(path.parent) for path in folder.glob("*/run.json")]
+    bundles = (
+        one for one in folder.glob("*/manifest.json") if not one.with_name("run.json").exists()
+    )
+    found += [read_bundle(path.parent) for path in bundles]
     return sorted(found, key=lambda run: (run.run_id, run.name))
 
 
@@ -69,6 +73,28 @@ def read_run(folder: Path) -> ReadRun:
             rows.append((iso(begins), component, measure, class_name, value))
     ids = [entry["id"] for entry in index["series"]]
     return ReadRun(folder.name, run.get("runId") or folder.name, rows, ids)
+
+
+def read_bundle(folder: Path) -> ReadRun:
+    """One telemetry bundle."""
+    manifest = _json(folder / "manifest.json")
+    captured = manifest["provenance"]
+    start = datetime.fromisoformat(
+        manifest["window"]["startTimeUtc"] or f"{captured['capturedAtUtc'][:10]}T00:00:00+00:00"
+    )
+    minutes = _bin_minutes(manifest["grid"])
+    rows: list[Row] = []
+    ids: list[str] = []
+    for entry in manifest["files"]:
+        measure = entry["metric"][:1].lower() + entry["metric"][1:]
+        class_name = entry.get("classId", "DEFAULT")
+        ids.append(f"{measure}@{entry['nodeId']}@{class_name}")
+        text = (folder / entry["path"]).read_text()
+        for cells in list(csv.reader(io.StringIO(text)))[1:]:
+            begins = start + timedelta(minutes=int(cells[0]) * minutes)
+            value = float(cells[-1] or "nan")
+            rows.append((iso(begins), entry["nodeId"], measure, class_name, value))
+    return ReadRun(folder.name, captured["runId"], rows, ids)
 
 
 def read_series(path: Path) -> list[tuple[int, float]]:

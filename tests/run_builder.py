@@ -482,6 +482,84 @@ DIALECTS: dict[str, Callable[[str], RunSpec]] = {
 """Name → a run of that dialect, under the directory name given."""
 
 
+# --- telemetry bundles ----------------------------------------------------------------------
+
+
+def g17_text(value: float) -> str:
+    """The text that .NET writes for a double asked for with the format G17; gaps are empty."""
+    if not math.isfinite(value):
+        return float_text(value, "dotnet").replace("NaN", "")
+    return f"{value:.17g}".replace("e", "E")
+
+
+def write_bundle(folder: Path, spec: RunSpec, *, version: int) -> Path:
+    """Write a run as a telemetry bundle of schema version 1 or 2, its manifest last."""
+    bundle = folder / spec.name
+    bundle.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, values in spec.series.items():
+        measure, node, class_name = name.split("@")
+        tail = "" if class_name == "DEFAULT" else f"_{class_name}"
+        cell = f",{class_name}" if version == 2 else ""
+        lines = [f"bin_index{',classId' if cell else ''},value"]
+        lines += [f"{number}{cell},{g17_text(value)}" for number, value in enumerate(values)]
+        data = "".join(line + spec.newline for line in lines).encode()
+        path = f"{node}_{measure}{tail}.csv"
+        (bundle / path).write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        entry = {
+            "nodeId": node,
+            "metric": measure[:1].upper() + measure[1:],
+            "path": path,
+            "hash": f"sha256:{digest}" if version == 2 else digest,
+            "points": len(values),
+        }
+        files.append(entry | ({"classId": class_name} if version == 2 else {}))
+    manifest = {
+        "schemaVersion": version,
+        "window": {"startTimeUtc": None if spec.origin is None else spec.origin[1]},
+        "grid": _grid(spec),
+        "files": files,
+        "warnings": list(spec.warnings),
+        "provenance": {
+            "runId": _run_id(spec),
+            "scenarioHash": _digest(spec),
+            "modelHash": _digest(spec),
+            "capturedAtUtc": spec.created,
+        },
+        **spec.extra,
+    }
+    _write_json(bundle / "manifest.json", manifest, spec)
+    return bundle
+
+
+def _bundle_newest(name: str) -> RunSpec:
+    return replace(_rust_newer(name), series=_awkward(9, classes=("DEFAULT", "Order", "Refund")))
+
+
+def _bundle_crlf(name: str) -> RunSpec:
+    return replace(_bundle_newest(name), newline="\r\n", json_bom=True)
+
+
+def _bundle_without_start(name: str) -> RunSpec:
+    return replace(_rust_newer(name), origin=None, grid={"binSize": 5, "binUnit": "minutes"})
+
+
+BUNDLES: dict[str, tuple[Callable[[str], RunSpec], int]] = {
+    "bundle-newer": (_bundle_newest, 2),
+    "bundle-crlf": (_bundle_crlf, 2),
+    "bundle-older": (_rust_newer, 1),
+    "bundle-without-start": (_bundle_without_start, 2),
+}
+"""Name → what is in a telemetry bundle of that kind, and its schema version."""
+
+
+def write_bundles(folder: Path) -> None:
+    """Write a bundle of every kind."""
+    for name, (build, version) in BUNDLES.items():
+        write_bundle(folder, build(name), version=version)
+
+
 # --- many runs ------------------------------------------------------------------------------
 
 

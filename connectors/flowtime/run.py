@@ -99,6 +99,9 @@ class Run:
         source, engine_version, scenario_hash, model_hash, schema_version, template_id,
             template_title, model_title, mode, seed: As the JSON files say; None where absent.
         extra: Unknown top-level keys of run.json, kept as they were.
+        is_bundle: Whether it is a flat telemetry bundle, whose files may name a class and lack
+            values.
+        series_left_out: Series of the index that were not selected and are not in `series`.
     """
 
     url: str
@@ -125,3 +128,5 @@ class Run:
     mode: str | None
     seed: int | None
     extra: Mapping[str, object]
+    is_bundle: bool = False
+    series_left_out: int = 0

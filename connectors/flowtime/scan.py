@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
 from connectors.flowtime.run import Run
-from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
+from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly, plain_rows
 from connectors.storage import Storage
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -31,6 +31,9 @@ _ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 
 ScanProgress = Callable[[int, int, int], None]
 """Told of so many more files finished, rows parsed and bytes read, from the query's thread."""
+
+Read = Callable[[Sequence[SeriesFile]], Iterator[pl.DataFrame]]
+"""Reads series files into frames, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
             points=series.points,
             size=series.size,
             sha256=series.sha256,
+            bundle_class=series.class_name if run.is_bundle else None,
         )
         for row, (run, series) in enumerate((run, series) for run in runs for series in run.series)
     ]
@@ -93,12 +97,22 @@ def scan(
         StorageError: When collected: a file could not be read.
     """
     chosen = options or ScanOptions()
+    return lazily(files, lambda wanted: _frames(storage, wanted, chosen, progress))
+
+
+def lazily(files: Sequence[SeriesFile], read: Read) -> pl.LazyFrame:
+    """A lazy frame over whatever reads series files in order, asked only for files it needs.
+
+    Args:
+        files: The files of the frame.
+        read: Gives the rows of some of them, in the same order, in the frame's schema.
+    """
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted, rest = _prune(files, predicate)
-        frames = _frames(storage, wanted, chosen, progress)
+        frames = read(wanted)
         if rest:
             frames = (frame.filter(*rest) for frame in frames)
         if n_rows is not None:
@@ -262,14 +276,17 @@ def _unreadable(file: SeriesFile, error: StorageError) -> RunError:
 
 def _checked_body(file: SeriesFile, content: bytes, *, verify: bool) -> memoryview:
     start = header_length(content, file)
+    body = memoryview(content)[start:]
+    if file.bundle_class is not None:
+        body = memoryview(plain_rows(bytes(body), content, file))
     if content[-1:] != b"\n":
-        parse_strictly(content[start:], file)
+        parse_strictly(bytes(body), file)
     if verify and file.sha256 is not None:
         found = hashlib.sha256(content).hexdigest()
         if found != file.sha256:
-            parse_strictly(content[start:], file)  # a wrong line says more than a wrong hash
+            parse_strictly(bytes(body), file)  # a wrong line says more than a wrong hash
         _check_digest(file, found)
-    return memoryview(content)[start:]
+    return body
 
 
 def _check_digest(file: SeriesFile, found: str) -> None:
@@ -353,11 +370,12 @@ def _block_tasks(
     Blocks are read one after the other, as a hash needs them, and parsed side by side.
     """
     digest = hashlib.sha256()
-    rest = b""
+    head = rest = b""
     first_bin = 0
     for number, block in enumerate(storage.blocks(file.path, options.batch_bytes)):
         digest.update(block)
         start = header_length(block, file) if number == 0 else 0
+        head = head or block[:start]
         end = block.rfind(b"\n") + 1
         if end == 0 and len(rest) + len(block) > options.batch_bytes:
             raise file.error("a row does not end", line=first_bin + 2)
@@ -367,9 +385,11 @@ def _block_tasks(
         if first_bin + count > file.points:
             raise file.error(f"holds more than the {file.points} rows the index promises")
         if piece:
+            piece = plain_rows(piece, head, file, first_bin=first_bin)
             yield _piece_task(file, piece, first_bin, count)
             first_bin += count
     if rest or first_bin != file.points:
+        rest = plain_rows(rest, head, file, first_bin=first_bin)
         parse_strictly(rest, file, first_bin=first_bin)
     if options.verify and file.sha256 is not None:
         _check_digest(file, digest.hexdigest())

@@ -10,7 +10,8 @@ from connectors.errors import IntegrityError, RunError
 
 _BOM = b"\xef\xbb\xbf"
 _HEADERS = (b"bin_index,value", b"t,value")
-_LONGEST_HEAD = len(_BOM) + len(_HEADERS[0]) + 2
+_CLASS_HEADER = b"bin_index,classId,value"
+_LONGEST_HEAD = len(_BOM) + len(_CLASS_HEADER) + 2
 _LONGEST_ROW = 400  # the longest double written in full takes about 330 digits
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2"}
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
@@ -37,6 +38,8 @@ class SeriesFile:
         points: Rows it must hold.
         size: Bytes when it was listed, or None where it is missing.
         sha256: Lower-case hex digest it must have, or None where nobody vouches for one.
+        bundle_class: The class of a telemetry bundle's file, which may be named in each row and
+            whose values may be absent; None in a run directory.
     """
 
     row: int
@@ -47,6 +50,7 @@ class SeriesFile:
     points: int
     size: int | None
     sha256: str | None
+    bundle_class: str | None = None
 
     def error(
         self, reason: str, *, line: int | None = None, kind: type[RunError] = IntegrityError
@@ -57,7 +61,7 @@ class SeriesFile:
     @property
     def size_limit(self) -> int:
         """Bytes that a file of this many rows cannot exceed."""
-        return _LONGEST_HEAD + self.points * _LONGEST_ROW
+        return _LONGEST_HEAD + self.points * (_LONGEST_ROW + len(self.bundle_class or ""))
 
 
 def header_length(head: bytes, source: SeriesFile) -> int:
@@ -75,12 +79,46 @@ def header_length(head: bytes, source: SeriesFile) -> int:
     line = head[start:end] if end >= 0 else head[start : start + _SHOWN]
     if end >= 0 and line.removesuffix(b"\r") in _HEADERS:
         return end + 1
+    if end >= 0 and source.bundle_class and line.removesuffix(b"\r") == _CLASS_HEADER:
+        return end + 1
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
             raise source.error(f"the file is {name} compressed; series files are plain text")
     raise source.error(
         f"the header is {_shown(line)}; expected 't,value' or 'bin_index,value'", line=1
     )
+
+
+def plain_rows(body: bytes, head: bytes, source: SeriesFile, *, first_bin: int = 0) -> bytes:
+    """The rows of a telemetry bundle's file as a run directory has them; others as they are.
+
+    A row `bin,class,value` loses its class, an absent value becomes NaN. Lines stay lines.
+
+    Args:
+        body: Rows without the header.
+        head: The file's first bytes, with the header.
+        source: The file they come from.
+        first_bin: Bin index of the first row.
+
+    Raises:
+        IntegrityError: A row is of another class; names the line.
+    """
+    if source.bundle_class is None:
+        return body
+    if _CLASS_HEADER in head[:_LONGEST_HEAD]:
+        cell = b"," + source.bundle_class.encode() + b","
+        for place, row in enumerate(body.split(b"\n")[:-1]) if _lacks(body, cell) else ():
+            if row.count(cell) != 1:
+                raise source.error(
+                    f"{_shown(row)} should be of class {source.bundle_class}",
+                    line=first_bin + place + 2,
+                )
+        body = body.replace(cell, b",")
+    return body.replace(b",\n", b",NaN\n").replace(b",\r\n", b",NaN\r\n")
+
+
+def _lacks(body: bytes, cell: bytes) -> bool:
+    return body.count(cell) != body.count(b"\n")
 
 
 def parse_strictly(

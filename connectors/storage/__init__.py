@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
+from connectors.storage.claim import Claim, claimed
 from connectors.storage.contract import (
     Entry,
     Folder,
@@ -21,12 +22,15 @@ from connectors.storage.contract import (
 from connectors.storage.local import LocalStorage
 
 __all__ = [
+    "Claim",
     "Entry",
     "Folder",
     "StagedFile",
     "Storage",
     "StorageOptions",
+    "claimed",
     "connect",
+    "discard_all",
     "join",
     "relative",
 ]
@@ -62,6 +66,12 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
     module = importlib.import_module("connectors.storage.remote")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
     return _kept(protocol, arguments, options), module.native_path(protocol, url)
+
+
+def discard_all() -> None:
+    """Remove whatever this process has staged anywhere: for the way out after a signal."""
+    for storage in list(_known.values()):
+        storage.discard_all()
 
 
 def _protocol(url: str) -> str:

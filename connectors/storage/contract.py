@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from connectors.errors import StorageError
+from connectors.errors import ConflictError, StorageError
 
 _PLAIN_OPTIONS = frozenset(
     {
@@ -155,6 +155,19 @@ class StagedFile:
     target: str
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A small file that says that its writer is there.
+
+    Attributes:
+        path: The storage's own full path.
+        modified: When it was last written, in seconds since 1970 by the store's clock, if known.
+    """
+
+    path: str
+    modified: float | None
+
+
 class Storage(ABC):
     """A place where bytes live.
 
@@ -226,13 +239,73 @@ class Storage(ABC):
             StorageError: It is not visible; or, after a lost answer, it may be.
         """
 
+    def commit_over(self, staged: StagedFile, before: Entry | None) -> None:
+        """Commit, provided that the target still is what `before` says.
+
+        Where the store cannot make that one step, it is looked at just before; see `claimed` for
+        what keeps other exporters away meanwhile.
+
+        Args:
+            staged: The file, whose bytes nobody else writes: a lost answer is told by them.
+            before: What `info` gave for the target.
+
+        Raises:
+            ConflictError: Somebody else has written or removed the target.
+            StorageError: It is not visible; or, after a lost answer, it may be.
+        """
+        if self.info(staged.target) != before:
+            raise ConflictError(
+                f"writing {self.url(staged.target)}: another exporter has written it meanwhile",
+                url=self.url(staged.target),
+            )
+        self.commit(staged)
+
+    def sends_in_parts(self, size: int) -> bool:
+        """Whether a file of so many bytes is sent in parts that a crash would leave behind."""
+        return False
+
+    @abstractmethod
+    def mark(self, path: str, data: bytes) -> None:
+        """Write a small file at once, seen by whoever lists its folder from now on.
+
+        It need not outlive a power cut.
+        """
+
+    @abstractmethod
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """Files directly in `folder` whose names begin with `prefix`, listed afresh."""
+
+    def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
+        """Give up uploads to exactly these paths that were begun since a time and never finished.
+
+        Args:
+            paths: Targets of uploads in parts.
+            since: Seconds since 1970.
+
+        Returns:
+            URLs of the targets of what was given up; none where the store has no such uploads.
+        """
+        return []
+
     @abstractmethod
     def discard(self, staged: StagedFile) -> None:
         """Remove a staged file; nothing happens after a commit."""
 
     @abstractmethod
+    def discard_all(self) -> None:
+        """Remove whatever this process has staged here: for the way out after a signal."""
+
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Remove one file; nothing happens where there is none."""
+
+    @abstractmethod
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder that is empty.
+
+        Nothing happens where something is in it, where there is none, or where folders are no
+        more than parts of names.
+        """
 
     @abstractmethod
     def leftovers(self, path: str) -> list[str]:
@@ -314,7 +387,7 @@ def relative(path: str, root: str) -> str | None:
 
 def staged_name(name: str) -> str:
     """A hidden, unique name for the file that is to become `name`."""
-    mark = f".{_host()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 
@@ -336,7 +409,12 @@ def is_abandoned(name: str, modified: float | None) -> bool:
         return False
     if modified is not None and time.time() - modified > _STALE_SECONDS:
         return True
-    return match["host"] == _host() and not _is_alive(int(match["pid"]))
+    return is_of_the_dead(match["host"], int(match["pid"]))
+
+
+def is_of_the_dead(host: str, pid: int) -> bool:
+    """Whether a process of this machine lives no more; never so for one of another machine."""
+    return host == host_mark() and not _is_alive(pid)
 
 
 def _is_alive(pid: int) -> bool:
@@ -349,7 +427,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _host() -> str:
+def host_mark() -> str:
     """A mark of the machine; of the container as well, where process ids mean something else."""
     try:
         # os.readlink, because Path.readlink would resolve nothing more and cost more.

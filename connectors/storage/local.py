@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 
-from connectors.errors import NotFoundError, StorageError
+from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.contract import (
     Entry,
     Folder,
+    Mark,
     StagedFile,
     Storage,
     is_abandoned,
@@ -30,6 +32,10 @@ class LocalStorage(Storage):
 
     protocol = "file"
     is_local = True
+
+    def __init__(self) -> None:
+        # Noted before it is made, so that a signal finds every file that was.
+        self._staged: set[Path] = set()
 
     def url(self, path: str) -> str:
         """The path itself."""
@@ -86,6 +92,7 @@ class LocalStorage(Storage):
         with _translating(path, "writing"):
             _make_folders(target.parent)
             local = target.parent / staged_name(target.name)
+            self._staged.add(local)
             # Mode 0666 less the umask: what a file has that is simply written.
             os.close(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         return StagedFile(local, path)
@@ -97,16 +104,54 @@ class LocalStorage(Storage):
             _sync(staged.local)
             staged.local.replace(staged.target)
             _sync(staged.local.parent)
+        self._staged.discard(staged.local)
+
+    def mark(self, path: str, data: bytes) -> None:
+        """The name is what counts; a reader may see a part of the bytes."""
+        with _translating(path, "writing"):
+            _make_folders(Path(path).parent)
+            Path(path).write_bytes(data)
+
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """In the order of names."""
+        with _translating(folder, "listing"):
+            try:
+                names = [name for name in os.listdir(folder) if name.startswith(prefix)]
+            except FileNotFoundError:
+                return []
+        found = []
+        for name in sorted(names):
+            with suppress(FileNotFoundError):
+                found.append(_mark(f"{folder}/{name}"))
+        return found
 
     def discard(self, staged: StagedFile) -> None:
         """The folders made for it stay."""
         with _translating(staged.target, "discarding"):
             staged.local.unlink(missing_ok=True)
+        self._staged.discard(staged.local)
+
+    def discard_all(self) -> None:
+        """Staged files and marks."""
+        for local in list(self._staged):
+            local.unlink(missing_ok=True)
+        self._staged.clear()
 
     def delete(self, path: str) -> None:
         """A link is removed, not what it points to."""
         with _translating(path, "deleting"):
             Path(path).unlink(missing_ok=True)
+
+    def remove_folder(self, path: str) -> None:
+        """Only the folder itself, never through a link."""
+        with _translating(path, "deleting"):
+            try:
+                Path(path).rmdir()
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError as failure:
+                if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
 
     def leftovers(self, path: str) -> list[str]:
         """Of processes of this machine that live no more, or older than a day."""
@@ -195,6 +240,10 @@ def _is_text(name: str) -> bool:
     return True
 
 
+def _mark(path: str) -> Mark:
+    return Mark(path, os.lstat(path).st_mtime)
+
+
 def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, str(status.st_mtime_ns))
 
@@ -258,7 +307,7 @@ def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: boo
     after = os.fstat(file)
     if whole and (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
         return
-    raise StorageError(
+    raise ChangedError(
         f"reading {path}: it changed while it was being read: try again when it is at rest",
         url=path,
     )

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import fsspec
 
-from connectors.errors import NotFoundError, StorageError
+from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.storage.claim import bury, is_claim
 from connectors.storage.contract import (
     Entry,
     Folder,
+    Mark,
     StagedFile,
     Storage,
     is_abandoned,
@@ -30,6 +29,7 @@ from connectors.storage.contract import (
     staged_name,
 )
 from connectors.storage.retry import retrying, translated, wait_for
+from connectors.storage.staging import StagingFolders, abandoned_folders, remove_folders
 
 _READERS = 16
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
@@ -52,9 +52,8 @@ class RemoteStorage(Storage):
     def __init__(self, protocol: str, secrets: Iterable[str]) -> None:
         self.protocol = protocol
         self._secrets = tuple(secrets)
-        # Objects of tempfile remove their directory at the end of the process, too.
-        self._staging: dict[Path, tempfile.TemporaryDirectory[str]] = {}
-        self._lock = threading.Lock()
+        self._staging = StagingFolders()
+        self._swept = False
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""
@@ -66,21 +65,20 @@ class RemoteStorage(Storage):
     def stage(self, path: str) -> StagedFile:
         """In a private folder of this machine, as a live handle would publish a torn file."""
         try:
-            holder = tempfile.TemporaryDirectory(prefix="flowtime-export-")
-            local = Path(holder.name) / "staged"
-            local.touch()
+            return StagedFile(self._staging.make(), path)
         except OSError as failure:
             raise translated(failure, self.url(path), "staging") from failure
-        with self._lock:
-            self._staging[local] = holder
-        return StagedFile(local, path)
 
     def discard(self, staged: StagedFile) -> None:
         """Remove the staging folder with all it holds."""
-        with self._lock:
-            holder = self._staging.pop(staged.local, None)
-        if holder is not None:
-            holder.cleanup()
+        self._staging.remove(staged.local)
+
+    def discard_all(self) -> None:
+        """Remove the staging folders of this process."""
+        self._staging.remove_all()
+
+    def remove_folder(self, path: str) -> None:
+        """Nothing, as none is made: folders are parts of names."""
 
     def commit(self, staged: StagedFile) -> None:
         """Put the file, then see that all of it is there."""
@@ -96,19 +94,39 @@ class RemoteStorage(Storage):
             )
         self.discard(staged)
 
+    def mark(self, path: str, data: bytes) -> None:
+        """Like any other file, but it is not looked at afterwards."""
+        staged = self.stage(path)
+        try:
+            staged.local.write_bytes(data)
+            self._publish(staged, len(data))
+        except OSError as failure:
+            raise self._translated(failure, path, "writing") from failure
+        finally:
+            self.discard(staged)
+
     def remove_leftovers(self, path: str) -> list[str]:
         """Remove what `leftovers` finds and return it."""
-        found = self._abandoned(path)
-        for one in found:
-            self.delete(one)
-        return [self.url(one) for one in found]
+        removed: list[str] = []
+        for mark in self._abandoned(path):
+            if is_claim(mark.path):
+                removed += bury(self, mark.path.rpartition("/")[0], mark)
+            else:
+                self.delete(mark.path)
+            removed.append(self.url(mark.path))
+        folders = abandoned_folders()
+        remove_folders(folders)
+        return removed + folders
 
     def leftovers(self, path: str) -> list[str]:
         """Of processes of this machine that live no more, or older than a day."""
-        return [self.url(one) for one in self._abandoned(path)]
+        return [self.url(mark.path) for mark in self._abandoned(path)] + abandoned_folders()
 
     def sweep(self, folder: str) -> None:
-        """Nothing: files for a remote target are not staged beside it."""
+        """Staging folders of this machine: files for a remote target are not staged beside it."""
+        if not self._swept:
+            self._swept = True
+            remove_folders(abandoned_folders())
 
     def check_write(self, path: str) -> None:
         """Write, read back and delete."""
@@ -133,8 +151,8 @@ class RemoteStorage(Storage):
     def _publish(self, staged: StagedFile, size: int) -> None:
         raise NotImplementedError
 
-    def _abandoned(self, path: str) -> list[str]:
-        return []
+    def _abandoned(self, path: str) -> list[Mark]:
+        raise NotImplementedError
 
     def _outcome(self, path: str) -> bytes | StorageError:
         try:
@@ -234,7 +252,7 @@ class FsspecStorage(RemoteStorage):
             stop = min(start + block_bytes, before.size)
             block = self.read(path, start=start, end=stop)
             if len(block) != stop - start or self.info(path) != before:
-                raise StorageError(
+                raise ChangedError(
                     f"reading {self.url(path)}: it changed while it was being read: "
                     "try again when it is at rest",
                     url=self.url(path),
@@ -255,6 +273,18 @@ class FsspecStorage(RemoteStorage):
                 url=self.url(path),
             )
         return super().stage(path)
+
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """From one listing of the folder."""
+        try:
+            self._fs.invalidate_cache()
+            found = self._call("ls", folder or "/", detail=True)
+        except FileNotFoundError:
+            return []
+        except Exception as failure:
+            raise self._translated(failure, folder, "listing") from failure
+        marks = [Mark(str(one["name"]), _modified(one)) for one in found]
+        return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
 
     def delete(self, path: str) -> None:
         """Nothing happens where there is no file."""
@@ -289,9 +319,9 @@ class FsspecStorage(RemoteStorage):
                     self.delete(sent)
             raise self._translated(failure, target, "writing") from failure
 
-    def _abandoned(self, path: str) -> list[str]:
+    def _abandoned(self, path: str) -> list[Mark]:
         return [
-            file
+            Mark(file, _modified(detail))
             for file, detail in self._details(path, "listing").items()
             if is_abandoned(file.rpartition("/")[2], _modified(detail))
         ]

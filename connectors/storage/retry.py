@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
-from connectors.errors import NotFoundError, StorageError
+from connectors.errors import ChangedError, NotFoundError, StorageError
 
 TRIES = 5
 RETRY_SECONDS = 20.0
@@ -173,7 +173,7 @@ def _explained_answer(status: int, code: str) -> _Reason:
     if status in (301, 307):
         return StorageError, f"the bucket is elsewhere{said}: give its `region`"
     if status == 412:
-        return StorageError, "it changed while it was being read: try again when it is at rest"
+        return ChangedError, "it changed while it was being read: try again when it is at rest"
     if status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES:
         return StorageError, f"the store kept failing, status {status}{said}: try again later"
     return StorageError, f"the store answered with status {status}{said}"

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 import s3fs
 
-from connectors.errors import NotFoundError, StorageError
+from connectors.errors import ChangedError, ConflictError, NotFoundError, StorageError
 from connectors.storage import retry
 from connectors.storage.contract import (
     Entry,
     Folder,
+    Mark,
     StagedFile,
+    is_abandoned,
     is_safe_name,
 )
 from connectors.storage.remote import RemoteStorage
@@ -26,6 +28,8 @@ from connectors.storage.s3_listing import S3Listing, split_key, version_of
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
+COMPLETION_SECONDS = 60.0
+"""A store that joins the parts of an upload is given so much more time."""
 _MOST_PARTS = 10_000
 _SENDERS = 4
 _ALIASES = {"username": "key", "password": "secret"}
@@ -154,7 +158,7 @@ class S3Storage(RemoteStorage):
                 raise self._translated(failure, path, "reading") from failure
             # Some stores ignore the condition, so it is looked at here as well.
             if version != entry.version or len(block) != stop - start:
-                raise StorageError(
+                raise ChangedError(
                     f"reading {self.url(path)}: it changed while it was being read: "
                     "try again when it is at rest",
                     url=self.url(path),
@@ -179,6 +183,102 @@ class S3Storage(RemoteStorage):
             if not isinstance(error, NotFoundError):
                 raise error from failure
 
+    def commit_over(self, staged: StagedFile, before: Entry | None) -> None:
+        """By a put on the condition that the ETag is still the one that was seen.
+
+        Stores that know no conditions take it for a plain put: there the look just before counts.
+        """
+        if self.info(staged.target) != before:
+            raise self._conflict(staged.target)
+        condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": f'"{before.version}"'}
+        if self._staged_bytes(staged) > PART_BYTES or (before is not None and not before.version):
+            super().commit_over(staged, before)
+            return
+        body = staged.local.read_bytes()
+        try:
+            self._put(staged.target, body, **condition)
+        except Exception as failure:
+            if _status(failure) == 501:  # It says that it knows no conditions.
+                super().commit_over(staged, before)
+            elif not self._holds(staged.target, body):
+                raise self._refused(failure, staged.target) from failure
+        self.discard(staged)
+
+    def _holds(self, path: str, body: bytes) -> bool:
+        """Whether a put whose answer was lost, or spoke of another's, was ours all the same."""
+        try:
+            return self.read(path) == body
+        except StorageError:
+            return False
+
+    def _refused(self, failure: Exception, path: str) -> StorageError:
+        if _status(failure) not in (404, 409, 412):
+            return self._translated(failure, path, "writing")
+        return self._conflict(path)
+
+    def _conflict(self, path: str) -> ConflictError:
+        return ConflictError(
+            f"writing {self.url(path)}: another exporter has written it meanwhile",
+            url=self.url(path),
+        )
+
+    def sends_in_parts(self, size: int) -> bool:
+        """Above 16 MiB."""
+        return size > PART_BYTES
+
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """By the beginning of their keys."""
+        bucket, start = _prefix(folder)
+        return [
+            Mark(f"{bucket}/{item['Key']}", item["LastModified"].timestamp())
+            for page in self._pages(bucket, f"{start}{prefix}", delimiter=True)
+            for item in page.get("Contents", ())
+        ]
+
+    def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
+        """Stores that cannot list uploads are taken to have none."""
+        removed = []
+        for path in paths:
+            for upload in self._uploads(path):
+                if upload["Initiated"].timestamp() >= since:
+                    with suppress(NotFoundError):
+                        self._abort(path, upload["UploadId"])
+                        removed.append(self.url(path))
+        return removed
+
+    def _uploads(self, path: str) -> list[dict[str, Any]]:
+        bucket, key = split_key(path)
+        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": key}
+        found: list[dict[str, Any]] = []
+        while True:
+            try:
+                page = self._call("list_multipart_uploads", **wanted)
+            except Exception as failure:
+                if _status(failure) in (404, 405, 501):
+                    return found
+                raise self._translated(failure, path, "listing uploads to") from failure
+            found += [one for one in page.get("Uploads", ()) if one["Key"] == key]
+            if not page.get("IsTruncated"):
+                return found
+            wanted |= {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def _abandoned(self, path: str) -> list[Mark]:
+        bucket, prefix = _prefix(path)
+        return [
+            Mark(f"{bucket}/{item['Key']}", item["LastModified"].timestamp())
+            for item in self._items(bucket, prefix)
+            if is_abandoned(item["Key"].rpartition("/")[2], item["LastModified"].timestamp())
+        ]
+
+    def _abort(self, path: str, upload: str) -> None:
+        try:
+            self._request("abort_multipart_upload", path, UploadId=upload)
+        except Exception as failure:
+            raise self._translated(failure, path, "giving up an upload to") from failure
+
     def check_list(self, path: str) -> None:
         """The first key is enough."""
         bucket, prefix = _prefix(path)
@@ -192,10 +292,11 @@ class S3Storage(RemoteStorage):
 
     def _request(self, method: str, path: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
         bucket, key = split_key(path)
+        return self._call(method, transfer_bytes=transfer_bytes, Bucket=bucket, Key=key, **more)
+
+    def _call(self, method: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
         return retrying(
-            lambda seconds: self._wait(
-                self._fs._call_s3(method, Bucket=bucket, Key=key, **more), seconds
-            ),
+            lambda seconds: self._wait(self._fs._call_s3(method, **more), seconds),
             transfer_bytes=transfer_bytes,
         )
 
@@ -260,19 +361,17 @@ class S3Storage(RemoteStorage):
 
     def _publish(self, staged: StagedFile, size: int) -> None:
         try:
-            if size <= PART_BYTES:
-                body = staged.local.read_bytes()
-                self._request(
-                    "put_object",
-                    staged.target,
-                    transfer_bytes=size,
-                    Body=body,
-                    ContentMD5=_md5(body),
-                )
+            if not self.sends_in_parts(size):
+                self._put(staged.target, staged.local.read_bytes())
             else:
                 self._publish_parts(staged, size)
         except Exception as failure:
             raise self._translated(failure, staged.target, "writing") from failure
+
+    def _put(self, path: str, body: bytes, **more: str) -> None:
+        self._request(
+            "put_object", path, transfer_bytes=len(body), Body=body, ContentMD5=_md5(body), **more
+        )
 
     def _publish_parts(self, staged: StagedFile, size: int) -> None:
         target = staged.target
@@ -320,7 +419,7 @@ class S3Storage(RemoteStorage):
             self._request(
                 "complete_multipart_upload",
                 target,
-                transfer_bytes=retry.SLOWEST_BYTES_PER_SECOND * 60,
+                transfer_bytes=int(retry.SLOWEST_BYTES_PER_SECOND * COMPLETION_SECONDS),
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
             )

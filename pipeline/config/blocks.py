@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from connectors.storage import StorageOptions
 from pipeline.config.values import (
+    Address,
     Bytes,
     Constant,
     Glob,
@@ -235,16 +236,30 @@ class ExecutionBlock(Block):
     """What an export may use of the machine.
 
     Attributes:
+        engine: Who reads series files: this process (`local`), or the workers of a `dask` cluster.
+        address: The scheduler of that cluster, such as `tcp://10.0.0.7:8786`.
         workers: Threads that read and parse, or `auto`.
         read_ahead: Batches of series files that are read before they are needed, or `auto`.
         memory_limit: Bytes such as `512MB` or `1GiB`.
         timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
     """
 
+    engine: Literal["local", "dask"] = "local"
+    address: Address | None = None
     workers: Workers = "auto"
     read_ahead: ReadAhead = "auto"
     memory_limit: Bytes = 512 * 10**6
     timeout: Seconds = None
+
+    @model_validator(mode="after")
+    def _check_address(self) -> ExecutionBlock:
+        if self.engine == "dask" and self.address is None:
+            raise ValueError(
+                "engine: dask needs address: the scheduler, such as tcp://10.0.0.7:8786"
+            )
+        if self.engine == "local" and self.address is not None:
+            raise ValueError("address has no meaning for engine: local; set engine: dask")
+        return self
 
     @property
     def thread_count(self) -> int:

@@ -25,6 +25,7 @@ _DURATION = re.compile(rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m)? ?(?:
 _SECONDS = (86_400, 3_600, 60, 1)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,50}")
+_ADDRESS = re.compile(r"(?:tcp|tls|ws|wss|ucx)://[^\s/@]{1,255}:[0-9]{1,5}")
 _URL_PASSWORD = re.compile(r"[A-Za-z0-9+.-]+://[^/@]*:[^/]*@")
 
 
@@ -65,7 +66,12 @@ def _parse_memory(value: object) -> object:
     return amount
 
 
-def _parse_timeout(value: object) -> object:
+def parse_duration(value: object) -> float | None:
+    """Seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
+
+    Raises:
+        ValueError: It is none, not above 0, or more than a leap year.
+    """
     if value is None:
         return None
     seconds: float | None = None
@@ -143,6 +149,13 @@ def check_no_password(url: str) -> str:
     return url
 
 
+def _check_address(value: str) -> str:
+    if not _ADDRESS.fullmatch(value):
+        raise expected("the address of a Dask scheduler such as tcp://10.0.0.7:8786")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_no_password)]
@@ -169,7 +182,7 @@ Bytes = Annotated[
 ]
 Seconds = Annotated[
     float | None,
-    BeforeValidator(_parse_timeout),
+    BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
 ]
 Workers = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import IO, Literal, Protocol, cast
 
+import pyarrow as pa
 import zstandard
 
 Compression = Literal["none", "gzip", "zstd"]
@@ -16,7 +17,7 @@ _DEFAULT_LEVELS: dict[Compression, int] = {"gzip": 6, "zstd": 3}
 class ByteSink(Protocol):
     """The part of a binary stream that text writers need."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | pa.Buffer, /) -> int:
         """Append bytes."""
 
     def close(self) -> None:

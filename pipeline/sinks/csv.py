@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
-from pipeline.sinks.sink import Flag, Sink, Table, Written
-from pipeline.sinks.text import TextRenderer, render_timestamps
+from pipeline.sinks.lines import Cell, LineRenderer
+from pipeline.sinks.sink import Column, Flag, Sink, Table, Written
+from pipeline.sinks.text import TextRenderer, render_timestamps, texts_of
 
 COMMENT = "#"
 _BOM = b"\xef\xbb\xbf"
@@ -87,6 +88,10 @@ class CsvSink(Sink):
             dialect["headerRows"] = [header_row]
         return dialect
 
+    def text_options(self) -> Mapping[str, Any]:
+        """What cells look like."""
+        return self.model_dump(include={"separator", "quote", "null_value", "escape_formulas"})
+
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)
@@ -127,11 +132,11 @@ class CsvWriter:
         self._out = compressed(stream, sink.compression, sink.compression_level)
         self._rows = 0
         self._non_finite = 0
-        self._render = {
-            column.name: TextRenderer(self._text)
-            for column in table.columns
-            if column.type == "text"
-        }
+        cells = [
+            Cell(column, sink.separator if place else "", self._renderer(column))
+            for place, column in enumerate(table.columns)
+        ]
+        self._lines = LineRenderer(cells, "\n")
         comments = table.metadata if sink.metadata_header else {}
         self._header_row = len(comments) + 1
         head = _BOM if sink.bom else b""
@@ -141,24 +146,8 @@ class CsvWriter:
         """Append the rows of a batch."""
         if batch.is_empty():
             return
-        instants = [column.name for column in self._table.columns if column.type == "timestamp"]
-        shown = batch.with_columns(
-            *(render_timestamps(batch[name]) for name in instants),
-            *(render(batch[name]) for name, render in self._render.items()),
-        )
-        lines = io.BytesIO()
-        shown.write_csv(
-            lines,
-            include_header=False,
-            separator=self._sink.separator,
-            quote_char=self._sink.quote,
-            # Text comes with the quotes it needs.
-            quote_style="never"
-            if self._sink.quote_style == "necessary"
-            else self._sink.quote_style,
-            null_value=self._sink.null_value,
-        )
-        self._out.write(lines.getvalue())
+        for lines in self._lines(batch):
+            self._out.write(lines)
         self._rows += batch.height
         self._non_finite += self._table.count_non_finite(batch)
 
@@ -183,12 +172,30 @@ class CsvWriter:
             shown = _quoted(names, self._sink)
         return (self._sink.separator.join(shown) + "\n").encode("utf-8")
 
+    def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array]:
+        """Cells as RFC 4180 has them; a null is quoted only where everything is."""
+        style = self._sink.quote_style
+        null = self._sink.null_value
+        if style == "always":
+            null = f"{self._sink.quote}{null}{self._sink.quote}"
+        bare = style == "necessary" or (
+            style == "non_numeric" and column.type in ("number", "integer")
+        )
+        quote = "" if bare else self._sink.quote
+        if column.type == "text":
+            return TextRenderer(self._text, null)
+        if column.type == "timestamp":
+            return lambda instants: render_timestamps(instants, null, quote)
+        if quote:
+            return lambda values: texts_of(quote + values.cast(pl.String) + quote, null)
+        return lambda values: texts_of(values.cast(pl.String), null)
+
     def _text(self, texts: pl.Series) -> pl.Series:
         if self._sink.escape_formulas:
             texts = _escape_formulas(texts)
-        if self._sink.quote_style != "necessary":
-            return texts
-        return _quoted_where_needed(texts, self._sink)
+        if self._sink.quote_style == "necessary":
+            return _quoted_where_needed(texts, self._sink)
+        return _quoted(texts, self._sink)
 
 
 def metadata_lines(metadata: Mapping[str, Any]) -> bytes:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
+import pyarrow as pa
 from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
-from pipeline.sinks.sink import Column, Sink, Table, Written
-from pipeline.sinks.text import TIMESTAMP_FORMAT, TextRenderer, render_timestamps
+from pipeline.sinks.lines import Cell, LineRenderer
+from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
+from pipeline.sinks.text import (
+    TIMESTAMP_FORMAT,
+    TextRenderer,
+    render_timestamps,
+    texts_of,
+)
 
-# The unit separator: JSON escapes every control character, so it cannot occur in a rendered value.
-_GAP = "\x1f"
-_NON_FINITE = ("NaN", "inf", "-inf")
+_NULL = "null"
 
 
 def _null_word(value: object) -> object:
@@ -63,6 +67,10 @@ class NdjsonSink(Sink):
         """NDJSON has no dialect."""
         return {}
 
+    def text_options(self) -> Mapping[str, Any]:
+        """What NaN and infinities look like."""
+        return {"non_finite": self.non_finite}
+
     def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
         """Begin a file; NDJSON has no head."""
         return NdjsonWriter(self, stream, table)
@@ -83,11 +91,7 @@ class NdjsonSink(Sink):
 
 
 class NdjsonWriter:
-    """Writes one NDJSON file batch after batch.
-
-    A line is a row of fragments: what is constant between two values is rendered once, what
-    repeats is gathered, and the CSV writer lays the fragments side by side.
-    """
+    """Writes one NDJSON file batch after batch."""
 
     def __init__(self, sink: NdjsonSink, stream: IO[bytes], table: Table) -> None:
         self._sink = sink
@@ -95,7 +99,15 @@ class NdjsonWriter:
         self._out = compressed(stream, sink.compression, sink.compression_level)
         self._rows = 0
         self._non_finite = 0
-        self._rendered = {c.name: _renderer(c) for c in table.columns}
+        cells = [
+            Cell(
+                column,
+                ("," if place else "{") + json.dumps(column.name) + ":",
+                _renderer(column, sink.non_finite),
+            )
+            for place, column in enumerate(table.columns)
+        ]
+        self._lines = LineRenderer(cells, "}\n")
 
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch.
@@ -108,15 +120,8 @@ class NdjsonWriter:
         odd = self._table.count_non_finite(batch)
         if odd and self._sink.non_finite == "error":
             raise SinkError(self._complaint(batch))
-        lines = io.BytesIO()
-        self._fragments(batch).write_csv(
-            lines,
-            include_header=False,
-            separator=_GAP,
-            quote_style="never",
-            null_value="null",
-        )
-        self._out.write(self._closed_up(lines.getvalue(), odd=odd > 0))
+        for lines in self._lines(batch):
+            self._out.write(lines)
         self._rows += batch.height
         self._non_finite += odd
 
@@ -133,22 +138,6 @@ class NdjsonWriter:
         self._out.close()
         return Written(self._rows, self._non_finite)
 
-    def _fragments(self, batch: pl.DataFrame) -> pl.DataFrame:
-        columns: list[pl.Series | pl.Expr] = []
-        for place, column in enumerate(self._table.columns):
-            key = ("{" if place == 0 else ",") + json.dumps(column.name) + ":"
-            columns.append(pl.lit(key).alias(f"key {place}"))
-            columns.append(self._rendered[column.name](batch[column.name]).alias(f"value {place}"))
-        return pl.select(*columns, pl.lit("}").alias("end"))
-
-    def _closed_up(self, lines: bytes, *, odd: bool) -> bytes:
-        gap = _GAP.encode()
-        if odd:
-            for text in _NON_FINITE:
-                value = f'"{text}"' if self._sink.non_finite == "string" else "null"
-                lines = lines.replace(gap + text.encode() + gap, value.encode())
-        return lines.replace(gap, b"")
-
     def _complaint(self, batch: pl.DataFrame) -> str:
         for column in self._table.columns:
             if column.type != "number":
@@ -163,12 +152,24 @@ class NdjsonWriter:
         raise AssertionError("a non-finite value was counted but not found")
 
 
-def _renderer(column: Column) -> Callable[[pl.Series], pl.Series]:
+def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array]:
     if column.type == "text":
-        return TextRenderer(_json_strings)
+        return TextRenderer(_json_strings, _NULL)
     if column.type == "timestamp":
-        return lambda instants: '"' + render_timestamps(instants) + '"'
-    return lambda plain: plain
+        return lambda instants: render_timestamps(instants, _NULL, '"')
+    if column.type == "number":
+        return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
+    return lambda plain: texts_of(plain.cast(pl.String), _NULL)
+
+
+def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
+    """Numbers as JSON; NaN and infinities as strings or nulls."""
+    rendered = numbers.cast(pl.String)
+    if count_non_finite(numbers) == 0:
+        return rendered
+    finite = numbers.is_finite()
+    odd = '"' + rendered + '"' if non_finite == "string" else pl.Series([None], dtype=pl.String)
+    return rendered.zip_with(finite, odd)
 
 
 def _json_strings(texts: pl.Series) -> pl.Series:

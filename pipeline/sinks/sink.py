@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Protocol
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
@@ -63,7 +64,18 @@ class Table:
     def count_non_finite(self, batch: pl.DataFrame) -> int:
         """NaN and infinite values among the numbers of a batch; nulls do not count."""
         numbers = [batch[column.name] for column in self.columns if column.type == "number"]
-        return sum(n.len() - n.null_count() - int(n.is_finite().sum() or 0) for n in numbers)
+        return sum(count_non_finite(column) for column in numbers)
+
+
+def unnamed(column: pl.Series) -> pl.Series:
+    """A column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
+    return column.alias("column")
+
+
+def count_non_finite(numbers: pl.Series) -> int:
+    """NaN and infinite values; nulls do not count."""
+    known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
+    return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +161,10 @@ class Sink(BaseModel):
     @abstractmethod
     def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
         """Read a file of this sink with the table's columns and types, text as String."""
+
+    def text_options(self) -> Mapping[str, Any]:
+        """Options that a reader of the text must know; none where a format tells everything."""
+        return {}
 
     @abstractmethod
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:

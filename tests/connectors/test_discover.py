@@ -218,17 +218,24 @@ def test_a_manifest_that_is_of_something_else_hides_no_runs(tmp_path: Path) -> N
     assert "no run directory" in discovery.refusals[0].reason
 
 
-def test_a_telemetry_bundle_is_named(tmp_path: Path) -> None:
-    manifest = {"window": {"startTimeUtc": "2025-01-01"}, "files": [{"path": "A_arrivals.csv"}]}
+def test_a_telemetry_bundle_is_a_run(tmp_path: Path) -> None:
+    file = {"nodeId": "A", "metric": "QueueDepth", "path": "A_queueDepth.csv"}
+    manifest = {"files": [file], "grid": {"bins": 1, "binSize": 1, "binUnit": "hours"}}
     memory = MemoryStore(
         {
             "src/bundle/manifest.json": b"\xef\xbb\xbf" + json.dumps(manifest).encode(),
-            "src/bundle/A_arrivals.csv": b"t,value\n0,1\n",
+            "src/bundle/A_queueDepth.csv": b"t,value\n0,1\n",
         }
     )
     (refusal,) = found(memory).refusals
-    assert "telemetry bundle" in refusal.reason
-    assert not refusal.incomplete
+    assert "start in time is unknown" in refusal.reason
+    manifest["window"] = {"startTimeUtc": "2025-01-01"}
+    memory.files["src/bundle/manifest.json"] = json.dumps(manifest).encode()
+    (run,) = found(memory).runs
+    assert [(one.id, one.path) for one in run.series] == [
+        ("queueDepth@A@DEFAULT", "A_queueDepth.csv")
+    ]
+    assert (run.run_id, run.is_bundle) == ("bundle", True)
 
 
 def test_links_are_not_followed_but_named(tmp_path: Path) -> None:

@@ -701,3 +701,23 @@ def test_http_is_read_and_never_written(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="only be read"):
             storage.stage(path)
         assert storage.url(f"{path}?X-Amz-Signature=hunter2") == f"{base}/runs/a.csv"
+
+
+def test_only_empty_folders_are_removed(place: tuple[Storage, str]) -> None:
+    storage, root = place
+    put(storage, join(root, "a/b/c.csv"), b"kept")
+    storage.remove_folder(join(root, "a/b"))
+    storage.remove_folder(join(root, "a/b/c.csv"))
+    storage.remove_folder(join(root, "nowhere"))
+    assert storage.read(join(root, "a/b/c.csv")) == b"kept"
+
+
+def test_an_empty_folder_of_the_disk_is_removed(tmp_path: Path) -> None:
+    storage, root = connect(str(tmp_path))
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a/b")
+    storage.remove_folder(join(root, "link"))
+    assert (tmp_path / "a/b").is_dir()
+    storage.remove_folder(join(root, "a"))
+    storage.remove_folder(join(root, "a/b"))
+    assert [path.name for path in (tmp_path / "a").iterdir()] == []

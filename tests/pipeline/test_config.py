@@ -213,9 +213,10 @@ WRONG_TAILS = {
         "c.yaml:6:5: sinks[0].compresion: unknown key; did you mean 'compression'?"
     ),
     "sink: 1": "c.yaml:6:1: sink: unknown key; did you mean 'sinks'?",
-    "execution: {adress: 1}": (
-        "c.yaml:6:13: execution.adress: unknown key; "
-        "choose from workers, read_ahead, memory_limit, timeout"
+    "execution: {adress: 1}": "c.yaml:6:13: execution.adress: unknown key; did you mean 'address'?",
+    "execution: {colour: 1}": (
+        "c.yaml:6:13: execution.colour: unknown key; "
+        "choose from engine, address, workers, read_ahead, memory_limit, timeout"
     ),
     "  - {format: cvs, path: x}": (
         "c.yaml:6:14: sinks[1].format: unknown format, found text 'cvs'; did you mean 'csv'?"

@@ -20,12 +20,12 @@ import pyarrow.json
 import pyarrow.parquet
 import pytest
 
-from connectors.storage import Storage, StorageOptions, connect, join
+from connectors.storage import StorageOptions, connect
 from pipeline.export import export
 from pipeline.report import Report
-from tests.exporting import config
+from tests.exporting import config, upload
 from tests.reading import ReadRun, exact, iso, read_runs
-from tests.run_builder import DIALECTS, write_run
+from tests.run_builder import BUNDLES, DIALECTS, write_bundles, write_run
 
 STORES = ("local", "rclone", "moto")
 COLUMNS = ["time_bin", "component_id", "measure", "class", "value", "run_name", "bin_index"]
@@ -50,6 +50,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     base = tmp_path_factory.mktemp("matrix")
     for name, build in DIALECTS.items():
         write_run(base / "runs", build(name))
+    write_bundles(base / "runs")
     storage: dict[str, Any] = {}
     url, options = str(base), None
     if request.param != "local":
@@ -57,7 +58,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         options = server.options()
         url = f"s3://{server.bucket}/{base.name}"
         storage = {"s3": {"protocol": "s3", **options.options}}
-        _upload(base / "runs", *connect(f"{url}/runs", options))
+        upload(base / "runs", f"{url}/runs", options)
     named = {"storage": "s3"} if storage else {}
     sinks: list[dict[str, Any]] = [{"path": f"{url}/out/{name}", **named} for name in FILES]
     sinks[-1]["non_finite"] = "null"
@@ -71,14 +72,6 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     report = export(settings)
     _download(f"{url}/out", options, base / "read")
     return Exported(base / "read", read_runs(base / "runs"), report)
-
-
-def _upload(folder: Path, storage: Storage, root: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            staged = storage.stage(join(root, path.relative_to(folder).as_posix()))
-            staged.local.write_bytes(path.read_bytes())
-            storage.commit(staged)
 
 
 def _download(url: str, options: StorageOptions | None, folder: Path) -> None:
@@ -201,7 +194,7 @@ def _comparable(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(("file", "who"), CASES)
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [*DIALECTS, *BUNDLES])
 def test_every_value_of_every_dialect(
     exported: Exported, dialect: str, file: str, who: str
 ) -> None:

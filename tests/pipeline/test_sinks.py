@@ -293,6 +293,37 @@ def test_parquet_footer_and_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("minutes", "instants", "values"),
+    [(4000, "DELTA_BINARY_PACKED", "PLAIN"), (100, "RLE_DICTIONARY", "RLE_DICTIONARY")],
+)
+def test_parquet_encodings_fit_the_values(
+    minutes: int, instants: str, values: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.parquet"
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    places = [place % minutes for place in range(4000)]
+    table = Table((Column("time_bin", "timestamp"), Column("value", "number")))
+    rows = pl.DataFrame(
+        {
+            "time_bin": pl.Series([start + timedelta(minutes=p) for p in places]),
+            "value": [place / 7 for place in places],
+        },
+        schema_overrides={"time_bin": pl.Datetime("us", "UTC")},
+    )
+    write(ParquetSink(format="parquet", path="x"), path, rows, table=table)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    found = [set(group.column(place).encodings) - {"RLE"} for place in range(2)]
+    assert instants in found[0]
+    assert values in found[1]
+    assert ("RLE_DICTIONARY" in found[0]) == (instants == "RLE_DICTIONARY")
+    assert group.column(0).statistics.max == start + timedelta(minutes=minutes - 1)
+    assert pl.read_parquet(path).equals(rows)
+    assert duckdb.execute("select sum(value) from read_parquet(?)", [str(path)]).fetchone() == (
+        pytest.approx(rows["value"].sum()),
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "complaint"),
     [
         ({"separator": "ab"}, "pattern"),

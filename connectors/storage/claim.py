@@ -1,0 +1,228 @@
+"""One exporter at a time in a folder, on every store that lists what it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.errors import ConflictError, NotFoundError, StorageError
+from connectors.storage.contract import (
+    Mark,
+    Storage,
+    is_abandoned,
+    is_safe_name,
+    join,
+    staged_name,
+)
+
+RENEWAL_SECONDS = 60.0
+"""A claim is written again after this time, for as long as it is held."""
+LAPSE_SECONDS = 15 * 60.0
+"""A claim that was not written for this time is nobody's."""
+PATIENCE_SECONDS = 5.0
+"""So long a claim waits for those that are about to give way."""
+_PAUSE_SECONDS = 0.05
+_CLOCK_SKEW_SECONDS = 15 * 60.0
+"""S3 refuses requests of clocks that are further off."""
+_PREFIX = ".flowtime-export-claim"
+_MOST_BYTES = 16 * 1024 * 1024
+
+
+class Claim:
+    """That this exporter, and no other, publishes something in a folder.
+
+    Args:
+        storage: Where the folder is.
+        folder: The folder.
+        scope: What is claimed in it, or nothing for all of it.
+        uploads: Names below the folder that are sent in parts while the claim is held.
+    """
+
+    def __init__(self, storage: Storage, folder: str, scope: str, uploads: Sequence[str]) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._scope = scope
+        self._path = f"{folder}/{staged_name(f'{_PREFIX[1:]}-{scope}')}"
+        told = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "scope": scope,
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "uploads": list(uploads),
+        }
+        self._content = json.dumps(told).encode()
+        self._renewed = time.monotonic()
+        self._lost = False
+        self._over = threading.Event()
+
+    def check(self) -> None:
+        """Make sure that the claim is still held.
+
+        Raises:
+            ConflictError: It lapsed, because this process or the store stood still for too long.
+        """
+        if self._lost or time.monotonic() - self._renewed > LAPSE_SECONDS - RENEWAL_SECONDS:
+            raise ConflictError(
+                f"writing below {self._storage.url(self._folder)}: this export stood still for so "
+                "long that another one may have begun: run it again",
+                url=self._storage.url(self._folder),
+            )
+
+    def take(self) -> None:
+        """Write the claim, and see that it stands alone.
+
+        Whoever claims writes first and lists then. Of two exporters the one that lists later sees
+        the claim of the other, so both can never find themselves alone; the one with the lower
+        name waits for the other to give way.
+
+        Raises:
+            ConflictError: Another exporter is publishing there; the message says which.
+        """
+        self._storage.mark(self._path, self._content)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while others := self._others():
+            if any(_token(mark) < _token_of(self._path) for mark in others):
+                self._give_way(others)
+            if time.monotonic() > until:
+                self._give_way(others)
+            time.sleep(_PAUSE_SECONDS)
+        threading.Thread(target=self._renew, name="flowtime-claim", daemon=True).start()
+
+    def release(self) -> None:
+        """Take the claim back."""
+        self._over.set()
+        # What stays is a leftover by its name, and lapses.
+        with suppress(StorageError):
+            self._storage.delete(self._path)
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEWAL_SECONDS):
+            with suppress(StorageError):  # The claim lapses when this goes on.
+                if self._storage.info(self._path) is None:
+                    self._lost = not self._over.is_set()
+                    return
+                self._storage.mark(self._path, self._content)
+                self._renewed = time.monotonic()
+        # A renewal may have crossed the release.
+        with suppress(StorageError):
+            self._storage.delete(self._path)
+
+    def _others(self) -> list[Mark]:
+        """Claims of living exporters that this one cannot stand beside."""
+        found = self._storage.marks(self._folder, _PREFIX)
+        now = next((mark.modified for mark in found if mark.path == self._path), None)
+        others = []
+        for mark in found:
+            if mark.path == self._path or not self._excludes(mark):
+                continue
+            if _is_over(mark, now):
+                bury(self._storage, self._folder, mark)
+            else:
+                others.append(mark)
+        return others
+
+    def _excludes(self, mark: Mark) -> bool:
+        scope = _scope_of(mark.path)
+        return scope is not None and (not scope or not self._scope or scope == self._scope)
+
+    def _give_way(self, others: Sequence[Mark]) -> None:
+        told = _content(self._storage, min(others, key=_token)) or {}
+        who = f"host {told.get('host')}, process {told.get('pid')}, since {told.get('since')}"
+        raise ConflictError(
+            f"writing below {self._storage.url(self._folder)}: another exporter is publishing "
+            f"there ({who if told else 'it has just ended'}): run this one again when it has "
+            "ended, and one at a time",
+            url=self._storage.url(self._folder),
+        )
+
+
+@contextmanager
+def claimed(
+    storage: Storage, folder: str, scope: str = "", *, uploads: Sequence[str] = ()
+) -> Iterator[Claim]:
+    """Hold a claim while publishing in a folder.
+
+    It holds where a store shows a new file to every listing that begins after the write has
+    ended, as disks, S3 and the large clouds do.
+
+    Args:
+        storage: Where the folder is.
+        folder: The folder.
+        scope: A hexadecimal digest of what is claimed in it, or nothing for all of it.
+        uploads: Names below the folder that are sent in parts while the claim is held.
+
+    Raises:
+        ConflictError: Another exporter is publishing there.
+        StorageError: The store failed.
+    """
+    claim = Claim(storage, folder, scope, uploads)
+    try:
+        claim.take()
+        yield claim
+    finally:
+        claim.release()
+
+
+def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
+    """Remove the claim of an exporter that died, and the uploads that it says it had begun."""
+    told = _content(storage, mark)
+    removed: list[str] = []
+    if told is not None:
+        names = told.get("uploads")
+        wanted = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
+        paths = [join(folder, name) for name in wanted if is_safe_name(name)]
+        since = _instant(told.get("since"))
+        if paths and since is not None:
+            removed = storage.abort_uploads(paths, since - _CLOCK_SKEW_SECONDS)
+    storage.delete(mark.path)
+    return removed
+
+
+def is_claim(path: str) -> bool:
+    """Whether a path is that of a claim."""
+    return _scope_of(path) is not None
+
+
+def _is_over(mark: Mark, now: float | None) -> bool:
+    """Whether the exporter has died, or its claim has lapsed by the store's own clock."""
+    if is_abandoned(mark.path.rpartition("/")[2], mark.modified):
+        return True
+    return None not in (now, mark.modified) and now - mark.modified > LAPSE_SECONDS  # type: ignore[operator]
+
+
+def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:
+    """What a claim says, or None where it has gone or says nothing."""
+    try:
+        found = json.loads(storage.read(mark.path, end=_MOST_BYTES))
+    except (NotFoundError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _scope_of(path: str) -> str | None:
+    name = path.rpartition("/")[2]
+    if not name.startswith(f"{_PREFIX}-"):
+        return None
+    return name.removeprefix(f"{_PREFIX}-").partition(".")[0]
+
+
+def _token(mark: Mark) -> str:
+    return _token_of(mark.path)
+
+
+def _token_of(path: str) -> str:
+    return path.rpartition(".flowtime-export.part")[0].rpartition("-")[2]
+
+
+def _instant(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,143 @@
+"""Rows as lines of text, with what stays the same over many rows rendered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.sinks.sink import Column, unnamed
+from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.text import arrow_texts
+
+_MOST_BYTES = 8_000_000
+"""Lines are laid out in pieces of about this many bytes, however long texts are."""
+
+_WIDEST_VALUE = 32
+"""No number, whole number or timestamp is longer, quotes included."""
+
+# A column that changes less often than every fourth row is worth a look-up.
+_STEADY = 4
+_EMPTY = arrow_texts([""])[0]
+_join = pc.get_function("binary_join_element_wise")
+_Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A column within the lines.
+
+    Attributes:
+        column: The column.
+        before: Text between the cell before it, or the line's beginning, and this one.
+        render: Its values as text, none of them null.
+    """
+
+    column: Column
+    before: str
+    render: Callable[[pl.Series], pa.Array]
+
+
+class LineRenderer:
+    """Renders batches as lines.
+
+    Most columns say the same for all rows of a series. A line is therefore taken as what varies
+    (time and value) between fragments that stay the same over a stretch of rows: fragments are
+    rendered once a stretch, repeated, and all is joined by Arrow in one pass over the bytes.
+    Every shape of table goes the same way: in the worst case a stretch is a row.
+
+    Args:
+        cells: The columns in order.
+        end: Text after the last cell, the line's end included.
+    """
+
+    def __init__(self, cells: Sequence[Cell], end: str) -> None:
+        self._cells = tuple(cells)
+        self._between = arrow_texts([*(cell.before for cell in cells), end])
+
+    def __call__(self, batch: pl.DataFrame) -> Iterator[pa.Buffer]:
+        """The lines of a batch, in order."""
+        starts, varying = self._stretches(batch)
+        pieces = self._pieces(batch, starts, varying)
+        stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, batch.height))
+        rows = max(1, _MOST_BYTES // self._widest(pieces))
+        for first in range(0, batch.height, rows):
+            yield _lines(pieces, stretches[first : first + rows], first)
+
+    def _stretches(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
+        """The first row of each stretch, and the columns that vary within them."""
+        varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
+        columns = [cell.column for cell in self._cells if cell.column.name not in varying]
+        steady = []
+        for column, codes in zip(columns, physical(batch, columns), strict=True):
+            changed = changes(codes)
+            often = np.count_nonzero(changed) * _STEADY > batch.height
+            if often and column.type in ("integer", "timestamp"):
+                varying.add(column.name)
+            else:
+                steady.append(changed)
+        return first_rows(batch.height, steady), varying
+
+    def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
+        """Fragments and varying cells in turn; a line begins and ends with a fragment."""
+        pieces: list[_Piece] = []
+        parts: list[pa.Array | pa.Scalar] = []
+        for cell, before in zip(self._cells, self._between, strict=False):
+            parts.append(before)
+            values = unnamed(batch[cell.column.name])
+            if cell.column.name in varying:
+                pieces += [
+                    _Piece(_joined(parts), steady=True),
+                    _Piece(cell.render(values), steady=False),
+                ]
+                parts = []
+            else:
+                parts.append(cell.render(values[starts]))
+        parts.append(self._between[-1])
+        return [*pieces, _Piece(_joined(parts), steady=True)]
+
+    def _widest(self, pieces: Sequence[_Piece]) -> int:
+        """No line is longer."""
+        return sum(_longest(piece.texts) if piece.steady else _WIDEST_VALUE for piece in pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Texts by stretch where steady, or by row; a scalar where all have the same."""
+
+    texts: pa.Array | pa.Scalar
+    steady: bool
+
+
+def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:
+    """Lines of the rows from `first` on, whose stretches are given."""
+    laid = []
+    places = pl.Series(stretches).to_arrow()
+    for piece in pieces:
+        if isinstance(piece.texts, pa.Scalar):
+            laid.append(piece.texts)
+        elif not piece.steady:
+            laid.append(piece.texts.slice(first, len(stretches)))
+        elif len(piece.texts) == 1 and len(pieces) > 1:
+            laid.append(piece.texts[0])
+        else:
+            laid.append(piece.texts.take(places))
+    joined = _joined(laid)
+    _, ends, content = joined.buffers()
+    return content.slice(0, np.frombuffer(ends, dtype=np.int64)[len(joined)])
+
+
+def _joined(parts: Sequence[pa.Array | pa.Scalar]) -> pa.Array | pa.Scalar:
+    """Texts side by side; scalars stand beside every row."""
+    return _join.call([*parts, _EMPTY])
+
+
+def _longest(texts: pa.Array | pa.Scalar) -> int:
+    if isinstance(texts, pa.Scalar):
+        return len(texts.as_buffer())
+    return pc.max(pc.binary_length(texts)).as_py() or 0

@@ -1,0 +1,78 @@
+"""A crowd of exporters of one target, each a process, let loose at the same instant."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import pipeline.export
+from pipeline.config import ExportConfig
+from pipeline.errors import FlowtimeExportError
+from pipeline.publish import publish
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one exporter ended: the statuses of its targets, or its error."""
+
+    exporter: int
+    statuses: tuple[str, ...] = ()
+    error: str = ""
+    message: str = ""
+
+
+class Crowd:
+    """Exporters that live through many rounds, as starting a process takes longer than a round."""
+
+    def __init__(self, size: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.size = size
+        self._barrier = context.Barrier(size)
+        self._jobs = [context.SimpleQueue() for _ in range(size)]
+        self._answers: Any = context.Queue()
+        self._processes = [
+            context.Process(
+                target=_work, args=(place, self._jobs[place], self._answers, self._barrier)
+            )
+            for place in range(size)
+        ]
+
+    def race(self, configs: list[dict[str, Any]]) -> list[Outcome]:
+        """Export one config in each process; all are staged before the first is published."""
+        for job, settings in zip(self._jobs, configs, strict=True):
+            job.put(settings)
+        return sorted(
+            (self._answers.get(timeout=120) for _ in configs), key=lambda one: one.exporter
+        )
+
+    def __enter__(self) -> Crowd:
+        for process in self._processes:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for job in self._jobs:
+            job.put(None)
+        for process in self._processes:
+            process.join(20)
+            if process.is_alive():
+                process.kill()
+
+
+def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
+    def together(*args: Any) -> Any:
+        barrier.wait(60)
+        return publish(*args)
+
+    pipeline.export.publish = together  # type: ignore[assignment]
+    while (settings := jobs.get()) is not None:
+        try:
+            report = pipeline.export.export(ExportConfig.model_validate(settings))
+            outcome = Outcome(place, tuple(target.status for target in report.targets))
+        except FlowtimeExportError as error:
+            outcome = Outcome(place, error=type(error).__name__, message=str(error))
+        except BaseException:
+            outcome = Outcome(place, error="crash", message=traceback.format_exc())
+        answers.put(outcome)

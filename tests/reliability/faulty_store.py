@@ -1,0 +1,255 @@
+"""A proxy before an S3 server that fails as stores and networks do, as often as it is told."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import socketserver
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.servers import S3Server
+
+_NEVER_FORWARDED = frozenset({"connection", "transfer-encoding", "expect", "keep-alive"})
+_DRIP_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def operation(self) -> str:
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if self.method == "GET":
+            if "uploads" in query:
+                return "list uploads"
+            if "list-type" in query:
+                return "list"
+            return "get range" if "range" in self.headers else "get"
+        if self.method == "PUT":
+            return "upload part" if "partNumber" in query else "put"
+        if self.method == "POST":
+            return "create upload" if "uploads" in query else "complete upload"
+        if self.method == "DELETE":
+            return "abort upload" if "uploadId" in query else "delete"
+        return "head"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the server behind."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def head(self) -> bytes:
+        kept = [
+            (name, value)
+            for name, value in self.headers
+            if name.lower() not in {*_NEVER_FORWARDED, "content-length"}
+        ]
+        length = next((v for n, v in self.headers if n.lower() == "content-length"), None)
+        kept.append(("Content-Length", length or str(len(self.body))))
+        lines = [f"{name}: {value}\r\n" for name, value in (*kept, ("Connection", "close"))]
+        return f"HTTP/1.1 {self.status} {self.reason}\r\n{''.join(lines)}\r\n".encode()
+
+
+Fault = Callable[["_Connection", Request], None]
+
+
+@dataclass
+class Faults:
+    """What the proxy does to which operations, and what has come through it.
+
+    Attributes:
+        requests: How often each operation came.
+        hook: Called with each request before it is forwarded.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    hook: Callable[[Request], None] | None = None
+    chance: Callable[[], str | None] = lambda: None
+    _planned: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def plan(self, operation: str, fault: str, times: int) -> None:
+        """Let the next requests of an operation fail."""
+        self._planned[operation] = (fault, times)
+
+    def clear(self) -> None:
+        """From now on all is well."""
+        self._planned.clear()
+        self.requests.clear()
+        self.hook = None
+        self.chance = lambda: None
+
+    def next(self, request: Request) -> str | None:
+        with self._lock:
+            self.requests[request.operation] += 1
+            fault, left = self._planned.get(request.operation, ("", 0))
+            if left:
+                self._planned[request.operation] = (fault, left - 1)
+                return fault
+            return self.chance()
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        with suppress(OSError, ValueError):
+            while (request := self._request()) is not None:
+                server: Any = self.server
+                if server.faults.hook is not None:
+                    server.faults.hook(request)
+                fault = server.faults.next(request)
+                if fault is not None:
+                    FAULTS[fault](self, request)
+                    return
+                self.send(self.forward(request))
+                return
+
+    def _request(self) -> Request | None:
+        line = self.rfile.readline().decode("latin-1").split()
+        if len(line) < 2:
+            return None
+        headers: dict[str, str] = {}
+        while text := self.rfile.readline().decode("latin-1").strip():
+            name, _, value = text.partition(":")
+            headers[name.lower()] = value.strip()
+        if headers.get("expect") == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        return Request(line[0], line[1], headers, body)
+
+    def forward(self, request: Request) -> Answer:
+        server: Any = self.server
+        backend = http.client.HTTPConnection(server.backend, timeout=60)
+        kept = {n: v for n, v in request.headers.items() if n not in _NEVER_FORWARDED}
+        try:
+            backend.request(request.method, request.path, request.body, kept)
+            response = backend.getresponse()
+            body = response.read()
+            return Answer(response.status, response.reason, response.getheaders(), body)
+        finally:
+            backend.close()
+
+    def send(self, answer: Answer) -> None:
+        self.wfile.write(answer.head() + answer.body)
+
+    def fail(self, status: int, code: str) -> None:
+        body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>x</Message></Error>'
+        headers = [("Content-Type", "application/xml")]
+        self.send(Answer(status, "Failed", headers, body.encode()))
+
+    def reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+
+def _truncated(connection: _Connection, request: Request) -> None:
+    answer = connection.forward(request)
+    whole = answer.head() + answer.body
+    connection.wfile.write(whole[: max(len(whole) - max(len(answer.body) // 2, 1), 1)])
+
+
+def _flipped(connection: _Connection, request: Request) -> None:
+    if request.body:
+        connection.fail(400, "BadDigest")  # what a store says to a body that is not its MD5's
+        return
+    answer = connection.forward(request)
+    place = len(answer.body) // 2
+    flipped = bytearray(answer.body)
+    if flipped:
+        flipped[place] ^= 1
+    connection.send(Answer(answer.status, answer.reason, answer.headers, bytes(flipped)))
+
+
+def _error_in_200(connection: _Connection, request: Request) -> None:
+    connection.fail(200, "InternalError")
+
+
+def _lost(connection: _Connection, request: Request) -> None:
+    connection.forward(request)
+    connection.reset()
+
+
+def _silence(connection: _Connection, request: Request) -> None:
+    server: Any = connection.server
+    connection.connection.settimeout(0.1)
+    while not server.over.is_set():
+        try:
+            if not connection.connection.recv(1):
+                return
+        except TimeoutError:
+            continue
+
+
+def _drip(connection: _Connection, request: Request) -> None:
+    server: Any = connection.server
+    answer = connection.forward(request)
+    for byte in answer.head() + answer.body:
+        if server.over.is_set():
+            return
+        connection.wfile.write(bytes([byte]))
+        time.sleep(_DRIP_SECONDS)
+
+
+FAULTS: dict[str, Fault] = {
+    "500": lambda connection, _: connection.fail(500, "InternalError"),
+    "503 SlowDown": lambda connection, _: connection.fail(503, "SlowDown"),
+    "503": lambda connection, _: connection.fail(503, "ServiceUnavailable"),
+    "429": lambda connection, _: connection.fail(429, "TooManyRequests"),
+    "reset": lambda connection, _: connection.reset(),
+    "closed": lambda connection, _: None,
+    "garbage": lambda connection, _: connection.wfile.write(b"\x00\xff garbage\r\n\r\n") and None,
+    "truncated": _truncated,
+    "error in 200": _error_in_200,
+    "lost answer": _lost,
+    "silence": _silence,
+    "drip": _drip,
+    "bit flip": _flipped,
+}
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return
+
+
+@contextmanager
+def before(server: S3Server) -> Iterator[tuple[S3Server, Faults]]:
+    """The server as it is reached through a proxy, and what the proxy does."""
+    faults = Faults()
+    with _Server(("127.0.0.1", 0), _Connection) as proxy:
+        state: Any = proxy
+        state.faults = faults
+        state.over = threading.Event()
+        state.backend = re.sub("^http://", "", server.endpoint_url)
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        try:
+            yield S3Server(url, server.key, server.secret, server.bucket), faults
+        finally:
+            state.over.set()
+            proxy.shutdown()
+            thread.join()

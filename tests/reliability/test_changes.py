@@ -1,0 +1,166 @@
+"""Runs that are rewritten while they are exported: one version whole, or a typed error.
+
+Meant to fail without the comparison of sha256 (`source.verify: false` without `_refuse_changed`
+exports mixed versions).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from connectors.errors import IntegrityError, RunError, StorageError
+from connectors.flowtime import scan as scanning
+from pipeline.export import export
+from tests.exporting import config, names, spec, write_runs
+from tests.run_builder import RunSpec, write_run
+
+IDS = [f"served@C{place}@DEFAULT" for place in range(12)]
+
+
+def version(number: int, **changes: Any) -> RunSpec:
+    """A run all of whose values are one number; every version has files of the same sizes."""
+    return RunSpec("run_a", {one: [float(1000 + number)] * 24 for one in IDS}, **changes)
+
+
+@contextmanager
+def rewriting(folder: Path, seed: int, *, polite: bool, **changes: Any) -> Iterator[None]:
+    """A writer that goes over the run again and again; a polite one takes the manifest away."""
+    over = threading.Event()
+    chance = random.Random(seed)
+
+    def write() -> None:
+        number = 0
+        while not over.is_set():
+            number = (number + 1) % 9000
+            if polite:
+                (folder / "run_a" / "manifest.json").unlink()
+            write_run(folder, version(number, **changes))
+            time.sleep(chance.uniform(0, 0.04))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["polite", "rude"])
+@pytest.mark.parametrize("verify", [True, False], ids=["hashed", "unhashed"])
+def test_an_export_matches_one_version(
+    tmp_path: Path, polite: bool, verify: bool, times: int
+) -> None:
+    runs = write_runs(tmp_path / "runs", version(0))
+    out = tmp_path / "out" / "e.parquet"
+    settings = config(
+        runs, {"path": out}, source={"verify": verify, "on_error": "fail"}, metadata={"columns": []}
+    )
+    ends: Counter[str] = Counter()
+    with rewriting(runs, seed=times, polite=polite):
+        while ends.total() < 13 * times:
+            before = out.stat().st_mtime_ns if out.exists() else 0
+            try:
+                report = export(settings)
+            except (RunError, StorageError) as error:
+                ends[type(error).__name__] += 1
+                assert not out.exists() or out.stat().st_mtime_ns == before
+                continue
+            if report.runs:
+                frame = pl.read_parquet(out)
+                assert frame.height == 24 * len(IDS)
+                assert frame["value"].n_unique() == 1
+            ends["exported" if report.runs else "waited"] += 1
+    export(settings)
+    assert pl.read_parquet(out)["value"].n_unique() == 1
+    assert names(out.parent) == ["e.datapackage.json", "e.parquet"]
+
+
+def once(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Make a change after the discovery, before the first series is read."""
+    real = scanning._checked_size
+    done: list[bool] = []
+
+    def changed(file: Any) -> int:
+        if not done:
+            done.append(True)
+            change()
+        return real(file)
+
+    monkeypatch.setattr(scanning, "_checked_size", changed)
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_run_that_changes_once_is_exported_as_it_is_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: str
+) -> None:
+    runs = write_runs(tmp_path / "runs", version(0), spec("run_b"))
+    once(monkeypatch, lambda: write_run(runs, version(7)))
+    out = tmp_path / "e.csv"
+    report = export(config(runs, {"path": out}, source={"on_error": on_error}))
+    assert (report.runs, report.left_out) == (2, ())
+    frame = pl.read_csv(out, comment_prefix="#").filter(pl.col("run_id") == "run_a")
+    assert frame["value"].unique().to_list() == [1007.0]
+
+
+def test_a_run_that_keeps_changing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = write_runs(tmp_path / "runs", version(0))
+    numbers = iter(range(1, 1000))
+    real = scanning._checked_size
+
+    def changed(file: Any) -> int:
+        write_run(runs, version(next(numbers)))
+        return real(file)
+
+    monkeypatch.setattr(scanning, "_checked_size", changed)
+    with pytest.raises(IntegrityError, match=r"run .*/run_a: series .*sha256 is .*manifest"):
+        export(config(runs, {"path": tmp_path / "e.csv"}))
+    assert names(tmp_path / "runs") != []
+    assert not (tmp_path / "e.csv").exists()
+
+
+def test_a_fault_that_stays_is_looked_at_twice_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    file = runs / "run_a" / "series" / "served@A@DEFAULT.csv"
+    file.write_bytes(file.read_bytes().replace(b"12.5", b"12.6"))
+    opened: Counter[str] = Counter()
+    from connectors.storage.local import LocalStorage
+
+    real = LocalStorage.read
+
+    def read(self: LocalStorage, path: str, **more: Any) -> bytes:
+        opened[Path(path).parent.parent.name] += path.endswith(".csv")
+        return real(self, path, **more)
+
+    monkeypatch.setattr(LocalStorage, "read", read)
+    with pytest.raises(IntegrityError, match="sha256 is"):
+        export(config(runs, {"path": tmp_path / "e.csv"}))
+    assert opened["run_a"] <= 2 * 3
+    assert opened["run_b"] <= 3
+
+
+def test_a_run_without_hashes_that_changed_size_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = write_runs(tmp_path / "runs", version(0, hashes="none", index_hashes=False))
+    manifest = json.loads((runs / "run_a" / "manifest.json").read_text())
+    assert not any(str(one).startswith("sha256:") for one in manifest["seriesHashes"].values())
+    once(monkeypatch, lambda: write_run(runs, version(7, hashes="none", index_hashes=False)))
+    export(config(runs, {"path": tmp_path / "e.csv"}))
+    frame = pl.read_csv(tmp_path / "e.csv", comment_prefix="#")
+    assert frame["value"].unique().to_list() == [1007.0]

@@ -1,0 +1,187 @@
+"""What a killed exporter leaves is recognised and removed; nothing else is.
+
+Meant to fail without `bury` (uploads stay), with an `abort_uploads` that goes by the prefix alone
+(a stranger's upload goes), and without `abandoned_folders` (staging folders stay).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from connectors.storage import claimed, connect
+from connectors.storage.contract import host_mark
+from pipeline.cli import run_cli
+from pipeline.export import export
+from tests.exporting import config, names, spec, write_runs
+from tests.servers import S3Server
+
+DIES_WHILE_UPLOADING = """
+import os, sys
+from connectors.storage import StorageOptions, claimed, connect
+options = StorageOptions(options=dict(zip(("endpoint_url", "key", "secret"), sys.argv[2:])))
+storage, folder = connect(sys.argv[1], options)
+staged = storage.stage(f"{folder}/big.bin")
+staged.local.write_bytes(b"x")
+with claimed(storage, folder, uploads=["big.bin"]):
+    upload = storage._request("create_multipart_upload", f"{folder}/big.bin")["UploadId"]
+    storage._send_part(staged, upload, 1, 0, 1)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def client(server: S3Server) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id=server.key,
+        aws_secret_access_key=server.secret,
+        region_name="us-east-1",
+    )
+
+
+def uploads(server: S3Server) -> list[str]:
+    return [
+        item["Key"]
+        for item in client(server).list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
+    ]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+@pytest.fixture
+def killed(rclone_s3: S3Server, tmp_path: Path, temporary: Path) -> str:
+    """A folder in which an exporter was killed in the midst of an upload."""
+    folder = f"s3://{rclone_s3.bucket}/{tmp_path.name}"
+    access = [rclone_s3.endpoint_url, rclone_s3.key, rclone_s3.secret]
+    subprocess.run([sys.executable, "-c", DIES_WHILE_UPLOADING, folder, *access], check=False)
+    assert uploads(rclone_s3).count(f"{tmp_path.name}/big.bin") == 1
+    assert len(list(temporary.glob("flowtime-export-*"))) == 1
+    for stranger in ("big.bin2", "else.bin"):
+        key = f"{tmp_path.name}/{stranger}"
+        client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+    return folder
+
+
+def check_clean(server: S3Server, folder: str, temporary: Path) -> None:
+    own = [key for key in uploads(server) if key.startswith(f"{temporary.parent.name}/")]
+    assert own == [f"{temporary.parent.name}/{name}" for name in ("big.bin2", "else.bin")]
+    assert not list(temporary.glob("flowtime-export-*"))
+    storage, path = connect(folder, server.options())
+    assert storage.marks(path, ".flowtime") == []
+
+
+def test_clean_gives_up_the_uploads_of_the_dead(
+    rclone_s3: S3Server, killed: str, temporary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        "endpoint_url": rclone_s3.endpoint_url,
+        "key": rclone_s3.key,
+        "secret": rclone_s3.secret,
+    }
+    given = [f"--storage-option={key}={value}" for key, value in options.items()]
+    assert run_cli(["clean", killed, *given]) == 0
+    assert f"{killed}/big.bin" in capsys.readouterr().out
+    check_clean(rclone_s3, killed, temporary)
+
+
+def test_the_next_exporter_gives_up_the_uploads_of_the_dead(
+    rclone_s3: S3Server, killed: str, temporary: Path
+) -> None:
+    storage, path = connect(killed, rclone_s3.options())
+    with claimed(storage, path):
+        pass
+    storage._swept = False  # type: ignore[attr-defined]
+    storage.sweep(path)
+    check_clean(rclone_s3, killed, temporary)
+
+
+def test_an_upload_begun_before_the_claim_is_somebody_elses(
+    rclone_s3: S3Server, tmp_path: Path
+) -> None:
+    storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}/x", rclone_s3.options())
+    key = f"{tmp_path.name}/x"
+    client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+    assert storage.abort_uploads([path], time.time() + 60) == []
+    assert uploads(rclone_s3).count(key) == 1
+    assert storage.abort_uploads([path], time.time() - 60) == [f"s3://{path}"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"uploads": ["../x", 3]}', b"\xff", b'{"a":'])
+def test_a_claim_that_says_nothing_is_removed(
+    rclone_s3: S3Server, tmp_path: Path, content: bytes
+) -> None:
+    storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}", rclone_s3.options())
+    dead = f"{path}/.flowtime-export-claim-.{host_mark()}-{dead_process()}-01234567"
+    storage.mark(f"{dead}.flowtime-export.part", content)
+    storage.mark(f"{path}/.flowtime-export-claim-notes", b"not ours by its name")
+    assert len(storage.remove_leftovers(path)) == 1
+    assert [mark.path.rpartition("-")[2] for mark in storage.marks(path, ".")] == ["notes"]
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_only_staging_folders_of_the_dead_are_removed(
+    rclone_s3: S3Server, tmp_path: Path, temporary: Path
+) -> None:
+    here = host_mark()
+    kept = [
+        f"flowtime-export-{here}-{os.getpid()}-abcdefgh",
+        f"flowtime-export-deadbeef-{dead_process()}-abcdefgh",
+        "flowtime-export-notes",
+        f"flowtime-export-{here}-{dead_process()}-abcdefgh.d",
+    ]
+    gone = f"flowtime-export-{here}-{dead_process()}-abcdefgh"
+    for name in (*kept, gone):
+        (temporary / name).mkdir()
+        (temporary / name / "staged").write_bytes(b"x")
+    link = temporary / f"flowtime-export-{here}-{dead_process()}-ijklmnop"
+    link.symlink_to(tmp_path)
+    storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}", rclone_s3.options())
+    storage._swept = False  # type: ignore[attr-defined]
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    lake = {"protocol": "s3", **rclone_s3.options().options}
+    export(config(runs, {"path": f"s3://{path}/e.csv", "storage": "lake"}, storage={"lake": lake}))
+    assert sorted(one.name for one in temporary.iterdir()) == sorted([*kept, link.name])
+
+
+def test_a_signal_inside_stage_loses_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meant to fail with a file that is noted after it was made."""
+    from connectors import storage as storages
+
+    place, path = connect(str(tmp_path / "e.csv"))
+    real = os.close
+
+    def interrupted(file: int) -> None:
+        real(file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("connectors.storage.local.os.close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        place.stage(path)
+    monkeypatch.undo()
+    assert len(names(tmp_path)) == 1
+    storages.discard_all()
+    assert names(tmp_path) == []

@@ -1,0 +1,101 @@
+"""The protocol with one of its parts taken out: some test must fail each time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KILLS, EXPORTERS = "tests/reliability/test_kills.py", "tests/reliability/test_exporters.py"
+CHANGES, FAULTS = "tests/reliability/test_changes.py", "tests/reliability/test_store_faults.py"
+LOCAL, S3 = "connectors/storage/local.py", "connectors/storage/s3.py"
+
+_COMMITS = """\
+    for _, outputs in group:
+        for output in outputs:
+            claim.check()
+            storage.commit(output.staged)
+"""
+_DESCRIPTOR = """\
+    package = _package(plan, fresh, group, created)
+    claim.check()
+    target = group[0][0].target
+    write_whole(storage, target.descriptor, descriptor.dump(package), fresh.entry)
+"""
+IN_ORDER = _COMMITS + _DESCRIPTOR
+DESCRIPTOR_FIRST = _DESCRIPTOR + _COMMITS
+
+STAGED = """\
+            local = target.parent / staged_name(target.name)
+            self._staged.add(local)
+            # Mode 0666 less the umask: what a file has that is simply written.
+            os.close(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL"""
+IN_PLACE = """\
+            local = target
+            os.close(os.open(local, os.O_WRONLY | os.O_CREAT"""
+
+# Name: file, text, what stands there instead, the tests that are to see it.
+MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
+    "no fsync of the file": (
+        LOCAL, "            _sync(staged.local)\n            staged.local.replace",
+        "            staged.local.replace", [KILLS, "-k", "on_the_disk"],
+    ),
+    "no fsync of the folder": (
+        LOCAL, "            _sync(staged.local.parent)\n", "", [KILLS, "-k", "on_the_disk"],
+    ),
+    "no staging": (LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and (call or byte)"]),
+    "no hash check": (
+        "connectors/flowtime/scan.py", "    if found != file.sha256:\n        raise",
+        "    if False:\n        raise", ["tests/pipeline/test_faults.py", CHANGES],
+    ),
+    "no condition on the descriptor": (
+        S3, '{"IfNoneMatch": "*"} if before is None else {"IfMatch": f\'"{before.version}"\'}',
+        "{}", [EXPORTERS, "-k", "between"],
+    ),
+    "no claim": (
+        "connectors/storage/claim.py", "        while others := self._others():",
+        "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
+    ),
+    "no look under the claim": (
+        "pipeline/publish.py", "if listed == standing.resources(pending.plan, pending.target):",
+        "if True:", [EXPORTERS, "-k", "overtaken"],
+    ),
+    "descriptor first": (
+        "pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "--times", "4"],
+    ),
+    "lost answers are failures": (
+        S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
+    ),
+    "no second look for replaced files": (
+        "pipeline/export.py", "            tidy(standing, choice.current)\n", "",
+        [KILLS, "-k", "at_each_call and overwrite", "--times", "16"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_some_test_fails(tmp_path: Path, name: str) -> None:
+    file, text, instead, tests = MUTATIONS[name]
+    for folder in ("connectors", "pipeline", "tests", "samples", "configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    source = tmp_path / file
+    before = source.read_text()
+    assert before.count(text) == 1, "the mutation no longer fits the code"
+    source.write_text(before.replace(text, instead))
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stdout[-2000:]
+    assert re.search(r"\d+ (failed|error)", ended.stdout)

@@ -1,0 +1,306 @@
+"""A store that fails: right bytes or a typed error in time, and no more tries than promised.
+
+Meant to fail without `retrying` (passing faults become errors), with s3fs' own tries left on (the
+count of requests), without the outer deadline (`silence` hangs), and with an upload whose error
+in a 200 is taken for success.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.errors import StorageError
+from connectors.storage import connect, retry
+from connectors.storage import s3 as s3_storage
+from connectors.storage.contract import Storage
+from pipeline.errors import FlowtimeExportError
+from pipeline.export import export
+from tests.exporting import config, spec, write_runs
+from tests.reliability.faulty_store import FAULTS, Faults, before
+from tests.servers import S3Server
+
+FOR_EVER = 1_000_000
+CALL_SECONDS = 2.0
+BOUND_SECONDS = 9.0
+"""Of a call that is made of up to three requests, when each may take `CALL_SECONDS`."""
+CONTENT = bytes(range(256)) * 400
+LARGE = b"0123456789abcdef" * 340_000  # above 5 MiB, the least that S3 takes for a part
+
+
+@pytest.fixture(scope="module")
+def proxied(moto_s3: S3Server) -> Iterator[tuple[S3Server, Faults]]:
+    with before(moto_s3) as made:
+        yield made
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times of the policy, shortened by the same factor."""
+    monkeypatch.setattr(retry, "CALL_SECONDS", CALL_SECONDS)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", CALL_SECONDS)
+    monkeypatch.setattr(retry, "SLOWEST_BYTES_PER_SECOND", 100 * 1024 * 1024)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
+    monkeypatch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
+    monkeypatch.setattr(s3_storage, "COMPLETION_SECONDS", 0.0)
+
+
+def commit(storage: Storage, path: str, data: bytes) -> None:
+    staged = storage.stage(path)
+    try:
+        staged.local.write_bytes(data)
+        storage.commit(staged)
+    finally:
+        storage.discard(staged)
+
+
+def read_many(storage: Storage, root: str) -> None:
+    for found in storage.read_many([f"{root}/old", f"{root}/old"]):
+        if isinstance(found, StorageError):
+            raise found
+        assert found == CONTENT
+
+
+def check(condition: bool) -> None:
+    assert condition
+
+
+Act = Callable[[Storage, str], None]
+ACTS: dict[str, tuple[str, Act]] = {
+    "list": ("list", lambda s, root: check([f.path for f in s.walk(root)] == [root])),
+    "head": ("head", lambda s, root: check(s.info(f"{root}/old") is not None)),
+    "get": ("get", lambda s, root: check(s.read(f"{root}/old") == CONTENT)),
+    "bulk get": ("get", read_many),
+    "get range": (
+        "get range",
+        lambda s, root: check(b"".join(s.blocks(f"{root}/old", 50_000)) == CONTENT),
+    ),
+    "put": ("put", lambda s, root: commit(s, f"{root}/new", CONTENT)),
+    "create upload": ("create upload", lambda s, root: commit(s, f"{root}/new", LARGE)),
+    "upload part": ("upload part", lambda s, root: commit(s, f"{root}/new", LARGE)),
+    "complete upload": ("complete upload", lambda s, root: commit(s, f"{root}/new", LARGE)),
+    "list uploads": ("list uploads", lambda s, root: check(not s.abort_uploads([root], 0.0))),
+    "delete": ("delete", lambda s, root: s.delete(f"{root}/old")),
+}
+COUNTS = {"once": 1, "twice": 2, "for ever": FOR_EVER}
+PASSING = frozenset({"500", "503 SlowDown", "503", "429", "reset", "closed", "lost answer"})
+# What has no body to be harmed, and GETs whose bytes nothing but a hash could judge (below).
+SENSELESS = {
+    *(("bit flip", act) for act in ("head", "get", "bulk get", "get range", "delete")),
+    *(("bit flip", act) for act in ("list", "list uploads", "create upload")),
+    *(("error in 200", a) for a in ACTS if a not in ("complete upload", "list", "list uploads")),
+    *(("truncated", act) for act in ("head", "delete")),
+}
+CELLS = [
+    cell for cell in itertools.product(FAULTS, ACTS, COUNTS) if (cell[0], cell[1]) not in SENSELESS
+]
+IN_CI = set(random.Random(5).sample(CELLS, 60))
+
+
+def cells() -> list[Any]:
+    return [
+        pytest.param(*cell, id="-".join(cell), marks=() if cell in IN_CI else pytest.mark.slow)
+        for cell in CELLS
+    ]
+
+
+@pytest.mark.parametrize(("fault", "act", "count"), cells())
+@pytest.mark.usefixtures("quick")
+def test_right_bytes_or_a_typed_error(
+    proxied: tuple[S3Server, Faults],
+    moto_s3: S3Server,
+    tmp_path: Path,
+    fault: str,
+    act: str,
+    count: str,
+) -> None:
+    server, faults = proxied
+    faults.clear()
+    direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}", moto_s3.options())
+    commit(direct, f"{root}/old", CONTENT)
+    storage, _ = connect(root and f"s3://{root}", server.options())
+    operation, work = ACTS[act]
+    if act == "bulk get":
+        storage._bulk._stores.clear()  # type: ignore[attr-defined]
+    faults.plan(operation, fault, COUNTS[count])
+    began = time.monotonic()
+    failure = None
+    try:
+        work(storage, root)
+    except StorageError as error:
+        failure = error
+    assert time.monotonic() - began < BOUND_SECONDS
+    if fault in PASSING and count != "for ever":
+        assert failure is None
+    if count == "for ever" and fault in PASSING - {"lost answer"}:
+        assert failure is not None, "an operation that always fails cannot have worked"
+    requests = faults.requests[operation]
+    calls = {"upload part": 2, "get range": 3, "bulk get": 2}.get(act, 1)
+    # aiohttp sends what may be sent twice again, once, where a connection ends without an answer.
+    twice = 2 if fault in {"reset", "closed", "lost answer", "truncated"} else 1
+    assert requests <= retry.TRIES * calls * twice, "tries multiply"
+    if failure is not None:
+        assert f"s3://{root}" in str(failure)
+        assert server.secret not in str(failure)
+    check_stored(direct, root, act, done=failure is None)
+
+
+def check_stored(direct: Storage, root: str, act: str, *, done: bool) -> None:
+    """What is stored is whole, as old or as new."""
+    new = direct.info(f"{root}/new")
+    if new is not None:
+        assert direct.read(f"{root}/new") in (CONTENT, LARGE)
+    if act in ("put", "create upload", "upload part", "complete upload"):
+        assert not done or new is not None
+    if act == "delete":
+        assert not done or direct.info(f"{root}/old") is None
+    else:
+        assert direct.read(f"{root}/old") == CONTENT
+
+
+# --------------------------------------------------------------------------- whole exports
+
+
+@pytest.fixture
+def settings(proxied: tuple[S3Server, Faults], tmp_path: Path) -> Any:
+    server, faults = proxied
+    faults.clear()
+    lake = {"protocol": "s3", **server.options().options}
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    root = f"s3://{server.bucket}/{tmp_path.name}"
+    return config(
+        runs,
+        {"path": f"{root}/e.csv", "storage": "lake"},
+        {"path": f"{root}/gold-parquet", "storage": "lake", "partition_by": ["measure"]},
+        storage={"lake": lake},
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_flipped_bit_of_a_series_is_found(
+    proxied: tuple[S3Server, Faults], moto_s3: S3Server, tmp_path: Path
+) -> None:
+    """By its sha256; once is read again, for ever is an error."""
+    server, faults = proxied
+    faults.clear()
+    direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}/runs", moto_s3.options())
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    for file in (path for path in runs.rglob("*") if path.is_file()):
+        commit(direct, f"{root}/{file.relative_to(runs).as_posix()}", file.read_bytes())
+    lake = {"protocol": "s3", **server.options().options}
+    made = config(
+        f"s3://{root}",
+        {"path": tmp_path / "e.csv"},
+        storage={"lake": lake},
+        source={"storage": "lake"},
+    )
+    from connectors.flowtime import scan as scanning
+
+    real = scanning._checked_size
+    flips = [1]
+
+    def flip(file: Any) -> int:
+        faults.plan("get", "bit flip", flips[0])
+        return real(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanning, "_checked_size", flip)
+        flips[0] = FOR_EVER
+        with pytest.raises(FlowtimeExportError):
+            export(made)
+        assert not (tmp_path / "e.csv").exists()
+    faults.clear()
+    patched: list[bool] = []
+
+    def flip_once(file: Any) -> int:
+        if not patched:
+            patched.append(True)
+            faults.plan("get", "bit flip", 1)
+        return real(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanning, "_checked_size", flip_once)
+        assert export(made).rows_read == 12
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_winner_whose_answer_was_lost_knows_that_it_won(
+    proxied: tuple[S3Server, Faults], settings: Any
+) -> None:
+    """Meant to fail without `_holds`: the second try is refused by the first one's object."""
+    _, faults = proxied
+    lost = {"left": 0}
+
+    def lose(request: Any) -> None:
+        if request.operation == "put" and request.path.endswith("datapackage.json"):
+            lost["left"] += 1
+            if lost["left"] % 2:
+                faults.plan("put", "lost answer", 1)
+
+    faults.hook = lose
+    report = export(settings)
+    assert [target.status for target in report.targets] == ["exported", "exported"]
+    assert lost["left"] == 4
+    assert [target.status for target in export(settings).targets] == ["unchanged", "unchanged"]
+
+
+def random_faults(seed: int, rate: float) -> Callable[[], str | None]:
+    chance = random.Random(seed)
+    kinds = ("500", "503 SlowDown", "429", "reset", "closed", "lost answer")
+
+    def draw() -> str | None:
+        return chance.choice(kinds) if chance.random() < rate else None
+
+    return draw
+
+
+@pytest.mark.usefixtures("quick")
+def test_runs_over_a_store_that_fails_one_time_in_ten(
+    proxied: tuple[S3Server, Faults], moto_s3: S3Server, tmp_path: Path, times: int
+) -> None:
+    """Twenty writers, 200 runs: each is committed once, whole, or reported failed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tests.reliability.test_exporters import check_whole
+
+    server, faults = proxied
+    runs = write_runs(tmp_path / "runs", *(spec(f"run_{n:03d}") for n in range(200)))
+    lake = {"protocol": "s3", **server.options().options}
+    for repeat in range(times):
+        faults.clear()
+        faults.chance = random_faults(zlib.crc32(f"{repeat}".encode()), 0.1)
+        root = f"s3://{server.bucket}/{tmp_path.name}/{repeat}"
+
+        def one(number: int, root: str = root) -> bool:
+            name = f"run_{number:03d}"
+            sink = {"path": f"{root}/{name}/e.csv", "storage": "lake"}
+            try:
+                export(
+                    config(
+                        runs / name,
+                        sink,
+                        name=name,
+                        storage={"lake": lake},
+                        metadata={"constants": {"writer": name}},
+                    )
+                )
+            except FlowtimeExportError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(20) as pool:
+            done = list(pool.map(one, range(200)))
+        faults.clear()
+        direct, path = connect(root, moto_s3.options())
+        assert sum(done) >= 190
+        for number, committed in enumerate(done):
+            if committed:
+                name = f"run_{number:03d}"
+                check_whole(direct, f"{path}/{name}", name)
