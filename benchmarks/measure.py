@@ -46,7 +46,12 @@ def measure(command: Sequence[str]) -> Measurement:
     cpu_before = _cpu_of_children()
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=_environment(),
     )
     watch = _Watch(process.pid)
     watch.start()
@@ -56,6 +61,11 @@ def measure(command: Sequence[str]) -> Measurement:
     if process.returncode:
         raise FailedError(f"{' '.join(command)}\nexit {process.returncode}\n{stdout}{stderr}")
     return Measurement(seconds, _cpu_of_children() - cpu_before, watch.peak_bytes, stdout)
+
+
+def _environment() -> dict[str, str]:
+    # As installed: modules are compiled once, not in every process.
+    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _cpu_of_children() -> float:

@@ -44,7 +44,6 @@ from pipeline.logs import LOGGER, configure
 from pipeline.loop_verbs import import_command, test_loop_command, verify_command
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
-from pipeline.progress import ProgressBar
 from pipeline.report import Report
 from pipeline.service.command import serve_command
 from pipeline.sinks import FORMATS
@@ -58,9 +57,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script; ends the process with the contract's exit code."""
     # Runs and series stay in memory as many small objects without cycles: to look through them
     # for garbage again and again took a tenth of an export's processor time.
+    gc.freeze()
     gc.set_threshold(100_000, 50, 1_000)
     with interruptible():
         code = run_cli(argv)
+    gc.freeze()  # Nor need the interpreter do so when it ends.
     leave_within(LEAVE_SECONDS, code)
     sys.exit(code)
 
@@ -376,7 +377,12 @@ def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, An
 
 
 def _shown_progress() -> AbstractContextManager[Listener]:
-    return ProgressBar() if sys.stderr.isatty() else nullcontext(Listener())
+    if not sys.stderr.isatty():
+        return nullcontext(Listener())
+    # Imported when needed: a bar takes longer to load than a small export takes.
+    from pipeline.progress import ProgressBar  # noqa: PLC0415
+
+    return ProgressBar()
 
 
 def _log_report(report: Report) -> None:

@@ -12,11 +12,13 @@ import polars as pl
 from connectors.errors import ChangedError, RunError
 from connectors.flowtime.scan import scan
 from connectors.flowtime.series_file import SeriesFile
+from connectors.storage import connect
 from pipeline.clock import Clock
 from pipeline.config import ExportConfig
 from pipeline.engine import Engine, open_engine
 from pipeline.errors import ConfigError
 from pipeline.faulty import if_changed, refuse_changed, without_faulty
+from pipeline.known_runs import known_runs
 from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
@@ -50,14 +52,18 @@ def plan_export(config: ExportConfig, source: Source, now: datetime) -> ExportPl
     Raises:
         ConfigError: The runs do not fit the config.
     """
-    resolver = TargetResolver(
+    return make_plan(config, source.runs, _resolver(config, now))
+
+
+def _resolver(config: ExportConfig, now: datetime) -> TargetResolver:
+    options = config.storage_options(config.source.storage)
+    return TargetResolver(
         name=config.name,
         now=now,
-        source=(source.storage, source.path),
-        source_options=config.storage_options(config.source.storage),
+        source=connect(config.source.url, options),
+        source_options=options,
         options=config.storage_options,
     )
-    return make_plan(config, source.runs, resolver)
 
 
 def lazy_rows(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> pl.LazyFrame:
@@ -98,7 +104,8 @@ def _export(
     config: ExportConfig, full_refresh: bool, told: Listener, moment: datetime, clock: Clock
 ) -> Report:
     with clock.phase("discover"):
-        source = find_runs(config)
+        known = None if full_refresh else known_runs(config, _resolver(config, moment))
+        source = find_runs(config, known)
     told.discovered(len(source.runs))
     _require_runs(config, source)
     began_again = False
@@ -107,6 +114,11 @@ def _export(
             plan = plan_export(config, source, moment)
             standing = Standing.read(plan)
             choice = choose(plan, standing, full_refresh=full_refresh)
+        if choice.to_write and source.is_remembered:
+            # Memory only tells that nothing has changed; what is written has been read.
+            with clock.phase("discover"):
+                source = find_runs(config)
+            continue
         try:
             with open_engine(config) as engine:
                 written, tally = _write(plan, source, engine, choice.to_write, clock, told)

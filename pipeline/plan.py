@@ -209,7 +209,12 @@ def parse_filter(config: ExportConfig) -> RowFilter | None:
         ConfigError: It is no condition over the columns.
     """
     text = config.transform.filter
-    return None if text is None else RowFilter.parse(text, column_types(config))
+    if text is None:
+        return None
+    # Imported when needed: the SQL parser takes longer to load than most exports need it.
+    from pipeline.condition import parse_condition  # noqa: PLC0415
+
+    return parse_condition(text, column_types(config))
 
 
 def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolver) -> ExportPlan:

@@ -24,6 +24,7 @@ def scan_options(config: ExportConfig) -> ScanOptions:
     return ScanOptions(
         verify=config.source.verify,
         workers=execution.thread_count,
+        read_ahead=execution.batches_ahead,
         batch_rows=min(BATCH_ROWS, max(_FEWEST_BATCH_ROWS, execution.memory_limit // _BYTES_A_ROW)),
     )
 

@@ -97,6 +97,7 @@ class _RunEntry(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=MAX_RUN_ID)]
     name: Annotated[str, Field(min_length=1, max_length=1024, pattern=_PRINTABLE)]
     url: Annotated[str, Field(max_length=8192)] = ""
+    listing: str = ""
     fingerprint: _Digest
     series_count: _Count
     series_left_out: _Count
@@ -127,7 +128,7 @@ class DescribedRun:
 
     Attributes:
         run: The run; no file of it is at hand, so `path` is its URL as the exporter saw it,
-            `listing` is empty and its series have no size.
+            and its series have no size.
         layouts: For each series, how its file was laid out, where that is known.
     """
 
@@ -148,7 +149,7 @@ def describe_run(
     return {
         "id": run.run_id,
         "name": run.name,
-        **({"url": run.url} if with_place else {}),
+        **({"url": run.url, "listing": f"sha256:{run.listing}"} if with_place else {}),
         "fingerprint": f"sha256:{run.fingerprint}",
         "seriesCount": len(run.series),
         "seriesLeftOut": run.series_left_out,
@@ -235,7 +236,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         time_origin=found.time_origin,
         origin_source=found.time_origin_from,
         fingerprint=found.fingerprint.removeprefix("sha256:"),
-        listing="",
+        listing=found.listing.removeprefix("sha256:"),
         notes=tuple(found.notes),
         warnings=tuple(found.warnings),
         source=found.source,

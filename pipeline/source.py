@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connectors.flowtime.discover import Discovery, Selection, discover, select_series
+from connectors.flowtime.discover import Discovery, Known, Selection, discover, select_series
 from connectors.flowtime.run import Run
 from connectors.storage import Storage, connect
 from pipeline.config import ExportConfig
@@ -21,16 +21,22 @@ class Source:
         path: The folder they were looked for under.
         runs: The runs, in the order of the rows.
         left_out: Runs that will not be exported.
+        is_remembered: Whether runs that were known as they are listed were not read again.
     """
 
     storage: Storage
     path: str
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
+    is_remembered: bool = False
 
 
-def find_runs(config: ExportConfig) -> Source:
+def find_runs(config: ExportConfig, known: Known | None = None) -> Source:
     """Discover and select the runs of a config.
+
+    Args:
+        config: The settings.
+        known: Runs that need not be read again.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -40,17 +46,18 @@ def find_runs(config: ExportConfig) -> Source:
     storage, path = connect(wanted.url, config.storage_options(wanted.storage))
     selection = _selection(config)
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
-    found = discover(storage, path, selection, time_origin=origin)
+    found = discover(storage, path, selection, time_origin=origin, known=known)
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)
-    return Source(storage, path, runs, left_out)
+    return Source(storage, path, runs, left_out, known is not None)
 
 
 def _selected(run: Run, selection: Selection) -> Run:
     """The run with the wanted series, and how many others it has."""
     chosen = select_series(run, selection)
-    return replace(chosen, series_left_out=len(run.series) - len(chosen.series))
+    left_out = run.series_left_out + len(run.series) - len(chosen.series)
+    return replace(chosen, series_left_out=left_out)
 
 
 def _selection(config: ExportConfig) -> Selection:

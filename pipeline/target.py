@@ -79,6 +79,10 @@ class TargetResolver:
     source_options: StorageOptions | None
     options: Callable[[str | None], StorageOptions | None]
 
+    def of_all_runs(self, sink: Sink) -> Target | None:
+        """The target of a sink whose path names no run; which runs it holds is left open."""
+        return None if names_run(sink.path) else self._target(sink, None, ())
+
     def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
         """The targets of a sink, none of which lies in what the source reads.
 

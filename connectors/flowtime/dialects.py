@@ -7,17 +7,14 @@ is not trusted: sizes, depths, counts, names and paths are bounded before they a
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from sys import intern
-from typing import Any
 
-from connectors.errors import IntegrityError, RunError
-from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
+from connectors.errors import RunError
+from connectors.flowtime.run import Grid, Run, Series
 from connectors.flowtime.schema import (
-    NAME,
     GridFile,
     IndexFile,
     ManifestFile,
@@ -25,24 +22,37 @@ from connectors.flowtime.schema import (
     ProvenanceFile,
     RngFile,
     RunFile,
-    SeriesFile,
     clip,
     load,
-    shown,
+)
+from connectors.flowtime.series_index import (
+    CONTROL,
+    INDEX_FILE,
+    MANIFEST_FILE,
+    MAX_TEXT,
+    all_series,
+    names_of,
 )
 from connectors.flowtime.spec import SPEC_FILE, Spec, parse_instant, read_spec
 
+__all__ = [
+    "INDEX_FILE",
+    "MANIFEST_FILE",
+    "MAX_RUN_ID",
+    "MAX_TEXT",
+    "METADATA_FILE",
+    "RUN_FILE",
+    "RunFiles",
+    "created_of",
+    "parse_run",
+]
+
 RUN_FILE = "run.json"
-MANIFEST_FILE = "manifest.json"
-INDEX_FILE = "series/index.json"
 METADATA_FILE = "model/metadata.json"
 
-MAX_TEXT = 512
 MAX_RUN_ID = 200
 
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 10080}
-_HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INT64 = 2**63
 
 _MAX_INSTANT = datetime.max.replace(tzinfo=UTC)
@@ -58,7 +68,7 @@ class RunFiles:
         name: Name of the run directory.
         run_json, manifest_json, index_json, spec_yaml, metadata_json: Bytes of the files.
         sizes: Path relative to the run directory → bytes, for every series file listed.
-        listing: Digest of that listing.
+        listing: Digest of the listing of all its files.
         time_origin: Start of bin 0 as configured, or None to find it in the run.
     """
 
@@ -119,7 +129,7 @@ def _parse_run(files: RunFiles) -> Run:
     notes += spec.notes
     origin, origin_source = _origin(files.time_origin, spec, created, notes)
     _check_end(grid, origin)
-    series = _all_series(index.series, manifest.series_hashes or {}, grid, files.sizes)
+    series = all_series(index.series, manifest.series_hashes or {}, grid, files.sizes)
     run_id = _run_id(run.run_id, files.name, notes)
     notes += _series_notes(series, run.series, files.sizes)
     provenance = manifest.provenance or ProvenanceFile()
@@ -253,142 +263,6 @@ def _check_end(grid: Grid, origin: datetime) -> None:
         )
 
 
-def _all_series(
-    entries: list[SeriesFile], hashes: Mapping[str, Any], grid: Grid, sizes: Mapping[str, int]
-) -> tuple[Series, ...]:
-    ids: set[str] = set()
-    owners: dict[str, str] = {}
-    series: list[Series] = []
-    for entry in entries:
-        one = _series(entry, hashes.get(entry.id), grid, sizes)
-        if one.id in ids:
-            raise RunError("is listed twice", file=INDEX_FILE, series=one.id)
-        ids.add(one.id)
-        if owners.setdefault(one.path, one.id) != one.id:
-            raise RunError(
-                f"path: {one.path} belongs to series {owners[one.path]} already",
-                file=INDEX_FILE,
-                series=one.id,
-            )
-        series.append(one)
-    if hashes:
-        _check_same_ids(ids, hashes)
-    return tuple(series)
-
-
-def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
-    if unlisted := sorted(hashes.keys() - ids):
-        raise RunError(
-            f"seriesHashes: names series that {INDEX_FILE} does not list: {_names(unlisted)}",
-            file=MANIFEST_FILE,
-        )
-    if unhashed := sorted(ids - hashes.keys()):
-        raise RunError(
-            f"seriesHashes: lacks series that {INDEX_FILE} lists: {_names(unhashed)}",
-            file=MANIFEST_FILE,
-        )
-
-
-def _series(entry: SeriesFile, promised: object, grid: Grid, sizes: Mapping[str, int]) -> Series:
-    name = _checked_name(entry.id, "id", entry.id)
-    parts = SeriesId.parse(name)
-    if not parts.measure:
-        raise RunError("id: names no measure before its first @", file=INDEX_FILE, series=name)
-    component = entry.component_id or parts.component
-    class_name = entry.class_name or parts.class_name or DEFAULT_CLASS
-    if entry.points is not None and entry.points != grid.bins:
-        raise RunError(
-            f"points: found {entry.points}, should be the grid's {grid.bins} bins",
-            file=INDEX_FILE,
-            series=name,
-        )
-    path = _path(entry.path or f"{name}.csv", name, sizes)
-    return Series(
-        id=name,
-        measure=intern(parts.measure),
-        component=component and intern(_checked_name(component, "componentId", name)),
-        class_name=intern(_checked_name(class_name, "class", name)),
-        kind=_label(entry.kind, "kind", name),
-        unit=_label(entry.unit, "unit", name),
-        class_kind=_label(entry.class_kind, "classKind", name),
-        path=path,
-        points=grid.bins,
-        sha256=_sha256(promised, entry.hash, name),
-        size=sizes.get(path),
-    )
-
-
-def _checked_name(text: str, key: str, series: str) -> str:
-    if len(text) > MAX_TEXT or not NAME.fullmatch(text):
-        raise RunError(
-            f"{key}: found {clip(text)}, should be 1 to {MAX_TEXT} of A-Z a-z 0-9 . _ - @",
-            file=INDEX_FILE,
-            series=shown(series),
-        )
-    return text
-
-
-def _label(text: str | None, key: str, series: str) -> str | None:
-    if not text:
-        return None
-    if len(text) > MAX_TEXT or _CONTROL.search(text):
-        raise RunError(
-            f"{key}: found {clip(text)}, should be at most {MAX_TEXT} printable characters",
-            file=INDEX_FILE,
-            series=series,
-        )
-    return intern(text)
-
-
-def _path(path: str, series: str, sizes: Mapping[str, int]) -> str:
-    segments = path.split("/")
-    if len(path) > 2 * MAX_TEXT or not all(map(_is_safe_segment, segments)):
-        raise RunError(
-            f"path: found {clip(path)}, should stay in the run directory and consist of "
-            "A-Z a-z 0-9 . _ - @ and /",
-            file=INDEX_FILE,
-            series=series,
-        )
-    if segments[0] in NEVER_READ_FOLDERS:
-        raise RunError(
-            f"path: found {clip(path)}, but {segments[0]}/ holds exports, not series",
-            file=INDEX_FILE,
-            series=series,
-        )
-    below_series = path if segments[0] == "series" else f"series/{path}"
-    if path in sizes:
-        return path
-    return f"series/{path}" if f"series/{path}" in sizes else below_series
-
-
-def _is_safe_segment(segment: str) -> bool:
-    return segment not in (".", "..") and NAME.fullmatch(segment) is not None
-
-
-def _sha256(promised: object, indexed: str | None, series: str) -> str | None:
-    if promised is not None and not isinstance(promised, str):
-        raise RunError(
-            f"seriesHashes: found {clip(promised)}, should be sha256:<64 hex digits>",
-            file=MANIFEST_FILE,
-            series=series,
-        )
-    manifest = _digest(promised)
-    index = manifest if promised == indexed else _digest(indexed)
-    if manifest is not None and index is not None and manifest != index:
-        raise IntegrityError(
-            f"manifest.json promises sha256:{manifest}, {INDEX_FILE} sha256:{index}; "
-            "one of them is of another run",
-            file=MANIFEST_FILE,
-            series=series,
-        )
-    return manifest or index
-
-
-def _digest(text: str | None) -> str | None:
-    match = _HASH.fullmatch(text) if text else None
-    return match.group(1).lower() if match else None
-
-
 def _run_id(run_id: str | None, name: str, notes: list[str]) -> str:
     if not run_id:
         notes.append(f"{RUN_FILE} names no runId; the directory's name is used")
@@ -412,12 +286,12 @@ def _series_notes(
     if isinstance(listed, list):
         ids = [str(one.get("id", "?")) if isinstance(one, dict) else str(one) for one in listed]
         if unknown := [one for one in ids if one not in known]:
-            yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {_names(unknown)}"
+            yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {names_of(unknown)}"
     paths = {one.path for one in series}
     if stray := sorted(p for p in sizes if p.endswith(".csv") and p not in paths):
-        yield f"files that {INDEX_FILE} does not list were left alone: {_names(stray)}"
+        yield f"files that {INDEX_FILE} does not list were left alone: {names_of(stray)}"
     if unhashed := [one.id for one in series if one.sha256 is None]:
-        yield f"{len(unhashed)} series have no sha256 to be verified: {_names(unhashed)}"
+        yield f"{len(unhashed)} series have no sha256 to be verified: {names_of(unhashed)}"
     places: dict[tuple[str, str | None, str], str] = {}
     for one in series:
         other = places.setdefault((one.measure, one.component, one.class_name), one.id)
@@ -429,7 +303,7 @@ def _warnings(warnings: object) -> tuple[str, ...]:
     if warnings is None:
         return ()
     listed = warnings if isinstance(warnings, list) else [warnings]
-    return tuple(_CONTROL.sub(" ", _warning(one)) for one in listed)
+    return tuple(CONTROL.sub(" ", _warning(one)) for one in listed)
 
 
 def _warning(warning: object) -> str:
@@ -483,14 +357,11 @@ def _fingerprint(files: RunFiles) -> str:
 
 
 def _text(*candidates: str | None) -> str | None:
-    found = next((one for one in candidates if one), None)
-    return intern(found) if found is not None else None
+    for one in candidates:
+        if one:
+            return intern(one)
+    return None
 
 
 def _first(*candidates: int | None) -> int | None:
     return next((one for one in candidates if one is not None), None)
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(map(shown, names[:5])) + more

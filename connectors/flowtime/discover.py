@@ -6,8 +6,8 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Literal
 
 from connectors.errors import NotFoundError, RunError, StorageError
+from connectors.flowtime.candidates import DESCRIBING, Candidate, below, find_candidates
 from connectors.flowtime.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -24,18 +25,14 @@ from connectors.flowtime.dialects import (
     created_of,
     parse_run,
 )
-from connectors.flowtime.run import NEVER_READ_FOLDERS, Run
+from connectors.flowtime.run import Run
 from connectors.flowtime.schema import MAX_JSON_BYTES
 from connectors.flowtime.spec import SPEC_FILE
 from connectors.flowtime.telemetry import parse_bundle
-from connectors.storage import Entry, Folder, Storage
+from connectors.storage import Storage
 
 GROUP_RUNS = 256
 GROUP_BYTES = 64 * 1024 * 1024
-
-_DESCRIBING = (RUN_FILE, MANIFEST_FILE, INDEX_FILE, SPEC_FILE, METADATA_FILE)
-_OPTIONAL = (SPEC_FILE, METADATA_FILE)
-_OWN_FOLDERS = NEVER_READ_FOLDERS | {"series", "model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,9 @@ class Selection:
         after = self.created_from is None or created >= _utc(self.created_from)
         return after and (self.created_to is None or created < _utc(self.created_to))
 
+
+Known = Callable[[str, str], Run | None]
+"""The run that was read when the folder of a URL had a listing, if that is still known."""
 
 RefusalKind = Literal["broken", "incomplete", "link"]
 
@@ -117,26 +117,6 @@ class Discovery:
 
 
 @dataclass(slots=True)
-class _Candidate:
-    """A folder that looks like a run directory, as far as it has been listed."""
-
-    path: str
-    name: str
-    links: list[str] = field(default_factory=list)
-    described: dict[str, Entry] = field(default_factory=dict)
-    series: list[tuple[str, int, str]] = field(default_factory=list)
-
-    @property
-    def is_run(self) -> bool:
-        """Whether everything below belongs to it; a lone manifest.json claims nothing."""
-        return RUN_FILE in self.described or INDEX_FILE in self.described
-
-    @property
-    def bytes(self) -> int:
-        return sum(entry.size for entry in self.described.values())
-
-
-@dataclass(slots=True)
 class _Found:
     """What has been found so far."""
 
@@ -152,6 +132,7 @@ def discover(
     *,
     time_origin: datetime | None = None,
     with_metadata: bool = True,
+    known: Known | None = None,
 ) -> Discovery:
     """Find the runs at or below a path.
 
@@ -161,14 +142,17 @@ def discover(
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
         with_metadata: False where titles and the like are not asked for; saves requests.
+        known: Runs that were read before with the same selection and origin. Their files are
+            not read again: that none has changed is told by the listing, as make and rsync do.
 
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
     found = _Found()
-    wanted = _wanted(storage, path, selection, found)
-    for group in _groups(wanted):
-        _read(storage, group, selection, time_origin, with_metadata, found)
+    passed_over = _passed_over(time_origin, with_metadata)
+    unknown = _unknown(storage, _wanted(storage, path, selection, found), known, found)
+    for group, contents in _contents(storage, _groups(unknown), passed_over):
+        _judge(storage, group, contents, selection, time_origin, found)
     return Discovery(
         runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
         refusals=tuple(sorted(found.refusals, key=lambda refusal: refusal.url)),
@@ -204,16 +188,16 @@ def _utc(instant: datetime) -> datetime:
 
 def _wanted(
     storage: Storage, path: str, selection: Selection, found: _Found
-) -> Iterator[_Candidate]:
+) -> Iterator[Candidate]:
     """Candidates that are wanted by name and have what a run must have."""
 
     def refuse_link(folder: str, name: str) -> None:
         if selection.wants_name(name):
             reason = "link not followed: list the run where it really is"
-            refusal = _refusal(storage, _below(folder, name), name, reason)
+            refusal = _refusal(storage, below(folder, name), name, reason)
             found.refusals.append(replace(refusal, kind="link"))
 
-    for candidate in _candidates(storage.walk(path), path, refuse_link):
+    for candidate in find_candidates(storage.walk(path), path, refuse_link):
         if not selection.wants_name(candidate.name):
             found.skipped += 1
         elif reason := _incomplete(candidate):
@@ -225,68 +209,7 @@ def _wanted(
             yield candidate
 
 
-def _candidates(
-    folders: Iterator[Folder], root: str, refuse_link: Callable[[str, str], None]
-) -> Iterator[_Candidate]:
-    """Gather folders into candidates, each handed on as soon as nothing can join it any more."""
-    pending: dict[str, _Candidate] = {}
-    for folder in folders:
-        # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
-        # both orders a folder is over once something sorts after everything below it.
-        over = [one for one in pending if folder.path > _below(one, "\U0010ffff")]
-        yield from (pending.pop(one) for one in over)
-        _sort_in(folder, root, pending, refuse_link)
-    yield from pending.values()
-
-
-def _sort_in(
-    folder: Folder,
-    root: str,
-    pending: dict[str, _Candidate],
-    refuse_link: Callable[[str, str], None],
-) -> None:
-    owner = _owner(folder.path, pending)
-    files = {_name(entry.path): entry for entry in folder.files}
-    if owner is None and _name(folder.path) == "series" and "index.json" in files:
-        parent = folder.path.rpartition("/")[0]
-        if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:
-            owner = pending[parent] = _Candidate(parent, _name(parent))
-    if owner is not None:
-        _join(owner, folder)
-    elif RUN_FILE in files or MANIFEST_FILE in files:
-        candidate = pending[folder.path] = _Candidate(folder.path, _name(folder.path))
-        _join(candidate, folder)
-    else:
-        for link in folder.links:
-            refuse_link(folder.path, link)
-
-
-def _owner(path: str, pending: dict[str, _Candidate]) -> _Candidate | None:
-    """The candidate that a folder is part of."""
-    for candidate in pending.values():
-        if path.startswith(_below(candidate.path, "")):
-            top = path[len(_below(candidate.path, "")) :].partition("/")[0]
-            if candidate.is_run or top in _OWN_FOLDERS:
-                return candidate
-    return None
-
-
-def _join(candidate: _Candidate, folder: Folder) -> None:
-    """Keep of a folder what matters to its run."""
-    relative = folder.path[len(_below(candidate.path, "")) :]
-    top = relative.partition("/")[0]
-    if top and top not in ("series", "model"):
-        return
-    candidate.links += [_below(relative, link) for link in folder.links]
-    for entry in folder.files:
-        name = _below(relative, _name(entry.path))
-        if name in _DESCRIBING:
-            candidate.described[name] = entry
-        elif top == "series" or (not top and name.endswith(".csv")):
-            candidate.series.append((name, entry.size, entry.version))
-
-
-def _incomplete(candidate: _Candidate) -> str | None:
+def _incomplete(candidate: Candidate) -> str | None:
     if MANIFEST_FILE in candidate.described:
         return None
     if MANIFEST_FILE in candidate.links:
@@ -294,7 +217,7 @@ def _incomplete(candidate: _Candidate) -> str | None:
     return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer died"
 
 
-def _unreadable(candidate: _Candidate) -> str | None:
+def _unreadable(candidate: Candidate) -> str | None:
     """What stands against reading a candidate, by its listing alone."""
     for name, entry in candidate.described.items():
         if entry.size > MAX_JSON_BYTES:
@@ -309,9 +232,9 @@ def _unreadable(candidate: _Candidate) -> str | None:
     return f"{', '.join(missing)} is missing: restore it or evaluate the model again{hint}"
 
 
-def _groups(candidates: Iterator[_Candidate]) -> Iterator[list[_Candidate]]:
+def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
     """Candidates in groups that are bounded in number and in bytes."""
-    group: list[_Candidate] = []
+    group: list[Candidate] = []
     held = 0
     for candidate in candidates:
         if group and (len(group) >= GROUP_RUNS or held + candidate.bytes > GROUP_BYTES):
@@ -323,28 +246,82 @@ def _groups(candidates: Iterator[_Candidate]) -> Iterator[list[_Candidate]]:
         yield group
 
 
-def _read(
-    storage: Storage,
-    group: list[_Candidate],
-    selection: Selection,
-    time_origin: datetime | None,
-    with_metadata: bool,
-    found: _Found,
-) -> None:
-    """Read and judge a group of candidates."""
-    passed_over = set() if with_metadata else {METADATA_FILE}
-    if not with_metadata and time_origin is not None:
-        passed_over.add(SPEC_FILE)
+def _passed_over(time_origin: datetime | None, with_metadata: bool) -> frozenset[str]:
+    """Files that nothing is asked of."""
+    if with_metadata:
+        return frozenset()
+    return frozenset({METADATA_FILE} if time_origin is None else {METADATA_FILE, SPEC_FILE})
+
+
+def _unknown(
+    storage: Storage, candidates: Iterator[Candidate], known: Known | None, found: _Found
+) -> Iterator[Candidate]:
+    """The candidates that have to be read; a run that is known as it is listed need not be."""
+    for candidate in candidates:
+        run = _as_known(storage, candidate, known) if known is not None else None
+        if run is None:
+            yield candidate
+        else:
+            found.runs.append(run)
+
+
+def _as_known(storage: Storage, candidate: Candidate, known: Known) -> Run | None:
+    if not candidate.is_versioned:
+        return None
+    listing = candidate.listing
+    run = known(storage.url(candidate.path), listing)
+    if run is None or run.name != candidate.name:
+        return None
+    sizes = {name: size for name, size, _ in candidate.series}
+    series = tuple(replace(one, size=sizes.get(one.path)) for one in run.series)
+    return replace(run, path=candidate.path, listing=listing, series=series)
+
+
+_Contents = list[dict[str, bytes | StorageError]]
+
+
+def _contents(
+    storage: Storage, groups: Iterator[list[Candidate]], passed_over: frozenset[str]
+) -> Iterator[tuple[list[Candidate], _Contents]]:
+    """The files of each group; where reading means waiting, those of the next one meanwhile."""
+    if storage.is_local:
+        yield from ((group, _read(storage, group, passed_over)) for group in groups)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="flowtime-discover") as reader:
+        before: tuple[list[Candidate], Future[_Contents]] | None = None
+        for group in groups:
+            reading = (group, reader.submit(_read, storage, group, passed_over))
+            if before is not None:
+                yield before[0], before[1].result()
+            before = reading
+        if before is not None:
+            yield before[0], before[1].result()
+
+
+def _read(storage: Storage, group: list[Candidate], passed_over: frozenset[str]) -> _Contents:
+    """The files that describe each candidate of a group, by name."""
     keys = [
         (number, name)
         for number, candidate in enumerate(group)
-        for name in _DESCRIBING
+        for name in DESCRIBING
         if name in candidate.described and name not in passed_over
     ]
     paths = [group[number].described[name].path for number, name in keys]
-    contents: list[dict[str, bytes | StorageError]] = [{} for _ in group]
+    contents: _Contents = [{} for _ in group]
     for (number, name), content in zip(keys, storage.read_many(paths), strict=True):
         contents[number][name] = content
+    return contents
+
+
+def _judge(
+    storage: Storage,
+    group: list[Candidate],
+    contents: _Contents,
+    selection: Selection,
+    time_origin: datetime | None,
+    found: _Found,
+) -> None:
+    """Tell runs from refusals among a group of candidates that have been read."""
     for candidate, files in zip(group, contents, strict=True):
         try:
             run = _run(storage, candidate, files, selection, time_origin)
@@ -366,7 +343,7 @@ def _vanished(files: dict[str, bytes | StorageError]) -> bool:
 
 def _run(
     storage: Storage,
-    candidate: _Candidate,
+    candidate: Candidate,
     contents: dict[str, bytes | StorageError],
     selection: Selection,
     time_origin: datetime | None,
@@ -382,7 +359,6 @@ def _run(
         if isinstance(content, StorageError):
             raise RunError(f"could not be read: {content}", run_url=url, file=name) from content
         read[name] = content
-    candidate.series.sort()
     files = RunFiles(
         url=url,
         path=candidate.path,
@@ -393,7 +369,7 @@ def _run(
         spec_yaml=read.get(SPEC_FILE),
         metadata_json=read.get(METADATA_FILE),
         sizes={name: size for name, size, _ in candidate.series},
-        listing=_digest(candidate.series),
+        listing=candidate.listing,
         time_origin=time_origin,
     )
     try:
@@ -422,23 +398,8 @@ def _is_out_of_window(files: RunFiles, selection: Selection) -> bool:
     return created is not None and not selection.wants_created(created)
 
 
-def _digest(series: list[tuple[str, int, str]]) -> str:
-    digest = hashlib.sha256()
-    for name, size, version in series:
-        digest.update(f"{name}\0{size}\0{version}\n".encode())
-    return digest.hexdigest()
-
-
 def _refusal(
     storage: Storage, path: str, name: str, reason: str, error: RunError | None = None
 ) -> Refusal:
     url = storage.url(path)
     return Refusal(url, name, reason, error or RunError(reason, run_url=url))
-
-
-def _name(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2] or "run"
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path.rstrip('/')}/{name}" if path.rstrip("/") else name

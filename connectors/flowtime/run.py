@@ -93,7 +93,7 @@ class Run:
         time_origin: Start of bin 0, UTC.
         origin_source: Where the origin comes from: a file and key, or `createdUtc`.
         fingerprint: sha256 hex over the bytes of the JSON and YAML files that were read.
-        listing: sha256 hex over names, sizes and versions of the series files as listed.
+        listing: sha256 hex over names, sizes and versions of its files as listed.
         notes: What a reader of the report should know, e.g. an assumed time origin.
         warnings: The run's own warnings, rendered as text.
         source, engine_version, scenario_hash, model_hash, schema_version, template_id,

@@ -8,9 +8,10 @@ nothing is constructed, no tag is obeyed, no alias is followed, and depth and si
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 import yaml
 
@@ -20,6 +21,7 @@ SPEC_FILE = "spec.yaml"
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_WHOLE_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+_MOST_REMEMBERED = 4096  # characters of a block
 
 _START_KEYS = ("grid.start", "grid.startTimeUtc", "window.start", "window.startTimeUtc")
 _TITLE_KEYS = ("title", "metadata.title")
@@ -177,7 +179,7 @@ def _scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
         )
     found: dict[str, yaml.ScalarEvent] = {}
     for line, block in blocks:
-        for key, scalar in _walk(block, line, names):
+        for key, scalar in _read_block(block, line, names):
             if key in found:
                 raise RunError(
                     f"{key} is there twice; remove one or set source.time_origin",
@@ -185,6 +187,26 @@ def _scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
                 )
             found[key] = scalar
     return found
+
+
+def _read_block(
+    block: str, line: int, names: tuple[str, ...]
+) -> Iterable[tuple[str, yaml.ScalarEvent]]:
+    """The scalars of a block, from memory where an equal one has been read.
+
+    The specs of a sweep differ in their values, seldom in their grid or title.
+    """
+    if len(block) > _MOST_REMEMBERED:
+        return _walk(block, line, names)
+    try:
+        return _remembered(block, names)
+    except RunError:
+        return _walk(block, line, names)  # Fails again, now with the line of the whole file.
+
+
+@lru_cache(maxsize=1024)
+def _remembered(block: str, names: tuple[str, ...]) -> tuple[tuple[str, yaml.ScalarEvent], ...]:
+    return tuple(_walk(block, 0, names))
 
 
 def _is_block_style(text: str) -> bool:

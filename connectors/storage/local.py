@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
@@ -73,7 +74,7 @@ class LocalStorage(Storage):
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """One after the other: the disk's cache answers faster than a thread starts."""
-        return [_outcome(self.read, path) for path in paths]
+        return [_whole(path) for path in paths]
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """From one open file, checked for changes after each block."""
@@ -207,7 +208,7 @@ def _listed(path: str) -> tuple[list[Entry], list[str], list[str]]:
     with _translating(path, "listing"):
         try:
             with os.scandir(path) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                found = sorted(entries, key=attrgetter("name"))
         except FileNotFoundError:
             # What vanishes between two looks is as if it had gone before both.
             return files, links, folders
@@ -216,24 +217,19 @@ def _listed(path: str) -> tuple[list[Entry], list[str], list[str]]:
                 f"listing {path}: this is a file, not a folder: name the folder above", url=path
             ) from failure
         for entry in found:
-            _sort_in(entry, files, links, folders)
+            name = entry.name
+            if not name.isascii() and not _is_text(name):
+                links.append(name.encode("utf-8", "backslashreplace").decode())
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                links.append(name)
+            elif not is_staged_name(name):
+                try:
+                    files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
     return files, links, folders
-
-
-def _sort_in(
-    entry: os.DirEntry[str], files: list[Entry], links: list[str], folders: list[str]
-) -> None:
-    if not entry.name.isascii() and not _is_text(entry.name):
-        links.append(entry.name.encode("utf-8", "backslashreplace").decode())
-    elif entry.is_dir(follow_symlinks=False):
-        folders.append(entry.path)
-    elif not entry.is_file(follow_symlinks=False):
-        links.append(entry.name)
-    elif not is_staged_name(entry.name):
-        try:
-            files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
-        except FileNotFoundError:
-            return
 
 
 def _is_text(name: str) -> bool:
@@ -280,12 +276,16 @@ def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
     file = os.open(path, _OPEN)
     try:
         status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-            raise StorageError(f"reading {path}: it is {kind}, not a file", url=path)
+        _refuse_special(path, status)
         yield file, status
     finally:
         os.close(file)
+
+
+def _refuse_special(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise StorageError(f"reading {path}: it is {kind}, not a file", url=path)
 
 
 def _read_exactly(file: int, start: int, stop: int) -> bytes:
@@ -313,11 +313,24 @@ def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: boo
     )
 
 
-def _outcome(read: Callable[[str], bytes], path: str) -> bytes | StorageError:
+def _whole(path: str) -> bytes | StorageError:
+    """What `read` does, without what a part of a file needs: thousands are read in a row."""
     try:
-        return read(path)
+        file = os.open(path, _OPEN)
+        try:
+            before = os.fstat(file)
+            _refuse_special(path, before)
+            data = _read_exactly(file, 0, before.st_size)
+            _check_unchanged(path, file, before, whole=len(data) == before.st_size)
+        finally:
+            os.close(file)
     except StorageError as failure:
         return failure
+    except (OSError, ValueError) as failure:
+        error = translated(failure, path, "reading")
+        error.__cause__ = failure
+        return error
+    return data
 
 
 # --------------------------------------------------------------------------- writing

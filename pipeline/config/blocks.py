@@ -19,6 +19,7 @@ from pipeline.config.values import (
     Instant,
     MetadataColumn,
     Protocol,
+    ReadAhead,
     Seconds,
     TimeOrigin,
     Url,
@@ -26,6 +27,8 @@ from pipeline.config.values import (
 )
 from pipeline.sinks.sink import ColumnName, Flag
 
+# Two megabytes of text and the rows in it.
+_BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 
 _OPEN_OPTIONS = frozenset(
@@ -236,6 +239,7 @@ class ExecutionBlock(Block):
         engine: Who reads series files: this process (`local`), or the workers of a `dask` cluster.
         address: The scheduler of that cluster, such as `tcp://10.0.0.7:8786`.
         workers: Threads that read and parse, or `auto`.
+        read_ahead: Batches of series files that are read before they are needed, or `auto`.
         memory_limit: Bytes such as `512MB` or `1GiB`.
         timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
     """
@@ -243,6 +247,7 @@ class ExecutionBlock(Block):
     engine: Literal["local", "dask"] = "local"
     address: Address | None = None
     workers: Workers = "auto"
+    read_ahead: ReadAhead = "auto"
     memory_limit: Bytes = 512 * 10**6
     timeout: Seconds = None
 
@@ -262,3 +267,9 @@ class ExecutionBlock(Block):
         if self.workers == "auto":
             return max(1, min(os.cpu_count() or 1, _MOST_AUTO_WORKERS))
         return self.workers
+
+    @property
+    def batches_ahead(self) -> int:
+        """Batches that are read ahead: one for each thread and one more, as memory allows."""
+        wanted = self.thread_count + 1 if self.read_ahead == "auto" else self.read_ahead
+        return max(1, min(wanted, self.memory_limit // 4 // _BATCH_BYTES))

@@ -192,3 +192,4 @@ Workers = Annotated[
         {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}
     ),
 ]
+ReadAhead = Workers

@@ -630,3 +630,17 @@ def test_bom_and_newlines_are_written(tmp_path: Path) -> None:
     data = next(run.glob("series/*.csv")).read_bytes()
     assert data.startswith(BOM + b"t,value\r\n0,93\r\n")
     assert data.endswith(b"\r\n")
+
+
+def test_an_equal_block_elsewhere_is_blamed_on_its_own_line() -> None:
+    for above in (1, 3):
+        with pytest.raises(RunError, match=f"line {above + 2}: is not YAML"):
+            parse_run(small(spec_yaml="\n" * above + "grid:\n  start: a: b\n"))
+
+
+def test_equal_entries_of_other_runs_find_their_own_files() -> None:
+    entry = {"path": "served@A@DEFAULT.csv"}
+    below, beside = "series/served@A@DEFAULT.csv", "served@A@DEFAULT.csv"
+    for sizes, path in (({below: 9}, below), ({beside: 8}, beside), ({}, below)):
+        (series,) = parse_run(replace(small(entry=entry), sizes=sizes)).series
+        assert (series.path, series.size) == (path, sizes.get(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -23,11 +24,14 @@ NEWEST = DIALECTS["rust-newer"]
 class MemoryStore:
     """Files in a dict, listed in the order of whole keys as object stores do, or by names."""
 
+    is_local = False
+
     def __init__(self, files: dict[str, bytes], *, by_names: bool = False) -> None:
         self.files = files
         self.links: dict[str, tuple[str, ...]] = {}
         self.broken: dict[str, StorageError] = {}
         self.by_names = by_names
+        self.version = "v1"
         self.reads: list[list[str]] = []
 
     def url(self, path: str) -> str:
@@ -37,7 +41,7 @@ class MemoryStore:
         folders: dict[str, list[Entry]] = defaultdict(list)
         for name, data in self.files.items():
             if name.startswith(f"{path}/"):
-                folders[name.rpartition("/")[0]].append(Entry(name, len(data), "v1"))
+                folders[name.rpartition("/")[0]].append(Entry(name, len(data), self.version))
         for name in self.links:
             folders.setdefault(name, [])
         order = sorted(folders, key=(lambda p: p.split("/")) if self.by_names else None)
@@ -121,7 +125,7 @@ def test_what_lies_inside_a_run_is_no_run(tmp_path: Path, folder: str) -> None:
     assert (discovery.runs[0].listing == before.listing) == (folder != "series")
 
 
-def test_listing_digest_sees_every_series_file(tmp_path: Path) -> None:
+def test_listing_digest_sees_every_file(tmp_path: Path) -> None:
     memory = store(tmp_path, ("", NEWEST("run")))
     before = found(memory).runs[0]
     path = f"src/run/{before.series[0].path}"
@@ -129,10 +133,45 @@ def test_listing_digest_sees_every_series_file(tmp_path: Path) -> None:
     after = found(memory).runs[0]
     assert after.listing != before.listing
     assert after.fingerprint == before.fingerprint
+    memory.version = "v2"
+    assert found(memory).runs[0].listing != after.listing
+    memory.version = "v1"
+    memory.files["src/run/run.json"] += b"\n"
+    assert found(memory).runs[0].listing != after.listing
     del memory.files[path]
     gone = found(memory).runs[0]
     assert gone.series[0].size is None
     assert gone.listing not in (before.listing, after.listing)
+
+
+def test_known_runs_are_listed_but_not_read(tmp_path: Path) -> None:
+    memory = store(tmp_path, *(("", NEWEST(name)) for name in ("a", "b", "c")))
+    before = found(memory).runs
+    known = {(run.url, run.listing): replace(run, path="elsewhere") for run in before}
+
+    def again() -> Discovery:
+        memory.reads.clear()
+        return discover(cast(Storage, memory), "src", known=lambda url, at: known.get((url, at)))
+
+    assert again().runs == before
+    assert memory.reads == []
+    for path in ("src/b/spec.yaml", f"src/c/{before[2].series[0].path}"):
+        memory.files[path] += b"\n"
+    changed = again().runs
+    assert {path.split("/")[1] for path in memory.reads[0]} == {"b", "c"}
+    assert changed[0] == before[0]
+    assert changed[1].fingerprint != before[1].fingerprint
+    assert changed[2].series[0].size == len(memory.files[f"src/c/{before[2].series[0].path}"])
+
+
+def test_a_store_without_versions_knows_no_runs(tmp_path: Path) -> None:
+    memory = store(tmp_path, ("", NEWEST("a")))
+    memory.version = ""
+    before = found(memory).runs[0]
+    memory.reads.clear()
+    discovery = discover(cast(Storage, memory), "src", known=lambda *_: before)
+    assert discovery.runs == (before,)
+    assert len(memory.reads) == 1
 
 
 # --- refusals -------------------------------------------------------------------------------

@@ -117,6 +117,15 @@ def test_head_stops_reading(tmp_path: Path) -> None:
     assert len(store.read_paths) < 12
 
 
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_no_more_is_read_ahead_than_is_asked_for(tmp_path: Path, ahead: int) -> None:
+    files, store = run_of(tmp_path, count=60), Watched()
+    one_by_one = ScanOptions(batch_bytes=max(file.size or 0 for file in files), read_ahead=ahead)
+    scan(store, files, one_by_one).head(1).collect()
+    # What was asked for, and what its delivery lets in.
+    assert 1 <= len(store.read_paths) <= ahead + 2
+
+
 def test_a_column_alone(tmp_path: Path) -> None:
     files = run_of(tmp_path)
     everything = scan(LocalStorage(), files).collect()

@@ -107,6 +107,19 @@ class TestWhatIsAccepted:
         assert config.execution.timeout == 7200
         assert config.execution.thread_count >= 1
 
+    @pytest.mark.parametrize(
+        ("execution", "batches"),
+        [
+            ("{workers: 4}", 5),
+            ("{workers: 4, read_ahead: 2}", 2),
+            ("{read_ahead: 64, memory_limit: 1GB}", 27),
+            ("{read_ahead: 64, memory_limit: 64MB}", 1),
+        ],
+    )
+    def test_reading_ahead_stays_within_the_memory(self, execution: str, batches: int) -> None:
+        config = parse(MINIMAL + f"execution: {execution}\n")
+        assert config.execution.batches_ahead == batches
+
     def test_defaults(self) -> None:
         config = parse(MINIMAL)
         assert config.name == "export"
@@ -203,7 +216,7 @@ WRONG_TAILS = {
     "execution: {adress: 1}": "c.yaml:6:13: execution.adress: unknown key; did you mean 'address'?",
     "execution: {colour: 1}": (
         "c.yaml:6:13: execution.colour: unknown key; "
-        "choose from engine, address, workers, memory_limit, timeout"
+        "choose from engine, address, workers, read_ahead, memory_limit, timeout"
     ),
     "  - {format: cvs, path: x}": (
         "c.yaml:6:14: sinks[1].format: unknown format, found text 'cvs'; did you mean 'csv'?"
@@ -275,6 +288,9 @@ WRONG_TAILS = {
     "transform: {filter: ''}": ("c.yaml:6:21: transform.filter: expected at least 1 character"),
     "execution: {workers: 65}": (
         "c.yaml:6:22: execution.workers: expected 'auto' or a whole number from 1 to 64, found 65"
+    ),
+    "execution: {read_ahead: 0}": (
+        "c.yaml:6:25: execution.read_ahead: expected 'auto' or a whole number from 1 to 64, found 0"
     ),
     "execution: {workers: true}": (
         "c.yaml:6:22: execution.workers: expected 'auto' or a whole number from 1 to 64, found true"

@@ -12,10 +12,10 @@ import pytest
 
 from connectors.errors import StorageError
 from connectors.storage import connect
+from pipeline.condition import parse_condition
 from pipeline.errors import ConfigError
 from pipeline.export import export
 from pipeline.plan import column_types
-from pipeline.transform import RowFilter
 from tests.exporting import config, spec, write_runs
 from tests.reading import exact, read_runs
 from tests.run_builder import AWKWARD
@@ -153,7 +153,7 @@ def test_what_is_no_condition(runs: Path, tmp_path: Path, text: str, complaint: 
 
 def test_a_condition_is_taken_apart(tmp_path: Path) -> None:
     types = column_types(config(tmp_path, {"path": tmp_path / "e.csv"}))
-    found = RowFilter.parse("measure = 'a' AND value > 1 AND kind = 'b' AND bin_index < 3", types)
+    found = parse_condition("measure = 'a' AND value > 1 AND kind = 'b' AND bin_index < 3", types)
     assert found.of_series is not None
     assert found.of_rows is not None
     assert sorted(found.of_series.meta.root_names()) == ["kind", "measure"]
