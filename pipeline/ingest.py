@@ -191,7 +191,7 @@ def _writers(
 ) -> Iterator[_Restoring]:
     for one in described:
         # What is restored is a run directory with just these series.
-        run = replace(one.run, series_left_out=0)
+        run = replace(one.run, series_left_out=0, is_bundle=False)
         writer = RunWriter(place.storage, place.path, run, if_exists=options.if_exists)
         yield _Restoring(one, stack.enter_context(writer), {})
 

@@ -57,6 +57,8 @@ class _Memory:
         if entry is None or entry.get("listing") != f"sha256:{listing}":
             return None
         try:
-            return read_run(entry, url).run
+            run = read_run(entry, url).run
         except IntegrityError:
             return None
+        # Descriptors do not keep the hashes of a bundle's files.
+        return None if run.is_bundle else run

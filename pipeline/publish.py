@@ -46,6 +46,16 @@ Written = tuple[Pending, Sequence[StagedOutput]]
 """A target with its staged files."""
 
 
+def _refuse_links(plan: ExportPlan) -> None:
+    """A run comes from strangers: its `gold/` may be a link to where nobody means to write."""
+    for sink in plan.sinks:
+        for target in sink.targets:
+            for row in target.runs if len(target.runs) == 1 else ():
+                if relative(target.path, plan.runs[row].path) is not None:
+                    for path in (target.path, target.descriptor):
+                        target.storage.refuse_links(plan.runs[row].path, path)
+
+
 @dataclass(frozen=True)
 class Standing:
     """What is published already.
@@ -64,6 +74,7 @@ class Standing:
             IntegrityError: Something else's descriptor stands there.
             StorageError: It could not be read.
         """
+        _refuse_links(plan)
         wanted: dict[int, tuple[Storage, dict[str, None]]] = {}
         for sink in plan.sinks:
             for target in sink.targets:

@@ -119,6 +119,7 @@ class _RunEntry(BaseModel):
     warnings: list[str]
     notes: list[str]
     extra: dict[str, Any]
+    is_bundle: bool = False
     series: _SeriesTable
 
 
@@ -171,6 +172,7 @@ def describe_run(
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "extra": {key: _json_value(value) for key, value in run.extra.items()},
+        **({"isBundle": True} if run.is_bundle else {}),
         "series": _series_table(run, layouts or [None] * len(run.series)),
     }
 
@@ -250,6 +252,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         mode=found.mode,
         seed=found.seed,
         extra=found.extra,
+        is_bundle=found.is_bundle,
         series_left_out=found.series_left_out,
     )
     return DescribedRun(run, tuple(row[9] for row in found.series.rows))

@@ -227,6 +227,15 @@ class Storage(ABC):
             StorageError: The file changed in between, or the store failed.
         """
 
+    def refuse_links(self, root: str, path: str) -> None:  # noqa: B027
+        """Refuse a path that leads through a link below `root`, which may point anywhere.
+
+        Stores without links have nothing to refuse.
+
+        Raises:
+            StorageError: A folder between `root` and `path`, or `path` itself, is a link.
+        """
+
     @abstractmethod
     def stage(self, path: str) -> StagedFile:
         """A fresh, empty local file for what is to become `path`."""

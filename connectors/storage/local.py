@@ -19,6 +19,7 @@ from connectors.storage.contract import (
     Storage,
     is_abandoned,
     is_staged_name,
+    relative,
     staged_name,
 )
 from connectors.storage.retry import translated
@@ -84,6 +85,18 @@ class LocalStorage(Storage):
                 block = _read_exactly(file, start, stop)
                 _check_unchanged(path, file, before, whole=len(block) == stop - start)
                 yield block
+
+    def refuse_links(self, root: str, path: str) -> None:
+        """Every folder below `root` is looked at, and never followed."""
+        place = Path(root)
+        for part in (relative(path, root) or "").split("/"):
+            place /= part
+            if place.is_symlink():
+                raise StorageError(
+                    f"{place} is a link, and what it points to may be anywhere: "
+                    "remove it, or choose another folder to write to",
+                    url=str(place),
+                )
 
     def stage(self, path: str) -> StagedFile:
         """Beside the target, so that the commit is one rename within a file system."""

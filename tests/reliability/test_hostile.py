@@ -23,7 +23,7 @@ import pytest
 import yaml
 import zstandard
 
-from pipeline.errors import FlowtimeExportError, RunError
+from pipeline.errors import FlowtimeExportError, RunError, StorageError
 from pipeline.export import export
 from tests.exporting import config, names, spec, write_runs
 from tests.pipeline.test_faults import FAULTS, FILE, ID, STILL_WHOLE, entry, index, rewritten
@@ -298,3 +298,18 @@ def test_deep_folders_end_nothing(tmp_path: Path) -> None:
             if folder != folders[-1]:
                 os.rmdir("d", dir_fd=folder)
             os.close(folder)
+
+
+@pytest.mark.parametrize("linked", ["gold", "gold/export.csv", "gold/export.datapackage.json"])
+def test_an_export_into_a_run_does_not_follow_its_links(tmp_path: Path, linked: str) -> None:
+    """Fails without `Storage.refuse_links`: the file appears where the link points to."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = runs / "run_a" / linked
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(elsewhere if linked == "gold" else elsewhere / "file")
+    settings = config(runs, {"path": "{run_url}/gold/export.csv"})
+    with pytest.raises(StorageError, match="is a link"):
+        export(settings)
+    assert names(elsewhere) == []
