@@ -164,7 +164,7 @@ def test_forged_facts_are_refused(forge: Callable[[Entry], None]) -> None:
         read_run(entry, "there.json: runs[0]")
 
 
-@pytest.mark.parametrize("key", describe_run(a_run()).keys() - {"listing"})
+@pytest.mark.parametrize("key", [key for key in describe_run(a_run()) if key != "listing"])
 def test_a_missing_key_is_named(key: str) -> None:
     entry = described(a_run())
     del entry[key]
