@@ -89,3 +89,14 @@ def test_objects_are_counted(tmp_path: Path) -> None:
     _, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
     assert [row[1] for row in rows] == ["15", "60", "10", "75"]
     assert all(float(row[3].replace(",", "")) > 0 for row in rows)
+
+
+def test_the_way_back_at_a_small_scale(tmp_path: Path) -> None:
+    shape = "--runs 2 --series 3 --bins 50"
+    table = run_benchmarks(tmp_path, "benchmarks.way_back", *shape.split())
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    steps = ["export", "verify --against", "import"]
+    assert [row[:2] for row in cells] == [
+        [f, s] for f in ("parquet", "csv", "ndjson") for s in steps
+    ]
+    assert {row[2] for row in cells} == {"300"}
