@@ -339,7 +339,7 @@ def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
 
 
 def _lines(body: bytes) -> int:
-    # numpy counts ten times as fast as bytes.count, which starts afresh after each find.
+    # numpy counts six times as fast as bytes.count, which starts afresh after each find.
     return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _NEWLINE))
 
 
