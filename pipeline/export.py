@@ -23,7 +23,7 @@ from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
 from pipeline.publish import Pending, Standing, Written, choose, publish, tidy
-from pipeline.reading import BATCH_ROWS, needed_files, scan_options
+from pipeline.reading import BATCH_ROWS, needed_files, scan_options, with_layouts
 from pipeline.report import Report
 from pipeline.source import Source, find_runs
 from pipeline.summary import Tally, summarise, untouched
@@ -119,6 +119,7 @@ def _export(
             with clock.phase("discover"):
                 source = find_runs(config)
             continue
+        plan = with_layouts(plan, source, choice.to_write)
         try:
             with open_engine(config) as engine:
                 written, tally = _write(plan, source, engine, choice.to_write, clock, told)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,8 @@ class ExportPlan:
         kept: Rows of the series whose files are read.
         row_filter: The condition on rows, if there is one.
         sinks: What each sink will write.
+        layouts: URL of a run → how the file of each series is laid out, where only the file can
+            tell, as no sha256 does.
     """
 
     config: ExportConfig
@@ -90,6 +92,7 @@ class ExportPlan:
     kept: pl.Series
     row_filter: RowFilter | None
     sinks: tuple[SinkPlan, ...]
+    layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @cached_property
     def rows_per_run(self) -> tuple[int, ...]:
@@ -138,8 +141,14 @@ class ExportPlan:
         if few and not plan.sink.partition_by:
             # Where a run is changes no byte unless a column shows it.
             with_place = any(shown.source == "run_url" for shown in plan.shown)
-            metadata["described_runs"] = [describe_run(run, with_place=with_place) for run in runs]
+            metadata["described_runs"] = [
+                self.described(run, with_place=with_place) for run in runs
+            ]
         return Table(tuple(shown.column for shown in plan.in_file), metadata)
+
+    def described(self, run: Run, *, with_place: bool = True) -> dict[str, Any]:
+        """A run as descriptors and files name it."""
+        return describe_run(run, with_place=with_place, layouts=self.layouts.get(run.url))
 
     def contents(self, plan: SinkPlan, target: Target) -> Contents:
         """What the rows of a target are."""

@@ -18,7 +18,6 @@ from pipeline.config import config_hash
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
-from pipeline.run_facts import describe_run
 from pipeline.target import Target
 
 _LOOK_UPS = 16
@@ -346,7 +345,7 @@ def _package(
             [shown.column for shown in pending.plan.in_file],
             [output.file for output in outputs],
         )
-    runs: list[Mapping[str, Any]] = [describe_run(plan.runs[row]) for row in rows]
+    runs: list[Mapping[str, Any]] = [plan.described(plan.runs[row]) for row in rows]
     if kept and before is not None:
         runs, kept = descriptor.merged_runs(runs, before, kept)
     hashed = config_hash(plan.config)

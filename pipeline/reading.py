@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from connectors.errors import IntegrityError, StorageError
+from connectors.flowtime.layout import sniff
 from connectors.flowtime.scan import ScanOptions, series_files
 from connectors.flowtime.series_file import SeriesFile
+from connectors.storage import Storage
 from pipeline.config import ExportConfig
 from pipeline.plan import ExportPlan
 from pipeline.publish import Pending
+from pipeline.source import Source
 
 BATCH_ROWS = 32_768
 """Rows of a batch at the most."""
 
+_LOOK_UPS = 16
+_SNIFFED_BYTES = 2_000_000
 _FEWEST_BATCH_ROWS = 4_096
 # The streaming engine was seen to hold 42 batches of up to 60 bytes a row: a third of the limit.
 _BYTES_A_ROW = 42 * 60 * 3
@@ -35,3 +43,30 @@ def needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile
     urls = {plan.runs[row].url for row in wanted_runs}
     kept = set(plan.kept.to_list())
     return [f for f in series_files(plan.runs) if f.row in kept and f.run_url in urls]
+
+
+def with_layouts(plan: ExportPlan, source: Source, chosen: Sequence[Pending]) -> ExportPlan:
+    """The plan with the layout of each file that no sha256 vouches for, by its beginning.
+
+    An import finds all other layouts by the sha256. What is wrong with a file is left to the scan
+    to say.
+    """
+    files = [f for f in needed_files(plan, chosen) if f.sha256 is None and f.bundle_class is None]
+    if not files:
+        return plan
+    with ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="flowtime-layouts") as pool:
+        codes = pool.map(lambda file: _layout(source.storage, file), files)
+        found = {(f.run_url, f.series_id): code for f, code in zip(files, codes, strict=True)}
+    layouts = {
+        run.url: tuple(found.get((run.url, series.id)) for series in run.series)
+        for run in plan.runs
+        if any((run.url, series.id) in found for series in run.series)
+    }
+    return replace(plan, layouts=layouts)
+
+
+def _layout(storage: Storage, file: SeriesFile) -> str | None:
+    try:
+        return sniff(storage.read(file.path, end=_SNIFFED_BYTES)).code
+    except (StorageError, IntegrityError):
+        return None

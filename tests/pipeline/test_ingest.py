@@ -71,6 +71,28 @@ def test_a_file_that_left_its_folder_is_enough(dialects: Path, tmp_path: Path) -
         assert _series(tmp_path / f"back-{name}") == _series(dialects / "runs")
 
 
+@pytest.mark.parametrize("floats", ["dotnet", "rust"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("hashes", ["placeholder", "none"])
+def test_layouts_that_no_hash_tells_are_kept(
+    tmp_path: Path, hashes: Any, newline: Any, floats: Any
+) -> None:
+    """Fails without `with_layouts`: there is nothing to find the layout by."""
+    layout: dict[str, Any] = {"newline": newline, "floats": floats, "header": "t,value"}
+    values = (1.5, 1e-7, 1e20, float("inf"))
+    made = spec("run_a", values=values, hashes=hashes, index_hashes=False, bom=True, **layout)
+    runs = write_runs(tmp_path / "runs", made)
+    names_of = ("e.csv", "e.ndjson", "e.parquet")
+    export(config(runs, *({"path": tmp_path / name} for name in names_of)))
+    for name in names_of:
+        import_export([str(tmp_path / name)], str(tmp_path / f"back-{name}"))
+        assert _series(tmp_path / f"back-{name}") == _series(runs)
+    alone = shutil.copytree(tmp_path, tmp_path / "alone", ignore=shutil.ignore_patterns("*.json"))
+    for name in ("e.csv", "e.parquet"):
+        import_export([str(alone / name)], str(alone / f"again-{name}"))
+        assert _series(alone / f"again-{name}") == _series(runs)
+
+
 def test_a_restored_run_gives_the_same_export(dialects: Path, tmp_path: Path) -> None:
     columns = ["run_id", "unit", "kind", "source", "created_at", "mode", "seed", "time_origin"]
     sinks = [{"path": tmp_path / side / "e.parquet"} for side in ("before", "after")]
