@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from itertools import cycle, islice
 from operator import add
@@ -135,6 +135,8 @@ def float_text(value: float, style: str) -> str:
 def _finite_text(value: float, style: str) -> str:
     # repr holds the shortest digits that round-trip, as both runtimes print them.
     shortest = Decimal(repr(value)).normalize()
+    if style == "rust":
+        shortest = _up_from_the_middle(shortest, value)
     exponent = shortest.adjusted()
     if style == "rust" or -5 < exponent < 15:
         return format(shortest, "f")
@@ -142,6 +144,15 @@ def _finite_text(value: float, style: str) -> str:
     mantissa = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
     sign, size = "-" if exponent < 0 else "+", abs(exponent)
     return f"{'-' if value < 0 else ''}{mantissa}E{sign}{size:02d}"
+
+
+def _up_from_the_middle(shortest: Decimal, value: float) -> Decimal:
+    """Rust's digits: where two texts are equally near, repr takes the even one, Rust the larger."""
+    step = Decimal(1).scaleb(int(shortest.as_tuple().exponent))
+    with localcontext(prec=1_100):
+        exact = Decimal(value)
+        larger = shortest + step.copy_sign(shortest)
+        return larger.normalize() if abs(exact - shortest) == abs(larger - exact) else shortest
 
 
 @lru_cache(maxsize=64)

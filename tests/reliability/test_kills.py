@@ -337,7 +337,10 @@ def test_kill_at_each_request(
     last = faults.requests.total()
     assert last > 10
     for number in sparse(list(range(1, last)), times, stage):
-        assert run(number) == "killed"
+        if run(number) != "killed":
+            # It happens that a run needs one request less than the one that was counted.
+            assert faults.requests.total() < number + (moment == "after")
+            continue
         made = settings(stage.runs, root, stage.form, lake)
         converges(direct, path, stage, made)
         tried(1)
