@@ -16,9 +16,7 @@ import polars as pl
 
 from connectors.flowtime.discover import discover
 from connectors.storage import connect, discard_all
-from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
-from pipeline.config.values import parse_duration
-from pipeline.console import (
+from pipeline.commands.console import (
     DONE,
     FAILED,
     USAGE,
@@ -28,10 +26,8 @@ from pipeline.console import (
     storage_of,
     storage_option,
 )
-from pipeline.doctor import examine
-from pipeline.errors import ConfigError, FlowtimeExportError
-from pipeline.export import Listener, export, plan_export
-from pipeline.interruption import (
+from pipeline.commands.doctor import examine
+from pipeline.commands.interruption import (
     INTERRUPTED,
     LEAVE_SECONDS,
     TERMINATED,
@@ -39,16 +35,20 @@ from pipeline.interruption import (
     interruptible,
     leave_within,
 )
-from pipeline.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
+from pipeline.commands.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
+from pipeline.commands.loop import import_command, test_loop_command, verify_command
+from pipeline.commands.starter import starter_config
+from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
+from pipeline.config.values import parse_duration
+from pipeline.errors import ConfigError, FlowtimeExportError
+from pipeline.export import Listener, export, plan_export
 from pipeline.logs import LOGGER, configure
-from pipeline.loop_verbs import import_command, test_loop_command, verify_command
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.report import Report
 from pipeline.service.command import serve_command
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
-from pipeline.starter import starter_config
 from pipeline.version import VERSION
 from pipeline.watch import Watch
 
@@ -380,7 +380,7 @@ def _shown_progress() -> AbstractContextManager[Listener]:
     if not sys.stderr.isatty():
         return nullcontext(Listener())
     # Imported when needed: a bar takes longer to load than a small export takes.
-    from pipeline.progress import ProgressBar  # noqa: PLC0415
+    from pipeline.commands.progress import ProgressBar  # noqa: PLC0415
 
     return ProgressBar()
 

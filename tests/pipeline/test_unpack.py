@@ -27,15 +27,14 @@ from connectors.errors import NotFoundError
 from connectors.flowtime.discover import discover
 from connectors.flowtime.scan import scan, series_files
 from connectors.storage import StorageOptions, connect
-from pipeline import line_blocks, table_reader
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.export import export
-from pipeline.exported import open_export
-from pipeline.line_blocks import Lines
-from pipeline.row_text import CsvRows, NdjsonRows
+from pipeline.exported import line_blocks, open_export, table_reader
+from pipeline.exported.line_blocks import Lines
+from pipeline.exported.row_text import CsvRows, NdjsonRows
+from pipeline.exported.unpack import obstacles, unpack
 from pipeline.sinks import Column, CsvSink, NdjsonSink, Table
-from pipeline.unpack import obstacles, unpack
 from tests.exporting import config, spec, write_runs
 from tests.reading import bits
 from tests.run_builder import AWKWARD, DIALECTS

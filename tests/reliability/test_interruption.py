@@ -137,7 +137,7 @@ def test_the_timer_is_put_back(tmp_path: Path) -> None:
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"
-        "from pipeline.interruption import interruptible\n"
+        "from pipeline.commands.interruption import interruptible\n"
         "with interruptible():\n"
         "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
         "    finally: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
@@ -151,7 +151,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 def test_a_signal_that_a_finalizer_swallows_comes_again(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"
-        "from pipeline.interruption import Terminated, interruptible\n"
+        "from pipeline.commands.interruption import Terminated, interruptible\n"
         "class Held:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
         "with interruptible():\n"

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 import click
 from pydantic import ValidationError
 
-from pipeline.console import DONE, FAILED, json_option, print_json, storage_of, storage_option
+from pipeline.commands.console import (
+    DONE,
+    FAILED,
+    json_option,
+    print_json,
+    storage_of,
+    storage_option,
+)
 from pipeline.errors import ConfigError
+from pipeline.exported.local_copy import MAX_EXPANSION
 from pipeline.foreign import ForeignDataError, ForeignOptions
 from pipeline.ingest import ImportOptions, import_export
-from pipeline.local_copy import MAX_EXPANSION
 from pipeline.roundtrip import roundtrip
 from pipeline.verify import verify
 

@@ -14,7 +14,7 @@ from connectors.flowtime.run import Run
 from connectors.flowtime.scan import scan, series_files
 from connectors.flowtime.series_file import SeriesFile
 from connectors.storage import Storage, StorageOptions, connect
-from pipeline.row_order import Block
+from pipeline.exported.row_order import Block
 
 _BATCH_ROWS = 65_536
 _Array = np.ndarray[Any, Any]

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
-from pipeline.exported import ExportedFile
-from pipeline.line_blocks import check_utf8, line_blocks
+from pipeline.exported.line_blocks import check_utf8, line_blocks
+from pipeline.exported.opening import ExportedFile
+from pipeline.exported.own_metadata import MAX_HEAD_BYTES
+from pipeline.exported.row_text import CsvRows, NdjsonRows
 from pipeline.metadata import INSTANT
-from pipeline.own_metadata import MAX_HEAD_BYTES
-from pipeline.row_text import CsvRows, NdjsonRows
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
 

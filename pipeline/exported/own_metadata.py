@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as Invalid
 
 from pipeline.errors import IntegrityError, NotAnExportError
-from pipeline.local_copy import StoredFile, read_head
+from pipeline.exported.local_copy import StoredFile, read_head
 from pipeline.run_facts import first_fault
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT

@@ -13,7 +13,7 @@ import polars as pl
 from connectors.flowtime.schema import clip
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
-from pipeline.line_blocks import Lines
+from pipeline.exported.line_blocks import Lines
 from pipeline.sinks import Column
 from pipeline.sinks.text import TIMESTAMP_FORMAT
 

@@ -11,10 +11,10 @@ import polars as pl
 
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
-from pipeline.exported import ExportedFile, ExportedTable
-from pipeline.local_copy import MAX_EXPANSION, local_copy
-from pipeline.row_order import Block, Placed, Positions, RowOrder, check_rows
-from pipeline.table_reader import Batch, batches
+from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
+from pipeline.exported.opening import ExportedFile, ExportedTable
+from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
+from pipeline.exported.table_reader import Batch, batches
 
 _Array = np.ndarray[Any, Any]
 _NAMED = ("NaN", "inf", "-inf")

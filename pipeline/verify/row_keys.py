@@ -10,8 +10,8 @@ import polars as pl
 
 from pipeline.columns import CATALOGUE
 from pipeline.errors import IntegrityError
-from pipeline.exported import ExportedFile
-from pipeline.row_order import (
+from pipeline.exported.opening import ExportedFile
+from pipeline.exported.row_order import (
     Block,
     Placed,
     RowOrder,
@@ -19,7 +19,7 @@ from pipeline.row_order import (
     expected_keys,
     narrow_frame,
 )
-from pipeline.table_reader import Batch
+from pipeline.exported.table_reader import Batch
 
 _Array = np.ndarray[Any, Any]
 

@@ -16,9 +16,9 @@ from pipeline import descriptor
 from pipeline.columns import CATALOGUE
 from pipeline.contents import Contents, read_contents
 from pipeline.errors import IntegrityError, NotAnExportError, StorageError
-from pipeline.local_copy import Codec, StoredFile
+from pipeline.exported.local_copy import Codec, StoredFile
+from pipeline.exported.own_metadata import FileMetadata, csv_metadata, parquet_metadata
 from pipeline.naming import format_of, stem
-from pipeline.own_metadata import FileMetadata, csv_metadata, parquet_metadata
 from pipeline.run_facts import DescribedRun, first_fault, read_run
 from pipeline.sinks import Column
 from pipeline.sinks.sink import ColumnType

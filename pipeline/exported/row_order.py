@@ -17,10 +17,10 @@ from connectors.flowtime.schema import clip
 from pipeline.columns import CATALOGUE
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.exported import ExportedFile, ExportedTable, column_type
+from pipeline.exported.opening import ExportedFile, ExportedTable, column_type
+from pipeline.exported.row_text import MARKED_FORMULA
+from pipeline.exported.table_reader import Batch
 from pipeline.metadata import MetadataTables
-from pipeline.row_text import MARKED_FORMULA
-from pipeline.table_reader import Batch
 from pipeline.wide import groups_of
 
 _NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,15 +12,15 @@ import polars as pl
 
 from connectors.storage import StorageOptions, relative
 from pipeline.errors import IntegrityError, RunError, StorageError
-from pipeline.exported import Export, ExportedFile, ExportedTable, open_export
-from pipeline.local_copy import MAX_EXPANSION, local_copy
+from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
+from pipeline.exported.opening import Export, ExportedFile, ExportedTable, open_export
+from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
+from pipeline.exported.table_reader import Batch
+from pipeline.exported.unpack import block_cells, checked_batches, writes_nulls
 from pipeline.output import is_data_file
-from pipeline.row_keys import Keys
-from pipeline.row_order import Block, Placed, Positions, RowOrder, check_rows
-from pipeline.run_values import RunFolder, RunValues, match_runs
-from pipeline.table_reader import Batch
-from pipeline.unpack import block_cells, checked_batches, writes_nulls
-from pipeline.verify_report import CheckedFile, Comparison, VerifyReport
+from pipeline.verify.report import CheckedFile, Comparison, VerifyReport
+from pipeline.verify.row_keys import Keys
+from pipeline.verify.run_values import RunFolder, RunValues, match_runs
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5

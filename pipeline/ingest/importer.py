@@ -15,13 +15,13 @@ from connectors.flowtime.restore import IfExists, RestoredSeries, RunWriter
 from connectors.flowtime.run import Run
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.errors import IntegrityError, NotAnExportError
-from pipeline.exported import Export, ExportedTable, open_export
+from pipeline.exported.local_copy import MAX_EXPANSION
+from pipeline.exported.opening import Export, ExportedTable, open_export
+from pipeline.exported.row_order import RowOrder
+from pipeline.exported.unpack import obstacles, whole_series
 from pipeline.foreign import ForeignOptions, open_foreign
-from pipeline.import_report import ImportedRun, ImportReport, ImportStatus
-from pipeline.local_copy import MAX_EXPANSION
-from pipeline.row_order import RowOrder
+from pipeline.ingest.report import ImportedRun, ImportReport, ImportStatus
 from pipeline.run_facts import DescribedRun
-from pipeline.unpack import obstacles, whole_series
 
 Array = np.ndarray[Any, Any]
 
