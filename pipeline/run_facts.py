@@ -47,6 +47,8 @@ def instant(moment: datetime) -> str:
 
 
 def _read_instant(value: object) -> datetime:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
         raise ValueError("should be an instant such as 2025-01-02T03:04:05Z")
     return datetime.fromisoformat(value)
