@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Status = Literal["exported", "unchanged", "kept"]
@@ -50,6 +50,19 @@ class LeftOut:
     kind: Literal["broken", "incomplete", "link"]
 
 
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """What a reader should know of one run.
+
+    Attributes:
+        run: Name of the run directory.
+        text: The note.
+    """
+
+    run: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Report:
     """What happened.
@@ -63,7 +76,8 @@ class Report:
         bytes_read: Bytes read from series files.
         targets: What was written or found unchanged.
         left_out: Runs that are not in the export.
-        notes: What a reader should know, e.g. assumed time origins.
+        sink_notes: What a reader should know of the sinks, e.g. columns that a layout leaves out.
+        run_notes: What a reader should know of the runs, e.g. assumed time origins.
         seconds: Wall time by phase.
     """
 
@@ -75,8 +89,14 @@ class Report:
     bytes_read: int = 0
     targets: tuple[ExportedTarget, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()
+    sink_notes: tuple[str, ...] = ()
+    run_notes: tuple[RunNote, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, each run's own ones by its name."""
+        return (*self.sink_notes, *(f"run {note.run}: {note.text}" for note in self.run_notes))
 
     @property
     def skipped(self) -> tuple[LeftOut, ...]:
@@ -90,7 +110,9 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-compatible data."""
-        data = asdict(self)
+        data = asdict(replace(self, sink_notes=(), run_notes=()))
+        del data["sink_notes"], data["run_notes"]
+        data["notes"] = self.notes
         for target in data["targets"]:
             target["bytes"] = target.pop("size")
         data["exit_code"] = self.exit_code
@@ -104,8 +126,15 @@ class Report:
         if len(self.targets) > _MOST_LINES:
             lines.append(f"  ... {len(self.targets) - _MOST_LINES} more (all of them with --json)")
         lines += [f"  {_verdict(run)} {run.url}: {run.reason}" for run in self.left_out]
-        lines += [f"  note: {note}" for note in _condensed(self.notes)]
+        lines += [f"  note: {note}" for note in self._condensed_notes()]
         return "\n".join(lines)
+
+    def _condensed_notes(self) -> list[str]:
+        """Notes for people: what several runs have in common is said once."""
+        shown = [*dict.fromkeys(self.sink_notes), *_by_text(self.run_notes)]
+        if len(shown) <= _MOST_LINES:
+            return shown
+        return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]
 
     def _headline(self) -> str:
         if not self.targets and not self.runs:
@@ -121,6 +150,7 @@ class Report:
 
 
 _MOST_LINES = 20
+_MOST_NAMES = 3
 _VERDICTS = {"broken": "skipped", "incomplete": "waiting", "link": "passed by"}
 
 
@@ -143,11 +173,16 @@ def _verdict(run: LeftOut) -> str:
     return _VERDICTS[run.kind]
 
 
-def _condensed(notes: Sequence[str]) -> list[str]:
-    shown = list(dict.fromkeys(notes))
-    if len(shown) <= _MOST_LINES:
-        return shown
-    return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]
+def _by_text(notes: Sequence[RunNote]) -> Iterator[str]:
+    runs: dict[str, list[str]] = {}
+    for note in notes:
+        runs.setdefault(note.text, []).append(note.run)
+    for text, names in runs.items():
+        if len(names) == 1:
+            yield f"run {names[0]}: {text}"
+            continue
+        more = ", ..." if len(names) > _MOST_NAMES else ""
+        yield f"{len(names):,} runs ({', '.join(names[:_MOST_NAMES])}{more}): {text}"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

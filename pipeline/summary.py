@@ -9,7 +9,7 @@ from pipeline.config import ExportConfig
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan
 from pipeline.publish import Choice, Pending, Standing, Written
-from pipeline.report import ExportedTarget, Report, Status
+from pipeline.report import ExportedTarget, Report, RunNote, Status
 from pipeline.source import Source
 
 
@@ -61,8 +61,6 @@ def summarise(
     seconds: dict[str, float],
 ) -> Report:
     """The report of an export; without a plan, nothing was there to do."""
-    notes = [note for sink in plan.sinks for note in sink.notes] if plan else []
-    notes += [f"run {run.name}: {note}" for run in source.runs for note in run.notes]
     return Report(
         name=config.name,
         source=source.storage.url(source.path),
@@ -72,7 +70,8 @@ def summarise(
         bytes_read=tally.size,
         targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
         left_out=source.left_out,
-        notes=tuple(notes),
+        sink_notes=tuple(note for sink in plan.sinks for note in sink.notes) if plan else (),
+        run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
         seconds=dict(seconds),
     )
 

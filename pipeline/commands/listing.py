@@ -98,9 +98,10 @@ def runs_as_lines(found: Discovery) -> Iterator[str]:
     yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
     for run in found.runs:
         created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")
+        place = "" if run.name == run.run_id else f"  {run.url}"
         yield (
             f"{run.run_id:<{width}}  {created:<20}  {run.grid.bins:>7}  "
-            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete"
+            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete{place}"
         )
     for refusal in found.refusals:
         yield f"{refusal.name:<{width}}  {'':<46}  {refusal.kind}: {refusal.reason}"
