@@ -3,6 +3,7 @@
     FlowtimeExportError
     ├── ConfigError        what was asked for is wrong              (pipeline.errors)
     ├── RunError           a run directory is not as a run should be
+    │   └── RunExistsError another stands where it is to be written
     ├── StorageError       a store refused, failed or did not answer
     │   ├── NotFoundError  nothing is stored there
     │   ├── ChangedError   it changed while it was being read
@@ -82,6 +83,10 @@ class RunError(FlowtimeExportError):
             line = "" if self.line is None else f" line {self.line}"
             where.append(f"file {self.file}{line}")
         return f"{', '.join(where)}: {self.reason}" if where else self.reason
+
+
+class RunExistsError(RunError):
+    """Files stand already where a run directory is to be written."""
 
 
 class IntegrityError(RunError):

@@ -7,6 +7,7 @@ from connectors.errors import (
     IntegrityError,
     NotFoundError,
     RunError,
+    RunExistsError,
     StorageError,
 )
 
@@ -18,6 +19,7 @@ __all__ = [
     "NotFoundError",
     "PublishConflictError",
     "RunError",
+    "RunExistsError",
     "SinkError",
     "StorageError",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from connectors.errors import FlowtimeExportError, RunError
+from connectors.errors import FlowtimeExportError, RunError, RunExistsError
 from connectors.flowtime.dialects import MANIFEST_FILE
 from connectors.flowtime.discover import discover
 from connectors.flowtime.layout import SeriesLayout, find_layout
@@ -129,7 +129,9 @@ class RunWriter:
         _check_paths(run)
         self._folder = RunFolder(storage, join(folder, _folder_name(run, name)))
         if self._folder.standing and if_exists == "error":
-            raise self._error("files stand there already: replace it, or choose another folder")
+            raise RunExistsError(
+                "files stand there already: replace it, or choose another folder", run_url=self.url
+            )
 
     def __enter__(self) -> RunWriter:
         return self

@@ -18,7 +18,15 @@ from pipeline.logs import LOGGER
 from pipeline.service.errors import ServiceError
 from pipeline.service.metrics import Measured
 from pipeline.service.protection import Protection
-from pipeline.service.routes import documentation, events, exports, jobs, operation, runs
+from pipeline.service.routes import (
+    documentation,
+    events,
+    exports,
+    imports,
+    jobs,
+    operation,
+    runs,
+)
 from pipeline.service.service import Service
 from pipeline.service.settings import ServiceSettings
 from pipeline.version import VERSION
@@ -60,7 +68,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for topic in (runs, exports, jobs, events, operation, documentation):
+    for topic in (runs, exports, imports, jobs, events, operation, documentation):
         app.include_router(topic.router)
     app.mount("/docs/static", StaticFiles(directory=documentation.STATIC))
     _mount_page(app)

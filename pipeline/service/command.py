@@ -43,6 +43,7 @@ def _env(name: str) -> str:
 @click.option("--memory-limit", type=int, metavar="BYTES", help="Of each export; default 512 MB.")
 @click.option("--job-timeout", type=float, metavar="SECONDS", help="Of an export; default 3600.")
 @click.option("--refresh", type=float, metavar="SECONDS", help="List runs anew; default 30.")
+@click.option("--max-upload", type=int, metavar="BYTES", help="Default 1 GB; 0 for no uploads.")
 @click.option("--rate", type=float, help="Requests a second of a client; default 50.")
 @click.option("--burst", type=int, help="Requests of a client at once; default 200.")
 @click.option("--allowed-host", "allowed_hosts", multiple=True, help="Of the Host header.")

@@ -23,6 +23,9 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/
 OPEN_FOLDERS = ("/docs/", "/page/")
 """Folders of static files that ask for no token."""
 
+UPLOAD_PATH = "/v1/import"
+"""The one path that takes large bodies."""
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -59,16 +62,17 @@ class Protection:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        incoming = _Incoming(receive, self._settings)
+        most = _most_bytes(scope, self._settings)
+        incoming = _Incoming(receive, most, self._settings.client_timeout)
         outgoing = _Outgoing(send, incoming)
         try:
-            self._check(scope)
+            self._check(scope, most)
             await self._app(scope, incoming.receive, outgoing.send)
         except ServiceError as error:
             if not outgoing.has_begun:
                 await send_error(outgoing.send, error)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, most: int) -> None:
         headers = Headers(scope=scope)
         address = scope["client"][0] if scope.get("client") else "?"
         _check_host(headers, self._settings.known_hosts)
@@ -80,8 +84,8 @@ class Protection:
         if not (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS) or preflight):
             self._access.check(address, headers.get("authorization"), _session(headers))
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:20]) > self._settings.max_body:
-            raise _too_large(self._settings)
+        if not length.isdigit() or int(length[:20]) > most:
+            raise _too_large(most)
 
 
 class _Incoming:
@@ -91,9 +95,10 @@ class _Incoming:
         refusal: Why it is not read any further.
     """
 
-    def __init__(self, receive: Receive, settings: ServiceSettings) -> None:
+    def __init__(self, receive: Receive, most: int, timeout: float) -> None:
         self._receive = receive
-        self._settings = settings
+        self._most = most
+        self._timeout = timeout
         self._size = 0
         self._is_whole = False
         self.refusal: ServiceError | None = None
@@ -102,13 +107,13 @@ class _Incoming:
         if self._is_whole:
             return await self._receive()  # now only for the client going away
         try:
-            message = await asyncio.wait_for(self._receive(), self._settings.client_timeout)
+            message = await asyncio.wait_for(self._receive(), self._timeout)
         except TimeoutError:
             raise self._refused(SlowError("the body does not come", "send it faster")) from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
-        if self._size > self._settings.max_body:
-            raise self._refused(_too_large(self._settings))
+        if self._size > self._most:
+            raise self._refused(_too_large(self._most))
         return message
 
     def _refused(self, error: ServiceError) -> ServiceError:
@@ -186,9 +191,16 @@ def _session(headers: Headers) -> str | None:
     return None if cookie is None else cookie.value
 
 
-def _too_large(settings: ServiceSettings) -> TooLargeError:
+def _most_bytes(scope: Scope, settings: ServiceSettings) -> int:
+    """Bytes that the body of a request may have."""
+    if scope["method"] == "POST" and scope["path"] == UPLOAD_PATH:
+        return settings.max_body + settings.max_upload
+    return settings.max_body
+
+
+def _too_large(most: int) -> TooLargeError:
     return TooLargeError(
-        f"the body is larger than {settings.max_body} bytes",
+        f"the body is larger than {most} bytes",
         "send less",
         headers={"Connection": "close"},
     )

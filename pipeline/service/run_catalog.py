@@ -167,6 +167,14 @@ class RunCatalog:
         """Have the runs listed in the background."""
         self._begin()
 
+    async def renew(self) -> None:
+        """Have the runs listed from now on, as others are known to be there; wait for it.
+
+        A listing that fails is told of by the next request for one.
+        """
+        await self.close()  # what is being listed may have begun before
+        await asyncio.gather(self._begin(), return_exceptions=True)
+
     async def close(self) -> None:
         """Wait for a listing that is being made."""
         if self._running is not None:

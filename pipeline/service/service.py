@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pipeline.service.access import Access, TokenBook
 from pipeline.service.errors import UnknownError
 from pipeline.service.events import EventLog
+from pipeline.service.importer import Importer
 from pipeline.service.job import Job, JobRequest
 from pipeline.service.job_config import job_config
 from pipeline.service.job_runner import JobRunner
@@ -63,6 +64,7 @@ class Service:
         self.store = JobStore(self.settings.state_folder, self.settings.keep_jobs)
         self._open.callback(self.store.close)
         shutil.rmtree(self.temporary, ignore_errors=True)
+        self.importer = Importer(self.settings, self.places, self.settings.state_folder / "uploads")
         self.readers = anyio.CapacityLimiter(_READERS)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
         self.webhooks = Webhooks(self.settings, self.store)

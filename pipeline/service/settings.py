@@ -49,6 +49,7 @@ class ServiceSettings(BaseModel):
         burst: Requests that a client may make at once.
         failed_tokens: Wrong tokens a minute before a client is turned away.
         max_body: Bytes of a request's body at the most.
+        max_upload: Bytes of an upload at the most; 0 for no uploads.
         client_timeout: Seconds that a client may keep the service waiting.
     """
 
@@ -80,6 +81,7 @@ class ServiceSettings(BaseModel):
     burst: Count = 200
     failed_tokens: Count = 10
     max_body: Count = 64 * 1024
+    max_upload: Annotated[int, Field(ge=0)] = 10**9
     client_timeout: Seconds = 60.0
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pipeline.service.job import WorkOrder
+from pydantic import BaseModel
 
 _LONGEST_LINE = 16 * 1024 * 1024
 MOST_ORDERS = 50
@@ -39,13 +39,17 @@ class WorkerProcess:
         self._orders = 0
 
     @classmethod
-    async def start(cls) -> WorkerProcess:
-        """Start a process; it loads its libraries while nobody waits for it."""
+    async def start(cls, module: str = "pipeline.service.worker") -> WorkerProcess:
+        """Start a process; it loads its libraries while nobody waits for it.
+
+        Args:
+            module: What it runs.
+        """
         return cls(
             await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "pipeline.service.worker",
+                module,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LONGEST_LINE,
@@ -65,12 +69,12 @@ class WorkerProcess:
         return self._process.returncode is None and self._orders < MOST_ORDERS
 
     async def work(
-        self, order: WorkOrder, told: Callable[[dict[str, Any]], None]
+        self, order: BaseModel, told: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
         """Give an order and wait for its end.
 
         Args:
-            order: What to do.
+            order: What to do, as the worker's module knows it.
             told: Called with each event on the way.
 
         Returns:

@@ -49,16 +49,23 @@ class Server:
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""
+        return self._children(b"pipeline.service.worker")
+
+    def import_workers(self) -> list[int]:
+        """Process ids of the workers for imports."""
+        return self._children(b"pipeline.service.import_worker")
+
+    def _children(self, module: bytes) -> list[int]:
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 try:
                     status = (folder / "stat").read_text().rpartition(")")[2].split()
-                    command = (folder / "cmdline").read_bytes()
+                    command = (folder / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
                 is_child = int(status[1]) == self.process.pid
-                if is_child and b"pipeline.service.worker" in command:
+                if is_child and module in command:
                     found.append(int(folder.name))
         return found
 

@@ -1,0 +1,235 @@
+"""Imports: uploaded exports and tables become runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from pipeline.naming import format_of, stem
+from pipeline.service.errors import BadRequestError, UnknownError, UnprocessableError
+from pipeline.service.import_order import (
+    ImportBody,
+    ImportedRunBody,
+    ImportProblemsBody,
+    ImportWishes,
+    ProblemBody,
+)
+from pipeline.service.protection import UPLOAD_PATH
+from pipeline.service.routes.shared import ServiceOf, errors
+from pipeline.service.service import Service
+
+router = APIRouter(tags=["import"])
+
+MOST_FILES = 100
+_BLOCK = 1024 * 1024
+_DATA_SET = "_datapackage.json"
+_DESCRIPTOR = ".datapackage.json"
+_PREFERRED = ("parquet", "ndjson", "csv")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,199}")
+_ODD = re.compile(r"[^A-Za-z0-9._@-]+")
+
+_STATUS = {
+    "ConfigError": 400,
+    "RunExistsError": 409,
+    "StorageError": 502,
+    "NotFoundError": 502,
+    "InternalError": 500,
+    "MemoryError": 500,
+}
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {
+                    "files": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MOST_FILES,
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "Data files, and the descriptor beside them.",
+                    },
+                    **ImportWishes.model_json_schema()["properties"],
+                },
+                "additionalProperties": False,
+            }
+        }
+    },
+}
+
+
+@router.post(
+    UPLOAD_PATH,
+    response_model=ImportBody,
+    responses={
+        **errors(404, 409, 500, 502, 503),
+        422: {"model": ImportProblemsBody, "description": "The files cannot become runs."},
+    },
+    openapi_extra={"requestBody": _FORM},
+)
+async def import_files(request: Request, service: ServiceOf) -> Response:
+    """Make runs of uploaded exports, or a telemetry run of a table; all of it or nothing."""
+    if service.settings.max_upload == 0:
+        raise UnknownError("This server takes no uploads", "see --max-upload")
+    async with service.importer.upload() as folder:
+        async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
+            wishes = _wishes(form)
+            names = await _kept(form, folder)
+        told = await service.importer.run([folder / name for name in _sources(names)], wishes)
+    if told["event"] == "failed":
+        return _refusal(service, folder, told)
+    if not wishes.dry_run:
+        await service.catalog.renew()
+    body = _body(told["report"], wishes)
+    return JSONResponse(body.model_dump(mode="json"))
+
+
+def _wishes(form: FormData) -> ImportWishes:
+    """Options out of the form's fields.
+
+    Raises:
+        BadRequestError: One is unknown, there twice, or not as it should be.
+    """
+    given: dict[str, Any] = {}
+    for key, value in form.multi_items():
+        if key == "files":
+            continue
+        if not isinstance(value, str) or key in given:
+            raise BadRequestError(f"field {key!r}: one text is expected", "see /docs")
+        given[key] = value
+    try:
+        if "columns" in given:
+            given["columns"] = json.loads(given["columns"])
+        return ImportWishes.model_validate(given)
+    except json.JSONDecodeError:
+        raise BadRequestError("field columns: it is no JSON object", "see /docs") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise BadRequestError(f"field {where}: {fault['msg']}", "see /docs") from None
+
+
+async def _kept(form: FormData, folder: Path) -> list[str]:
+    """Put the form's files into a folder, under names that are only names."""
+    names: list[str] = []
+    for part in form.getlist("files"):
+        if not isinstance(part, UploadFile):
+            raise BadRequestError("field files: a file is expected", "send multipart/form-data")
+        name = plain_name(part.filename or "")
+        if name in names:
+            raise BadRequestError(f"two files are called {name}", "give each a name of its own")
+        names.append(name)
+        await asyncio.to_thread(_copy, part, folder / name)
+    if not names:
+        raise BadRequestError("no file was sent", "send multipart/form-data with parts `files`")
+    return names
+
+
+def plain_name(name: str) -> str:
+    r"""A file's name without folders and odd characters.
+
+    Raises:
+        BadRequestError: Nothing is left of it.
+
+    >>> plain_name("C:\\tables\\März (1).csv"), plain_name("../../etc/passwd")
+    ('M_rz_1_.csv', 'passwd')
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    plain = _ODD.sub("_", last).lstrip(".-")[-200:]
+    if not _NAME.fullmatch(plain):
+        raise BadRequestError("a file has no usable name", "use letters, digits, '.', '_' and '-'")
+    return plain
+
+
+def _copy(part: UploadFile, path: Path) -> None:
+    with path.open("xb") as file:
+        while block := part.file.read(_BLOCK):
+            file.write(block)
+
+
+def _sources(names: Sequence[str]) -> list[str]:
+    """What is given to the importer: of an export in several formats one, not all.
+
+    Raises:
+        BadRequestError: There is nothing but descriptors.
+    """
+    if _DATA_SET in names:
+        return [_DATA_SET]
+    exports = {name.removesuffix(_DESCRIPTOR) for name in names if name.endswith(_DESCRIPTOR)}
+    chosen: dict[str, str] = {}
+    for name in sorted((one for one in names if not one.endswith(_DESCRIPTOR)), key=_rank):
+        base = stem(name).removesuffix(".")
+        chosen.setdefault(base if base in exports else name, name)
+    if not chosen:
+        raise BadRequestError("a descriptor holds no rows", "send the data files beside it")
+    return sorted(chosen.values())
+
+
+def _rank(name: str) -> int:
+    form = format_of(name)
+    return _PREFERRED.index(form) if form in _PREFERRED else len(_PREFERRED)
+
+
+def _body(report: dict[str, Any], wishes: ImportWishes) -> ImportBody:
+    runs = tuple(_run(run) for run in report["runs"])
+    return ImportBody(
+        message=_message(runs),
+        dry_run=wishes.dry_run,
+        kind=report["kind"],
+        runs=runs,
+        notes=tuple(str(note) for note in report["notes"]),
+    )
+
+
+def _message(runs: Sequence[ImportedRunBody]) -> str:
+    """What became of runs, in words: `2 runs imported, 1 run there already`."""
+    told = {"checked": "can be imported", "skipped": "there already", "": "imported"}
+    counts = Counter(run.status if run.status in told else "" for run in runs)
+    parts = [
+        f"{count} {'run' if count == 1 else 'runs'} {told[status]}"
+        for status, count in sorted(counts.items())
+    ]
+    return ", ".join(parts)
+
+
+def _run(run: dict[str, Any]) -> ImportedRunBody:
+    notes = []
+    if run["matched"]:
+        notes.append(f"{run['matched']} of {run['series']} files as they were, byte for byte")
+    if run["different"]:
+        notes.append(f"{len(run['different'])} files with the same values in other bytes")
+    return ImportedRunBody(
+        run_id=run["run_id"],
+        status=run["status"],
+        series=run["series"],
+        rows=run["rows"],
+        bytes=run["bytes"],
+        notes=tuple(notes),
+    )
+
+
+def _refusal(service: Service, folder: Path, told: dict[str, Any]) -> Response:
+    """Why nothing was imported, by the names that the client knows."""
+    status = _STATUS.get(told["type"], UnprocessableError.status)
+    hint = "mend the file, or look at the options" if status == UnprocessableError.status else ""
+    if status == _STATUS["RunExistsError"]:
+        hint = "ifExists=replace replaces it, ifExists=skip keeps it"
+    body = ImportProblemsBody(
+        error=service.places.masked(str(told["error"]).replace(f"{folder}/", "")),
+        hint=hint,
+        problems=tuple(ProblemBody.model_validate(one) for one in told.get("problems", [])),
+        problem_counts=told.get("problem_counts", {}),
+    )
+    return JSONResponse(body.model_dump(mode="json"), status)
