@@ -28,7 +28,7 @@ UPLOAD_PATH = "/v1/import"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; img-src 'self' data: blob:; style-src {style}; "
     "script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
@@ -39,7 +39,6 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Content-Security-Policy": _POLICY,
 }
 
 
@@ -64,7 +63,7 @@ class Protection:
             return
         most = _most_bytes(scope, self._settings)
         incoming = _Incoming(receive, most, self._settings.client_timeout)
-        outgoing = _Outgoing(send, incoming)
+        outgoing = _Outgoing(send, incoming, scope["path"])
         try:
             self._check(scope, most)
             await self._app(scope, incoming.receive, outgoing.send)
@@ -125,8 +124,9 @@ class _Incoming:
 class _Outgoing:
     """An answer with the headers of all answers."""
 
-    def __init__(self, send: Send, incoming: _Incoming) -> None:
+    def __init__(self, send: Send, incoming: _Incoming, path: str) -> None:
         self._send = send
+        self._path = path
         self._incoming = incoming
         self._is_answered = False
         self.has_begun = False
@@ -144,10 +144,19 @@ class _Outgoing:
         if message["type"] == "http.response.start":
             self.has_begun = True
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in {**_HEADERS, **_headers_of(self._path)}.items():
                 headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
+
+
+def _headers_of(path: str) -> dict[str, str]:
+    """Headers that depend on what is shown: the documentation's library writes styles of its own."""
+    is_documentation = path.startswith("/docs")
+    style = "'self' 'unsafe-inline'" if is_documentation else "'self'"
+    return {
+        "Content-Security-Policy": _POLICY.format(style=style),
+        "Cache-Control": "no-cache" if path.startswith("/page/") else "no-store",
+    }
 
 
 async def send_error(send: Send, error: ServiceError) -> None:
