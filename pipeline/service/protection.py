@@ -150,7 +150,7 @@ class _Outgoing:
 
 
 def _headers_of(path: str) -> dict[str, str]:
-    """Headers that depend on what is shown: the documentation's library writes styles of its own."""
+    """Headers that depend on the path: the library of the documentation writes styles itself."""
     is_documentation = path.startswith("/docs")
     style = "'self' 'unsafe-inline'" if is_documentation else "'self'"
     return {
