@@ -22,7 +22,6 @@ LONG = [float(n % 97) for n in range(2000)]
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 
