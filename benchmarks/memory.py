@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = []
     for runs in args.runs:
         workload = WORKLOADS["W1"]
-        workload = replace(workload, shape=replace(workload.shape, runs=runs))
+        workload = workload.over(replace(workload.shape, runs=runs))
         source = generate(workload.shape, args.cache.resolve())
         warm(source)
         peaks = []
