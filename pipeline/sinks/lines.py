@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.sinks.sink import Column, unnamed
 from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
-from pipeline.sinks.text import TEXT, arrow_texts
+from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
 """Lines are laid out in pieces of about this many bytes, however long texts are."""
@@ -23,7 +23,7 @@ _WIDEST_VALUE = 32
 
 # A column that changes less often than every fourth row is worth a look-up.
 _STEADY = 4
-_EMPTY = pa.scalar("", TEXT)
+_EMPTY = arrow_texts([""])[0]
 _join = pc.get_function("binary_join_element_wise")
 _Array = np.ndarray[Any, Any]
 
@@ -125,7 +125,7 @@ def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> _Piece:
 
 
 def _scalar(text: str) -> pa.Scalar:
-    return pa.scalar(text, TEXT)
+    return arrow_texts([text])[0]
 
 
 def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:

@@ -153,9 +153,7 @@ class NdjsonWriter:
         raise AssertionError("a non-finite value was counted but not found")
 
 
-def _renderer(
-    column: Column, non_finite: NonFinite
-) -> Callable[[pl.Series], pa.Array | list[str]]:
+def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array | list[str]]:
     if column.type == "text":
         return TextRenderer(_json_string, _NULL)
     if column.type == "timestamp":
