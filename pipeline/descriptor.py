@@ -110,7 +110,8 @@ def package(
         name: The config's name.
         config_hash: sha256 hex of what the config asks for.
         created: When the export began, UTC.
-        runs: The runs in the files, as `describe_run` gives them.
+        runs: The runs in the files, as `describe_run` gives them; `dump` takes one after the
+            other, so that they need not all be there at once.
         files: The resources, as `resources` gives them.
         write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
     """
@@ -124,7 +125,7 @@ def package(
             "created": instant(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
             **({} if write_id is None else {"writeId": write_id}),
-            "runs": list(runs),
+            "runs": runs,
         },
     }
 
@@ -211,15 +212,19 @@ def dump(descriptor: Mapping[str, Any]) -> bytes:
     mark = '"runs": []'
     rest = {**descriptor, "flowtime": {**_without_runs(own), "runs": []}}
     text = json.dumps(rest, indent=2, ensure_ascii=False)
-    lines = [
-        json.dumps(run, ensure_ascii=False, separators=(",", ":")) for run in own.get("runs", [])
-    ]
-    if lines:
-        # The last of all: no key follows the runs.
-        head, _, tail = text.rpartition(mark)
-        listed = ",\n".join(f"      {line}" for line in lines)
-        text = f'{head}"runs": [\n{listed}\n    ]{tail}'
-    return (text + "\n").encode("utf-8")
+    lines = [_line(run) for run in own.get("runs", [])]
+    if not lines:
+        return (text + "\n").encode("utf-8")
+    # The last of all: no key follows the runs.
+    head, _, tail = text.rpartition(mark)
+    lines[0] = f'{head}"runs": [\n'.encode() + lines[0]
+    lines[-1] += f"\n    ]{tail}\n".encode()
+    return b",\n".join(lines)
+
+
+def _line(run: Mapping[str, Any]) -> bytes:
+    text = json.dumps(run, ensure_ascii=False, separators=(",", ":"))
+    return f"      {text}".encode()
 
 
 def _without_runs(own: Mapping[str, Any]) -> dict[str, Any]:
