@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -202,29 +202,23 @@ def places_of(data: object, count: int) -> list[int] | None:
     return places if len(set(places)) == len(places) else None
 
 
-def dump(descriptor: Mapping[str, Any]) -> bytes:
-    """A descriptor as the bytes that are published, each run on a line of its own.
+def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
+    """A descriptor as the bytes that are published, piece by piece, each run on a line of its own.
 
     Tens of thousands of series are listed: laid out over lines they would take ten times the time
     and half again the bytes.
     """
     own = descriptor["flowtime"]
-    mark = '"runs": []'
     rest = {**descriptor, "flowtime": {**_without_runs(own), "runs": []}}
-    text = json.dumps(rest, indent=2, ensure_ascii=False)
-    lines = [_line(run) for run in own.get("runs", [])]
-    if not lines:
-        return (text + "\n").encode("utf-8")
+    text = json.dumps(rest, indent=2, ensure_ascii=False) + "\n"
     # The last of all: no key follows the runs.
-    head, _, tail = text.rpartition(mark)
-    lines[0] = f'{head}"runs": [\n'.encode() + lines[0]
-    lines[-1] += f"\n    ]{tail}\n".encode()
-    return b",\n".join(lines)
-
-
-def _line(run: Mapping[str, Any]) -> bytes:
-    text = json.dumps(run, ensure_ascii=False, separators=(",", ":"))
-    return f"      {text}".encode()
+    head, mark, tail = text.rpartition('"runs": []')
+    between = f"{head}{mark[:-1]}\n"
+    for run in own.get("runs", []):
+        line = json.dumps(run, ensure_ascii=False, separators=(",", ":"))
+        yield f"{between}      {line}".encode()
+        between = ",\n"
+    yield (f"\n    ]{tail}" if between == ",\n" else text).encode()
 
 
 def _without_runs(own: Mapping[str, Any]) -> dict[str, Any]:

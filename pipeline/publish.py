@@ -353,11 +353,12 @@ def _package(
     return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)
 
 
-def write_whole(storage: Storage, path: str, data: bytes, before: Entry | None) -> None:
+def write_whole(storage: Storage, path: str, data: Iterable[bytes], before: Entry | None) -> None:
     """Publish bytes so that no reader sees a part of them, where `before` still stands."""
     staged = storage.stage(path)
     try:
-        staged.local.write_bytes(data)
+        with staged.local.open("wb") as file:
+            file.writelines(data)
         storage.commit_over(staged, before)
     except OSError as error:
         storage.discard(staged)

@@ -67,11 +67,11 @@ def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Arr
 def render_integers(numbers: pl.Series, null: str, quote: str = "") -> pa.Array:
     """Whole numbers as text; where few occur, each of them once."""
     low, high = numbers.min(), numbers.max()
-    if numbers.null_count() or not isinstance(low, int) or not isinstance(high, int):
-        return texts_of(quote + numbers.cast(pl.String) + quote, null)
-    if (high - low) * _OCCURRENCES > len(numbers):
-        return _arrow(_between(quote, numbers))
-    known = pl.int_range(low, high + 1, eager=True)
+    if not isinstance(low, int) or not isinstance(high, int):
+        return texts_of(numbers.cast(pl.String), null)
+    if numbers.null_count() or (high - low) * _OCCURRENCES > len(numbers):
+        return texts_of(_between(quote, numbers), null)
+    known = pl.Series(np.arange(high - low + 1) + low)
     places = pl.Series(numbers.to_numpy() - low).to_arrow()
     return _arrow(_between(quote, known)).take(places)
 
