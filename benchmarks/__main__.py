@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.contestants import PEERS, Task, commands
@@ -24,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     try:
         for name in args.workload:
-            workload = WORKLOADS[name].scaled(args.scale)
+            shape = WORKLOADS[name].shape.scaled(args.scale)
+            workload = WORKLOADS[name].over(replace(shape, decimals=args.decimals))
             _say(f"{name}: {WORKLOADS[name].title}, scale {args.scale:g}")
             source = generate(workload.shape, args.cache.resolve())
             warm(source)
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     add("--cache", type=Path, default=Path("out/benchmarks/cache"), help="of generated runs")
     add("--scale", type=float, default=1.0, help="factor on the number of runs (W2: of bins)")
+    add("--decimals", type=int, help="of all values; default: a mixture as engines write it")
     add("--out", type=Path, default=Path("out/benchmarks"), help="for results.md, results.json")
     return parser
 

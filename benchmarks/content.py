@@ -17,6 +17,7 @@ _TYPES = {
     "measure": "VARCHAR",
     "class": "VARCHAR",
     "value": "DOUBLE",
+    "bin_index": "BIGINT",
     "run_id": "VARCHAR",
     "unit": "VARCHAR",
     "source": "VARCHAR",

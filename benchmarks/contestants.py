@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.workloads import Workload
 
 OURS = "flowtime-export"
-METADATA = ("run_id", "unit", "source", "scenario_hash")
+METADATA = ("bin_index", "run_id", "unit", "source", "scenario_hash")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Memory of one config over more and more runs: `python -m benchmarks.memory`."""
+"""Memory and time of one config over more and more runs: `python -m benchmarks.memory`."""
 
 from __future__ import annotations
 
@@ -9,41 +9,76 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.contestants import OURS, Task, commands
-from benchmarks.measure import measure
+from benchmarks.measure import Measurement, measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
-from benchmarks.workloads import FORMATS, WORKLOADS, generate, warm
+from benchmarks.workloads import FORMATS, WORKLOADS, Shape, Workload, generate, warm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the peaks side by side."""
+    """Print peaks and times side by side, each beside those of the fewest runs."""
     args = _parser().parse_args(argv)
-    export = commands(())[OURS]
-    out: Path = args.out.resolve()
-    rows = []
-    for runs in args.runs:
-        workload = WORKLOADS["W1"]
-        workload = replace(workload, shape=replace(workload.shape, runs=runs))
-        source = generate(workload.shape, args.cache.resolve())
+    workload = WORKLOADS["W1"]
+    base = replace(workload.shape, series=args.series, bins=args.bins)
+    shapes = [replace(base, runs=runs) for runs in sorted(args.runs)]
+    taken: dict[tuple[str, ...], list[Measurement]] = {}
+    for shape in shapes:
+        source = generate(shape, args.cache.resolve())
         warm(source)
-        peaks = []
-        for formats in [*((one,) for one in FORMATS), FORMATS]:
-            task = Task(workload, source, formats, clear(out / "work"))
-            peaks.append(f"{measure(export(task)).peak_bytes / 1e6:.0f}")
-        rows.append([f"{runs:,}", f"{workload.shape.rows:,}", *peaks])
-        clear(out / "work")
-    header = ["runs", "rows", *(f"{one} MB" for one in FORMATS), "all at once MB"]
-    print(aligned(header, rows, texts=0))
+        for formats in _tasks(tuple(args.format)):
+            of_formats = taken.setdefault(formats, [])
+            of_formats.append(_measured(workload.over(shape), source, formats, args.out.resolve()))
+    print(aligned(_HEADER, _rows(shapes, taken), texts=1))
     return 0
+
+
+_HEADER = ["formats", "runs", "rows", "s", "CPU s", "MB", "times rows", "times CPU s", "times MB"]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
     add = parser.add_argument
     add("--runs", type=int, nargs="+", default=[200, 2_000])
+    add("--series", type=int, default=WORKLOADS["W1"].shape.series, help="of each run")
+    add("--bins", type=int, default=WORKLOADS["W1"].shape.bins, help="of each series")
+    add("--format", nargs="+", choices=FORMATS, default=list(FORMATS))
     add("--cache", type=Path, default=Path("out/benchmarks/cache"), help="of generated runs")
     add("--out", type=Path, default=Path("out/benchmarks"), help="for what is exported meanwhile")
     return parser
+
+
+def _tasks(formats: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Each format alone, then all of them at once."""
+    alone = [(one,) for one in formats]
+    return [*alone, formats] if len(formats) > 1 else alone
+
+
+def _measured(workload: Workload, source: Path, formats: tuple[str, ...], out: Path) -> Measurement:
+    work = clear(out / "work")
+    try:
+        return measure(commands(())[OURS](Task(workload, source, formats, work)))
+    finally:
+        clear(work)
+
+
+def _rows(
+    shapes: Sequence[Shape], taken: dict[tuple[str, ...], list[Measurement]]
+) -> list[list[str]]:
+    return [
+        [
+            " + ".join(formats),
+            f"{shape.runs:,}",
+            f"{shape.rows:,}",
+            f"{one.seconds:.1f}",
+            f"{one.cpu_seconds:.1f}",
+            f"{one.peak_bytes / 1e6:.0f}",
+            f"{shape.rows / shapes[0].rows:.1f}",
+            f"{one.cpu_seconds / measured[0].cpu_seconds:.1f}",
+            f"{one.peak_bytes / measured[0].peak_bytes:.2f}",
+        ]
+        for formats, measured in taken.items()
+        for shape, one in zip(shapes, measured, strict=True)
+    ]
 
 
 if __name__ == "__main__":

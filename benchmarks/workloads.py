@@ -22,11 +22,14 @@ class Shape:
         runs: Run directories.
         series: Series files of each.
         bins: Rows of each.
+        decimals: Of every value; None for a mixture as engines write it, most of it doubles of
+            16 or 17 digits.
     """
 
     runs: int
     series: int
     bins: int
+    decimals: int | None = None
 
     @property
     def rows(self) -> int:
@@ -36,7 +39,8 @@ class Shape:
     @property
     def folder(self) -> str:
         """Name of the folder that holds data of this shape."""
-        return f"{self.runs}x{self.series}x{self.bins}-seed{SEED}"
+        values = "doubles" if self.decimals is None else f"decimals{self.decimals}"
+        return f"{self.runs}x{self.series}x{self.bins}-{values}-seed{SEED}"
 
     def scaled(self, factor: float) -> Shape:
         """Fewer or more runs; where there is only one, shorter or longer series."""
@@ -67,9 +71,9 @@ class Workload:
     together: bool = False
     repeated: bool = False
 
-    def scaled(self, factor: float) -> Workload:
-        """The same over fewer or more runs."""
-        return replace(self, shape=self.shape.scaled(factor))
+    def over(self, shape: Shape) -> Workload:
+        """The same over other source data."""
+        return replace(self, shape=shape)
 
     def tasks(self, formats: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """Formats of each export that is to be timed."""
@@ -106,7 +110,14 @@ def generate(shape: Shape, cache: Path) -> Path:
     if not folder.is_dir():
         unfinished = folder.with_name(folder.name + ".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        write_many(unfinished, runs=shape.runs, series=shape.series, bins=shape.bins, seed=SEED)
+        write_many(
+            unfinished,
+            runs=shape.runs,
+            series=shape.series,
+            bins=shape.bins,
+            seed=SEED,
+            decimals=shape.decimals,
+        )
         unfinished.rename(folder)
     return folder
 

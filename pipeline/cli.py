@@ -35,8 +35,8 @@ from pipeline.commands.interruption import (
     interruptible,
     leave_within,
 )
+from pipeline.commands.later import LaterGroup
 from pipeline.commands.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
-from pipeline.commands.loop import import_command, test_loop_command, verify_command
 from pipeline.commands.starter import starter_config
 from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
 from pipeline.config.values import parse_duration
@@ -46,7 +46,6 @@ from pipeline.logs import LOGGER, configure
 from pipeline.plan import ExportPlan, parse_filter
 from pipeline.preview import preview
 from pipeline.report import Report
-from pipeline.service.command import serve_command
 from pipeline.sinks import FORMATS
 from pipeline.source import Source, find_runs
 from pipeline.version import VERSION
@@ -123,7 +122,15 @@ class _Interval(click.ParamType[float]):
         return seconds
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_LATER = {
+    "verify": "pipeline.commands.loop",
+    "import": "pipeline.commands.loop",
+    "test-loop": "pipeline.commands.loop",
+    "serve": "pipeline.service.command",
+}
+
+
+@click.group(cls=LaterGroup, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="flowtime-export")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr."
@@ -317,10 +324,6 @@ def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) 
         click.echo(f"removed {url}")
     click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
     return DONE
-
-
-for command in (verify_command, import_command, test_loop_command, serve_command):
-    cli.add_command(command)
 
 
 # --------------------------------------------------------------------------- what verbs share

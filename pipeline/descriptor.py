@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,7 +110,8 @@ def package(
         name: The config's name.
         config_hash: sha256 hex of what the config asks for.
         created: When the export began, UTC.
-        runs: The runs in the files, as `describe_run` gives them.
+        runs: The runs in the files, as `describe_run` gives them; `dump` takes one after the
+            other, so that they need not all be there at once.
         files: The resources, as `resources` gives them.
         write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
     """
@@ -124,7 +125,7 @@ def package(
             "created": instant(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
             **({} if write_id is None else {"writeId": write_id}),
-            "runs": list(runs),
+            "runs": runs,
         },
     }
 
@@ -201,25 +202,23 @@ def places_of(data: object, count: int) -> list[int] | None:
     return places if len(set(places)) == len(places) else None
 
 
-def dump(descriptor: Mapping[str, Any]) -> bytes:
-    """A descriptor as the bytes that are published, each run on a line of its own.
+def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
+    """A descriptor as the bytes that are published, piece by piece, each run on a line of its own.
 
     Tens of thousands of series are listed: laid out over lines they would take ten times the time
     and half again the bytes.
     """
     own = descriptor["flowtime"]
-    mark = '"runs": []'
     rest = {**descriptor, "flowtime": {**_without_runs(own), "runs": []}}
-    text = json.dumps(rest, indent=2, ensure_ascii=False)
-    lines = [
-        json.dumps(run, ensure_ascii=False, separators=(",", ":")) for run in own.get("runs", [])
-    ]
-    if lines:
-        # The last of all: no key follows the runs.
-        head, _, tail = text.rpartition(mark)
-        listed = ",\n".join(f"      {line}" for line in lines)
-        text = f'{head}"runs": [\n{listed}\n    ]{tail}'
-    return (text + "\n").encode("utf-8")
+    text = json.dumps(rest, indent=2, ensure_ascii=False) + "\n"
+    # The last of all: no key follows the runs.
+    head, mark, tail = text.rpartition('"runs": []')
+    between = f"{head}{mark[:-1]}\n"
+    for run in own.get("runs", []):
+        line = json.dumps(run, ensure_ascii=False, separators=(",", ":"))
+        yield f"{between}      {line}".encode()
+        between = ",\n"
+    yield (f"\n    ]{tail}" if between == ",\n" else text).encode()
 
 
 def _without_runs(own: Mapping[str, Any]) -> dict[str, Any]:

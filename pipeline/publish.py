@@ -345,19 +345,20 @@ def _package(
             [shown.column for shown in pending.plan.in_file],
             [output.file for output in outputs],
         )
-    runs: list[Mapping[str, Any]] = [plan.described(plan.runs[row]) for row in rows]
+    runs: Iterable[Mapping[str, Any]] = (plan.described(plan.runs[row]) for row in rows)
     if kept and before is not None:
-        runs, kept = descriptor.merged_runs(runs, before, kept)
+        runs, kept = descriptor.merged_runs(list(runs), before, kept)
     hashed = config_hash(plan.config)
     write_id = secrets.token_hex(16)
     return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)
 
 
-def write_whole(storage: Storage, path: str, data: bytes, before: Entry | None) -> None:
+def write_whole(storage: Storage, path: str, data: Iterable[bytes], before: Entry | None) -> None:
     """Publish bytes so that no reader sees a part of them, where `before` still stands."""
     staged = storage.stage(path)
     try:
-        staged.local.write_bytes(data)
+        with staged.local.open("wb") as file:
+            file.writelines(data)
         storage.commit_over(staged, before)
     except OSError as error:
         storage.discard(staged)

@@ -33,7 +33,7 @@ def test_smoke_run_compares_outputs_and_shows_ratios(tmp_path: Path) -> None:
     header, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
     assert header.count("ratio") == len(PEERS)
     assert [row[1] for row in rows] == ["parquet", "csv", "ndjson"]
-    expected_rows = WORKLOADS["W1"].scaled(0.005).shape.rows
+    expected_rows = WORKLOADS["W1"].shape.scaled(0.005).rows
     for row in rows:
         cells = dict(enumerate(row))
         assert cells[2] == f"{expected_rows:,}"
@@ -54,8 +54,11 @@ def test_every_workload_runs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_prints_a_row_for_each_number_of_runs(tmp_path: Path) -> None:
-    table = run_benchmarks(tmp_path, "benchmarks.memory", "--runs", "2", "4")
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["2", "4"]
+    options = ["--runs", "2", "4", "--series", "3", "--bins", "24", "--format", "csv", "parquet"]
+    table = run_benchmarks(tmp_path, "benchmarks.memory", *options)
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
+    each = ["csv", "parquet", "csv + parquet"]
+    assert rows == [[formats, runs] for formats in each for runs in ("2", "4")]
 
 
 def test_scaling_shrinks_runs_but_the_bins_of_a_single_run() -> None:

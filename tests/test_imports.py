@@ -47,6 +47,24 @@ def test_the_command_line_is_light() -> None:
     assert modules.isdisjoint(HEAVY)
 
 
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+def test_writing_is_light(format_: str) -> None:
+    # pyarrow imports pandas for some of its functions, where it is installed.
+    writing = f"""
+import io
+import polars as pl
+from pydantic import TypeAdapter
+from pipeline.sinks import AnySink, Column, Table
+sink = TypeAdapter(AnySink).validate_python({{"format": "{format_}", "path": "x"}})
+table = Table((Column("text", "text"), Column("number", "number"), Column("whole", "integer")))
+writer = sink.open(io.BytesIO(), table)
+columns = {{"text": ["a", "a", "b"], "number": [0.5, 1.5, 2.5], "whole": [1, 2, 3]}}
+writer.write(pl.DataFrame(columns))
+writer.close()
+"""
+    assert loaded(writing).isdisjoint(HEAVY)
+
+
 @pytest.mark.parametrize("module", ["connectors.storage", "connectors.flowtime.scan"])
 def test_the_ground_floor_knows_nothing_of_the_pipeline(module: str) -> None:
     assert "pipeline" not in loaded(f"import {module}")

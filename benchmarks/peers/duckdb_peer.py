@@ -68,7 +68,7 @@ JOIN (
 _ROWS = """
 SELECT
     make_timestamp({origin} + bin_index * bin_microseconds) AS time_bin,
-    component_id, measure, class, value, run_id, unit, source, scenario_hash
+    component_id, measure, class, value, bin_index, run_id, unit, source, scenario_hash
 FROM read_csv(
     '{source}/*/series/{files}.csv',
     filename = true,

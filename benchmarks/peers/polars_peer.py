@@ -30,6 +30,7 @@ _COLUMNS = (
     "measure",
     "class",
     "value",
+    "bin_index",
     "run_id",
     "unit",
     "source",

@@ -65,7 +65,7 @@ def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     return [
         SeriesFile(
             row=row,
-            path=f"{run.path}/{series.path}",
+            run_path=run.path,
             file=series.path,
             run_url=run.url,
             series_id=series.id,

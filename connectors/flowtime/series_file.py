@@ -31,8 +31,8 @@ class SeriesFile:
 
     Attributes:
         row: Place of the series in the scan's table of series.
-        path: The file, as its storage names it.
-        file: The file below its run directory, for messages.
+        run_path: The run directory, as its storage names it.
+        file: The file, relative to its run directory.
         run_url: The run directory, for messages.
         series_id: The series, for messages.
         points: Rows it must hold.
@@ -43,7 +43,7 @@ class SeriesFile:
     """
 
     row: int
-    path: str
+    run_path: str
     file: str
     run_url: str
     series_id: str
@@ -57,6 +57,11 @@ class SeriesFile:
     ) -> RunError:
         """An error that names this file."""
         return kind(reason, run_url=self.run_url, series=self.series_id, file=self.file, line=line)
+
+    @property
+    def path(self) -> str:
+        """The file, as its storage names it."""
+        return f"{self.run_path}/{self.file}"
 
     @property
     def size_limit(self) -> int:

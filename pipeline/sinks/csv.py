@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
@@ -14,11 +15,11 @@ from pydantic import Field, model_validator
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
 from pipeline.sinks.sink import Column, Flag, Sink, Table, Written
-from pipeline.sinks.text import TextRenderer, render_timestamps, texts_of
+from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 COMMENT = "#"
 _BOM = b"\xef\xbb\xbf"
-_FORMULA_STARTS = r"^[=+\-@\t\r]"
+_FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 class CsvSink(Sink):
@@ -165,14 +166,9 @@ class CsvWriter:
         return Written(self._rows, self._non_finite, self._header_row)
 
     def _names(self) -> bytes:
-        names = pl.Series("text", self._table.names, dtype=pl.String)
-        if self._sink.quote_style == "necessary":
-            shown = _quoted_where_needed(names, self._sink)
-        else:
-            shown = _quoted(names, self._sink)
-        return (self._sink.separator.join(shown) + "\n").encode("utf-8")
+        return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
 
-    def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array]:
+    def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
         """Cells as RFC 4180 has them; a null is quoted only where everything is."""
         style = self._sink.quote_style
         null = self._sink.null_value
@@ -186,16 +182,31 @@ class CsvWriter:
             return TextRenderer(self._text, null)
         if column.type == "timestamp":
             return lambda instants: render_timestamps(instants, null, quote)
+        if column.type == "integer":
+            return lambda numbers: render_integers(numbers, null, quote)
         if quote:
             return lambda values: texts_of(quote + values.cast(pl.String) + quote, null)
         return lambda values: texts_of(values.cast(pl.String), null)
 
-    def _text(self, texts: pl.Series) -> pl.Series:
-        if self._sink.escape_formulas:
-            texts = _escape_formulas(texts)
-        if self._sink.quote_style == "necessary":
-            return _quoted_where_needed(texts, self._sink)
-        return _quoted(texts, self._sink)
+    def _text(self, text: str) -> str:
+        if self._sink.escape_formulas and _FORMULA.match(text):
+            # OWASP's defence against CSV injection.
+            text = "'" + text
+        return self._quoted(text)
+
+    def _quoted(self, text: str) -> str:
+        """RFC 4180's quotes, and more of them where a reader would misunderstand.
+
+        pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals
+        the null value would be read as missing.
+        """
+        sink = self._sink
+        if sink.quote_style == "necessary" and text != sink.null_value:
+            risky = (sink.separator, sink.quote, "\n", "\r")
+            comment = sink.metadata_header and COMMENT in text
+            if not comment and not any(one in text for one in risky):
+                return text
+        return sink.quote + text.replace(sink.quote, sink.quote * 2) + sink.quote
 
 
 def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
@@ -224,26 +235,3 @@ def read_metadata_lines(head: bytes) -> dict[str, Any]:
         key, _, value = line[2:].decode("utf-8").partition(": ")
         found[key] = json.loads(value)
     return found
-
-
-def _escape_formulas(texts: pl.Series) -> pl.Series:
-    r"""OWASP's defence against CSV injection: a leading apostrophe."""
-    frame = texts.to_frame("text")
-    risky = pl.col("text").str.contains(_FORMULA_STARTS)
-    shown = pl.when(risky).then(pl.lit("'") + pl.col("text")).otherwise(pl.col("text"))
-    return frame.select(shown.alias(texts.name)).to_series()
-
-
-def _quoted_where_needed(texts: pl.Series, sink: CsvSink) -> pl.Series:
-    """RFC 4180's quotes, and more of them where a reader would misunderstand.
-
-    pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals the
-    null value would be read as missing.
-    """
-    risky = [sink.separator, sink.quote, "\n", "\r", *(COMMENT if sink.metadata_header else "")]
-    needed = texts.str.contains_any(risky) | (texts == sink.null_value)
-    return _quoted(texts, sink).zip_with(needed, texts)
-
-
-def _quoted(texts: pl.Series, sink: CsvSink) -> pl.Series:
-    return sink.quote + texts.str.replace_all(sink.quote, sink.quote * 2, literal=True) + sink.quote

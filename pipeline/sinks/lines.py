@@ -35,12 +35,12 @@ class Cell:
     Attributes:
         column: The column.
         before: Text between the cell before it, or the line's beginning, and this one.
-        render: Its values as text, none of them null.
+        render: Its values as text, none of them null; text columns as plain strings.
     """
 
     column: Column
     before: str
-    render: Callable[[pl.Series], pa.Array]
+    render: Callable[[pl.Series], pa.Array | list[str]]
 
 
 class LineRenderer:
@@ -48,7 +48,7 @@ class LineRenderer:
 
     Most columns say the same for all rows of a series. A line is therefore taken as what varies
     (time and value) between fragments that stay the same over a stretch of rows: fragments are
-    rendered once a stretch, repeated, and all is joined by Arrow in one pass over the bytes.
+    put together once a stretch, repeated, and all is joined by Arrow in one pass over the bytes.
     Every shape of table goes the same way: in the worst case a stretch is a row.
 
     Args:
@@ -58,7 +58,7 @@ class LineRenderer:
 
     def __init__(self, cells: Sequence[Cell], end: str) -> None:
         self._cells = tuple(cells)
-        self._between = arrow_texts([*(cell.before for cell in cells), end])
+        self._end = end
 
     def __call__(self, batch: pl.DataFrame) -> Iterator[pa.Buffer]:
         """The lines of a batch, in order."""
@@ -85,21 +85,21 @@ class LineRenderer:
 
     def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
         """Fragments and varying cells in turn; a line begins and ends with a fragment."""
+        heads = batch[starts]
         pieces: list[_Piece] = []
-        parts: list[pa.Array | pa.Scalar] = []
-        for cell, before in zip(self._cells, self._between, strict=False):
-            parts.append(before)
-            values = unnamed(batch[cell.column.name])
+        constants, steady = [""], list[list[str]]()
+        for cell in self._cells:
+            constants[-1] += cell.before
             if cell.column.name in varying:
-                pieces += [
-                    _Piece(_joined(parts), steady=True),
-                    _Piece(cell.render(values), steady=False),
-                ]
-                parts = []
+                values = cell.render(unnamed(batch[cell.column.name]))
+                pieces += [_fragments(constants, steady), _Piece(values, steady=False)]
+                constants, steady = [""], []
             else:
-                parts.append(cell.render(values[starts]))
-        parts.append(self._between[-1])
-        return [*pieces, _Piece(_joined(parts), steady=True)]
+                texts = cell.render(unnamed(heads[cell.column.name]))
+                steady.append(texts if isinstance(texts, list) else texts.to_pylist())
+                constants.append("")
+        constants[-1] += self._end
+        return [*pieces, _fragments(constants, steady)]
 
     def _widest(self, pieces: Sequence[_Piece]) -> int:
         """No line is longer."""
@@ -114,6 +114,20 @@ class _Piece:
     steady: bool
 
 
+def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> _Piece:
+    """What stands between two varying cells: texts of each stretch, among constants."""
+    if not texts:
+        return _Piece(_scalar(constants[0]), steady=True)
+    template = "%s".join(constant.replace("%", "%%") for constant in constants)
+    fragments = [template % row for row in zip(*texts, strict=True)]
+    one = len(fragments) == 1
+    return _Piece(_scalar(fragments[0]) if one else arrow_texts(fragments), steady=True)
+
+
+def _scalar(text: str) -> pa.Scalar:
+    return arrow_texts([text])[0]
+
+
 def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:
     """Lines of the rows from `first` on, whose stretches are given."""
     laid = []
@@ -123,18 +137,15 @@ def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer
             laid.append(piece.texts)
         elif not piece.steady:
             laid.append(piece.texts.slice(first, len(stretches)))
-        elif len(piece.texts) == 1 and len(pieces) > 1:
-            laid.append(piece.texts[0])
         else:
             laid.append(piece.texts.take(places))
-    joined = _joined(laid)
+    if len(laid) == 1 and isinstance(laid[0], pa.Scalar):
+        # No cell varies: it takes an array to say how many rows there are.
+        laid = [pa.repeat(laid[0], len(stretches))]
+    # The last one stands between the others.
+    joined = _join.call([*laid, _EMPTY])
     _, ends, content = joined.buffers()
     return content.slice(0, np.frombuffer(ends, dtype=np.int64)[len(joined)])
-
-
-def _joined(parts: Sequence[pa.Array | pa.Scalar]) -> pa.Array | pa.Scalar:
-    """Texts side by side; scalars stand beside every row."""
-    return _join.call([*parts, _EMPTY])
 
 
 def _longest(texts: pa.Array | pa.Scalar) -> int:

@@ -18,6 +18,7 @@ from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
 from pipeline.sinks.text import (
     TIMESTAMP_FORMAT,
     TextRenderer,
+    render_integers,
     render_timestamps,
     texts_of,
 )
@@ -152,13 +153,15 @@ class NdjsonWriter:
         raise AssertionError("a non-finite value was counted but not found")
 
 
-def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array]:
+def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array | list[str]]:
     if column.type == "text":
-        return TextRenderer(_json_strings, _NULL)
+        return TextRenderer(_json_string, _NULL)
     if column.type == "timestamp":
         return lambda instants: render_timestamps(instants, _NULL, '"')
     if column.type == "number":
         return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
+    if column.type == "integer":
+        return lambda numbers: render_integers(numbers, _NULL)
     return lambda plain: texts_of(plain.cast(pl.String), _NULL)
 
 
@@ -172,9 +175,8 @@ def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
     return rendered.zip_with(finite, odd)
 
 
-def _json_strings(texts: pl.Series) -> pl.Series:
-    rendered = [None if t is None else json.dumps(t, ensure_ascii=False) for t in texts]
-    return pl.Series(texts.name, rendered, dtype=pl.String)
+def _json_string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _parsed(column: Column) -> pl.Expr:

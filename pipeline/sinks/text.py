@@ -22,6 +22,8 @@ _FIRST_DAY, _END_DAY = -719_162, 2_932_897
 _MINUTES = np.array(
     [f"T{hour:02d}:{minute:02d}:00Z" for hour in range(24) for minute in range(60)], dtype="S10"
 )
+_OCCURRENCES = 4
+"""So many of each whole number make it worth looking texts up."""
 _MOST_KEPT = 2_000
 """Rendered texts of a column that are kept: hundreds of files may be open."""
 _Array = np.ndarray[Any, Any]
@@ -62,6 +64,23 @@ def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Arr
     return texts_of(rendered, null)
 
 
+def render_integers(numbers: pl.Series, null: str, quote: str = "") -> pa.Array:
+    """Whole numbers as text; where few occur, each of them once."""
+    low, high = numbers.min(), numbers.max()
+    if not isinstance(low, int) or not isinstance(high, int):
+        return texts_of(numbers.cast(pl.String), null)
+    if numbers.null_count() or (high - low) * _OCCURRENCES > len(numbers):
+        return texts_of(_between(quote, numbers), null)
+    known = pl.Series(np.arange(high - low + 1) + low)
+    places = pl.Series(numbers.to_numpy() - low).to_arrow()
+    return _arrow(_between(quote, known)).take(places)
+
+
+def _between(quote: str, numbers: pl.Series) -> pl.Series:
+    texts = numbers.cast(pl.String)
+    return quote + texts + quote if quote else texts
+
+
 def _fixed_width(days: _Array, minutes: _Array, quote: bytes) -> pa.Array:
     mark = f"S{len(quote)}"
     text = np.dtype([("begin", mark), ("day", "S10"), ("minute", "S10"), ("end", mark)])
@@ -83,22 +102,21 @@ class TextRenderer:
     Rows come run by run, so that texts which have not occurred for long need not be kept.
 
     Args:
-        render: Renders texts.
+        render: Renders a text.
         null: What stands in the place of nulls.
     """
 
-    def __init__(self, render: Callable[[pl.Series], pl.Series], null: str) -> None:
+    def __init__(self, render: Callable[[str], str], null: str) -> None:
         self._render = render
         self._null = null
         self._rendered: dict[str | None, str] = {None: null}
 
-    def __call__(self, column: pl.Series) -> pa.Array:
+    def __call__(self, column: pl.Series) -> list[str]:
         """The rendered column."""
         texts = column.cast(pl.String).to_list()
         if len(self._rendered) > _MOST_KEPT:
             self._rendered = {None: self._null}
-        new = [text for text in dict.fromkeys(texts) if text not in self._rendered]
-        if new:
-            rendered = self._render(pl.Series(new, dtype=pl.String))
-            self._rendered.update(zip(new, rendered.to_list(), strict=True))
-        return arrow_texts([self._rendered[text] for text in texts])
+        for text in dict.fromkeys(texts):
+            if text is not None and text not in self._rendered:
+                self._rendered[text] = self._render(text)
+        return [self._rendered[text] for text in texts]

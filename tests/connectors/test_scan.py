@@ -184,8 +184,9 @@ def test_other_headers(head: bytes) -> None:
         header_length(head, file_of(1))
 
 
-def file_of(points: int, path: str = "/nowhere.csv", size: int | None = None) -> SeriesFile:
-    return SeriesFile(0, path, "series/a.csv", "/run", "a", points, size, None)
+def file_of(points: int, path: str = "/nowhere/a.csv", size: int | None = None) -> SeriesFile:
+    folder, _, name = path.rpartition("/")
+    return SeriesFile(0, folder, name, "/run", "a", points, size, None)
 
 
 def spelled(body: str) -> Callable[[Path, int], pl.DataFrame]:

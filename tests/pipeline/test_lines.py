@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.sinks import Column, CsvSink, NdjsonSink, Sink, Table, lines
 from pipeline.sinks.sink import ColumnType
-from pipeline.sinks.text import render_timestamps
+from pipeline.sinks.text import render_integers, render_timestamps
 
 TYPES: dict[ColumnType, Any] = {
     "timestamp": pl.Datetime("us", "UTC"),
@@ -190,3 +190,23 @@ def test_instants_far_apart() -> None:
     instants = [datetime(1, 1, 1, tzinfo=UTC), ORIGIN, datetime(9999, 12, 31, 23, 59, tzinfo=UTC)]
     rendered = render_timestamps(pl.Series(instants, dtype=TYPES["timestamp"]), "", '"')
     assert rendered.to_pylist() == [f'"{shown("timestamp", one)}"' for one in instants]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [0, 1, 2, 3] * 9,  # few: looked up
+        [-3, -2, -3] * 9,
+        [2**63 - 1, 2**63 - 2] * 9,
+        [-(2**63), 2**63 - 1] * 9,
+        [7, 100, -5],
+        [None, 1, 1, 1, 1, 1, 1, 1],
+        [None, None],
+        [],
+    ],
+)
+def test_whole_numbers(numbers: list[int | None], quote: str) -> None:
+    rendered = render_integers(pl.Series(numbers, dtype=pl.Int64), "NA", quote)
+    expected = ["NA" if one is None else f"{quote}{one}{quote}" for one in numbers]
+    assert rendered.to_pylist() == expected
