@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
 from pipeline.run_facts import instant
@@ -239,8 +240,8 @@ def load(data: bytes, url: str) -> dict[str, Any]:
         IntegrityError: It is no JSON object, or not one of ours.
     """
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = strict_loads(data)
+    except ValueError as error:
         raise IntegrityError(f"{url}: the descriptor is no JSON: {error}") from error
     ours = isinstance(found, dict) and isinstance(found.get("flowtime"), dict)
     listed = found.get("resources") if ours else None

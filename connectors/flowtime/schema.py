@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from connectors.errors import RunError
+from connectors.strict_json import check_unique_keys
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_JSON_VALUES = 4_000_000
@@ -142,16 +143,20 @@ def load(model: type[ModelT], data: bytes, file: str) -> ModelT:
         file: Its path below the run directory, for errors.
 
     Raises:
-        RunError: It is too large, not JSON, or not as the model wants it.
+        RunError: It is too large, not JSON, has a key twice, or is not as the model wants it.
     """
     if len(data) > MAX_JSON_BYTES:
         raise RunError(f"has {len(data)} bytes, at most {MAX_JSON_BYTES} are read", file=file)
     if data.count(b",") > MAX_JSON_VALUES:
         raise RunError(f"holds more than {MAX_JSON_VALUES} values", file=file)
     try:
-        return model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        found = model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        check_unique_keys(data)
     except ValidationError as exc:
         raise RunError(_brief(exc), file=file) from exc
+    except ValueError as exc:
+        raise RunError(f"{exc}", file=file) from exc
+    return found
 
 
 def _brief(exc: ValidationError) -> str:

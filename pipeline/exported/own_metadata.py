@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as Invalid
 
+from connectors.strict_json import strict_loads
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import StoredFile, read_head
 from pipeline.run_facts import first_fault
@@ -152,8 +152,8 @@ def _metadata(
     raw: dict[str, Any] = {}
     for key, _, value in entries:
         try:
-            raw[key.decode("utf-8")] = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            raw[key.decode("utf-8")] = strict_loads(value)
+        except ValueError as error:
             raise file.error(
                 f"its metadata are damaged at {key[:40].decode('utf-8', 'replace')!r}: {error}"
             ) from error

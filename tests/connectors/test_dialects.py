@@ -388,8 +388,17 @@ def test_oversized_json(monkeypatch: pytest.MonkeyPatch) -> None:
     refused(small(), "at most 10 are read")
 
 
-def test_duplicate_keys_and_nan_do_not_crash() -> None:
-    text = b'{"runId": "a", "runId": "b", "x": NaN, "y": -Infinity, "createdUtc": "2025-01-01"}'
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    """Some readers take the first, some the last: a run must be the same to all."""
+    twice = b'{"runId": "a", "x": {"y": 1, "y": 2}, "createdUtc": "2025-01-01"}'
+    error = refused(replace(small(), run_json=twice), "the key 'y' is there twice")
+    assert error.file == "run.json"
+    entry = b'{"series": [{"id": "a@A", "points": 4, "points": 4}], "grid": {"bins": 4}}'
+    refused(replace(small(), index_json=entry), "the key 'points' is there twice beside id 'a@A'")
+
+
+def test_nan_in_json_does_not_crash() -> None:
+    text = b'{"runId": "b", "x": NaN, "y": -Infinity, "createdUtc": "2025-01-01"}'
     assert parse_run(replace(small(), run_json=text)).run_id == "b"
     refused(
         replace(small(), index_json=b'{"grid": {"bins": NaN, "binMinutes": 1}, "series": []}'),

@@ -31,7 +31,7 @@ _CONSTANT = "2025-01-01T00:00:00Z"
 def _exported(layout: str = "long") -> dict[str, bytes]:
     """Every file of a small export, by its name."""
     with TemporaryDirectory() as folder:
-        runs = write_runs(Path(folder) / "runs", spec("run_a"), spec("run_b", title="B, \"two\""))
+        runs = write_runs(Path(folder) / "runs", spec("run_a"), spec("run_b", title='B, "two"'))
         out = Path(folder) / "out"
         made = {"layout": layout} if layout == "wide" else {}
         sinks = [{"path": out / f"e.{form}", **made} for form in ("csv", "ndjson", "parquet")]

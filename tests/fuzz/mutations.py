@@ -11,7 +11,8 @@ from tests.fuzz.target import Shape
 
 _ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 4.5, 1e300, float("nan"), float("inf"), 2**31, 2**63, 2**64,
-    10**12, 10**25, "", " ", "x", "\x00", "a\nb", "\u202e", "\u2028", "../x", "/etc/passwd", "@", "a@b@c",
+    10**12, 10**25, "", " ", "x", "\x00", "a\nb", "\u202e", "\u2028", "../x", "/etc/passwd",
+    "@", "a@b@c",
     "NaN", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2025-01-01", "sha256:" + "0" * 64,
     "x" * 600, [], {}, [[]], [None], {"": None}, "\ud800", "^.*$", "1e999", "minutes", "weeks",
 )  # fmt: skip
@@ -44,7 +45,9 @@ def _json(data: bytes, words: tuple[bytes, ...], random: Random) -> bytes | None
 
 
 def _places(value: Any) -> Any:
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     for key in keys:
         yield value, key
         yield from _places(value[key])
@@ -65,7 +68,9 @@ def _change(holder: Any, key: Any, words: tuple[bytes, ...], random: Random) -> 
         at = random.randint(0, len(holder[key]))
         holder[key] = holder[key][:at] + random.choice(words).decode("latin-1") + holder[key][at:]
     elif kind == 4 and isinstance(holder[key], int | float):
-        holder[key] = random.choice((-holder[key], holder[key] + 1, holder[key] - 1, holder[key] / 3))
+        holder[key] = random.choice(
+            (-holder[key], holder[key] + 1, holder[key] - 1, holder[key] / 3)
+        )
     else:
         holder[key] = random.choice(_ODD)
 

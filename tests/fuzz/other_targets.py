@@ -11,10 +11,10 @@ import polars as pl
 from connectors.flowtime.run_files import check_restorable
 from pipeline.config import config_hash, load_config
 from pipeline.foreign import open_foreign
-from tests.fuzz.target import Target
+from tests.fuzz.target import CANARY, Target
 
 _CONFIGS = Path(__file__).parents[2] / "configs"
-_ENVIRONMENT = {"S3_KEY": "k", "S3_SECRET": "canary-s3cret", "S3_ENDPOINT": "http://127.0.0.1:9"}
+_ENVIRONMENT = {"S3_KEY": "k", "S3_SECRET": CANARY, "S3_ENDPOINT": "http://127.0.0.1:9"}
 _TABLE = (
     b"time_bin,component_id,measure,class,value,unit\n"
     b"2025-01-01T00:00:00Z,A,served,DEFAULT,1.5,req\n"
@@ -29,7 +29,7 @@ def _read_config(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     made = load_config(path, environ=_ENVIRONMENT)
     config_hash(made)
-    assert "canary" not in repr(made)
+    assert CANARY not in repr(made.storage)
 
 
 def _config_seeds() -> Iterator[bytes]:
@@ -78,15 +78,18 @@ _KEYS = (
     b"version: 1", b"name:", b"storage:", b"source:", b"url:", b"metadata:", b"columns:", b"&a",
     b"constants:", b"transform:", b"filter:", b"rename:", b"sinks:", b"- format: csv", b"path:",
     b"layout: wide", b"partition_by:", b"execution:", b"memory_limit: 512MB", b"timeout: 2h",
-    b"${S3_SECRET}", b"${file:/x}", b"$${", b"{run_id}", b"{date}", b"*a", b"<<:", b"!!python/", b".nan",
+    b"${S3_SECRET}", b"${file:/x}", b"$${", b"{run_id}", b"{date}", b"*a", b"<<:",
+    b"!!python/", b".nan",
     b".inf", b"0x10", b"0o7", b"1e9", b"~", b"null", b"'", b'"', b"|", b">", b"---\n", b"\t", b"? ",
     b"value > 0 AND measure <> 'x'", b"measure IN ('a')", b"NOT (", b"LIKE '%'", b"BETWEEN 1 AND 2",
     b"CAST(value AS int)", b"time_bin >= '2025-01-01'", b"separator: ';'", b"null_value:",
 )  # fmt: skip
 _CELLS = (
     b"time_bin", b"component_id", b"measure", b"class", b"value", b"run_id", b"unit", b"kind", b";",
-    b"\t", b'"', b'""', b"\r\n", b"NaN", b"inf", b"1,5", b"1e999", b"2025-01-01T00:00:00", b"+02:00",
-    b"1735689600", b"9999-12-31T23:59:59Z", b"0001-01-01", b"# ", b"\x1f\x8b", b"(\xb5/\xfd", b"null",
+    b"\t", b'"', b'""', b"\r\n", b"NaN", b"inf", b"1,5", b"1e999",
+    b"2025-01-01T00:00:00", b"+02:00",
+    b"1735689600", b"9999-12-31T23:59:59Z", b"0001-01-01", b"# ", b"\x1f\x8b",
+    b"(\xb5/\xfd", b"null",
     b"\\u0000", b"\\ud800", b"{", b"}", b"[1]", b"true", b"-0", b"\x00", b"\xff",
 )  # fmt: skip
 

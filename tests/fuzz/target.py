@@ -11,6 +11,8 @@ from pipeline.errors import FlowtimeExportError
 
 CORPUS = Path(__file__).parent / "corpus"
 LONGEST_MESSAGE = 20_000
+CANARY = "canary-s3cret"
+"""A secret of the environment, which no message may show."""
 
 Shape = Literal["json", "lines", "text", "bytes"]
 
@@ -55,6 +57,7 @@ class Target:
 def _checked(message: str) -> str:
     """A message that does a terminal no harm and says something."""
     assert message.strip()
+    assert CANARY not in message
     assert len(message) < LONGEST_MESSAGE, len(message)
     message.encode()
     assert all(line.isprintable() for line in message.split("\n")), repr(message)

@@ -13,8 +13,8 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import TARGETS
 from tests.fuzz.mutations import mutated
+from tests.fuzz.targets import TARGETS
 
 LONGEST_SECONDS = 10
 MOST_KILOBYTES = 1 << 20
