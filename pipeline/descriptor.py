@@ -237,7 +237,8 @@ def load(data: bytes, url: str) -> dict[str, Any]:
     """Read a descriptor of ours.
 
     Raises:
-        IntegrityError: It is no JSON object, or not one of ours.
+        IntegrityError: It is no JSON object, not one of ours, or a part that is written again is
+            not as it was.
     """
     try:
         found = strict_loads(data)
@@ -249,7 +250,26 @@ def load(data: bytes, url: str) -> dict[str, Any]:
         raise IntegrityError(
             f"{url}: this is a descriptor of something else; choose another path for the export"
         )
+    for number, item in enumerate(listed):
+        if fault := _fault_of(item):
+            raise IntegrityError(
+                f"{url}: resources[{number}].{fault}: the descriptor is damaged; remove it, or "
+                "choose another path for the export"
+            )
     return dict(found)
+
+
+def _fault_of(resource: Mapping[str, Any]) -> str | None:
+    """What is wrong with a resource, of the keys that an export over it relies on."""
+    if not isinstance(resource.get("name"), str):
+        return "name: should be text"
+    if "flowtime" not in resource:  # somebody else's, which is kept as it is
+        return None
+    if not isinstance(resource["flowtime"], dict):
+        return "flowtime: should be a JSON object"
+    if not isinstance(resource.get("path"), str):
+        return "path: should be text"
+    return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
 
 
 def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
