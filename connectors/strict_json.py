@@ -25,7 +25,7 @@ def strict_loads(data: bytes | str) -> Any:
     """
     text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        found = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_refuse)
         if "\\u" in text:  # else each character is one, as the bytes were UTF-8
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
@@ -52,10 +52,15 @@ def check_unique_keys(data: bytes) -> None:
 
 def _nothing(pairs: _Pairs) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
-        _unique(pairs)
+        unique_keys(pairs)
 
 
-def _unique(pairs: _Pairs) -> dict[str, Any]:
+def unique_keys(pairs: _Pairs) -> dict[str, Any]:
+    """The object of these pairs: the hook for `json.loads` by which a key may be there once.
+
+    Raises:
+        ValueError: Names the key, and the object by its id where it has one.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

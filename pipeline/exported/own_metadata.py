@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic import ValidationError as Invalid
 
 from connectors.strict_json import strict_loads
@@ -19,7 +19,7 @@ from pipeline.run_facts import first_fault
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
 from pipeline.sinks.parquet import FOOTER_PREFIX
-from pipeline.sinks.sink import ColumnType
+from pipeline.sinks.sink import ColumnType, refuse_pattern
 
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
@@ -54,7 +54,7 @@ class FileMetadata:
 
 
 class _Column(BaseModel):
-    name: Annotated[str, Field(strict=True, max_length=65_536)]
+    name: Annotated[str, Field(strict=True, max_length=65_536), AfterValidator(refuse_pattern)]
     type: ColumnType
     unit: str | None = None
 
@@ -116,7 +116,7 @@ def parquet_metadata(file: StoredFile) -> FileMetadata:
     """
     try:
         found = pq.read_metadata(pa.BufferReader(_footer(file))).metadata or {}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise file.error(f"is no whole Parquet file: {error}") from error
     prefix = FOOTER_PREFIX.encode()
     own = [

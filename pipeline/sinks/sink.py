@@ -10,7 +10,7 @@ from typing import IO, Annotated, Any, Literal, Protocol
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 ColumnType = Literal["timestamp", "number", "integer", "text", "boolean"]
@@ -26,7 +26,24 @@ def _flag(value: object) -> object:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def refuse_pattern(name: str) -> str:
+    """Refuse a column's name that Polars would take for a pattern of many columns' names.
+
+    Raises:
+        ValueError: It is `*`, or begins with ^ and ends with $.
+    """
+    if name == "*" or (name.startswith("^") and name.endswith("$")):
+        raise ValueError("a column's name should not be *, nor begin with ^ and end with $")
+    return name
+
+
+ColumnName = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(refuse_pattern),
+]
 
 
 @dataclass(frozen=True, slots=True)

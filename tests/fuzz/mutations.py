@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -38,7 +39,10 @@ def _json(data: bytes, words: tuple[bytes, ...], random: Random) -> bytes | None
             return None
         holder, key = random.choice(places)
         _change(holder, key, words, random)
-    text = json.dumps(root, ensure_ascii=random.random() < 0.5)
+    try:
+        text = json.dumps(root, ensure_ascii=random.random() < 0.5)
+    except RecursionError:
+        return None
     if random.random() < 0.05:  # the same key twice
         text = text.replace("{", '{"runId": 1, "id": 2, "grid": 3, ', 1)
     return text.encode("utf-8", "surrogatepass")
@@ -62,7 +66,7 @@ def _change(holder: Any, key: Any, words: tuple[bytes, ...], random: Random) -> 
     elif kind == 1:
         holder[random.choice(words).decode("latin-1")] = holder[key]
     elif kind == 2:
-        for _ in range(random.choice((1, 3, 300))):
+        for _ in range(random.choice((1, 3, 250))):
             holder[key] = {"a": holder[key]} if random.random() < 0.5 else [holder[key]]
     elif kind == 3 and isinstance(holder[key], str):
         at = random.randint(0, len(holder[key]))
@@ -72,7 +76,7 @@ def _change(holder: Any, key: Any, words: tuple[bytes, ...], random: Random) -> 
             (-holder[key], holder[key] + 1, holder[key] - 1, holder[key] / 3)
         )
     else:
-        holder[key] = random.choice(_ODD)
+        holder[key] = deepcopy(random.choice(_ODD))
 
 
 def _lines(data: bytes, words: tuple[bytes, ...], random: Random) -> bytes:
