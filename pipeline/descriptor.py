@@ -253,8 +253,8 @@ def load(data: bytes, url: str) -> dict[str, Any]:
     for number, item in enumerate(listed):
         if fault := _fault_of(item):
             raise IntegrityError(
-                f"{url}: resources[{number}].{fault}: the descriptor is damaged; remove it, or "
-                "choose another path for the export"
+                f"{url}: resources[{number}].{fault}: the descriptor was changed after it was "
+                "written; restore it, or remove it and export again"
             )
     return dict(found)
 

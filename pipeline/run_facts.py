@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
-from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip
+from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
 from pipeline.errors import IntegrityError
 
 SERIES_COLUMNS = (
@@ -260,14 +260,13 @@ def read_run(entry: object, where: str) -> DescribedRun:
 
 def first_fault(error: Invalid) -> str:
     """The first fault of a foreign JSON value: where it is, what it is and what would be right."""
-    fault = error.errors(include_url=False, include_context=False)[0]
+    fault = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{clip(part)[1:-1]}" for part in fault["loc"]
     ).lstrip(".")
-    wanted = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "missing":
         return f"{path}: is missing"
-    return f"{path or 'it'}: found {clip(fault['input'])}, {wanted}"
+    return f"{path or 'it'}: found {clip(fault['input'])}, {wish(fault)}"
 
 
 def _series(row: _SeriesRow) -> Series:

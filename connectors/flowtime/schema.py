@@ -38,16 +38,23 @@ _BEGINNINGS = {
 }
 _JSON_FAULT = re.compile(r"Invalid JSON: (.*) at line (\d+) column (\d+)", re.DOTALL)
 _WANTED = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number",
-    "list_type": "a list",
-    "dict_type": "a JSON object",
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
+    "bool_type": "be true or false",
+    "dict_type": "be a JSON object",
+    "greater_than_equal": "be at least {ge}",
+    "int_from_float": "be a whole number",
+    "int_parsing_size": "be a whole number",
+    "int_type": "be a whole number",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be at most {le}",
+    "list_type": "be a list",
+    "model_type": "be a JSON object",
+    "string_pattern_mismatch": "match {pattern}",
+    "string_too_long": "have at most {max_length} characters",
+    "string_too_short": "have at least {min_length} characters",
+    "string_type": "be text",
+    "tuple_type": "be a list",
 }
-"""What should be there, by pydantic's name of the fault."""
+"""What something should, by pydantic's name of the fault."""
 
 ModelT = TypeVar("ModelT", bound="JsonFile")
 BoundedBins = Annotated[StrictInt, Field(ge=1, le=MAX_BINS)]
@@ -220,9 +227,15 @@ def _brief_one(error: Any) -> str:
         return f"{key or 'the file'}: found {clip(error['input'])}, should be a JSON object"
     if kind == "too_long":
         return f"{key}: found more than {error['ctx']['max_length']} entries"
-    wanted = _WANTED.get(kind)
-    wanted = wanted.format(**error.get("ctx", {})) if wanted else error["msg"]
-    return f"{key}: found {clip(error['input'])}, should be {wanted}"
+    return f"{key}: found {clip(error['input'])}, {wish(error)}"
+
+
+def wish(error: Any) -> str:
+    """What one of pydantic's errors, told with its context, asks for in plain words."""
+    wanted = _WANTED.get(error["type"])
+    if wanted is not None:
+        return f"should {wanted.format(**error.get('ctx', {}))}"
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
 
 
 def shown(text: object) -> str:
