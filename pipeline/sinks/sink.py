@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -174,10 +173,6 @@ class Sink(BaseModel):
     @abstractmethod
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
-
-    @abstractmethod
-    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
-        """Read a file of this sink with the table's columns and types, text as String."""
 
     def text_options(self) -> Mapping[str, Any]:
         """Options that a reader of the text must know; none where a format tells everything."""
