@@ -14,6 +14,7 @@ from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
+from connectors.flowtime.layout import SeriesLayout
 from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
 from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
 from pipeline.errors import IntegrityError
@@ -309,6 +310,11 @@ def _check(found: _RunEntry, where: str) -> None:
             raise IntegrityError(f"{place}: points is {row[7]}, should be the grid's {found.bins}")
         if row[0].startswith("@"):
             raise IntegrityError(f"{place}: id: {row[0]} names no measure before its first @")
+        if row[9] is not None:
+            try:
+                SeriesLayout.parse(row[9])
+            except ValueError as error:
+                raise IntegrityError(f"{place}: layout: {error}") from error
         segments = (row[6] or f"series/{row[0]}.csv").split("/")
         if {".", ".."} & set(segments) or segments[0] in NEVER_READ_FOLDERS:
             raise IntegrityError(f"{place}: path: {clip(row[6])} is no place of a series file")

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.schema import clip
+from pipeline.cell_text import cell_text
 from pipeline.errors import StorageError
 from pipeline.foreign.coding import ExtraColumns, SeriesCoding, SeriesName
 from pipeline.foreign.content import ForeignFile, format_of, plain_blocks
@@ -231,5 +232,4 @@ def _conformed(rows: Rows, layout: Layout, wanted: Layout) -> Rows:
 
 
 def _shown(column: pl.Series, at: int) -> str:
-    found = column[at]
-    return "nothing" if found is None or found == "" else str(found)
+    return cell_text(column, at) or "nothing"

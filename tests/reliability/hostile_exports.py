@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from connectors.flowtime.float_text import FLOAT_DIALECTS
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -421,6 +423,12 @@ FORGED: dict[str, tuple[Change, str]] = {
     "of_series(8, '00')": (
         of_series(8, "00"),
         "flowtime.runs[0]: series.rows[0][8]: found '00', should match ^[0-9a-f]{64}$",
+    ),
+    "of_series(9, 'x')": (
+        of_series(9, "x"),
+        "flowtime.runs[0]: series.rows[0]: layout: 'x' is no layout of a series file: expected "
+        "`bin_index` or `t`, then perhaps `bom`, then `lf` or `crlf`, then one of "
+        f"{', '.join(FLOAT_DIALECTS)}",
     ),
     "of_series(9, 'a;b')": (
         of_series(9, "a;b"),

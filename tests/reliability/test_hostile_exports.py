@@ -10,10 +10,15 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import run_cli
+from pipeline.errors import IntegrityError
 from pipeline.export import export
+from pipeline.ingest import ImportOptions, import_export
+from pipeline.verify import verify
 from tests.exporting import config, names, snapshot, spec, write_runs
 from tests.reliability.hostile_exports import DAMAGED, FORGED, Change
 
@@ -109,3 +114,24 @@ def test_an_export_over_a_damaged_descriptor_writes_nothing(
         "restore it, or remove it and export again\n"
     )
     assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("micros", [-(2**63) + 1, -70_000_000_000_000_000, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("foreign", [False, True])
+def test_times_beyond_the_calendar_are_told(
+    exports: dict[str, Path], tmp_path: Path, micros: int, foreign: bool
+) -> None:
+    """Polars ends with a panic where such a time is made one of Python's."""
+    table = pq.read_table(exports["parquet"] / "e.parquet")
+    column = pa.array([micros] * table.num_rows, pa.timestamp("us", "UTC"))
+    forgery = table.set_column(0, table.schema.field(0), pa.chunked_array([column]))
+    path = tmp_path / "e.parquet"
+    pq.write_table(forgery, path)
+    if not foreign:
+        metadata = pq.read_metadata(exports["parquet"] / "e.parquet").metadata
+        pq.write_table(forgery.replace_schema_metadata(metadata), path)
+    options = ImportOptions(as_telemetry=foreign, dry_run=True)
+    with pytest.raises(IntegrityError, match=r"time_bin.*[0-9]+ s (before|after) 1970"):
+        import_export([str(path)], str(tmp_path / "back"), options)
+    if not foreign:
+        assert "1970" in str(verify(str(path)))
