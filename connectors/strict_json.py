@@ -51,7 +51,7 @@ def check_unique_keys(data: bytes) -> None:
 
 
 def _nothing(pairs: _Pairs) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         unique_keys(pairs)
 
 
