@@ -18,9 +18,35 @@ Every message says what was wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class FlowtimeExportError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every error this project raises on purpose.
+
+    A message may quote file names and texts of strangers: what could steer a terminal, turn its
+    text around or begin a line of a log is escaped.
+    """
+
+    _spans_lines: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message, lines=self._spans_lines))
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""The text with everything escaped that is not printable.
+
+    Args:
+        text: Any text.
+        lines: Leave line ends as they are.
+
+    >>> print(printable("a\x1b[2Jb\nc\u202ed"))
+    a\x1b[2Jb\nc\u202ed
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or (lines and c == "\n") else ascii(c)[1:-1] for c in text)
 
 
 class StorageError(FlowtimeExportError):
@@ -68,7 +94,7 @@ class RunError(FlowtimeExportError):
         file: str | None = None,
         line: int | None = None,
     ) -> None:
-        self.reason = message
+        self.reason = printable(message)
         self.run_url = run_url
         self.series = series
         self.file = file

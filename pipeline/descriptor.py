@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
 from pipeline.run_facts import instant
@@ -235,11 +236,12 @@ def load(data: bytes, url: str) -> dict[str, Any]:
     """Read a descriptor of ours.
 
     Raises:
-        IntegrityError: It is no JSON object, or not one of ours.
+        IntegrityError: It is no JSON object, not one of ours, or a part that is written again is
+            not as it was.
     """
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = strict_loads(data)
+    except ValueError as error:
         raise IntegrityError(f"{url}: the descriptor is no JSON: {error}") from error
     ours = isinstance(found, dict) and isinstance(found.get("flowtime"), dict)
     listed = found.get("resources") if ours else None
@@ -247,7 +249,26 @@ def load(data: bytes, url: str) -> dict[str, Any]:
         raise IntegrityError(
             f"{url}: this is a descriptor of something else; choose another path for the export"
         )
+    for number, item in enumerate(listed):
+        if fault := _fault_of(item):
+            raise IntegrityError(
+                f"{url}: resources[{number}].{fault}: the descriptor was changed after it was "
+                "written; restore it, or remove it and export again"
+            )
     return dict(found)
+
+
+def _fault_of(resource: Mapping[str, Any]) -> str | None:
+    """What is wrong with a resource, of the keys that an export over it relies on."""
+    if not isinstance(resource.get("name"), str):
+        return "name: should be text"
+    if "flowtime" not in resource:  # somebody else's, which is kept as it is
+        return None
+    if not isinstance(resource["flowtime"], dict):
+        return "flowtime: should be a JSON object"
+    if not isinstance(resource.get("path"), str):
+        return "path: should be text"
+    return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
 
 
 def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:

@@ -26,7 +26,9 @@ __all__ = [
 
 
 class ConfigError(FlowtimeExportError):
-    """What was asked for is wrong: a config, an option or an argument."""
+    """What was asked for is wrong: a config, an option or an argument; a line for each problem."""
+
+    _spans_lines = True
 
 
 class NotAnExportError(IntegrityError):

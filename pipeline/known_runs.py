@@ -33,7 +33,11 @@ def known_runs(config: ExportConfig, resolver: TargetResolver) -> Known | None:
         except (StorageError, IntegrityError):
             continue
         if _is_of(found, config):
-            entries.update((run["url"], run) for run in descriptor.runs_of(found) if "url" in run)
+            entries.update(
+                (run["url"], run)
+                for run in descriptor.runs_of(found)
+                if isinstance(run.get("url"), str)
+            )
     return _Memory(entries) if entries else None
 
 

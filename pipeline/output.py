@@ -24,6 +24,11 @@ MOST_OPEN_FILES = 400
 # A sink's open row groups may hold a quarter of the memory, at up to 120 bytes a row while they
 # are being encoded.
 _BYTES_A_HELD_ROW = 480
+DATA_EXTENSIONS = (
+    ".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".parquet",
+)  # fmt: skip
+"""What names of data files end in."""
+
 _ATTEMPT_DIGITS = 12
 _DATA_FILE = re.compile(rf"part-\d{{5,}}-[0-9a-f]{{{_ATTEMPT_DIGITS}}}")
 

@@ -16,7 +16,7 @@ from connectors.storage import Claim, Entry, Storage, claimed, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
 from pipeline.errors import PublishConflictError, SinkError
-from pipeline.output import StagedOutput, is_data_file
+from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.target import Target
 
@@ -405,9 +405,18 @@ def _remove_replaced(fresh: _Fresh, pending: Pending, outputs: Iterable[StagedOu
     """
     now = {output.file.path for output in outputs}
     for path in sorted(_named(fresh.resources(pending)) - now):
-        pending.target.storage.delete(join(pending.target.folder, path))
+        if _is_our_name(pending, path):
+            pending.target.storage.delete(join(pending.target.folder, path))
     if pending.target.is_folder:
         _remove_unnamed(pending, now)
+
+
+def _is_our_name(pending: Pending, path: str) -> bool:
+    """Whether a file may be removed that a descriptor names, as somebody may have forged it."""
+    if not pending.target.is_folder:
+        return path == pending.target.identity(pending.plan.sink)
+    name = path.rpartition("/")[2]
+    return any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
 
 
 def _remove_unnamed(pending: Pending, named: set[str]) -> None:

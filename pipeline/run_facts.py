@@ -14,8 +14,9 @@ from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
+from connectors.flowtime.layout import SeriesLayout
 from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
-from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip
+from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
 from pipeline.errors import IntegrityError
 
 SERIES_COLUMNS = (
@@ -262,14 +263,13 @@ def read_run(entry: object, where: str) -> DescribedRun:
 
 def first_fault(error: Invalid) -> str:
     """The first fault of a foreign JSON value: where it is, what it is and what would be right."""
-    fault = error.errors(include_url=False, include_context=False)[0]
+    fault = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{clip(part)[1:-1]}" for part in fault["loc"]
     ).lstrip(".")
-    wanted = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if fault["type"] == "missing":
         return f"{path}: is missing"
-    return f"{path or 'it'}: found {clip(fault['input'])}, {wanted}"
+    return f"{path or 'it'}: found {clip(fault['input'])}, {wish(fault)}"
 
 
 def _series(row: _SeriesRow) -> Series:
@@ -312,6 +312,11 @@ def _check(found: _RunEntry, where: str) -> None:
             raise IntegrityError(f"{place}: points is {row[7]}, should be the grid's {found.bins}")
         if row[0].startswith("@"):
             raise IntegrityError(f"{place}: id: {row[0]} names no measure before its first @")
+        if row[9] is not None:
+            try:
+                SeriesLayout.parse(row[9])
+            except ValueError as error:
+                raise IntegrityError(f"{place}: layout: {error}") from error
         segments = (row[6] or f"series/{row[0]}.csv").split("/")
         if {".", ".."} & set(segments) or segments[0] in NEVER_READ_FOLDERS:
             raise IntegrityError(f"{place}: path: {clip(row[6])} is no place of a series file")

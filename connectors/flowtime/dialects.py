@@ -220,7 +220,9 @@ def _created(run: RunFile, manifest: ManifestFile) -> datetime | None:
             created = parse_instant(text)
             if created is None:
                 raise RunError(
-                    f"createdUtc: found {clip(text)}, should be an ISO 8601 instant", file=file
+                    f"createdUtc: found {clip(text)}, should be an ISO 8601 instant such as "
+                    "2025-01-01T00:00:00Z",
+                    file=file,
                 )
             return created
     return None

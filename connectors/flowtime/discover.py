@@ -213,7 +213,7 @@ def _incomplete(candidate: Candidate) -> str | None:
     if MANIFEST_FILE in candidate.described:
         return None
     if MANIFEST_FILE in candidate.links:
-        return f"{MANIFEST_FILE} is a link, which is not followed"
+        return f"{MANIFEST_FILE} is a link or no file, which is not read"
     return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer died"
 
 
@@ -228,7 +228,7 @@ def _unreadable(candidate: Candidate) -> str | None:
     if not missing:
         return None
     linked = [name for name in candidate.links if any(m.startswith(name) for m in missing)]
-    hint = f"; {', '.join(linked)} is a link, which is not followed" if linked else ""
+    hint = f"; {', '.join(linked)} is a link or no file" if linked else ""
     return f"{', '.join(missing)} is missing: restore it or evaluate the model again{hint}"
 
 

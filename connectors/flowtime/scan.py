@@ -320,11 +320,14 @@ def _bins(points: _Array) -> _Array:
 def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
     """The values of a body whose bins are known, or None where the exact parse must judge.
 
-    Polars takes an absent value for a null, an empty line for nothing, and spaces, other
-    spellings of the named values and overflow for numbers: each of these is sent to the exact
-    parse. As many lines as bins, and the bins as they should be, leave no file a row too many.
+    Polars takes an absent value for a null, an empty line for nothing, +1 for a bin, and spaces,
+    other spellings of the named values and overflow for numbers: each of these is sent to the
+    exact parse. As many lines as bins, and the bins as they should be, leave no file a row too
+    many.
     """
-    if b" " in body or b"\t" in body or _lines(body) != len(bins):
+    if b" " in body or b"\t" in body or b"\n+" in body or body.startswith(b"+"):
+        return None
+    if _lines(body) != len(bins):
         return None
     try:
         parsed = pl.read_csv(body, has_header=False, schema=_ROW_SCHEMA, quote_char=None)

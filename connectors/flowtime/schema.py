@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from connectors.errors import RunError
+from connectors.strict_json import check_unique_keys
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 MAX_JSON_VALUES = 4_000_000
@@ -27,6 +28,33 @@ MAX_BIN_MINUTES = 10_000 * 366 * 24 * 60
 
 NAME = re.compile(r"[A-Za-z0-9._@-]+")
 """What ids, their parts and the segments of paths are made of."""
+
+_NOT_WHOLE = "the run was not written whole, evaluate the model again"
+_BEGINNINGS = {
+    b"\x1f\x8b": "is gzip compressed, should be plain JSON",
+    b"\x28\xb5\x2f\xfd": "is zstd compressed, should be plain JSON",
+    b"\xff\xfe": "is UTF-16, should be UTF-8",
+    b"\xfe\xff": "is UTF-16, should be UTF-8",
+}
+_JSON_FAULT = re.compile(r"Invalid JSON: (.*) at line (\d+) column (\d+)", re.DOTALL)
+_WANTED = {
+    "bool_type": "be true or false",
+    "dict_type": "be a JSON object",
+    "greater_than_equal": "be at least {ge}",
+    "int_from_float": "be a whole number",
+    "int_parsing_size": "be a whole number",
+    "int_type": "be a whole number",
+    "less_than": "be less than {lt}",
+    "less_than_equal": "be at most {le}",
+    "list_type": "be a list",
+    "model_type": "be a JSON object",
+    "string_pattern_mismatch": "match {pattern}",
+    "string_too_long": "have at most {max_length} characters",
+    "string_too_short": "have at least {min_length} characters",
+    "string_type": "be text",
+    "tuple_type": "be a list",
+}
+"""What something should, by pydantic's name of the fault."""
 
 ModelT = TypeVar("ModelT", bound="JsonFile")
 BoundedBins = Annotated[StrictInt, Field(ge=1, le=MAX_BINS)]
@@ -142,28 +170,54 @@ def load(model: type[ModelT], data: bytes, file: str) -> ModelT:
         file: Its path below the run directory, for errors.
 
     Raises:
-        RunError: It is too large, not JSON, or not as the model wants it.
+        RunError: It is too large, not JSON, has a key twice, or is not as the model wants it.
     """
     if len(data) > MAX_JSON_BYTES:
         raise RunError(f"has {len(data)} bytes, at most {MAX_JSON_BYTES} are read", file=file)
     if data.count(b",") > MAX_JSON_VALUES:
         raise RunError(f"holds more than {MAX_JSON_VALUES} values", file=file)
     try:
-        return model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        found = model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        check_unique_keys(data)
     except ValidationError as exc:
-        raise RunError(_brief(exc), file=file) from exc
+        raise _not_json(exc, data, file) or RunError(_brief(exc), file=file) from exc
+    except ValueError as exc:
+        raise RunError(f"{exc}", file=file) from exc
+    return found
+
+
+def _not_json(exc: ValidationError, data: bytes, file: str) -> RunError | None:
+    """The error of a file that is no JSON at all."""
+    error = exc.errors(include_url=False, include_context=False)[0]
+    if error["type"] != "json_invalid":
+        return None
+    for beginning, reason in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return RunError(reason, file=file)
+    if not data.strip():
+        return RunError(f"is empty: {_NOT_WHOLE}", file=file)
+    found = _JSON_FAULT.fullmatch(error["msg"])
+    if found is None:
+        return RunError(f"is not JSON: {error['msg']}", file=file)
+    what, line, column = found[1], int(found[2]), found[3]
+    if what == "recursion limit exceeded":
+        reason = "is nested more deeply than any run is"
+    elif what.startswith("EOF"):
+        reason = f"is cut off at column {column}: {_NOT_WHOLE}"
+    else:
+        reason = f"is not JSON: {what} at column {column}"
+    return RunError(reason, file=file, line=line)
 
 
 def _brief(exc: ValidationError) -> str:
-    errors = exc.errors(include_url=False, include_context=False)
-    told = [_brief_one(error["type"], error) for error in errors[:3]]
+    errors = exc.errors(include_url=False)
+    told = [_brief_one(error) for error in errors[:3]]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return "; ".join(told) + more
 
 
-def _brief_one(kind: str, error: Any) -> str:
-    if kind == "json_invalid":
-        return f"is not JSON: {error['msg'].removeprefix('Invalid JSON: ')}"
+def _brief_one(error: Any) -> str:
+    kind = error["type"]
     key = "".join(
         f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in error["loc"]
     ).lstrip(".")
@@ -171,8 +225,17 @@ def _brief_one(kind: str, error: Any) -> str:
         return f"{key}: is missing"
     if kind == "model_type":
         return f"{key or 'the file'}: found {clip(error['input'])}, should be a JSON object"
-    wanted = error["msg"].removeprefix("Input ").removeprefix("should be ")
-    return f"{key}: found {clip(error['input'])}, should be {wanted}"
+    if kind == "too_long":
+        return f"{key}: found more than {error['ctx']['max_length']} entries"
+    return f"{key}: found {clip(error['input'])}, {wish(error)}"
+
+
+def wish(error: Any) -> str:
+    """What one of pydantic's errors, told with its context, asks for in plain words."""
+    wanted = _WANTED.get(error["type"])
+    if wanted is not None:
+        return f"should {wanted.format(**error.get('ctx', {}))}"
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
 
 
 def shown(text: object) -> str:
@@ -183,6 +246,8 @@ def shown(text: object) -> str:
 
 def clip(value: object) -> str:
     """A foreign value in a message: quoted, escaped, short whatever its size."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()  # as JSON spells them
     text = ascii(value[:81]) if isinstance(value, str) else reprlib.repr(value)
     text = text.encode("ascii", "backslashreplace").decode()
     return text if len(text) <= 80 else text[:77] + "..."

@@ -13,7 +13,17 @@ _HEADERS = (b"bin_index,value", b"t,value")
 _CLASS_HEADER = b"bin_index,classId,value"
 _LONGEST_HEAD = len(_BOM) + len(_CLASS_HEADER) + 2
 _LONGEST_ROW = 400  # the longest double written in full takes about 330 digits
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip compressed",
+    b"\x28\xb5\x2f\xfd": "zstd compressed",
+    b"PK\x03\x04": "zip compressed",
+    b"BZh": "bzip2 compressed",
+    b"\xfd7zXZ\x00": "xz compressed",
+    b"\x04\x22\x4d\x18": "lz4 compressed",
+    b"PAR1": "Parquet",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 _NAMED = {
     b"NaN": math.nan,
@@ -88,7 +98,7 @@ def header_length(head: bytes, source: SeriesFile) -> int:
         return end + 1
     for magic, name in _MAGIC.items():
         if head.startswith(magic):
-            raise source.error(f"the file is {name} compressed; series files are plain text")
+            raise source.error(f"the file is {name}; series files are plain text in UTF-8")
     raise source.error(
         f"the header is {_shown(line)}; expected 't,value' or 'bin_index,value'", line=1
     )
@@ -158,8 +168,14 @@ def parse_strictly(
 def _value(row: bytes, bin_index: int, source: SeriesFile) -> float:
     line = bin_index + 2
     cells = row.split(b",")
+    if not row:
+        raise source.error("the line is blank", line=line)
     if len(cells) != 2:
-        raise source.error(f"{_shown(row)} has {len(cells)} cells; expected 2", line=line)
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        raise source.error(
+            f"{_shown(row)} has {count}; expected 2, the bin and the value as in '{bin_index},1.5'",
+            line=line,
+        )
     if not cells[0].isdigit() or int(cells[0][:20]) != bin_index:
         raise source.error(f"bin is {_shown(cells[0])}; expected {bin_index}", line=line)
     if cells[1] in _NAMED:
@@ -173,5 +189,9 @@ def _value(row: bytes, bin_index: int, source: SeriesFile) -> float:
 
 
 def _shown(text: bytes) -> str:
-    cut = text[:_SHOWN].decode("utf-8", "backslashreplace")
-    return repr(cut) + ("..." if len(text) > _SHOWN else "")
+    cut = text[:_SHOWN]
+    try:
+        plain = cut.decode("utf-8")
+    except UnicodeDecodeError:
+        plain = cut.decode("latin-1")
+    return ascii(plain) + ("..." if len(text) > _SHOWN else "")

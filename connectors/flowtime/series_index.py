@@ -60,14 +60,15 @@ def all_series(
 
 
 def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
-    if unlisted := sorted(hashes.keys() - ids):
+    unlisted, unhashed = sorted(hashes.keys() - ids), sorted(ids - hashes.keys())
+    odd = []
+    if unlisted:
+        odd.append(f"names series that {INDEX_FILE} does not list: {names_of(unlisted)}")
+    if unhashed:
+        odd.append(f"lacks series that {INDEX_FILE} lists: {names_of(unhashed)}")
+    if odd:
         raise RunError(
-            f"seriesHashes: names series that {INDEX_FILE} does not list: {names_of(unlisted)}",
-            file=MANIFEST_FILE,
-        )
-    if unhashed := sorted(ids - hashes.keys()):
-        raise RunError(
-            f"seriesHashes: lacks series that {INDEX_FILE} lists: {names_of(unhashed)}",
+            f"seriesHashes: {', and '.join(odd)}; one of the files is of another run",
             file=MANIFEST_FILE,
         )
 
@@ -148,7 +149,7 @@ def _told(
         kind=_label(kind, "kind", name),
         unit=_label(unit, "unit", name),
         class_kind=_label(class_kind, "classKind", name),
-        paths=_paths(path or f"{name}.csv", name),
+        paths=_paths(f"{name}.csv" if path is None else path, name),
     )
 
 

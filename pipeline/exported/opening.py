@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
@@ -21,7 +21,7 @@ from pipeline.exported.own_metadata import FileMetadata, csv_metadata, parquet_m
 from pipeline.naming import format_of, stem
 from pipeline.run_facts import DescribedRun, first_fault, read_run
 from pipeline.sinks import Column
-from pipeline.sinks.sink import ColumnType
+from pipeline.sinks.sink import ColumnType, refuse_pattern
 
 Format = Literal["csv", "ndjson", "parquet"]
 
@@ -242,7 +242,7 @@ class _Model(BaseModel):
 
 
 class _Field(_Model):
-    name: Annotated[str, Field(strict=True, max_length=65_536)]
+    name: Annotated[str, Field(strict=True, max_length=65_536), AfterValidator(refuse_pattern)]
     type: Literal["datetime", "number", "integer", "string", "boolean"]
     unit: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -10,16 +9,17 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic import ValidationError as Invalid
 
+from connectors.strict_json import strict_loads
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import StoredFile, read_head
 from pipeline.run_facts import first_fault
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
 from pipeline.sinks.parquet import FOOTER_PREFIX
-from pipeline.sinks.sink import ColumnType
+from pipeline.sinks.sink import ColumnType, refuse_pattern
 
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
@@ -54,7 +54,7 @@ class FileMetadata:
 
 
 class _Column(BaseModel):
-    name: Annotated[str, Field(strict=True, max_length=65_536)]
+    name: Annotated[str, Field(strict=True, max_length=65_536), AfterValidator(refuse_pattern)]
     type: ColumnType
     unit: str | None = None
 
@@ -116,7 +116,7 @@ def parquet_metadata(file: StoredFile) -> FileMetadata:
     """
     try:
         found = pq.read_metadata(pa.BufferReader(_footer(file))).metadata or {}
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise file.error(f"is no whole Parquet file: {error}") from error
     prefix = FOOTER_PREFIX.encode()
     own = [
@@ -152,8 +152,8 @@ def _metadata(
     raw: dict[str, Any] = {}
     for key, _, value in entries:
         try:
-            raw[key.decode("utf-8")] = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            raw[key.decode("utf-8")] = strict_loads(value)
+        except ValueError as error:
             raise file.error(
                 f"its metadata are damaged at {key[:40].decode('utf-8', 'replace')!r}: {error}"
             ) from error

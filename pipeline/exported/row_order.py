@@ -14,6 +14,7 @@ import polars as pl
 
 from connectors.flowtime.run import Run
 from connectors.flowtime.schema import clip
+from pipeline.cell_text import cell_text
 from pipeline.columns import CATALOGUE
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
@@ -195,7 +196,7 @@ def compare_keys(
         wrong = found.ne_missing(column)
         row = wrong.arg_max() if wrong.any() else None
         if row is not None and (first is None or row < first[0]):
-            reason = f"{column.name} is {_shown(found[row])}; expected {_shown(column[row])}"
+            reason = f"{column.name} is {_shown(found, row)}; expected {_shown(column, row)}"
             first = (row, reason)
     if first is not None:
         raise batch.error(*first)
@@ -253,8 +254,9 @@ def _as_read(column: pl.Series, kind: str, file: ExportedFile, contents: Content
     return read.to_frame().select(pl.when(is_null.not_()).then(pl.first())).to_series()
 
 
-def _shown(value: object) -> str:
-    return "missing" if value is None else clip(str(value))
+def _shown(column: pl.Series, row: int) -> str:
+    text = cell_text(column, row)
+    return "missing" if text is None else clip(text)
 
 
 def check_rows(table: ExportedTable, positions: Mapping[PartitionKey, Positions]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from connectors.flowtime.schema import clip
+from connectors.strict_json import strict_loads
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.exported.line_blocks import Lines
@@ -288,8 +289,8 @@ def _instants(texts: pl.Series) -> pl.Series:
 
 def _complaint(line: bytes, names: Sequence[str], columns: Sequence[Column]) -> str | None:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        row = strict_loads(line)
+    except ValueError as error:
         return f"is not JSON: {error}"
     if not isinstance(row, dict):
         return "is no JSON object"

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow_batch import frame_of
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.exported.line_blocks import check_utf8, line_blocks
@@ -134,10 +135,10 @@ def _parquet(file: ExportedFile, path: Path) -> Iterator[Batch]:
                 )
             first = 0
             for batch in source.iter_batches(BATCH_ROWS):
-                frame = pl.DataFrame(pl.from_arrow(batch))
+                frame = frame_of(batch)
                 yield Batch(_typed(frame, file.columns), first, None, file.url)
                 first += frame.height
-    except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         raise file.stored.error(f"is damaged: {error}") from error
 
 

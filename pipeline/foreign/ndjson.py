@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from connectors.strict_json import unique_keys
 from pipeline.foreign.lines import LineBlock
 from pipeline.foreign.options import CLASS, ForeignOptions
 from pipeline.foreign.report import Findings
@@ -64,9 +65,20 @@ def _read(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
         except pl.exceptions.PolarsError:
             pass
         else:
-            if frame.height == len(block.places):
+            if frame.height == len(block.places) and not _may_repeat(block.data, frame):
                 return Rows(frame, block.places)
     return _strict(block, layout, findings)
+
+
+def _may_repeat(data: bytes, frame: pl.DataFrame) -> bool:
+    """Whether an object may have a key twice, of which Polars takes the first silently.
+
+    Then there are more keys than cells. Keys that are not counted as they stand, those before a
+    gap, are left to the exact way.
+    """
+    missing = sum(column.null_count() for column in frame) - data.count(b":null")
+    missing -= data.count(b": null")
+    return b'" :' in data or data.count(b'":') > frame.height * frame.width - missing
 
 
 def _strict(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
@@ -92,9 +104,17 @@ def _strict(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
 def _object(line: bytes) -> dict[str, Any] | str:
     """The object of a line, its numbers as they are written; or what is wrong with it."""
     try:
-        found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError) as error:
+        found = json.loads(
+            line,
+            parse_float=str,
+            parse_int=str,
+            parse_constant=str,
+            object_pairs_hook=unique_keys,
+        )
+    except json.JSONDecodeError as error:
         return f"not JSON ({error})"
+    except (ValueError, RecursionError) as error:
+        return str(error)
     return found if isinstance(found, dict) else "JSON, but no object"
 
 

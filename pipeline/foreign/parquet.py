@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow_batch import frame_of
 from pipeline.foreign.content import ForeignFile
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.report import MAX_LINES, Findings
@@ -121,7 +122,7 @@ def _rows(opened: Any, layout: Layout, start: int, findings: Findings) -> Iterat
 
 
 def _frame(batch: Any, layout: Layout) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(batch)).select(layout.columns)
+    frame = frame_of(batch).select(layout.columns)
     kept = {layout.time, layout.value}
     return frame.with_columns(
         pl.col(name).cast(pl.String)

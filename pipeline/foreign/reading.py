@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from connectors.flowtime.schema import clip
+from pipeline.cell_text import cell_text
 from pipeline.errors import StorageError
 from pipeline.foreign.coding import ExtraColumns, SeriesCoding, SeriesName
 from pipeline.foreign.content import ForeignFile, format_of, plain_blocks
@@ -23,6 +25,8 @@ from pipeline.foreign.rows import Array, Layout, Rows
 from pipeline.foreign.spill import Spill
 from pipeline.foreign.times import NAIVE, OK, WRONG, instants
 from pipeline.foreign.values import values
+
+RUN_ID = "run_id"
 
 
 class Reading:
@@ -50,6 +54,7 @@ class Reading:
         self._zoned: list[int] = []
         self._counts = {OK: 0, NAIVE: 0}
         self._layout: Layout | None = None
+        self._run_id: str | None = None
         self.coding: SeriesCoding | None = None
         self.extras: ExtraColumns | None = None
         self.first_file: ForeignFile | None = None
@@ -118,6 +123,7 @@ class Reading:
             return
         self.rows += rows.frame.height
         self._place = int(rows.places[-1])
+        self._check_run_id(rows)
         codes, named = self.coding.codes(rows.frame, rows.places)
         micros, timed = self._times(rows)
         numbers = self._numbers(rows)
@@ -126,6 +132,28 @@ class Reading:
         self.extras.look(rows.frame, good, codes, len(self.coding))
         self.span.look(micros[good], rows.places[good])
         spill.add(codes, micros[good], numbers[good], rows.places[good])
+
+    def _check_run_id(self, rows: Rows) -> None:
+        """Refuse a table of several runs, whose rows would be taken for those of one.
+
+        Raises:
+            StopReadingError: A row is of another run than the first one.
+        """
+        if self.options.run_id is not None or RUN_ID not in rows.frame.columns:
+            return
+        column = rows.frame[RUN_ID].fill_null("")
+        if self._run_id is None:
+            self._run_id = str(column[0])
+        other = (column != self._run_id).arg_max()
+        if other is not None and column[other] != self._run_id:
+            raise self.findings.stop(
+                "column",
+                int(rows.places[other]),
+                RUN_ID,
+                f"run {clip(column[other])}, while rows before are of {clip(self._run_id)}",
+                "a table becomes one run: give the rows of each run as a table of its own, or "
+                "name the run by the option run_id",
+            )
 
     def _times(self, rows: Rows) -> tuple[Array, Array]:
         assert self._layout is not None
@@ -204,5 +232,4 @@ def _conformed(rows: Rows, layout: Layout, wanted: Layout) -> Rows:
 
 
 def _shown(column: pl.Series, at: int) -> str:
-    found = column[at]
-    return "nothing" if found is None or found == "" else str(found)
+    return cell_text(column, at) or "nothing"

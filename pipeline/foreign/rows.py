@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from connectors.flowtime.schema import clip
 from pipeline.foreign.options import (
     CLASS,
     COMPONENT,
@@ -23,6 +25,7 @@ from pipeline.foreign.report import Findings, StopReadingError
 Array = np.ndarray[Any, Any]
 
 MOST_COLUMNS = 1_000
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair, which JSON can spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,22 @@ def find_layout(
         place: The header, or None where the format has no line for it.
 
     Raises:
-        StopReadingError: A column is missing or there twice.
+        StopReadingError: A column is missing, there twice, or of a name that cannot be kept.
     """
     if len(names) > MOST_COLUMNS:
         raise findings.stop(
             "column", place, None, f"{len(names):,} columns", f"at most {MOST_COLUMNS:,} are read"
         )
     for name in dict.fromkeys(names):
+        if name == "*" or (name.startswith("^") and name.endswith("$")):
+            # Polars would take it for a pattern of many columns' names.
+            raise findings.stop(
+                "column", place, None, f"a column is called {clip(name)}", "rename it"
+            )
+        if not name.isascii() and _HALF.search(name):
+            raise findings.stop(
+                "column", place, None, f"half a character in {clip(name)}", "rename the column"
+            )
         if list(names).count(name) > 1:
             raise findings.stop(
                 "column", place, None, f"two columns are called {name!r:.80}", "rename one"

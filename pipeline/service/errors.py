@@ -17,6 +17,7 @@ class ServiceError(FlowtimeExportError):
     """
 
     status = 400
+    _spans_lines = True  # a config's problems come line by line
 
     def __init__(
         self, message: str, hint: str = "", *, headers: Mapping[str, str] | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
@@ -96,32 +95,6 @@ class CsvSink(Sink):
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)
-
-    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
-        """Read a file of this sink with the table's types, text as String.
-
-        A cell that an `escape_formulas` sink has marked keeps its mark.
-        """
-        types: dict[str, pl.DataType | type[pl.DataType]] = {
-            "text": pl.String,
-            "number": pl.Float64,
-            "integer": pl.Int64,
-            "boolean": pl.Boolean,
-            "timestamp": pl.String,
-        }
-        frame = pl.scan_csv(
-            path,
-            schema={column.name: types[column.type] for column in table.columns},
-            separator=self.separator,
-            quote_char=self.quote,
-            comment_prefix=COMMENT if self.metadata_header else None,
-            null_values=[self.null_value],
-            glob=False,
-        )
-        instants = [column.name for column in table.columns if column.type == "timestamp"]
-        return frame.with_columns(
-            pl.col(instants).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
-        )
 
 
 class CsvWriter:

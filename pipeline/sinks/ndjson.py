@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
@@ -16,7 +15,6 @@ from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compr
 from pipeline.sinks.lines import Cell, LineRenderer
 from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
 from pipeline.sinks.text import (
-    TIMESTAMP_FORMAT,
     TextRenderer,
     render_integers,
     render_timestamps,
@@ -75,20 +73,6 @@ class NdjsonSink(Sink):
     def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
         """Begin a file; NDJSON has no head."""
         return NdjsonWriter(self, stream, table)
-
-    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
-        """Read a file of this sink with the table's types, text as String."""
-        types: dict[str, Any] = {
-            "text": pl.String,
-            "number": pl.String if self.non_finite == "string" else pl.Float64,
-            "integer": pl.Int64,
-            "boolean": pl.Boolean,
-            "timestamp": pl.String,
-        }
-        frame = pl.scan_ndjson(path, schema={c.name: types[c.type] for c in table.columns})
-        return frame.with_columns(
-            *(_parsed(column) for column in table.columns if column.type in ("number", "timestamp"))
-        )
 
 
 class NdjsonWriter:
@@ -177,11 +161,3 @@ def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
 
 def _json_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _parsed(column: Column) -> pl.Expr:
-    if column.type == "timestamp":
-        return pl.col(column.name).str.to_datetime(
-            TIMESTAMP_FORMAT, time_unit="us", time_zone="UTC"
-        )
-    return pl.col(column.name).cast(pl.Float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
 import numpy as np
@@ -81,10 +80,6 @@ class ParquetSink(Sink):
     def open(self, stream: IO[bytes], table: Table) -> ParquetWriter:
         """Begin a file."""
         return ParquetWriter(self, stream, table)
-
-    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
-        """Read a file of this sink with the table's types, text as String."""
-        return pl.scan_parquet(path, glob=False, hive_partitioning=False).select(table.names)
 
 
 class ParquetWriter:

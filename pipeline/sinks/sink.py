@@ -5,12 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Annotated, Any, Literal, Protocol
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 ColumnType = Literal["timestamp", "number", "integer", "text", "boolean"]
@@ -26,7 +25,24 @@ def _flag(value: object) -> object:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-ColumnName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def refuse_pattern(name: str) -> str:
+    """Refuse a column's name that Polars would take for a pattern of many columns' names.
+
+    Raises:
+        ValueError: It is `*`, or begins with ^ and ends with $.
+    """
+    if name == "*" or (name.startswith("^") and name.endswith("$")):
+        raise ValueError("a column's name should not be *, nor begin with ^ and end with $")
+    return name
+
+
+ColumnName = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(refuse_pattern),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +173,6 @@ class Sink(BaseModel):
     @abstractmethod
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
-
-    @abstractmethod
-    def read_back(self, path: Path, table: Table) -> pl.LazyFrame:
-        """Read a file of this sink with the table's columns and types, text as String."""
 
     def text_options(self) -> Mapping[str, Any]:
         """Options that a reader of the text must know; none where a format tells everything."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipeline.cell_text import cell_text
 from pipeline.columns import CATALOGUE
 from pipeline.errors import IntegrityError
 from pipeline.exported.opening import ExportedFile
@@ -81,10 +82,7 @@ class Keys:
         )["\0block"]
         if found.null_count():
             row = found.is_null().arg_max() or 0
-            keys = ", ".join(
-                f"{k}={v}"
-                for k, v in zip(self._keys, batch.frame.select(self._keys).row(row), strict=True)
-            )
+            keys = ", ".join(f"{key}={cell_text(batch.frame[key], row)}" for key in self._keys)
             raise batch.error(row, f"the runs have no such series: {keys[:300]}")
         return found.to_numpy()
 
@@ -104,7 +102,7 @@ class Keys:
         wrong = (bins < 0) | (bins >= bounds)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise batch.error(row, f"the series has no bin at {cells[row]}")
+            raise batch.error(row, f"the series has no bin at {cell_text(cells, row)}")
         return bins
 
     def _check_order(self, batch: Batch, blocks: _Array, bins: _Array) -> None:

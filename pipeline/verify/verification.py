@@ -17,14 +17,13 @@ from pipeline.exported.opening import Export, ExportedFile, ExportedTable, open_
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
 from pipeline.exported.table_reader import Batch
 from pipeline.exported.unpack import block_cells, checked_batches, writes_nulls
-from pipeline.output import is_data_file
+from pipeline.output import DATA_EXTENSIONS, is_data_file
 from pipeline.verify.report import CheckedFile, Comparison, VerifyReport
 from pipeline.verify.row_keys import Keys
 from pipeline.verify.run_values import RunFolder, RunValues, match_runs
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
-_EXTENSIONS = (".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".parquet")
 _Array = np.ndarray[Any, Any]
 
 
@@ -82,7 +81,7 @@ def _extra_files(export: Export) -> Iterator[str]:
         for entry in place.files:
             below = relative(entry.path, export.folder)
             name = entry.path.rpartition("/")[2]
-            ours = any(is_data_file(name, extension) for extension in _EXTENSIONS)
+            ours = any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
             if below is not None and ours and below not in named:
                 extra.append(below)
     if extra:

@@ -281,12 +281,12 @@ def test_paths_are_found_where_they_are(
         ({"grid": {"bins": 10**12, "binMinutes": 5}}, "grid.bins: found 1000000000000"),
         ({"grid": {"bins": 10**40, "binMinutes": 5}}, "grid.bins: found 1000000000"),
         ({"grid": {"bins": 4.0, "binMinutes": 5}}, "grid.bins: found 4.0"),
-        ({"grid": {"bins": True, "binMinutes": 5}}, "grid.bins: found True"),
+        ({"grid": {"bins": True, "binMinutes": 5}}, "grid.bins: found true"),
         ({"grid": {"bins": "4", "binMinutes": 5}}, "grid.bins: found '4'"),
         ({"grid": {"bins": 4, "binMinutes": 0}}, "grid.binMinutes: found 0"),
         ({"grid": {"bins": 4, "binMinutes": -5}}, "grid.binMinutes: found -5"),
         ({"grid": {"bins": 4, "binMinutes": 2.5}}, "grid.binMinutes: found 2.5"),
-        ({"grid": {"bins": 4, "binSize": 1}}, "grid.binUnit: found None"),
+        ({"grid": {"bins": 4, "binSize": 1}}, "grid.binUnit: found null"),
         ({"grid": {"bins": 4, "binSize": 1, "binUnit": "months"}}, "grid.binUnit: found 'months'"),
         ({"grid": {"bins": 4, "binMinutes": 5, "binSize": 1, "binUnit": "hours"}}, "make 60"),
         ({"grid": {"bins": 10**8, "binMinutes": 1440}}, "end after the year 9999"),
@@ -363,14 +363,14 @@ def test_grids_must_agree() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is not JSON"),
-        (b"{", "is not JSON"),
+        (b"", "is empty"),
+        (b"{", "is cut off at column 1"),
         (b"[]", "the file: found [], should be a JSON object"),
         (b"null", "should be a JSON object"),
-        (b"\xff\xfe{\x00", "is not JSON"),
+        (b"\xff\xfe{\x00", "is UTF-16"),
         (b'{"a": "\xff"}', "is not JSON"),
         (b'{"a": "\\ud800"}', "is not JSON"),
-        (b'{"x": ' + b"[" * 100_000, "recursion"),
+        (b'{"x": ' + b"[" * 100_000, "nested more deeply"),
         (b'{"x": ' + b"9" * 5000 + b"}", ""),
         (b'{"x": [' + b"1," * 4_000_001 + b"1]}", "more than 4000000 values"),
     ],
@@ -388,8 +388,17 @@ def test_oversized_json(monkeypatch: pytest.MonkeyPatch) -> None:
     refused(small(), "at most 10 are read")
 
 
-def test_duplicate_keys_and_nan_do_not_crash() -> None:
-    text = b'{"runId": "a", "runId": "b", "x": NaN, "y": -Infinity, "createdUtc": "2025-01-01"}'
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    """Some readers take the first, some the last: a run must be the same to all."""
+    twice = b'{"runId": "a", "x": {"y": 1, "y": 2}, "createdUtc": "2025-01-01"}'
+    error = refused(replace(small(), run_json=twice), "the key 'y' is there twice")
+    assert error.file == "run.json"
+    entry = b'{"series": [{"id": "a@A", "points": 4, "points": 4}], "grid": {"bins": 4}}'
+    refused(replace(small(), index_json=entry), "the key 'points' is there twice beside id 'a@A'")
+
+
+def test_nan_in_json_does_not_crash() -> None:
+    text = b'{"runId": "b", "x": NaN, "y": -Infinity, "createdUtc": "2025-01-01"}'
     assert parse_run(replace(small(), run_json=text)).run_id == "b"
     refused(
         replace(small(), index_json=b'{"grid": {"bins": NaN, "binMinutes": 1}, "series": []}'),

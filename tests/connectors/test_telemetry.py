@@ -136,7 +136,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
         changed(grid={"bins": 10**8, "binSize": 10**4, "binUnit": "hours"}, file={"points": None}),
         "year 9999",
     ),
-    "no grid": (changed(grid=None), "grid: found None"),
+    "no grid": (changed(grid=None), "grid: found null"),
     "odd unit": (changed(grid={"bins": 1, "binSize": 1, "binUnit": "moons"}), "binUnit"),
     "odd start": (changed(window={"startTimeUtc": "soon"}), "window.startTimeUtc: found 'soon'"),
     "odd capture": (changed(provenance={"capturedAtUtc": "soon"}), "createdUtc: found"),

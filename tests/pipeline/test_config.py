@@ -277,6 +277,28 @@ WRONG_TAILS = {
     "metadata: {constants: {x: .nan}}": (
         "c.yaml:6:27: metadata.constants.x: expected a finite number, found nan"
     ),
+    "metadata: {constants: {x: -.inf}}": (
+        "c.yaml:6:27: metadata.constants.x: expected a finite number, found -inf"
+    ),
+    "metadata: {constants: {x: 1e999}}": (
+        "c.yaml:6:27: metadata.constants.x: expected a finite number, found inf"
+    ),
+    "metadata: {constants: {x: 18446744073709551616}}": (
+        "c.yaml:6:27: metadata.constants.x: expected a whole number of at most 64 bits, found "
+        "18446744073709551616"
+    ),
+    "metadata: {constants: {'^.*$': x}}": (
+        "c.yaml:6:24: metadata.constants.'^.*$': a column's name should not be *, nor begin with ^ "
+        "and end with $"
+    ),
+    "metadata: {constants: {'*': x}}": (
+        "c.yaml:6:24: metadata.constants.'*': a column's name should not be *, nor begin with ^ "
+        "and end with $"
+    ),
+    "transform: {rename: {value: '^v$'}}": (
+        "c.yaml:6:29: transform.rename.value: a column's name should not be *, nor begin with ^ "
+        "and end with $"
+    ),
     "transform: {rename: {component: node}}": (
         "c.yaml:6:22: transform.rename.component: "
         "no column 'component'; did you mean 'component_id'?"

@@ -104,7 +104,7 @@ FAULTS: dict[str, tuple[Harm, list[str]]] = {
     "huge file": (rewritten(lambda d: d + b"\n" * 4000), [ID, FILE, "too many for 4 rows"]),
     "broken index": (
         lambda run: (run / "series" / "index.json").write_text('{"series": ['),
-        ["series/index.json", "not JSON"],
+        ["series/index.json line 1", "cut off"],
     ),
     "index of null": (
         lambda run: (run / "series" / "index.json").write_text("null"),

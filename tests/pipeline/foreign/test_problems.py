@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +36,64 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def row(number: int, node: str = "A", value: str = "1", measure: str = "m") -> str:
     return f"{stamp(number)},{node},{measure},{value}"
+
+
+# --- columns and rows that readers understand differently ------------------------------------
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize("name", ["^.*$", "^val.*$", "*"])
+def test_a_column_that_polars_takes_for_a_pattern(tmp_path: Path, name: str, form: str) -> None:
+    """Before it was refused, it ended the import with an IndexError."""
+    rows = [
+        {"time_bin": stamp(n), "component_id": "A", "measure": "m", "value": 1, name: 7}
+        for n in range(2)
+    ]
+    path = tmp_path / f"t.{form}"
+    getattr(pl.DataFrame(rows), f"write_{form}")(path)
+    (problem,) = refused(path).problems
+    line = None if form == "parquet" else 1
+    assert (problem.kind, problem.line) == ("column", line)
+    assert (problem.found, problem.expected) == (f"a column is called '{name}'", "rename it")
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+@pytest.mark.parametrize("gap", ["", " "])
+def test_a_key_that_is_there_twice(tmp_path: Path, place: int, gap: str) -> None:
+    """Polars takes the first value, Python the last one."""
+    lines = [
+        f'{{"time_bin":"{stamp(n)}","component_id":"A","measure":"m","value"{gap}:1}}'
+        for n in range(3)
+    ]
+    lines[place - 1] = lines[place - 1].replace("}", ',"value":2}')
+    path = tmp_path / "t.ndjson"
+    path.write_text("\n".join(lines) + "\n")
+    report = refused(path)
+    assert told(report, "row") == [(place, None)]
+    assert "the key 'value' is there twice" in report.problems[0].found
+
+
+def test_half_a_character_in_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "t.ndjson"
+    path.write_text(
+        f'{{"time_bin":"{stamp(0)}","component_id":"A","measure":"m","value":1,"\\ud800":1}}\n'
+    )
+    assert str(refused(path).problems[0]).endswith(
+        r"line 1: half a character in '\ud800'; rename the column"
+    )
+
+
+@pytest.mark.parametrize("second", ["run_b", ""])
+def test_a_table_of_several_runs(tmp_path: Path, second: str) -> None:
+    """Its rows were taken for those of one run, with a note that the column varies."""
+    header = f"{HEADER},run_id"
+    lines = [f"{row(0)},run_a", f"{row(1)},run_a", f"{row(0, 'B')},{second}"]
+    path = write(tmp_path / "t.csv", *lines, f"{row(1, 'B')},{second}", header=header)
+    (problem,) = refused(path).problems
+    assert (problem.kind, problem.line, problem.column) == ("column", 4, "run_id")
+    assert problem.found == f"run '{second}', while rows before are of 'run_a'"
+    assert "a table of its own" in problem.expected
+    assert imported(path, run_id="run_c").run.run_id == "run_c"
 
 
 # --- names, values, times, rows ---------------------------------------------------------------

@@ -186,8 +186,10 @@ TOOLS: dict[str, tuple[Any, str, dict[str, Any]]] = {
         {"_digits": 10},
     ),
     "pandas lines epoch": (
-        lambda p: frame().to_json(
-            p, orient="records", lines=True, date_unit="ms", date_format="epoch"
+        lambda p: (
+            frame()
+            .assign(time_bin=frame()["time_bin"].astype("datetime64[ms, UTC]").astype("int64"))
+            .to_json(p, orient="records", lines=True)
         ),
         "t.ndjson",
         {"_digits": 10, "time_unit": "ms"},

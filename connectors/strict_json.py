@@ -1,0 +1,77 @@
+"""JSON of strangers, where readers would understand it differently: refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, NoReturn
+
+_Pairs = list[tuple[str, Any]]
+
+
+def strict_loads(data: bytes | str) -> Any:
+    """Read JSON that every reader reads alike (RFC 8259, sections 4, 6 and 8).
+
+    NaN and infinities are no JSON, though Python takes them. Of a key that is there twice, some
+    readers take the first and some the last value. Half a surrogate pair is no character, and
+    cannot be written again as UTF-8.
+
+    Raises:
+        ValueError: It is no JSON, one of the above, or nested too deeply.
+
+    >>> strict_loads('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: the key 'a' is there twice: readers differ in which one they take
+    """
+    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+    try:
+        found = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_refuse)
+        if "\\u" in text:  # else each character is one, as the bytes were UTF-8
+            json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text holds half a surrogate pair, which is no character") from None
+    return found
+
+
+def check_unique_keys(data: bytes) -> None:
+    """Refuse a key that is there twice in one object; nothing of the content is kept.
+
+    Args:
+        data: JSON that has been found to be valid, so that only its keys are looked at.
+
+    Raises:
+        ValueError: Names the key, and the object by its id where it has one.
+    """
+    try:
+        json.loads(data, object_pairs_hook=_nothing)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _nothing(pairs: _Pairs) -> None:
+    if len(dict(pairs)) != len(pairs):
+        unique_keys(pairs)
+
+
+def unique_keys(pairs: _Pairs) -> dict[str, Any]:
+    """The object of these pairs: the hook for `json.loads` by which a key may be there once.
+
+    Raises:
+        ValueError: Names the key, and the object by its id where it has one.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        name = found.get("id")
+        beside = f" beside id {ascii(name)[:80]}" if isinstance(name, str) and twice != "id" else ""
+        raise ValueError(
+            f"the key {ascii(twice)[:80]} is there twice{beside}: "
+            "readers differ in which one they take"
+        )
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

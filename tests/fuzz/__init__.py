@@ -1,0 +1,1 @@
+"""Input made by machines for everything that reads input from strangers."""
