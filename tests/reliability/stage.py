@@ -84,6 +84,7 @@ class Stage:
         self.new = self._exported(self.runs, folder / "new")
         self.versions = [self.new, self.old] if stands else [self.new]
         self._reader = duckdb.connect()
+        self._accepted: set[str] = set()
 
     @property
     def offset(self) -> int:
@@ -166,7 +167,16 @@ class Stage:
                 hashlib.sha256(data[name]).hexdigest() == digest
                 for name, digest in _listed(seen, descriptor).items()
             ):
-                assert complaints(scratch / descriptor) == []
+                self._check_package(scratch / descriptor)
+
+    def _check_package(self, descriptor: Path) -> None:
+        """Once for each content: the bytes that it names are known to be the same."""
+        package = json.loads(descriptor.read_bytes())
+        told = [item for key, item in package.items() if key not in ("created", "flowtime")]
+        content = json.dumps(told)
+        if content not in self._accepted:
+            assert complaints(descriptor) == []
+            self._accepted.add(content)
 
     def _check_with_arrow(self, file: Path) -> None:
         if self.form == "parquet":

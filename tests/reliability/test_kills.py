@@ -106,10 +106,22 @@ def proxied(store: S3Server) -> Iterator[tuple[S3Server, Faults]]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def client(store: S3Server) -> Any:
+    """Somebody else's."""
+    return boto3.client(
+        "s3",
+        endpoint_url=store.endpoint_url,
+        aws_access_key_id=store.key,
+        aws_secret_access_key=store.secret,
+        region_name="us-east-1",
+    )
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_kill_at_each_request(
     proxied: tuple[S3Server, Faults],
-    store: S3Server,
+    client: Any,
     stage: Stage,
     tmp_path: Path,
     times: int,
@@ -155,21 +167,13 @@ def test_kill_at_each_request(
         ends[run(root, number)] += 1
         faults.clear()
         converges(storage, path, stage, settings(stage.runs, root, stage.form, lake))
-        assert unfinished_uploads(store, path.partition("/")[2]) == []
+        assert unfinished_uploads(client, server, path.partition("/")[2]) == []
     # It happens that a run needs a request less than the one that was counted.
     assert set(ends) <= {"killed", "exported,exported"}
     assert ends["killed"] >= 0.8 * ends.total(), ends
     tried(ends["killed"])
 
 
-def unfinished_uploads(server: S3Server, prefix: str) -> list[str]:
-    """As boto3 sees them."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.key,
-        aws_secret_access_key=server.secret,
-        region_name="us-east-1",
-    )
+def unfinished_uploads(client: Any, server: S3Server, prefix: str) -> list[str]:
     found = client.list_multipart_uploads(Bucket=server.bucket, Prefix=prefix)
     return [item["Key"] for item in found.get("Uploads", ())]
