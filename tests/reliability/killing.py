@@ -32,6 +32,14 @@ _SYNONYMS = {
     "mkdir": "mkdir,mkdirat",
 }
 _KINDS = {name: kind for kind, names in _SYNONYMS.items() for name in names.split(",")}
+PRELOADED = [
+    "tests.reliability.killing",
+    "tests.reliability.exporters",
+    "connectors.storage.s3",
+    "numpy.ma",
+    "pyarrow.compute",
+]
+"""What the process has imported that others are forked from."""
 _LINE = re.compile(r"(?P<thread>\d+)\s+(?P<call>[a-z0-9_]+)\(")
 _PATH = re.compile(r'[<"](/[^>"]+)[>"]')
 
@@ -41,9 +49,7 @@ class Victims:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["tests.reliability.killing", "numpy.ma", "pyarrow.compute", "connectors.storage.s3"]
-        )
+        self._context.set_forkserver_preload(PRELOADED)
 
     def start(
         self,

@@ -60,7 +60,7 @@ def rewriting(folder: Path, seed: int, *, polite: bool, **changes: Any) -> Itera
 @pytest.mark.parametrize("polite", [True, False], ids=["polite", "rude"])
 @pytest.mark.parametrize("verify", [True, False], ids=["hashed", "unhashed"])
 def test_an_export_matches_one_version(
-    tmp_path: Path, polite: bool, verify: bool, times: int
+    tmp_path: Path, polite: bool, verify: bool, times: int, tried: Callable[[int], None]
 ) -> None:
     runs = write_runs(tmp_path / "runs", version(0))
     out = tmp_path / "out" / "e.parquet"
@@ -85,6 +85,7 @@ def test_an_export_matches_one_version(
     export(settings)
     assert pl.read_parquet(out)["value"].n_unique() == 1
     assert names(out.parent) == ["e.datapackage.json", "e.parquet"]
+    tried(ends.total())
 
 
 def once(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
