@@ -15,10 +15,11 @@ from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage import Claim, Entry, Storage, claimed, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
+from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
-from pipeline.target import Target
+from pipeline.target import Target, is_partition
 
 _LOOK_UPS = 16
 
@@ -423,12 +424,26 @@ def _named(resources: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _data_files(target: Target, extension: str) -> Iterator[str]:
-    """Paths of files in a folder that bear the names this project gives to data files."""
+    """Paths of files in a folder that bear the names this project gives to data files.
+
+    Folders below it that are no partitions, or another data set, are not of it.
+    """
+    others: list[str] = []
     for folder in target.storage.walk(target.path):
-        for entry in folder.files:
-            below = relative(entry.path, target.path)
-            if below is not None and is_data_file(below.rpartition("/")[2], extension):
-                yield below
+        below = relative(folder.path, target.path)
+        if below is None or not is_partition(below) or _is_in(below, others):
+            continue
+        names = [entry.path.rpartition("/")[2] for entry in folder.files]
+        if below and FOLDER_NAME in names:
+            others.append(below)
+            continue
+        yield from (
+            f"{below}/{name}".lstrip("/") for name in names if is_data_file(name, extension)
+        )
+
+
+def _is_in(path: str, folders: Iterable[str]) -> bool:
+    return any(relative(path, folder) is not None for folder in folders)
 
 
 def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:

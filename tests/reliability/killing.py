@@ -173,7 +173,7 @@ class Victim:
 
 
 def spread(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
-    """So many of the points, evenly spread from the one at `start`; all again where more are wanted.
+    """So many points, evenly spread from the one at `start`; all again where more are wanted.
 
     >>> spread("abcdef", 3, 1), spread("abc", 4, 0)
     (['b', 'd', 'f'], ['a', 'b', 'c', 'a'])
