@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import multiprocessing
 import os
@@ -10,9 +11,10 @@ import resource
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from connectors.storage import s3
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.export import export
+from pipeline.ingest.importer import ImportOptions, import_export
 
 CALLS = ("openat", "write", "fsync", "rename", "unlink", "mkdir")
 _SYNONYMS = {
@@ -64,10 +67,15 @@ class Victims:
             most_bytes: No file that it writes may grow beyond this.
             part_bytes: What it sends to S3 in one piece at most.
         """
+        return self._started(functools.partial(_exported, settings, most_bytes, part_bytes))
+
+    def start_import(self, source: Path, out: Path) -> Victim:
+        """An importer, which replaces what stands there."""
+        return self._started(functools.partial(_imported, str(source), str(out)))
+
+    def _started(self, work: Callable[[], str]) -> Victim:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_work, args=(theirs, settings, most_bytes, part_bytes)
-        )
+        process = self._context.Process(target=_work, args=(theirs, tempfile.gettempdir(), work))
         process.start()
         theirs.close()
         return Victim(process, ours)
@@ -191,22 +199,30 @@ def need_strace() -> None:
         pytest.skip("strace may not trace here")
 
 
-def _work(
-    pipe: Any, settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None
-) -> None:
+def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
     # Names of staged files that are the same in each process but for its number: see `Trace`.
     numbers = itertools.count(1)
     secrets.token_hex = lambda size=32: f"{next(numbers):0{2 * (size or 32)}x}"
-    if part_bytes is not None:
-        s3.PART_BYTES = part_bytes
+    tempfile.tempdir = temporary
     pipe.recv()
-    if most_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     try:
-        report = export(ExportConfig.model_validate(settings))
-        told = ",".join(target.status for target in report.targets)
+        told = work()
     except FlowtimeExportError as error:
         told = f"{type(error).__name__}: {error}"
     except BaseException as error:
         told = f"crash {error!r}"
     pipe.send(told)
+
+
+def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:
+    if part_bytes is not None:
+        s3.PART_BYTES = part_bytes
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    report = export(ExportConfig.model_validate(settings))
+    return ",".join(target.status for target in report.targets)
+
+
+def _imported(source: str, out: str) -> str:
+    report = import_export([source], out, ImportOptions(if_exists="replace"))
+    return ",".join(sorted({run.status for run in report.runs}))

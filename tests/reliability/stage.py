@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +233,17 @@ def converges(storage: Storage, root: str, stage: Stage, made: dict[str, Any]) -
         assert storage.marks(root, ".") == storage.marks(f"{root}/gold", ".") == []
 
 
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
 @pytest.fixture(params=[f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS])
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Stage:
+def stage(request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> Stage:
     state, form = str(request.param).split("-")
     return Stage(tmp_path, form, stands=state == "overwrite")

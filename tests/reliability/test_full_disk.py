@@ -14,10 +14,10 @@ import pytest
 from connectors.storage import connect
 from tests.exporting import names
 from tests.reliability.killing import Victims, need_strace, spread
-from tests.reliability.stage import Stage, converges, settings, stage
+from tests.reliability.stage import Stage, converges, settings, stage, temporary
 from tests.reliability.test_kills import traced
 
-__all__ = ["stage"]
+__all__ = ["stage", "temporary"]
 
 FAULTS = 4
 """In CI, for each format, state and error."""

@@ -26,10 +26,10 @@ from connectors.storage import connect
 from connectors.storage.contract import Storage
 from tests.reliability.faulty_store import Faults, before
 from tests.reliability.killing import Trace, Victims, need_strace, spread
-from tests.reliability.stage import Stage, converges, settings, stage
+from tests.reliability.stage import Stage, converges, settings, stage, temporary
 from tests.servers import S3Server, serve_moto
 
-__all__ = ["stage"]
+__all__ = ["stage", "temporary"]
 
 KILLS_AT_CALLS = 18
 KILLS_AT_REQUESTS = 9

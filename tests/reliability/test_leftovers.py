@@ -25,7 +25,10 @@ from connectors.storage.contract import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
 from tests.exporting import config, descriptor, names, spec, write_runs
+from tests.reliability.stage import temporary
 from tests.servers import S3Server
+
+__all__ = ["temporary"]
 
 DIES_WHILE_UPLOADING = """
 import os, sys
@@ -56,16 +59,6 @@ def uploads(server: S3Server) -> list[str]:
         item["Key"]
         for item in client(server).list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
     ]
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory of this test alone."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
 
 
 @pytest.fixture
