@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage import Claim, Entry, Storage, claimed, join, relative
+from connectors.storage import Claim, Entry, Storage, claimed, connect, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
 from pipeline.descriptor import FOLDER_NAME
@@ -47,13 +47,19 @@ Written = tuple[Pending, Sequence[StagedOutput]]
 
 
 def _refuse_links(plan: ExportPlan) -> None:
-    """A run comes from strangers: its `gold/` may be a link to where nobody means to write."""
+    """A run comes from strangers: it, or its `gold/`, may be a link to where nobody means to write.
+
+    The source's own URL may lead over links, as who runs the export has chosen it.
+    """
     for sink in plan.sinks:
         for target in sink.targets:
             for row in target.runs if len(target.runs) == 1 else ():
-                if relative(target.path, plan.runs[row].path) is not None:
+                run = plan.runs[row].path
+                if target.storage.is_local and relative(target.path, run) is not None:
+                    _, source = connect(plan.config.source.url)
+                    root = run if relative(run, source) is None else source
                     for path in (target.path, target.descriptor):
-                        target.storage.refuse_links(plan.runs[row].path, path)
+                        target.storage.refuse_links(root, path)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import pytest
 
 from connectors.errors import IntegrityError, RunError, StorageError
 from connectors.flowtime import scan as scanning
-from pipeline.export import export
+from pipeline.export import export, plan_export
+from pipeline.publish import Standing
+from pipeline.source import find_runs
 from tests.exporting import config, names, spec, write_runs
 from tests.run_builder import RunSpec, write_run
 
@@ -165,3 +168,38 @@ def test_a_run_without_hashes_that_changed_size_is_noticed(
     export(config(runs, {"path": tmp_path / "e.csv"}))
     frame = pl.read_csv(tmp_path / "e.csv", comment_prefix="#")
     assert frame["value"].unique().to_list() == [1007.0]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A run that the source does not hold, though a link in it leads there."""
+    return write_runs(tmp_path / "outside", spec("run_b")) / "run_b"
+
+
+def test_a_run_directory_that_is_a_link_is_neither_read_nor_written(
+    tmp_path: Path, outside: Path
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    (runs / "run_b").symlink_to(outside)
+    before = names(outside)
+    report = export(config(runs, {"path": "{run_url}/gold/export.csv"}))
+    assert report.runs == 1
+    assert [one.kind for one in report.left_out] == ["link"]
+    assert names(outside) == before
+
+
+def test_a_run_directory_that_becomes_a_link_is_not_written(tmp_path: Path, outside: Path) -> None:
+    """Meant to fail where only what lies below the run directory is looked at."""
+    runs = write_runs(tmp_path / "runs", spec("run_b"))
+    settings = config(runs, {"path": "{run_url}/gold/export.csv"})
+    plan = plan_export(settings, find_runs(settings), datetime.now(UTC))
+    (runs / "run_b").rename(tmp_path / "away")
+    (runs / "run_b").symlink_to(outside)
+    with pytest.raises(StorageError, match="run_b is a link"):
+        Standing.read(plan)
+
+
+def test_a_source_that_is_named_by_a_link_is_written(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "link").symlink_to(outside)
+    export(config(tmp_path / "link", {"path": "{run_url}/gold/export.csv"}))
+    assert (outside / "gold" / "export.csv").exists()
