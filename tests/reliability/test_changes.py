@@ -20,8 +20,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from connectors.errors import IntegrityError, RunError, StorageError
+from connectors.errors import FlowtimeExportError, IntegrityError, RunError, StorageError
 from connectors.flowtime import scan as scanning
+from connectors.flowtime.discover import discover
+from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.storage import connect
+from pipeline.cli import run_cli
 from pipeline.export import export, plan_export
 from pipeline.publish import Standing
 from pipeline.source import find_runs
@@ -203,3 +207,55 @@ def test_a_source_that_is_named_by_a_link_is_written(tmp_path: Path, outside: Pa
     (tmp_path / "link").symlink_to(outside)
     export(config(tmp_path / "link", {"path": "{run_url}/gold/export.csv"}))
     assert (outside / "gold" / "export.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "series/index.json", "manifest.json"])
+def test_a_flipped_bit_of_a_describing_file_changes_no_value(
+    tmp_path: Path, name: str, times: int, tried: Callable[[int], None]
+) -> None:
+    """They have no hash of their own, but manifest.json and the index vouch for series twice."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    storage, path = connect(str(runs))
+    file = runs / "run_a" / name
+    whole = file.read_bytes()
+
+    def values() -> pl.DataFrame | None:
+        found = discover(storage, path).runs
+        if not found:
+            return None
+        return scan(storage, series_files(found), ScanOptions(verify=True)).collect()
+
+    before = values()
+    assert before is not None
+    ends: Counter[str] = Counter()
+    for bit in random.Random(times).sample(range(8 * len(whole)), min(200 * times, 8 * len(whole))):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            found = values()
+        except FlowtimeExportError:
+            ends["error"] += 1
+            continue
+        ends["refused" if found is None else "same values"] += 1
+        assert found is None or found.equals(before)
+    assert ends["refused"] > ends.total() / 4
+    tried(ends.total())
+
+
+def test_verify_notes_that_a_describing_file_was_read_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the fingerprint of the describing files as they were read, which descriptors keep."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    file = runs / "run_a" / "run.json"
+    whole = file.read_bytes()
+    place = whole.index(b"sha256:") + 10
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    export(config(runs, {"path": tmp_path / "e.csv"}))
+    verify = ["verify", str(tmp_path / "e.csv"), "--against", str(runs / "run_a")]
+    assert run_cli(verify) == 0
+    assert "note" not in capsys.readouterr().out
+    file.write_bytes(whole)
+    assert run_cli(verify) == 0
+    assert "was changed, or written again" in capsys.readouterr().out
