@@ -255,7 +255,7 @@ def test_verify_notes_that_a_describing_file_was_read_otherwise(
     export(config(runs, {"path": tmp_path / "e.csv"}))
     verify = ["verify", str(tmp_path / "e.csv"), "--against", str(runs / "run_a")]
     assert run_cli(verify) == 0
-    assert "note" not in capsys.readouterr().out
+    assert "note:" not in capsys.readouterr().out
     file.write_bytes(whole)
     assert run_cli(verify) == 0
     assert "was changed, or written again" in capsys.readouterr().out
