@@ -211,7 +211,7 @@ def test_an_interrupted_import_leaves_nothing(tmp_path: Path, temporary: Path, t
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("inner", ["gold/late", "gold/late/measure=x", "gold/measure=served/late"])
+@pytest.mark.parametrize("inner", ["gold/late", "gold/late/measure=x", "gold/measure=served/lot=x"])
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_data_set_below_another_is_left_alone(tmp_path: Path, inner: str, form: str) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
@@ -229,6 +229,17 @@ def test_a_data_set_below_another_is_left_alone(tmp_path: Path, inner: str, form
         assert len(parts) == 2 + 1
         descriptor(tmp_path / "gold" / "_datapackage.json")
         descriptor(tmp_path / inner / "_datapackage.json")
+
+
+def test_a_data_set_below_another_is_left_alone_before_its_descriptor_stands(
+    tmp_path: Path,
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    export(config(runs, {"path": tmp_path / "gold-csv" / "late"}))
+    (tmp_path / "gold-csv" / "late" / "_datapackage.json").unlink()
+    (part,) = names(tmp_path / "gold-csv" / "late")
+    export(config(runs, {"path": tmp_path / "gold-csv", "partition_by": ["measure"]}))
+    assert names(tmp_path / "gold-csv" / "late") == [part]
 
 
 def test_a_trial_of_a_store_over_a_full_temporary_directory(

@@ -82,9 +82,17 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
     "parts of other data sets are taken for one's own": (
+        "pipeline/publish.py", "if below and FOLDER_NAME in names:", "if False:",
+        [LEFTOVERS, "-k", "below_another"],
+    ),
+    "parts in other folders are taken for one's own": (
         "pipeline/publish.py",
         "if below is None or not is_partition(below) or _is_in(below, others):",
         "if below is None:", [LEFTOVERS, "-k", "below_another"],
+    ),
+    "links on the way to a run are followed": (
+        "pipeline/publish.py", "root = run if relative(run, source) is None else source",
+        "root = run", [CHANGES, "-k", "becomes_a_link"],
     ),
     "no wait for a store that joins parts": (
         S3, "(joining if is_silence(failure) else 0)", "0", [FAULTS, "-k", "slowly"],
