@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from connectors.storage.contract import host_mark, is_of_the_dead
@@ -80,7 +81,7 @@ def scratch_folder() -> Iterator[Path]:
     Raises:
         StorageError: There is no temporary directory that can be written.
     """
-    remove_folders(abandoned_folders())
+    _sweep()
     try:
         folder = _scratch.make_folder()
     except OSError as failure:
@@ -89,6 +90,12 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         _scratch.remove_folder(folder)
+
+
+@cache
+def _sweep() -> None:
+    """Once, as a process may need thousands of folders."""
+    remove_folders(abandoned_folders())
 
 
 def remove_scratch() -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet
 import pytest
 
 from connectors.errors import NotFoundError
+from connectors.storage import staging
 from connectors.storage.contract import Storage
 from pipeline.config import ExportConfig
 from pipeline.export import export
@@ -240,6 +241,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    staging._sweep.cache_clear()  # What has been done once was done elsewhere.
     return folder
 
 

@@ -20,7 +20,7 @@ import boto3
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import claimed, connect, scratch_folder
+from connectors.storage import claimed, connect, scratch_folder, staging
 from connectors.storage.contract import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
@@ -258,6 +258,7 @@ def test_without_a_temporary_directory(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}", rclone_s3.options())
     storage._swept = False  # type: ignore[attr-defined]
+    staging._sweep.cache_clear()
     acts: dict[str, Callable[[], object]] = {
         "sweep": lambda: storage.sweep(path),
         "leftovers": lambda: storage.leftovers(path),
