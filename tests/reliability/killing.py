@@ -191,6 +191,11 @@ def spread(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
     return [*points] * rounds + some
 
 
+def tries(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
+    """Twice as many points as hits are wanted: a thread may get ahead of the call meant for it."""
+    return spread(points, wanted, start) + spread(points, wanted, start + 1)
+
+
 def need_strace() -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
