@@ -94,6 +94,10 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "pipeline/publish.py", "root = run if relative(run, source) is None else source",
         "root = run", [CHANGES, "-k", "becomes_a_link"],
     ),
+    "the interpreter is taken down after an error": (
+        "pipeline/cli.py", "    if code != DONE:\n        leave(code)\n", "",
+        ["tests/reliability/test_interruption.py", "-k", "spoil"],
+    ),
     "no wait for a store that joins parts": (
         S3, "(joining if is_silence(failure) else 0)", "0", [FAULTS, "-k", "slowly"],
     ),
