@@ -33,6 +33,7 @@ from pipeline.commands.interruption import (
     TERMINATED,
     Terminated,
     interruptible,
+    leave,
     leave_within,
 )
 from pipeline.commands.later import LaterGroup
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000, 50, 1_000)
     with interruptible():
         code = run_cli(argv)
+    if code != DONE:
+        leave(code)
     gc.freeze()  # Nor need the interpreter do so when it ends.
     leave_within(LEAVE_SECONDS, code)
     sys.exit(code)

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage import Claim, Entry, Storage, claimed, join, relative
+from connectors.storage import Claim, Entry, Storage, claimed, connect, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
+from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
 from pipeline.plan import ExportPlan, SinkPlan
-from pipeline.target import Target
+from pipeline.target import Target, is_partition
 
 _LOOK_UPS = 16
 
@@ -46,13 +47,19 @@ Written = tuple[Pending, Sequence[StagedOutput]]
 
 
 def _refuse_links(plan: ExportPlan) -> None:
-    """A run comes from strangers: its `gold/` may be a link to where nobody means to write."""
+    """A run comes from strangers: it, or its `gold/`, may be a link to where nobody means to write.
+
+    The source's own URL may lead over links, as who runs the export has chosen it.
+    """
     for sink in plan.sinks:
         for target in sink.targets:
             for row in target.runs if len(target.runs) == 1 else ():
-                if relative(target.path, plan.runs[row].path) is not None:
+                run = plan.runs[row].path
+                if target.storage.is_local and relative(target.path, run) is not None:
+                    _, source = connect(plan.config.source.url)
+                    root = run if relative(run, source) is None else source
                     for path in (target.path, target.descriptor):
-                        target.storage.refuse_links(plan.runs[row].path, path)
+                        target.storage.refuse_links(root, path)
 
 
 @dataclass(frozen=True)
@@ -433,12 +440,26 @@ def _named(resources: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _data_files(target: Target, extension: str) -> Iterator[str]:
-    """Paths of files in a folder that bear the names this project gives to data files."""
+    """Paths of files in a folder that bear the names this project gives to data files.
+
+    Folders below it that are no partitions, or another data set, are not of it.
+    """
+    others: list[str] = []
     for folder in target.storage.walk(target.path):
-        for entry in folder.files:
-            below = relative(entry.path, target.path)
-            if below is not None and is_data_file(below.rpartition("/")[2], extension):
-                yield below
+        below = relative(folder.path, target.path)
+        if below is None or not is_partition(below) or _is_in(below, others):
+            continue
+        names = [entry.path.rpartition("/")[2] for entry in folder.files]
+        if below and FOLDER_NAME in names:
+            others.append(below)
+            continue
+        yield from (
+            f"{below}/{name}".lstrip("/") for name in names if is_data_file(name, extension)
+        )
+
+
+def _is_in(path: str, folders: Iterable[str]) -> bool:
+    return any(relative(path, folder) is not None for folder in folders)
 
 
 def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:

@@ -6,8 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import differences
 from connectors.flowtime.scan import ScanOptions, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
-from connectors.storage import Storage, StorageOptions, connect
+from connectors.storage import Storage, StorageOptions, connect, scratch_folder
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError, RunError
 from pipeline.export import export
@@ -187,8 +185,8 @@ def _leg(variant: Variant, source: Source, run: Run, storage: StorageOptions | N
     """One run, there and back."""
     began = time.monotonic()
     series, comparable = len(run.series), 0 if run.is_bundle else len(run.series)
-    with TemporaryDirectory(prefix="flowtime-export-") as folder:
-        path = Path(folder) / variant.file
+    with scratch_folder() as folder:
+        path = folder / variant.file
         try:
             report = export(_config(run.url, storage, str(path), variant))
             import_export([str(path)], f"{folder}/runs", ImportOptions(values_only=True))

@@ -62,6 +62,15 @@ def partition_folder(column: str, value: str | None) -> str:
     return f"{quote(column, safe='')}={shown}"
 
 
+def is_partition(path: str) -> bool:
+    """Whether a path below a data set is one that partitions give, of any depth.
+
+    >>> is_partition(""), is_partition("source=a/measure=b"), is_partition("archive/measure=b")
+    (True, True, False)
+    """
+    return not path or all("=" in part for part in path.split("/"))
+
+
 @dataclass(frozen=True)
 class TargetResolver:
     """Makes the targets of sinks.

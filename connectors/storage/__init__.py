@@ -20,6 +20,7 @@ from connectors.storage.contract import (
     relative,
 )
 from connectors.storage.local import LocalStorage
+from connectors.storage.staging import remove_scratch, scratch_folder
 
 __all__ = [
     "Claim",
@@ -33,6 +34,7 @@ __all__ = [
     "discard_all",
     "join",
     "relative",
+    "scratch_folder",
 ]
 
 _S3 = frozenset({"s3", "s3a"})
@@ -72,6 +74,7 @@ def discard_all() -> None:
     """Remove whatever this process has staged anywhere: for the way out after a signal."""
     for storage in list(_known.values()):
         storage.discard_all()
+    remove_scratch()
 
 
 def _protocol(url: str) -> str:

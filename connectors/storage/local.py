@@ -23,6 +23,7 @@ from connectors.storage.contract import (
     staged_name,
 )
 from connectors.storage.retry import translated
+from connectors.storage.staging import abandoned_folders, remove_folders
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -168,14 +169,16 @@ class LocalStorage(Storage):
 
     def leftovers(self, path: str) -> list[str]:
         """Of processes of this machine that live no more, or older than a day."""
-        return list(_abandoned(path))
+        return [*_abandoned(path), *abandoned_folders()]
 
     def remove_leftovers(self, path: str) -> list[str]:
         """Remove what `leftovers` finds and return it."""
-        found = self.leftovers(path)
-        for one in found:
+        files = list(_abandoned(path))
+        for one in files:
             self.delete(one)
-        return found
+        folders = abandoned_folders()
+        remove_folders(folders)
+        return files + folders
 
     def sweep(self, folder: str) -> None:
         """Remove what exports that died have left in staging directly in `folder`."""

@@ -133,7 +133,10 @@ class RemoteStorage(Storage):
         target = join(path, staged_name("probe"))
         staged = self.stage(target)
         try:
-            staged.local.write_bytes(b"probe")
+            try:
+                staged.local.write_bytes(b"probe")
+            except OSError as failure:
+                raise self._translated(failure, path, "staging a file for") from failure
             self.commit(staged)
             if self.read(target) != b"probe":
                 raise StorageError(

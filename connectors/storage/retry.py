@@ -15,8 +15,8 @@ from connectors.errors import ChangedError, NotFoundError, StorageError
 TRIES = 5
 RETRY_SECONDS = 20.0
 """No further try is begun after this time."""
-CALL_SECONDS = 60.0
-"""A call is given up after this time, whatever it is waiting for."""
+CALL_SECONDS = 55.0
+"""A call is given up after this time, whatever it is waiting for: its error is told in a minute."""
 SLOWEST_BYTES_PER_SECOND = 512 * 1024
 """A transfer of known size is given so much more time."""
 _FIRST_PAUSE = 0.1
@@ -35,20 +35,25 @@ _TRANSIENT_CLASSES = frozenset(
     {"HTTPClientError", "ClientPayloadError", "ClientConnectionError", "IncompleteReadError"}
     | {"ConnectionError", "TimeoutError", "ResponseParserError", "ServerDisconnectedError"}
 )
+_SILENCES = frozenset({"TimeoutError", "ReadTimeoutError", "ConnectTimeoutError"})
 
 
-def retrying(attempt: Callable[[float], _T], *, transfer_bytes: int = 0) -> _T:
+def retrying(
+    attempt: Callable[[float], _T], *, transfer_bytes: int = 0, seconds: float | None = None
+) -> _T:
     """What `attempt` returns, tried again while the failure may pass.
 
     Args:
         attempt: Is given the seconds it may take.
         transfer_bytes: How much is moved, where it is known to be much.
+        seconds: What the call may take beside that; `CALL_SECONDS` if None.
 
     Raises:
         Exception: The last failure.
     """
     begun = time.monotonic()
-    until = begun + CALL_SECONDS + transfer_bytes / SLOWEST_BYTES_PER_SECOND
+    allowed = CALL_SECONDS if seconds is None else seconds
+    until = begun + allowed + transfer_bytes / SLOWEST_BYTES_PER_SECOND
     number = 1
     while True:
         try:
@@ -97,6 +102,11 @@ def is_transient(failure: BaseException) -> bool:
     return False
 
 
+def is_silence(failure: BaseException) -> bool:
+    """Whether no answer came in time."""
+    return any(_is_a(one, _SILENCES) for one in _chain(failure))
+
+
 def translated(
     failure: Exception, url: str, doing: str, secrets: Iterable[str] = ()
 ) -> StorageError:
@@ -122,6 +132,7 @@ def translated(
 
 
 _Reason = tuple[type[StorageError], str]
+_NO_ANSWER = "the store did not answer in time: check the network, or try later"
 
 
 def _explained(failure: BaseException) -> _Reason | None:
@@ -132,8 +143,8 @@ def _explained(failure: BaseException) -> _Reason | None:
         return StorageError, "no credentials: give `key` and `secret`, or `anon: true`"
     if _is_a(failure, _CONNECTION_CLASSES | {"ConnectionRefusedError"}):
         return StorageError, "no connection: check `endpoint_url` and that the server runs"
-    if _is_a(failure, {"TimeoutError", "ReadTimeoutError", "ConnectTimeoutError"}):
-        return StorageError, "the store did not answer in time: check the network, or try later"
+    if _is_a(failure, _SILENCES):
+        return StorageError, _NO_ANSWER
     if _is_a(failure, {"UnauthenticatedError", "PermissionDeniedError"}):
         return _explained_answer(403, "")
     if _is_a(failure, {"PreconditionError"}):
@@ -155,6 +166,8 @@ def _explained_text(text: str) -> _Reason | None:
         return _explained_answer(404, "NoSuchBucket")
     if found := re.search(r"status code: (\d{3})", text):
         return _explained_answer(int(found[1]), "")
+    if "kind: Timeout" in text:
+        return StorageError, _NO_ANSWER
     if "error sending request" in text:
         return StorageError, "no connection: check `endpoint_url` and that the server runs"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 import s3fs
 
 from connectors.errors import ChangedError, ConflictError, NotFoundError, StorageError
-from connectors.storage import retry
 from connectors.storage.contract import (
     Entry,
     Folder,
@@ -22,14 +22,21 @@ from connectors.storage.contract import (
     is_safe_name,
 )
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.retry import retrying, wait_for
+from connectors.storage.retry import is_silence, retrying, wait_for
 from connectors.storage.s3_bulk import BulkReader
 from connectors.storage.s3_listing import S3Listing, split_key, version_of
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
-COMPLETION_SECONDS = 60.0
-"""A store that joins the parts of an upload is given so much more time."""
+JOINED_BYTES_PER_SECOND = 32 * 1024 * 1024
+"""Some stores copy the parts of an upload into one file, at the speed of a disk."""
+MOST_JOINING_SECONDS = 60.0
+"""More time than this is not given to them, once they have been silent."""
+GIVING_UP_SECONDS = 5.0
+"""Giving up an upload that failed may take this; what is not given up now is later."""
+SILENCE_SECONDS = 30.0
+"""A store that says nothing for so long has not answered."""
+_LOOK_SECONDS = 1.0
 _MOST_PARTS = 10_000
 _SENDERS = 4
 _ALIASES = {"username": "key", "password": "secret"}
@@ -290,15 +297,26 @@ class S3Storage(RemoteStorage):
     def _wait(self, work: Coroutine[Any, Any, _T], seconds: float | None) -> _T:
         return wait_for(self._fs.loop, work, seconds)
 
-    def _request(self, method: str, path: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        transfer_bytes: int = 0,
+        seconds: float | None = None,
+        **more: Any,
+    ) -> Any:
         bucket, key = split_key(path)
-        return self._call(method, transfer_bytes=transfer_bytes, Bucket=bucket, Key=key, **more)
-
-    def _call(self, method: str, *, transfer_bytes: int = 0, **more: Any) -> Any:
         return retrying(
-            lambda seconds: self._wait(self._fs._call_s3(method, **more), seconds),
+            lambda left: self._wait(
+                self._fs._call_s3(method, Bucket=bucket, Key=key, **more), left
+            ),
             transfer_bytes=transfer_bytes,
+            seconds=seconds,
         )
+
+    def _call(self, method: str, **more: Any) -> Any:
+        return retrying(lambda seconds: self._wait(self._fs._call_s3(method, **more), seconds))
 
     def _get(
         self, path: str, start: int, end: int | None, *, version: str | None = None
@@ -368,7 +386,7 @@ class S3Storage(RemoteStorage):
         except Exception as failure:
             raise self._translated(failure, staged.target, "writing") from failure
 
-    def _put(self, path: str, body: bytes, **more: str) -> None:
+    def _put(self, path: str, body: bytes, **more: Any) -> None:
         self._request(
             "put_object", path, transfer_bytes=len(body), Body=body, ContentMD5=_md5(body), **more
         )
@@ -389,12 +407,14 @@ class S3Storage(RemoteStorage):
                 except BaseException:
                     pool.shutdown(wait=True, cancel_futures=True)
                     raise
-            self._complete(target, upload, parts)
+            self._complete(target, upload, parts, size)
         except BaseException:
             # Nobody sees the parts of an upload that is not complete, but they are paid for.
             # The failure to report is the one that led here.
             with suppress(Exception):
-                self._request("abort_multipart_upload", target, UploadId=upload)
+                self._request(
+                    "abort_multipart_upload", target, seconds=GIVING_UP_SECONDS, UploadId=upload
+                )
             raise
 
     def _send_part(
@@ -414,20 +434,30 @@ class S3Storage(RemoteStorage):
         )
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
-    def _complete(self, target: str, upload: str, parts: list[dict[str, Any]]) -> None:
+    def _complete(self, target: str, upload: str, parts: list[dict[str, Any]], size: int) -> None:
         try:
             self._request(
                 "complete_multipart_upload",
                 target,
-                transfer_bytes=int(retry.SLOWEST_BYTES_PER_SECOND * COMPLETION_SECONDS),
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
             )
-        except FileNotFoundError:
+        except Exception as failure:
             # The answer of an earlier try was lost: the upload is gone because it is complete.
+            # Or there is none yet, as the store is still joining the parts.
+            joining = min(size / JOINED_BYTES_PER_SECOND, MOST_JOINING_SECONDS)
+            until = time.monotonic() + (joining if is_silence(failure) else 0)
+            while not self._is_joined(target, parts):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+
+    def _is_joined(self, target: str, parts: list[dict[str, Any]]) -> bool:
+        try:
             found = self.info(target)
-            if found is None or found.version != _multipart_etag(parts):
-                raise
+        except StorageError:
+            return False
+        return found is not None and found.version == _multipart_etag(parts)
 
 
 # --------------------------------------------------------------------------- keys and listings
@@ -453,7 +483,7 @@ def _client_config(options: dict[str, Any]) -> dict[str, Any]:
     """Timeouts in seconds, and no tries but ours."""
     config = {
         "connect_timeout": 10,
-        "read_timeout": 30,
+        "read_timeout": SILENCE_SECONDS,
         "max_pool_connections": 64,
         # Newer checksums are unknown to many stores; each upload carries an MD5 digest instead.
         "request_checksum_calculation": "when_required",

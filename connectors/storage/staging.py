@@ -1,4 +1,4 @@
-"""Private folders of this machine where files wait to be sent."""
+"""Private folders of this machine where files wait to be sent, or are worked on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import re
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from connectors.storage.contract import host_mark, is_of_the_dead
+from connectors.storage.retry import translated
 
 _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
@@ -29,31 +33,87 @@ class StagingFolders:
         Raises:
             OSError: It could not be made.
         """
-        holder = tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-")
-        local = Path(holder.name) / "staged"
+        local = self.make_folder() / "staged"
         local.touch()
-        with self._lock:
-            self._held[local] = holder
         return local
+
+    def make_folder(self) -> Path:
+        """An empty folder.
+
+        Raises:
+            OSError: It could not be made.
+        """
+        holder = tempfile.TemporaryDirectory(
+            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-", ignore_cleanup_errors=True
+        )
+        folder = Path(holder.name)
+        with self._lock:
+            self._held[folder] = holder
+        return folder
 
     def remove(self, local: Path) -> None:
         """Remove a file with its folder; nothing happens where it has gone."""
+        self.remove_folder(local.parent)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder with all it holds; nothing happens where it has gone."""
         with self._lock:
-            holder = self._held.pop(local, None)
+            holder = self._held.pop(folder, None)
         if holder is not None:
             holder.cleanup()
 
     def remove_all(self) -> None:
         """Remove all that is left."""
-        for local in list(self._held):
-            self.remove(local)
+        for folder in list(self._held):
+            self.remove_folder(folder)
+
+
+_scratch = StagingFolders()
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A private folder to work in, for as long as the context lasts.
+
+    Its name says whose it is: what a process leaves that was killed is removed by the next one
+    that needs such a folder, and by `clean`.
+
+    Raises:
+        StorageError: There is no temporary directory that can be written.
+    """
+    _sweep()
+    try:
+        folder = _scratch.make_folder()
+    except OSError as failure:
+        raise translated(failure, "the temporary directory (TMPDIR)", "writing to") from failure
+    try:
+        yield folder
+    finally:
+        _scratch.remove_folder(folder)
+
+
+@cache
+def _sweep() -> None:
+    """Once, as a process may need thousands of folders."""
+    remove_folders(abandoned_folders())
+
+
+def remove_scratch() -> None:
+    """Remove the scratch folders of this process."""
+    _scratch.remove_all()
 
 
 def abandoned_folders() -> list[str]:
-    """Folders of this user whose process lives no more."""
-    root = tempfile.gettempdir()
-    with os.scandir(root) as entries:
-        return sorted(entry.path for entry in entries if _is_abandoned(entry))
+    """Folders of this user whose process lives no more.
+
+    Raises:
+        StorageError: There is no temporary directory that can be listed.
+    """
+    try:
+        with os.scandir(tempfile.gettempdir()) as entries:
+            return sorted(entry.path for entry in entries if _is_abandoned(entry))
+    except OSError as failure:
+        raise translated(failure, "the temporary directory (TMPDIR)", "listing") from failure
 
 
 def remove_folders(paths: list[str]) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from connectors.storage import discard_all
 
@@ -51,9 +51,24 @@ def leave_within(seconds: float, code: int) -> None:
 
     A thread that waits for a store would otherwise hold it up for a minute.
     """
-    timer = threading.Timer(seconds, _leave, [code])
+    timer = threading.Timer(seconds, leave, [code])
     timer.daemon = True
     timer.start()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now, without taking down the interpreter.
+
+    After an interruption or an error an engine's threads may still be at work; where one of them
+    calls into an interpreter that is being taken down, the process aborts with another code.
+    """
+    # What cannot be removed is a leftover by its name.
+    with suppress(Exception):
+        discard_all()
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 class _Signals:
@@ -67,7 +82,7 @@ class _Signals:
         """Raise, once."""
         code = _CODES[signal.Signals(number)]
         if self._raised:
-            _leave(code)
+            leave(code)
         if not self.arrived:
             leave_within(LEAVE_SECONDS, code)
         self.arrived = self._raised = True
@@ -83,13 +98,3 @@ class _Signals:
         again = threading.Timer(_AGAIN_SECONDS, os.kill, [os.getpid(), number])
         again.daemon = True
         again.start()
-
-
-def _leave(code: int) -> None:
-    # What cannot be removed in time is a leftover by its name.
-    with suppress(Exception):
-        discard_all()
-    with suppress(Exception):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from typing import IO, Any, Literal, cast
 
 import zstandard
 
-from connectors.storage import Storage
+from connectors.storage import Storage, scratch_folder
 from pipeline.errors import IntegrityError, SinkError
 
 Codec = Literal["gz", "zst"]
@@ -97,13 +95,10 @@ def local_copy(file: StoredFile, *, max_expansion: int = MAX_EXPANSION) -> Itera
         stream.check()
         yield LocalCopy(Path(file.path), stream.size, stream.sha256)
         return
-    folder = Path(tempfile.mkdtemp(prefix="flowtime-export-"))
-    try:
+    with scratch_folder() as folder:
         target = folder / "file"
         _fill(target, file, stream, max_expansion)
         yield LocalCopy(target, stream.size, stream.sha256)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_head(file: StoredFile, size: int) -> bytes:

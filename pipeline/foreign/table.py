@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from connectors.flowtime.run import Run, Series
-from connectors.storage import StorageOptions
+from connectors.storage import StorageOptions, scratch_folder
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.content import ForeignFile, find_files
 from pipeline.foreign.description import describe
@@ -68,29 +66,27 @@ def open_foreign(
         StorageError: A file could not be read, or the disk for temporary files is full.
     """
     reading = Reading(options or ForeignOptions())
-    with TemporaryDirectory(prefix="flowtime-import-") as folder:
-        scratch = Path(folder)
-        with Spill(scratch / "rows", budget) as spill:
-            try:
-                for file in find_files(urls, storage):
-                    reading.read(file, spill, scratch)
-                spill.release()
-            except StopReadingError:
-                raise ForeignDataError(_report(reading)) from None
-            names = reading.names()
-            grid = _grid(reading, names)
-            # A grid with more cells than rows has gaps: room is made only where they are filled.
-            is_whole = grid.bins * len(names) <= reading.rows or reading.options.gaps == "nan"
-            series = len(names) if is_whole else 0
-            store = SeriesValues(scratch / "values", series, grid.bins)
-            try:
-                checked = _checked(reading, spill, names, grid, store if is_whole else None)
-                spill.close()
-                (scratch / "rows").unlink()
-                run, codes = _run(reading, names, grid)
-                yield ForeignRun(run, _report(reading, grid, checked), store, codes)
-            finally:
-                store.close()
+    with scratch_folder() as scratch, Spill(scratch / "rows", budget) as spill:
+        try:
+            for file in find_files(urls, storage):
+                reading.read(file, spill, scratch)
+            spill.release()
+        except StopReadingError:
+            raise ForeignDataError(_report(reading)) from None
+        names = reading.names()
+        grid = _grid(reading, names)
+        # A grid with more cells than rows has gaps: room is made only where they are filled.
+        is_whole = grid.bins * len(names) <= reading.rows or reading.options.gaps == "nan"
+        series = len(names) if is_whole else 0
+        store = SeriesValues(scratch / "values", series, grid.bins)
+        try:
+            checked = _checked(reading, spill, names, grid, store if is_whole else None)
+            spill.close()
+            (scratch / "rows").unlink()
+            run, codes = _run(reading, names, grid)
+            yield ForeignRun(run, _report(reading, grid, checked), store, codes)
+        finally:
+            store.close()
 
 
 def _grid(reading: Reading, names: Sequence[SeriesName]) -> TimeGrid:

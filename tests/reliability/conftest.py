@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("tests.reliability.stage")
+
 
 @pytest.fixture
 def times(request: pytest.FixtureRequest) -> int:

@@ -11,6 +11,7 @@ import pipeline.export
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.publish import publish
+from tests.reliability.killing import PRELOADED
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Crowd:
     """Exporters that live through many rounds, as starting a process takes longer than a round."""
 
     def __init__(self, size: int) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
         self.size = size
         self._barrier = context.Barrier(size)
         self._jobs = [context.SimpleQueue() for _ in range(size)]

@@ -12,7 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -70,6 +71,33 @@ class Answer:
         return f"HTTP/1.1 {self.status} {self.reason}\r\n{''.join(lines)}\r\n".encode()
 
 
+class Uploads:
+    """When uploads were begun, as moto says of each that it was in 2010."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, datetime] = {}
+
+    def dated(self, request: Request, answer: Answer) -> Answer:
+        """The answer, with the true times where it lists uploads."""
+        if request.operation == "create upload":
+            for upload in re.findall("<UploadId>([^<]+)<", answer.body.decode()):
+                self._begun[upload] = datetime.now(UTC)
+        if request.operation != "list uploads":
+            return answer
+        pieces = re.split("(?=<Upload>)", answer.body.decode())
+        body = "".join(self._dated(piece) for piece in pieces).encode()
+        headers = [(n, v) for n, v in answer.headers if n.lower() != "content-length"]
+        return replace(answer, body=body, headers=headers)
+
+    def _dated(self, piece: str) -> str:
+        found = re.search("<UploadId>([^<]+)<", piece)
+        begun = self._begun.get(found[1]) if found else None
+        if begun is None:
+            return piece
+        instant = begun.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return re.sub("(?<=<Initiated>)[^<]+", instant, piece)
+
+
 Fault = Callable[["_Connection", Request], None]
 
 
@@ -79,11 +107,14 @@ class Faults:
 
     Attributes:
         requests: How often each operation came.
-        hook: Called with each request before it is forwarded.
+        hook: Called with each request before it is forwarded; where it raises an OSError, the
+            request is not.
+        answered: Called with each request that the store has answered, before the answer is sent.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
     hook: Callable[[Request], None] | None = None
+    answered: Callable[[Request], None] | None = None
     chance: Callable[[], str | None] = lambda: None
     _planned: dict[str, tuple[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -96,7 +127,7 @@ class Faults:
         """From now on all is well."""
         self._planned.clear()
         self.requests.clear()
-        self.hook = None
+        self.hook = self.answered = None
         self.chance = lambda: None
 
     def next(self, request: Request) -> str | None:
@@ -120,7 +151,10 @@ class _Connection(socketserver.StreamRequestHandler):
                 if fault is not None:
                     FAULTS[fault](self, request)
                     return
-                self.send(self.forward(request))
+                answer = self.forward(request)
+                if server.faults.answered is not None:
+                    server.faults.answered(request)
+                self.send(answer)
                 return
 
     def _request(self) -> Request | None:
@@ -143,8 +177,10 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             backend.request(request.method, request.path, request.body, kept)
             response = backend.getresponse()
-            body = response.read()
-            return Answer(response.status, response.reason, response.getheaders(), body)
+            answer = Answer(
+                response.status, response.reason, response.getheaders(), response.read()
+            )
+            return server.uploads.dated(request, answer)  # type: ignore[no-any-return]
         finally:
             backend.close()
 
@@ -243,6 +279,7 @@ def before(server: S3Server) -> Iterator[tuple[S3Server, Faults]]:
         state: Any = proxy
         state.faults = faults
         state.over = threading.Event()
+        state.uploads = Uploads()
         state.backend = re.sub("^http://", "", server.endpoint_url)
         thread = threading.Thread(target=proxy.serve_forever, daemon=True)
         thread.start()

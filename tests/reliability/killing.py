@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import multiprocessing
 import os
 import re
 import resource
+import secrets
 import shutil
 import subprocess
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.storage import s3
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.export import export
+from pipeline.ingest.importer import ImportOptions, import_export
 
-CALLS = ("write", "fsync", "rename", "unlink", "mkdir")
-_SYNONYMS = {"rename": "rename,renameat,renameat2", "unlink": "unlink,unlinkat"}
+CALLS = ("openat", "write", "fsync", "rename", "unlink", "mkdir")
+_SYNONYMS = {
+    "write": "write,pwrite64,writev",
+    "rename": "rename,renameat,renameat2",
+    "unlink": "unlink,unlinkat",
+    "mkdir": "mkdir,mkdirat",
+}
+_KINDS = {name: kind for kind, names in _SYNONYMS.items() for name in names.split(",")}
+PRELOADED = [
+    "tests.reliability.killing",
+    "tests.reliability.exporters",
+    "connectors.storage.s3",
+    "numpy.ma",
+    "pyarrow.compute",
+]
+"""What the process has imported that others are forked from."""
 _LINE = re.compile(r"(?P<thread>\d+)\s+(?P<call>[a-z0-9_]+)\(")
+_PATH = re.compile(r'[<"](/[^>"]+)[>"]')
 
 
 class Victims:
@@ -29,17 +52,80 @@ class Victims:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(
-            ["tests.reliability.killing", "numpy.ma", "pyarrow.compute", "connectors.storage.s3"]
-        )
+        self._context.set_forkserver_preload(PRELOADED)
 
-    def start(self, settings: dict[str, Any], most_bytes: int | None = None) -> Victim:
-        """An exporter; no file that it writes may grow beyond `most_bytes`."""
+    def start(
+        self,
+        settings: dict[str, Any],
+        most_bytes: int | None = None,
+        part_bytes: int | None = None,
+    ) -> Victim:
+        """An exporter.
+
+        Args:
+            settings: What it exports.
+            most_bytes: No file that it writes may grow beyond this.
+            part_bytes: What it sends to S3 in one piece at most.
+        """
+        return self._started(functools.partial(_exported, settings, most_bytes, part_bytes))
+
+    def start_import(self, source: Path, out: Path) -> Victim:
+        """An importer, which replaces what stands there."""
+        return self._started(functools.partial(_imported, str(source), str(out)))
+
+    def _started(self, work: Callable[[], str]) -> Victim:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, settings, most_bytes))
+        process = self._context.Process(target=_work, args=(theirs, tempfile.gettempdir(), work))
         process.start()
         theirs.close()
         return Victim(process, ours)
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A call at which something happens: the nth of its kind in any thread."""
+
+    call: str
+    number: int
+
+    def rule(self, what: str) -> str:
+        """What strace is told."""
+        return f"{_SYNONYMS.get(self.call, self.call)}:{what}:when={self.number}"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The calls of an undisturbed export that concern files below its target.
+
+    Attributes:
+        pid: The process; its number is in the names of staged files.
+        paths: All paths of these calls.
+        instants: One for each call of the busiest thread, by kind.
+    """
+
+    pid: int
+    paths: tuple[str, ...]
+    instants: tuple[Instant, ...]
+
+    @classmethod
+    def read(cls, log: Path, pid: int, root: Path) -> Trace:
+        """Of what strace has written."""
+        counts: Counter[tuple[str, str]] = Counter()
+        paths: dict[str, None] = {}
+        for line in log.read_text(errors="replace").splitlines():
+            below = [one for one in _PATH.findall(line) if f"{one}/".startswith(f"{root}/")]
+            if below and (match := _LINE.match(line)):
+                counts[match["thread"], _KINDS.get(match["call"], match["call"])] += 1
+                paths |= dict.fromkeys(below)
+        most: dict[str, int] = {}
+        for (_, call), count in counts.items():
+            most[call] = max(most.get(call, 0), count)
+        instants = [Instant(call, n) for call in CALLS for n in range(1, most.get(call, 0) + 1)]
+        return cls(pid, tuple(paths), tuple(instants))
+
+    def paths_of(self, pid: int) -> list[str]:
+        """The same paths as another process names them."""
+        return [path.replace(f"-{self.pid}-", f"-{pid}-") for path in self.paths]
 
 
 class Victim:
@@ -54,7 +140,7 @@ class Victim:
         """Let it export: `done`, the name of its error, or `killed`."""
         self._pipe.send("go")
         try:
-            told: str = self._pipe.recv() if self._pipe.poll(20) else "hung"
+            told: str = self._pipe.recv() if self._pipe.poll(60) else "hung"
         except (EOFError, ConnectionResetError):
             told = "killed"
         self._process.join(20)
@@ -63,19 +149,27 @@ class Victim:
         self._pipe.close()
         return told
 
-    def run_traced(self, log: Path, *inject: str) -> str:
-        """Let it export under strace, which is told what to inject."""
+    def run_traced(self, log: Path, *inject: str, like: Trace | None = None) -> str:
+        """Let it export under strace, which is told what to inject.
+
+        Args:
+            log: Where strace writes.
+            inject: Its rules.
+            like: Where given, only calls for the paths of that export count.
+        """
         traced = ",".join(_SYNONYMS.get(call, call) for call in CALLS)
+        paths = () if like is None else like.paths_of(self.pid)
         tracer = subprocess.Popen(
             [
                 *("strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-p", str(self.pid)),
                 *("-e", f"trace={traced}", "-e", "signal=none"),
                 *(part for rule in inject for part in ("-e", f"inject={rule}")),
+                *(part for path in paths for part in ("-P", path)),
             ],
             stderr=subprocess.DEVNULL,
         )
         try:
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while "TracerPid:\t0\n" in Path(f"/proc/{self.pid}/status").read_text():
                 assert time.monotonic() < until
                 assert tracer.poll() is None, "strace may not trace here"
@@ -86,21 +180,20 @@ class Victim:
             tracer.wait(20)
 
 
-def injection(call: str, number: int, what: str) -> str:
-    """A rule for the nth call of a kind in any thread."""
-    return f"{_SYNONYMS.get(call, call)}:{what}:when={number}"
+def spread(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
+    """So many points, evenly spread from the one at `start`; all again where more are wanted.
+
+    >>> spread("abcdef", 3, 1), spread("abc", 4, 0)
+    (['b', 'd', 'f'], ['a', 'b', 'c', 'a'])
+    """
+    rounds, rest = divmod(wanted, len(points))
+    some = [points[(start + place * len(points) // rest) % len(points)] for place in range(rest)]
+    return [*points] * rounds + some
 
 
-def counted(log: Path) -> dict[str, int]:
-    """How often the busiest thread made each call."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for line in log.read_text(errors="replace").splitlines():
-        if match := _LINE.match(line):
-            counts[match["thread"], match["call"].removesuffix("at2").removesuffix("at")] += 1
-    most: dict[str, int] = {}
-    for (_, call), count in counts.items():
-        most[call] = max(most.get(call, 0), count)
-    return most
+def tries(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
+    """Twice as many points as hits are wanted: a thread may get ahead of the call meant for it."""
+    return spread(points, wanted, start) + spread(points, wanted, start + 1)
 
 
 def need_strace() -> None:
@@ -111,15 +204,30 @@ def need_strace() -> None:
         pytest.skip("strace may not trace here")
 
 
-def _work(pipe: Any, settings: dict[str, Any], most_bytes: int | None) -> None:
+def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
+    # Names of staged files that are the same in each process but for its number: see `Trace`.
+    numbers = itertools.count(1)
+    secrets.token_hex = lambda size=32: f"{next(numbers):0{2 * (size or 32)}x}"
+    tempfile.tempdir = temporary
     pipe.recv()
-    if most_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     try:
-        report = export(ExportConfig.model_validate(settings))
-        told = ",".join(target.status for target in report.targets)
+        told = work()
     except FlowtimeExportError as error:
         told = f"{type(error).__name__}: {error}"
     except BaseException as error:
         told = f"crash {error!r}"
     pipe.send(told)
+
+
+def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:
+    if part_bytes is not None:
+        s3.PART_BYTES = part_bytes
+    if most_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    report = export(ExportConfig.model_validate(settings))
+    return ",".join(target.status for target in report.targets)
+
+
+def _imported(source: str, out: str) -> str:
+    report = import_export([source], out, ImportOptions(if_exists="replace"))
+    return ",".join(sorted({run.status for run in report.runs}))

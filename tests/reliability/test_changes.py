@@ -13,15 +13,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from connectors.errors import IntegrityError, RunError, StorageError
+from connectors.errors import FlowtimeExportError, IntegrityError, RunError, StorageError
 from connectors.flowtime import scan as scanning
-from pipeline.export import export
+from connectors.flowtime.discover import discover
+from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.storage import connect
+from pipeline.cli import run_cli
+from pipeline.export import export, plan_export
+from pipeline.publish import Standing
+from pipeline.source import find_runs
 from tests.exporting import config, names, spec, write_runs
 from tests.run_builder import RunSpec, write_run
 
@@ -60,7 +67,7 @@ def rewriting(folder: Path, seed: int, *, polite: bool, **changes: Any) -> Itera
 @pytest.mark.parametrize("polite", [True, False], ids=["polite", "rude"])
 @pytest.mark.parametrize("verify", [True, False], ids=["hashed", "unhashed"])
 def test_an_export_matches_one_version(
-    tmp_path: Path, polite: bool, verify: bool, times: int
+    tmp_path: Path, polite: bool, verify: bool, times: int, tried: Callable[[int], None]
 ) -> None:
     runs = write_runs(tmp_path / "runs", version(0))
     out = tmp_path / "out" / "e.parquet"
@@ -85,6 +92,7 @@ def test_an_export_matches_one_version(
     export(settings)
     assert pl.read_parquet(out)["value"].n_unique() == 1
     assert names(out.parent) == ["e.datapackage.json", "e.parquet"]
+    tried(ends.total())
 
 
 def once(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
@@ -164,3 +172,90 @@ def test_a_run_without_hashes_that_changed_size_is_noticed(
     export(config(runs, {"path": tmp_path / "e.csv"}))
     frame = pl.read_csv(tmp_path / "e.csv", comment_prefix="#")
     assert frame["value"].unique().to_list() == [1007.0]
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A run that the source does not hold, though a link in it leads there."""
+    return write_runs(tmp_path / "outside", spec("run_b")) / "run_b"
+
+
+def test_a_run_directory_that_is_a_link_is_neither_read_nor_written(
+    tmp_path: Path, outside: Path
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    (runs / "run_b").symlink_to(outside)
+    before = names(outside)
+    report = export(config(runs, {"path": "{run_url}/gold/export.csv"}))
+    assert report.runs == 1
+    assert [one.kind for one in report.left_out] == ["link"]
+    assert names(outside) == before
+
+
+def test_a_run_directory_that_becomes_a_link_is_not_written(tmp_path: Path, outside: Path) -> None:
+    """Meant to fail where only what lies below the run directory is looked at."""
+    runs = write_runs(tmp_path / "runs", spec("run_b"))
+    settings = config(runs, {"path": "{run_url}/gold/export.csv"})
+    plan = plan_export(settings, find_runs(settings), datetime.now(UTC))
+    (runs / "run_b").rename(tmp_path / "away")
+    (runs / "run_b").symlink_to(outside)
+    with pytest.raises(StorageError, match="run_b is a link"):
+        Standing.read(plan)
+
+
+def test_a_source_that_is_named_by_a_link_is_written(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "link").symlink_to(outside)
+    export(config(tmp_path / "link", {"path": "{run_url}/gold/export.csv"}))
+    assert (outside / "gold" / "export.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["run.json", "series/index.json", "manifest.json"])
+def test_a_flipped_bit_of_a_describing_file_changes_no_value(
+    tmp_path: Path, name: str, times: int, tried: Callable[[int], None]
+) -> None:
+    """They have no hash of their own, but manifest.json and the index vouch for series twice."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    storage, path = connect(str(runs))
+    file = runs / "run_a" / name
+    whole = file.read_bytes()
+
+    def values() -> pl.DataFrame | None:
+        found = discover(storage, path).runs
+        if not found:
+            return None
+        return scan(storage, series_files(found), ScanOptions(verify=True)).collect()
+
+    before = values()
+    assert before is not None
+    ends: Counter[str] = Counter()
+    for bit in random.Random(times).sample(range(8 * len(whole)), min(200 * times, 8 * len(whole))):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        try:
+            found = values()
+        except FlowtimeExportError:
+            ends["error"] += 1
+            continue
+        ends["refused" if found is None else "same values"] += 1
+        assert found is None or found.equals(before)
+    assert ends["refused"] > ends.total() / 4
+    tried(ends.total())
+
+
+def test_verify_notes_that_a_describing_file_was_read_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the fingerprint of the describing files as they were read, which descriptors keep."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    file = runs / "run_a" / "run.json"
+    whole = file.read_bytes()
+    place = whole.index(b"sha256:") + 10
+    file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    export(config(runs, {"path": tmp_path / "e.csv"}))
+    verify = ["verify", str(tmp_path / "e.csv"), "--against", str(runs / "run_a")]
+    assert run_cli(verify) == 0
+    assert "note:" not in capsys.readouterr().out
+    file.write_bytes(whole)
+    assert run_cli(verify) == 0
+    assert "was changed, or written again" in capsys.readouterr().out

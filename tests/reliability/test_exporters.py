@@ -13,12 +13,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import boto3
 import polars as pl
 import pytest
+from botocore.exceptions import ClientError
 
 from connectors.errors import ConflictError
 from connectors.storage import StorageOptions, claimed, connect
@@ -31,7 +34,7 @@ from tests.reliability.exporters import Crowd, Outcome
 from tests.servers import S3Server
 
 EXPORTERS = 16
-ROUNDS = 7  # of each of three stores
+ROUNDS = 20  # on each of three stores
 STORES = ("local", "rclone", "moto")
 
 
@@ -71,8 +74,14 @@ PAIR = [{"format": "parquet", "path": "e.parquet"}, {"format": "csv", "path": "e
 
 @pytest.mark.parametrize("store", STORES)
 def test_one_of_sixteen_wins(
-    store: str, crowd: Crowd, tmp_path: Path, request: pytest.FixtureRequest, times: int
+    store: str,
+    crowd: Crowd,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    times: int,
+    tried: Callable[[int], None],
 ) -> None:
+    """rclone's server knows no conditions: there the claims alone keep the sixteen apart."""
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     root, options = place(store, tmp_path, request)
     ends: Counter[str] = Counter()
@@ -94,6 +103,26 @@ def test_one_of_sixteen_wins(
     assert set(ends) <= {"exported", "exported,exported", "unchanged", "unchanged,unchanged"} | {
         "PublishConflictError"
     }, ends
+    tried(ROUNDS * times)
+
+
+@pytest.mark.parametrize(("store", "refused"), [("moto", True), ("rclone", False)])
+def test_which_store_knows_conditions(
+    store: str, refused: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """What the tests of exporters take for granted about the stores."""
+    server: S3Server = request.getfixturevalue(f"{store}_s3")
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id=server.key,
+        aws_secret_access_key=server.secret,
+        region_name="us-east-1",
+    )
+    wanted = {"Bucket": server.bucket, "Key": f"{tmp_path.name}/x"}
+    client.put_object(**wanted, Body=b"first")
+    with pytest.raises(ClientError) if refused else nullcontext():
+        client.put_object(**wanted, Body=b"second", IfNoneMatch="*")
 
 
 def check_round(outcomes: list[Outcome], *, alike: bool) -> None:
@@ -103,6 +132,7 @@ def check_round(outcomes: list[Outcome], *, alike: bool) -> None:
         if one.error:
             assert one.error == "PublishConflictError", one.message
             assert "another exporter" in one.message
+            assert "run" in one.message.rpartition(":")[2], "the message says what to do"
         elif one is not exported[0]:
             assert alike, "only an exporter of the same export may find its work done"
 

@@ -134,6 +134,35 @@ def test_the_timer_is_put_back(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [("KeyboardInterrupt", 130), ("cli.Terminated", 143), ("SinkError('full')", 1)],
+)
+def test_threads_that_are_at_work_do_not_spoil_the_exit_code(raised: str, code: int) -> None:
+    """Meant to fail where the interpreter is taken down below an engine that calls into it."""
+    program = (
+        "import threading, time\n"
+        "import polars as pl\n"
+        "import pipeline.cli as cli\n"
+        "from pipeline.errors import SinkError\n"
+        "def work():\n"
+        "    while True: pl.Series(range(100_000)).map_elements(lambda x: x, pl.Int64)\n"
+        "def command(**_):\n"
+        "    threading.Thread(target=work, daemon=True).start()\n"
+        "    time.sleep(0.3)\n"
+        f"    raise {raised}\n"
+        "cli.cli.main = command\n"
+        "cli.main()\n"
+    )
+    for _ in range(3):
+        ended = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert ended.returncode == code, ended.stderr
+        assert "FATAL" not in ended.stderr
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"

@@ -1,7 +1,8 @@
 """What a killed exporter leaves is recognised and removed; nothing else is.
 
 Meant to fail without `bury` (uploads stay), with an `abort_uploads` that goes by the prefix alone
-(a stranger's upload goes), and without `abandoned_folders` (staging folders stay).
+(a stranger's upload goes), without `abandoned_folders` (staging folders stay), and with a
+`_data_files` that takes every part below a data set for its own (nested data sets lose theirs).
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from connectors.storage import claimed, connect
+from connectors.errors import StorageError
+from connectors.storage import claimed, connect, scratch_folder, staging
 from connectors.storage.contract import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
-from tests.exporting import config, names, spec, write_runs
+from tests.exporting import config, descriptor, names, spec, write_runs
+from tests.reliability.stage import temporary
 from tests.servers import S3Server
+
+__all__ = ["temporary"]
 
 DIES_WHILE_UPLOADING = """
 import os, sys
@@ -53,16 +59,6 @@ def uploads(server: S3Server) -> list[str]:
         item["Key"]
         for item in client(server).list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
     ]
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory of this test alone."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return folder
 
 
 @pytest.fixture
@@ -163,6 +159,113 @@ def test_only_staging_folders_of_the_dead_are_removed(
     lake = {"protocol": "s3", **rclone_s3.options().options}
     export(config(runs, {"path": f"s3://{path}/e.csv", "storage": "lake"}, storage={"lake": lake}))
     assert sorted(one.name for one in temporary.iterdir()) == sorted([*kept, link.name])
+
+
+DIES_WHILE_IMPORTING = """
+import os, sys
+from pipeline.foreign.table import Reading
+from pipeline.cli import main
+Reading.names = lambda self: os.kill(os.getpid(), 9)
+main(["import", sys.argv[1], "--out", sys.argv[2]])
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = [f"2025-01-01T00:{minute:02d}:00Z,A,arrivals,{minute}" for minute in range(0, 60, 5)]
+    file = tmp_path / "table.csv"
+    file.write_text("\n".join(("time_bin,component_id,measure,value", *rows, "")))
+    return file
+
+
+@pytest.mark.parametrize("mend", ["clean", "import"])
+def test_what_a_killed_import_leaves_in_the_temporary_directory(
+    tmp_path: Path, temporary: Path, table: Path, mend: str
+) -> None:
+    out = tmp_path / "runs"
+    command = [sys.executable, "-c", DIES_WHILE_IMPORTING, str(table), str(out)]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert len(list(temporary.iterdir())) == 1
+    if mend == "clean":
+        out.mkdir()
+        assert run_cli(["clean", str(out)]) == 0
+    else:
+        assert run_cli(["import", str(table), "--out", str(out)]) == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_interrupted_import_leaves_nothing(tmp_path: Path, temporary: Path, table: Path) -> None:
+    """A second signal ends the process at once: what it works on is removed all the same."""
+    code = (
+        "import os, signal, sys, time\n"
+        "from pipeline.foreign.table import Reading\n"
+        "from pipeline.cli import main\n"
+        "def names(self):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "    finally: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "Reading.names = names\n"
+        "main(['import', sys.argv[1], '--out', sys.argv[2]])\n"
+    )
+    command = [sys.executable, "-c", code, str(table), str(tmp_path / "runs")]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 143
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("inner", ["gold/late", "gold/late/measure=x", "gold/measure=served/lot=x"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_data_set_below_another_is_left_alone(tmp_path: Path, inner: str, form: str) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    outer = {"format": form, "path": tmp_path / "gold", "partition_by": ["measure"]}
+    below = {"format": form, "path": tmp_path / inner}
+    first, second = ({"metadata": {"constants": {"lot": lot}}} for lot in ("one", "two"))
+    export(config(runs, below, **first))
+    for sinks, more in (
+        ([outer], first), ([outer], second), ([below], second), ([outer, below], first),
+        ([below, outer], second), ([outer], second),
+    ):  # fmt: skip
+        # What each replaces is removed, and no more.
+        export(config(runs, *sinks, **more), full_refresh=True)
+        parts = [name for name in names(tmp_path / "gold") if name.endswith(f".{form}")]
+        assert len(parts) == 2 + 1
+        descriptor(tmp_path / "gold" / "_datapackage.json")
+        descriptor(tmp_path / inner / "_datapackage.json")
+
+
+def test_a_data_set_below_another_is_left_alone_before_its_descriptor_stands(
+    tmp_path: Path,
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    export(config(runs, {"path": tmp_path / "gold-csv" / "late"}))
+    (tmp_path / "gold-csv" / "late" / "_datapackage.json").unlink()
+    (part,) = names(tmp_path / "gold-csv" / "late")
+    export(config(runs, {"path": tmp_path / "gold-csv", "partition_by": ["measure"]}))
+    assert names(tmp_path / "gold-csv" / "late") == [part]
+
+
+def test_a_trial_of_a_store_over_a_full_temporary_directory(
+    rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}", rclone_s3.options())
+    monkeypatch.setattr(storage._staging, "make", lambda: Path("/dev/full"))  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match="no space is left"):
+        storage.check_write(path)
+
+
+@pytest.mark.parametrize("verb", ["sweep", "leftovers", "scratch"])
+def test_without_a_temporary_directory(
+    rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}", rclone_s3.options())
+    storage._swept = False  # type: ignore[attr-defined]
+    staging._sweep.cache_clear()
+    acts: dict[str, Callable[[], object]] = {
+        "sweep": lambda: storage.sweep(path),
+        "leftovers": lambda: storage.leftovers(path),
+        "scratch": lambda: scratch_folder().__enter__(),
+    }
+    with pytest.raises(StorageError, match="TMPDIR"):
+        acts[verb]()
 
 
 def test_a_signal_inside_stage_loses_no_file(

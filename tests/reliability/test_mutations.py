@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLS, EXPORTERS = "tests/reliability/test_kills.py", "tests/reliability/test_exporters.py"
 CHANGES, FAULTS = "tests/reliability/test_changes.py", "tests/reliability/test_store_faults.py"
+LEFTOVERS = "tests/reliability/test_leftovers.py"
+IMPORTS = "tests/reliability/test_killed_imports.py"
 LOCAL, S3 = "connectors/storage/local.py", "connectors/storage/s3.py"
 
 _COMMITS = """\
@@ -48,7 +50,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     "no fsync of the folder": (
         LOCAL, "            _sync(staged.local.parent)\n", "", [KILLS, "-k", "on_the_disk"],
     ),
-    "no staging": (LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and (call or byte)"]),
+    "no staging": (LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and each_call"]),
     "no hash check": (
         "connectors/flowtime/scan.py", "    if found != file.sha256:\n        raise",
         "    if False:\n        raise", ["tests/pipeline/test_faults.py", CHANGES],
@@ -66,14 +68,43 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "if True:", [EXPORTERS, "-k", "overtaken"],
     ),
     "descriptor first": (
-        "pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "--times", "4"],
+        "pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "-k", "each_call"],
     ),
     "lost answers are failures": (
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
         "pipeline/export.py", "            tidy(standing, choice.current)\n", "",
-        [KILLS, "-k", "at_each_call and overwrite", "--times", "16"],
+        [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
+    ),
+    "uploads of the dead stay": (
+        "connectors/storage/claim.py", "        if paths and since is not None:",
+        "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
+    ),
+    "parts of other data sets are taken for one's own": (
+        "pipeline/publish.py", "if below and FOLDER_NAME in names:", "if False:",
+        [LEFTOVERS, "-k", "below_another"],
+    ),
+    "parts in other folders are taken for one's own": (
+        "pipeline/publish.py",
+        "if below is None or not is_partition(below) or _is_in(below, others):",
+        "if below is None:", [LEFTOVERS, "-k", "below_another"],
+    ),
+    "links on the way to a run are followed": (
+        "pipeline/publish.py", "root = run if relative(run, source) is None else source",
+        "root = run", [CHANGES, "-k", "becomes_a_link"],
+    ),
+    "the interpreter is taken down after an error": (
+        "pipeline/cli.py", "    if code != DONE:\n        leave(code)\n", "",
+        ["tests/reliability/test_interruption.py", "-k", "spoil"],
+    ),
+    "no wait for a store that joins parts": (
+        S3, "(joining if is_silence(failure) else 0)", "0", [FAULTS, "-k", "slowly"],
+    ),
+    "manifest.json stays while its run is replaced": (
+        "connectors/flowtime/run_folder.py",
+        "first = [MANIFEST_FILE] if MANIFEST_FILE in self.standing else []",
+        "first: list[str] = []", [IMPORTS, "--times", "3"],
     ),
 }  # fmt: skip
 

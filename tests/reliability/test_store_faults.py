@@ -49,7 +49,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "SLOWEST_BYTES_PER_SECOND", 100 * 1024 * 1024)
     monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
     monkeypatch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
-    monkeypatch.setattr(s3_storage, "COMPLETION_SECONDS", 0.0)
+    monkeypatch.setattr(s3_storage, "GIVING_UP_SECONDS", CALL_SECONDS / 10)
 
 
 def commit(storage: Storage, path: str, data: bytes) -> None:
@@ -163,6 +163,63 @@ def check_stored(direct: Storage, root: str, act: str, *, done: bool) -> None:
         assert not done or direct.info(f"{root}/old") is None
     else:
         assert direct.read(f"{root}/old") == CONTENT
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_store_that_joins_parts_slowly_is_waited_for(
+    proxied: tuple[S3Server, Faults], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meant to fail where a silence ends the wait for a store that is still at it."""
+    server, faults = proxied
+    faults.clear()
+    monkeypatch.setattr(s3_storage, "JOINED_BYTES_PER_SECOND", 1024 * 1024)
+    monkeypatch.setattr(s3_storage, "SILENCE_SECONDS", 1.0)
+    made = s3_storage.open_storage("s3", dict(server.options().options), [])
+    root = f"{server.bucket}/{tmp_path.name}"
+
+    def slow(request: Any) -> None:
+        if request.operation == "complete upload":
+            time.sleep(2 * CALL_SECONDS)
+
+    faults.hook = slow
+    commit(made, f"{root}/new", LARGE)
+    assert made.read(f"{root}/new") == LARGE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", ["upload part", "complete upload", "all others"])
+def test_a_silent_store_is_an_error_within_a_minute(
+    proxied: tuple[S3Server, Faults], moto_s3: S3Server, tmp_path: Path, operation: str
+) -> None:
+    """With the times as they are set for users; all calls wait at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    server, faults = proxied
+    faults.clear()
+    direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}", moto_s3.options())
+    commit(direct, f"{root}/old", CONTENT)
+    storage, _ = connect(f"s3://{root}", server.options())
+    storage.info(f"{root}/old")  # so that it is connected
+    acts = {act: work for act, (kind, work) in ACTS.items() if kind == operation}
+    for act, (kind, work) in ACTS.items():
+        if operation == "all others" and kind not in ("upload part", "complete upload"):
+            faults.plan(kind, "silence", FOR_EVER)
+            acts[act] = work
+
+    def seconds_of(work: Act) -> float:
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="in time"):
+            work(storage, root)
+        return time.monotonic() - began
+
+    if operation != "all others":
+        faults.plan(operation, "silence", FOR_EVER)
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(acts)) as pool:
+        patch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
+        taken = dict(zip(acts, pool.map(seconds_of, acts.values()), strict=True))
+    # A transfer is given the time that its bytes take at the slowest.
+    slowest = 4 * len(LARGE) / retry.SLOWEST_BYTES_PER_SECOND
+    assert all(t < 60 + slowest * (act == "upload part") for act, t in taken.items()), taken
 
 
 # --------------------------------------------------------------------------- whole exports
