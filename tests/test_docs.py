@@ -127,7 +127,8 @@ def test_readme_has_one_command_to_export_and_one_to_test() -> None:
     for command in (export, test):
         checked = subprocess.run(["sh", "-n", "-c", command], capture_output=True)
         assert checked.returncode == 0, checked.stderr
-        made, installed, *_ = (shlex.split(part) for part in command.split("&&"))
+        # Debian's packages come first; they are of use, but need not be there.
+        made, installed, *_ = map(shlex.split, command.rpartition("|| true; ")[2].split("&&"))
         assert made[-1] == ".venv"
         assert installed[0] == ".venv/bin/pip"
     assert shlex.split(test.split("&&")[-1])[:3] == [".venv/bin/python", "-m", "pytest"]

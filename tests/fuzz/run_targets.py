@@ -64,7 +64,7 @@ def _reader(key: str) -> Callable[[bytes, Path], None]:
 def _check_described(run: Run) -> None:
     """Whatever is taken in can be described, and comes back from the description."""
     made = package("x", "0" * 64, _NOW, [describe_run(run)], [])
-    text = dump(made)
+    text = b"".join(dump(made))
     json.loads(text, parse_constant=_refuse)
     found = read_run(load(text, "x")["flowtime"]["runs"][0], "x").run
     if run.is_bundle:  # whose hashes are of files that no run directory has
@@ -110,8 +110,8 @@ def _read_series(data: bytes, folder: Path) -> None:
     for bundle_class in (None, "DEFAULT"):
         source = SeriesFile(
             row=0,
-            path=path,
-            file="series/x.csv",
+            run_path=str(folder),
+            file="series.csv",
             run_url="/runs/run_a",
             series_id="x@A@DEFAULT",
             points=min(max(data.count(b"\n") - 1, 1), _MOST_POINTS),
