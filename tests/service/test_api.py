@@ -39,7 +39,9 @@ def test_every_operation_documents_its_answers_and_errors(client: httpx.Client) 
             if int(status) >= 400:
                 schema = answer["content"]["application/json"]["schema"]
                 # Imports tell more than others of what is wrong, in fields beside the same ones.
-                name = "ErrorBody" if (path, status) != ("/v1/import", "422") else "ImportProblemsBody"
+                name = (
+                    "ErrorBody" if (path, status) != ("/v1/import", "422") else "ImportProblemsBody"
+                )
                 assert schema == {"$ref": f"#/components/schemas/{name}"}, (method, path, status)
     assert "HTTPValidationError" not in json.dumps(document)
 
