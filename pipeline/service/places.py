@@ -134,7 +134,7 @@ def folder_name(run_id: str, shown_path: str) -> str:
     """A folder's name for a run that no other run has: readable, then a digest of the place.
 
     >>> folder_name("run 1/../x", "a/run_1")
-    'run_1_.._x-0bdd2a1b5a91'
+    'run_1_.._x-83a26bf8b8d5'
     """
     readable = _UNSAFE.sub("_", run_id)[:80].lstrip(".") or "run"
     return f"{readable}-{hashlib.sha256(shown_path.encode()).hexdigest()[:12]}"

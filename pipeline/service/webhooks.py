@@ -28,7 +28,7 @@ def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
     """A signature of version 1 (https://www.standardwebhooks.com).
 
     >>> signature("key", "msg_1", 1, "{}")
-    'v1,uyPn4P2kGp/5TUxK+dQ4tSwDkQYLn7tVpTVIi22sOtE='
+    'v1,jKGHVBDuJf5ZbCMVrrutoMHDN1OlFFCE9iogVIO9MLQ='
     """
     signed = f"{message_id}.{timestamp}.{body}".encode()
     return "v1," + base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
