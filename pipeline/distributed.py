@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from itertools import groupby
@@ -82,7 +82,7 @@ class DaskEngine:
     def scan(
         self,
         source: Source,
-        files: Sequence[SeriesFile],
+        files: Collection[SeriesFile],
         options: ScanOptions,
         progress: ScanProgress | None = None,
     ) -> pl.LazyFrame:
@@ -91,7 +91,7 @@ class DaskEngine:
         return lazily(files, lambda wanted: self._frames(ask, wanted, progress))
 
     def _frames(
-        self, ask: _Ask, files: Sequence[SeriesFile], progress: ScanProgress | None
+        self, ask: _Ask, files: Collection[SeriesFile], progress: ScanProgress | None
     ) -> Iterator[pl.DataFrame]:
         assert self._client is not None
         pending: deque[tuple[tuple[SeriesFile, ...], Future]] = deque()
@@ -114,7 +114,7 @@ class DaskEngine:
         return min(max(threads + 1, _SMALLEST_LEAD), _LARGEST_LEAD)
 
 
-def _groups(files: Sequence[SeriesFile]) -> Iterator[tuple[SeriesFile, ...]]:
+def _groups(files: Collection[SeriesFile]) -> Iterator[tuple[SeriesFile, ...]]:
     """Files in order, whole runs together as far as a task's rows allow."""
     group: list[SeriesFile] = []
     rows = 0
@@ -181,7 +181,7 @@ def _result(task: Future) -> bytes:
     return data
 
 
-def _laid_out(files: Sequence[SeriesFile], values: np.ndarray) -> pl.DataFrame:
+def _laid_out(files: Collection[SeriesFile], values: np.ndarray) -> pl.DataFrame:
     points = np.fromiter((file.points for file in files), dtype=np.int64, count=len(files))
     rows = np.fromiter((file.row for file in files), dtype=np.uint32, count=len(files))
     ends = np.cumsum(points)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Engine(Protocol):
     def scan(
         self,
         source: Source,
-        files: Sequence[SeriesFile],
+        files: Collection[SeriesFile],
         options: ScanOptions,
         progress: ScanProgress | None = None,
     ) -> pl.LazyFrame:
@@ -35,7 +35,7 @@ class LocalEngine:
     def scan(
         self,
         source: Source,
-        files: Sequence[SeriesFile],
+        files: Collection[SeriesFile],
         options: ScanOptions,
         progress: ScanProgress | None = None,
     ) -> pl.LazyFrame:

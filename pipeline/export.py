@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ def _resolver(config: ExportConfig, now: datetime) -> TargetResolver:
     )
 
 
-def lazy_rows(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> pl.LazyFrame:
+def lazy_rows(plan: ExportPlan, source: Source, files: Collection[SeriesFile]) -> pl.LazyFrame:
     """The rows of an export, with every column that a sink asks for, as a lazy frame."""
     options = scan_options(plan.config)
     narrow = scan(source.storage, files, options)
@@ -159,7 +159,11 @@ def _write(
     if not chosen:
         return [], tally
     files = needed_files(plan, chosen)
-    told.began(len(files), sum(f.points for f in files), sum(f.size or 0 for f in files))
+    told.began(
+        len(files),
+        sum(series.points for _, series in files.pairs()),
+        sum(series.size or 0 for _, series in files.pairs()),
+    )
 
     def progress(files_read: int, rows: int, size: int) -> None:
         tally.add(files_read, rows, size)

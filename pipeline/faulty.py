@@ -8,8 +8,7 @@ from dataclasses import replace
 from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
 from connectors.flowtime.discover import discover
 from connectors.flowtime.run import Run
-from connectors.flowtime.scan import faulty_runs
-from connectors.flowtime.series_file import SeriesFile
+from connectors.flowtime.scan import SeriesFiles, faulty_runs
 from pipeline.plan import ExportPlan
 from pipeline.publish import Pending
 from pipeline.reading import needed_files, scan_options
@@ -17,14 +16,14 @@ from pipeline.report import LeftOut
 from pipeline.source import Source, find_runs
 
 
-def refuse_changed(plan: ExportPlan, source: Source, files: Sequence[SeriesFile]) -> None:
+def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None:
     """Look again at runs some of whose files no hash vouches for.
 
     Raises:
         IntegrityError: Such a run is not as it was when it was discovered.
     """
     verify = plan.config.source.verify
-    unsure = {file.run_url for file in files if not verify or file.sha256 is None}
+    unsure = {run.url for run, series in files.pairs() if not verify or series.sha256 is None}
     for run in plan.runs:
         if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
             raise IntegrityError(

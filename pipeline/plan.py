@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from connectors.flowtime.run import Run
@@ -95,23 +97,28 @@ class ExportPlan:
     layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @cached_property
+    def is_kept(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether the file of each series is read."""
+        found = np.zeros(self.tables.series.height, dtype=bool)
+        found[self.kept.to_numpy()] = True
+        return found
+
+    @cached_property
     def rows_per_run(self) -> tuple[int, ...]:
         """Rows that the kept series of each run hold."""
-        kept = set(self.kept.to_list())
         row = 0
         counts = []
         for run in self.runs:
-            rows = range(row, row + len(run.series))
-            counts.append(run.grid.bins * sum(1 for place in rows if place in kept))
+            kept = self.is_kept[row : row + len(run.series)]
+            counts.append(run.grid.bins * int(np.count_nonzero(kept)))
             row += len(run.series)
         return tuple(counts)
 
     @property
     def source_bytes(self) -> int:
         """Bytes of the series files that are read."""
-        kept = set(self.kept.to_list())
         sizes = (series.size or 0 for run in self.runs for series in run.series)
-        return sum(size for row, size in enumerate(sizes) if row in kept)
+        return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
         """Rows of a target's only file, where they are known before it is written."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import polars as pl
 
-from connectors.flowtime.scan import scan, series_files
+from connectors.flowtime.scan import SeriesFiles, scan
 from pipeline.export import lazy_rows
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.reading import scan_options
@@ -30,16 +32,15 @@ def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> 
 
 
 def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:
-    kept = set(plan.kept.to_list())
-    files = [file for file in series_files(plan.runs) if file.row in kept]
+    files = SeriesFiles(plan.runs, plan.is_kept)
     return lazy_rows(plan, source, files).head(rows).collect()
 
 
 def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFrame:
     """The wide rows of the first run that has any."""
-    kept = set(plan.kept.to_list())
-    files = [file for file in series_files(plan.runs) if file.row in kept]
-    first = [file for file in files if file.run_url == files[0].run_url] if files else []
+    files = SeriesFiles(plan.runs, plan.is_kept)
+    by_run = groupby(files, key=lambda file: file.run_url)
+    first = next((list(of_run) for _, of_run in by_run), [])
     narrow = scan(source.storage, first, scan_options(plan.config))
     if plan.row_filter is not None:
         narrow = plan.row_filter.apply(narrow, plan.tables)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
+
 from connectors.errors import IntegrityError, StorageError
 from connectors.flowtime.layout import sniff
-from connectors.flowtime.scan import ScanOptions, series_files
+from connectors.flowtime.scan import ScanOptions, SeriesFiles
 from connectors.flowtime.series_file import SeriesFile
 from connectors.storage import Storage
 from pipeline.config import ExportConfig
@@ -37,12 +39,13 @@ def scan_options(config: ExportConfig) -> ScanOptions:
     )
 
 
-def needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SeriesFile]:
+def needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> SeriesFiles:
     """Files of the kept series of the runs that a chosen target holds."""
-    wanted_runs = {row for pending in chosen for row in pending.target.runs}
-    urls = {plan.runs[row].url for row in wanted_runs}
-    kept = set(plan.kept.to_list())
-    return [f for f in series_files(plan.runs) if f.row in kept and f.run_url in urls]
+    is_held = np.zeros(len(plan.runs), dtype=bool)
+    for pending in chosen:
+        is_held[list(pending.target.runs)] = True
+    of_each = [len(run.series) for run in plan.runs]
+    return SeriesFiles(plan.runs, plan.is_kept & np.repeat(is_held, of_each))
 
 
 def with_layouts(plan: ExportPlan, source: Source, chosen: Sequence[Pending]) -> ExportPlan:
@@ -51,9 +54,10 @@ def with_layouts(plan: ExportPlan, source: Source, chosen: Sequence[Pending]) ->
     An import finds all other layouts by the sha256. What is wrong with a file is left to the scan
     to say.
     """
-    files = [f for f in needed_files(plan, chosen) if f.sha256 is None and f.bundle_class is None]
-    if not files:
+    needed = needed_files(plan, chosen)
+    if not any(series.sha256 is None and not run.is_bundle for run, series in needed.pairs()):
         return plan
+    files = [f for f in needed if f.sha256 is None and f.bundle_class is None]
     with ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="flowtime-layouts") as pool:
         codes = pool.map(lambda file: _layout(source.storage, file), files)
         found = {(f.run_url, f.series_id): code for f, code in zip(files, codes, strict=True)}

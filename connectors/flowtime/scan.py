@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import compress, groupby, starmap
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
-from connectors.flowtime.run import Run
+from connectors.flowtime.run import Run, Series
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly, plain_rows
 from connectors.storage import Storage
 
@@ -32,7 +32,7 @@ _ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 ScanProgress = Callable[[int, int, int], None]
 """Told of so many more files finished, rows parsed and bytes read, from the query's thread."""
 
-Read = Callable[[Sequence[SeriesFile]], Iterator[pl.DataFrame]]
+Read = Callable[[Collection[SeriesFile]], Iterator[pl.DataFrame]]
 """Reads series files into frames, in order."""
 
 
@@ -57,30 +57,64 @@ class ScanOptions:
     batch_rows: int = 65_536
 
 
-def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
+class SeriesFiles(Collection[SeriesFile]):
     """The series files of runs in the order of their rows: runs, then each index's order.
 
+    Each is made when it is come to: all of them at once would take as much memory as the runs.
     `Series.path` has been checked to stay below its run when the index was read.
+
+    Args:
+        runs: The runs.
+        wanted: Whether each file is one of them; None for all.
     """
-    return [
-        SeriesFile(
-            row=row,
-            run_path=run.path,
-            file=series.path,
-            run_url=run.url,
-            series_id=series.id,
-            points=series.points,
-            size=series.size,
-            sha256=series.sha256,
-            bundle_class=series.class_name if run.is_bundle else None,
-        )
-        for row, (run, series) in enumerate((run, series) for run in runs for series in run.series)
-    ]
+
+    def __init__(self, runs: Sequence[Run], wanted: _Array | None = None) -> None:
+        self._runs = runs
+        self._wanted = wanted
+
+    def __len__(self) -> int:
+        if self._wanted is None:
+            return sum(len(run.series) for run in self._runs)
+        return int(np.count_nonzero(self._wanted))
+
+    def __iter__(self) -> Iterator[SeriesFile]:
+        return starmap(_series_file, self._numbered())
+
+    def pairs(self) -> Iterator[tuple[Run, Series]]:
+        """What the files are of, without making them."""
+        return ((run, series) for _, run, series in self._numbered())
+
+    def _numbered(self) -> Iterator[tuple[int, Run, Series]]:
+        every = ((run, series) for run in self._runs for series in run.series)
+        numbered = ((row, run, series) for row, (run, series) in enumerate(every))
+        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
+
+    def __contains__(self, file: object) -> bool:
+        return any(one == file for one in self)
+
+
+def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
+    """The same as a list, for a few runs."""
+    return list(SeriesFiles(list(runs)))
+
+
+def _series_file(row: int, run: Run, series: Series) -> SeriesFile:
+    return SeriesFile(
+        row=row,
+        run_path=run.path,
+        file=series.path,
+        run_url=run.url,
+        series_id=series.id,
+        points=series.points,
+        size=series.size,
+        sha256=series.sha256,
+        bundle_class=series.class_name if run.is_bundle else None,
+    )
 
 
 def scan(
     storage: Storage,
-    files: Sequence[SeriesFile],
+    files: Collection[SeriesFile],
     options: ScanOptions | None = None,
     *,
     progress: ScanProgress | None = None,
@@ -100,7 +134,7 @@ def scan(
     return lazily(files, lambda wanted: _frames(storage, wanted, chosen, progress))
 
 
-def lazily(files: Sequence[SeriesFile], read: Read) -> pl.LazyFrame:
+def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:
     """A lazy frame over whatever reads series files in order, asked only for files it needs.
 
     Args:
@@ -125,8 +159,8 @@ def lazily(files: Sequence[SeriesFile], read: Read) -> pl.LazyFrame:
 
 
 def _prune(
-    files: Sequence[SeriesFile], predicate: pl.Expr | None
-) -> tuple[Sequence[SeriesFile], list[pl.Expr]]:
+    files: Collection[SeriesFile], predicate: pl.Expr | None
+) -> tuple[Collection[SeriesFile], list[pl.Expr]]:
     """Files that can hold a matching row, and the conjuncts that only the rows can answer."""
     if predicate is None:
         return files, []
@@ -154,7 +188,7 @@ def conjuncts(predicate: pl.Expr) -> Iterator[pl.Expr]:
 
 
 def faulty_runs(
-    storage: Storage, files: Sequence[SeriesFile], options: ScanOptions
+    storage: Storage, files: Collection[SeriesFile], options: ScanOptions
 ) -> dict[str, RunError]:
     """Every run that has a faulty file, by its URL, with the first fault of each."""
     faults: dict[str, RunError] = {}
@@ -181,7 +215,7 @@ def _head(frames: Iterator[pl.DataFrame], n_rows: int) -> Iterator[pl.DataFrame]
 
 def _frames(
     storage: Storage,
-    files: Sequence[SeriesFile],
+    files: Collection[SeriesFile],
     options: ScanOptions,
     progress: ScanProgress | None,
 ) -> Iterator[pl.DataFrame]:
@@ -218,7 +252,7 @@ class _Parsed:
 
 
 def _tasks(
-    storage: Storage, files: Sequence[SeriesFile], options: ScanOptions
+    storage: Storage, files: Collection[SeriesFile], options: ScanOptions
 ) -> Iterator[Callable[[], _Parsed]]:
     """What the threads do: a group of small files, or a block of a large one."""
     group: list[SeriesFile] = []
