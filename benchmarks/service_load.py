@@ -35,7 +35,7 @@ from tests.service.serving import Server, finished, serving
 
 _BLOCK = 1024 * 1024
 _SMALL = Shape(runs=200, series=20, bins=288)
-_LARGE = Shape(runs=1, series=50, bins=525_600)
+_LARGE = Shape(runs=1, series=64, bins=525_600)
 
 
 @dataclass
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             tally.errors += _after_a_kill(server)
     finally:
         clear(root)
-    print(aligned(["", ""], _rows(tally, args, promised), texts=2))
+    print(aligned(["asked for", "seen"], _rows(tally, args, promised), texts=2))
     for error in tally.errors[:10]:
         print(error, file=sys.stderr)
     return 1 if tally.errors else 0

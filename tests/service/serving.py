@@ -45,7 +45,8 @@ class Server:
 
     def client(self, **more: Any) -> httpx.Client:
         headers = {"Accept-Encoding": "identity", **self.headers, **more.pop("headers", {})}
-        return httpx.Client(base_url=self.url, timeout=SECONDS, headers=headers, **more)
+        timeout = more.pop("timeout", SECONDS)
+        return httpx.Client(base_url=self.url, timeout=timeout, headers=headers, **more)
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""
