@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ class Protection:
             await self._app(scope, receive, send)
             return
         most = _most_bytes(scope, self._settings)
-        incoming = _Incoming(receive, most, self._settings.client_timeout)
+        incoming = _Incoming(receive, most, self._settings)
         outgoing = _Outgoing(send, incoming, scope["path"])
         try:
             self._check(scope, most)
@@ -94,10 +95,11 @@ class _Incoming:
         refusal: Why it is not read any further.
     """
 
-    def __init__(self, receive: Receive, most: int, timeout: float) -> None:
+    def __init__(self, receive: Receive, most: int, settings: ServiceSettings) -> None:
         self._receive = receive
         self._most = most
-        self._timeout = timeout
+        self._settings = settings
+        self._began = time.monotonic()
         self._size = 0
         self._is_whole = False
         self.refusal: ServiceError | None = None
@@ -106,7 +108,7 @@ class _Incoming:
         if self._is_whole:
             return await self._receive()  # now only for the client going away
         try:
-            message = await asyncio.wait_for(self._receive(), self._timeout)
+            message = await asyncio.wait_for(self._receive(), self._patience())
         except TimeoutError:
             raise self._refused(SlowError("the body does not come", "send it faster")) from None
         self._size += len(message.get("body", b""))
@@ -114,6 +116,16 @@ class _Incoming:
         if self._size > self._most:
             raise self._refused(_too_large(self._most))
         return message
+
+    def _patience(self) -> float:
+        """Seconds until the next part must be there; less where what came came slowly.
+
+        Without this, a byte now and then would hold a connection, and room for an upload, for
+        days.
+        """
+        timeout = self._settings.client_timeout
+        earned = timeout + self._size / self._settings.slowest_body
+        return max(0.0, min(timeout, self._began + earned - time.monotonic()))
 
     def _refused(self, error: ServiceError) -> ServiceError:
         error.headers["Connection"] = "close"

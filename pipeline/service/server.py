@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.service.settings import ServiceSettings
 _MOST_CONNECTIONS = 1000
 _KEEP_ALIVE = 15
 _SHUTDOWN = 30
+_MOST_HEAD_BYTES = 64 * 1024
 
 
 def serve(settings: ServiceSettings) -> None:
@@ -53,7 +55,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
     """A protocol that ends a connection whose client neither sends headers nor reads.
 
     uvicorn has no such limits: a client that sends a byte now and then, or takes nothing of an
-    answer, would hold a connection for ever.
+    answer, would hold a connection for ever, and one that sends headers without end, memory.
 
     Args:
         seconds: How long headers may take, and how long a full buffer may stay full.
@@ -62,10 +64,27 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
     class PatientProtocol(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
         _unread: asyncio.TimerHandle | None = None
+        _head_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._begin()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._deadline is not None and not self.transport.is_closing():
+                self._head_bytes += len(data)
+                if self._head_bytes > _MOST_HEAD_BYTES:
+                    self.send_400_response("The headers are too large")
+
+        def send_400_response(self, msg: str) -> None:
+            body = json.dumps({"error": msg.rstrip("."), "hint": "GET /docs describes the API"})
+            head = (
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write((head + body).encode("ascii"))
+            self.transport.close()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -94,6 +113,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             self._deadline = self.loop.call_later(seconds, self.transport.close)
 
         def _end(self) -> None:
+            self._head_bytes = 0
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None

@@ -50,6 +50,7 @@ class ServiceSettings(BaseModel):
         failed_tokens: Wrong tokens a minute before a client is turned away.
         max_body: Bytes of a request's body at the most.
         max_upload: Bytes of an upload at the most; 0 for no uploads.
+        slowest_body: Bytes a second that a request's body must bring after `client_timeout`.
         client_timeout: Seconds that a client may keep the service waiting.
     """
 
@@ -82,6 +83,7 @@ class ServiceSettings(BaseModel):
     failed_tokens: Count = 10
     max_body: Count = 64 * 1024
     max_upload: Annotated[int, Field(ge=0)] = 10**9
+    slowest_body: Count = 10_000
     client_timeout: Seconds = 60.0
 
     def check(self) -> None:

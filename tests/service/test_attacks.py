@@ -219,6 +219,47 @@ def test_slow_clients_are_let_go(guarded: Server) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_a_body_that_drips_is_let_go(guarded: Server) -> None:
+    """A byte now and then comes in time, but not at a speed that gets anywhere."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as dripping:
+        dripping.sendall(
+            b"POST /v1/runs/run_a/export HTTP/1.1\r\nHost: localhost\r\n"
+            b"Authorization: Bearer " + TOKEN.encode() + b"\r\nContent-Length: 1000\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        answer = b""
+        dripping.settimeout(0.3)
+        while not answer and time.monotonic() - began < 15:
+            try:
+                dripping.sendall(b" ")
+                answer = dripping.recv(4096)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "part", [b"a" * 1000, b"X: " + b"y" * 1000 + b"\r\n", b"X" * 1000], ids=["path", "many", "one"]
+)
+def test_headers_are_bounded(server: Server, part: bytes) -> None:
+    """Headers without end do not fill the memory, whether in one line or in many."""
+    began = b"GET /" if part[:1] == b"a" else b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as endless:
+        endless.sendall(began)
+        sent = 0
+        try:
+            while sent < 50_000_000:
+                sent += endless.send(part * 16)
+        except ConnectionError:
+            pass
+    assert sent < 20_000_000
+    lone = raw(server, began + part * 70)
+    assert lone.startswith(b"HTTP/1.1 400 ")
+    assert b'{"error": "' in lone
+
+
 def test_a_client_that_does_not_read_is_let_go(guarded: Server) -> None:
     size = 64 * 2**20
     commit(Path(guarded.arguments[2]) / "run_a/gold", b"x" * size)
