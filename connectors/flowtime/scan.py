@@ -359,7 +359,7 @@ def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
     exact parse. As many lines as bins, and the bins as they should be, leave no file a row too
     many.
     """
-    if b" " in body or b"\t" in body or b"\n+" in body or body.startswith(b"+"):
+    if b" " in body or b"\t" in body or _has_signed_bin(body):
         return None
     if _lines(body) != len(bins):
         return None
@@ -373,6 +373,11 @@ def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
         return None
     values = parsed["value"].to_numpy()
     return values if _as_many_named_values(values, body) else None
+
+
+def _has_signed_bin(body: bytes) -> bool:
+    # To look for one byte takes a 200th of the time, and most bodies have no plus at all.
+    return b"+" in body and (b"\n+" in body or body.startswith(b"+"))
 
 
 def _lines(body: bytes) -> int:
