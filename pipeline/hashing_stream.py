@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
-from typing import IO
 
 import pyarrow as pa
 
+from connectors.storage import Writable
 from pipeline.errors import SinkError
 
 _MOST_PENDING_BYTES = 8_000_000
@@ -32,7 +32,7 @@ class HashingStream:
         worker: An executor of one thread, so that bytes keep their order.
     """
 
-    def __init__(self, raw: IO[bytes], url: str, worker: Executor) -> None:
+    def __init__(self, raw: Writable, url: str, worker: Executor) -> None:
         self._raw = raw
         self._url = url
         self._worker = worker

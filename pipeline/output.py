@@ -214,7 +214,7 @@ class SinkOutput:
         self._sweep(destination)
         destination.staged = target.storage.stage(destination.path)
         try:
-            raw = destination.staged.local.open("wb")
+            raw = target.storage.open(destination.staged)
         except OSError as error:
             raise SinkError(
                 f"{target.url}: cannot write {destination.staged.local}: {error}"

@@ -16,6 +16,7 @@ from connectors.storage.contract import (
     StagedFile,
     Storage,
     StorageOptions,
+    Writable,
     join,
     relative,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "StagedFile",
     "Storage",
     "StorageOptions",
+    "Writable",
     "claimed",
     "connect",
     "discard_all",

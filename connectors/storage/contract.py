@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from connectors.errors import ConflictError, StorageError
 
@@ -155,6 +155,19 @@ class StagedFile:
     target: str
 
 
+class Writable(Protocol):
+    """What a staged file is written through."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Append bytes."""
+
+    def flush(self) -> None:
+        """Hand all bytes to the operating system."""
+
+    def close(self) -> None:
+        """Flush and close."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A small file that says that its writer is there.
@@ -239,6 +252,14 @@ class Storage(ABC):
     @abstractmethod
     def stage(self, path: str) -> StagedFile:
         """A fresh, empty local file for what is to become `path`."""
+
+    def open(self, staged: StagedFile) -> Writable:
+        """Open a staged file that may become large, to be written from its beginning.
+
+        Raises:
+            OSError: It cannot be opened; every call of what is returned may raise it, too.
+        """
+        return staged.local.open("wb")
 
     @abstractmethod
     def commit(self, staged: StagedFile) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import attrgetter
@@ -17,6 +18,7 @@ from connectors.storage.contract import (
     Mark,
     StagedFile,
     Storage,
+    Writable,
     is_abandoned,
     is_staged_name,
     relative,
@@ -24,6 +26,7 @@ from connectors.storage.contract import (
 )
 from connectors.storage.retry import translated
 from connectors.storage.staging import abandoned_folders, remove_folders
+from connectors.storage.steady_file import SteadyFile
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -110,6 +113,10 @@ class LocalStorage(Storage):
             # Mode 0666 less the umask: what a file has that is simply written.
             os.close(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         return StagedFile(local, path)
+
+    def open(self, staged: StagedFile) -> Writable:
+        """It stays where it is written: Linux is told to bring it to the disk meanwhile."""
+        return SteadyFile(staged.local) if sys.platform == "linux" else super().open(staged)
 
     def commit(self, staged: StagedFile) -> None:
         """Bytes on the disk, then the name, then the folder on the disk."""
