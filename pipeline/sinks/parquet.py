@@ -169,6 +169,9 @@ class ParquetWriter:
             write_statistics=True,
             write_batch_size=_ENCODED_AT_ONCE,
             store_schema=False,
+            # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
+            # each on its own, which took 40 % more bytes and 5 % more time.
+            max_rows_per_page=self._sink.row_group_size,
         )
 
 
