@@ -21,8 +21,8 @@ from pipeline.errors import FlowtimeExportError, RunError
 from pipeline.export import export
 from pipeline.ingest import ImportOptions, import_export
 from pipeline.reading import BATCH_ROWS
-from pipeline.report import human_size
 from pipeline.source import Source, find_runs
+from pipeline.wording import counted, human_size
 
 _READ_BYTES = 4_000_000
 
@@ -121,7 +121,7 @@ class RoundtripReport:
         """The report as a table for people."""
         head = f"{'format':<14}{'rows':>12}{'bytes':>11}{'seconds':>9}{'values':>14}{'hashes':>14}"
         verdict = "everything returned" if self.ok else "NOT everything returned"
-        runs = f"{self.runs:,} {'run' if self.runs == 1 else 'runs'}"
+        runs = counted(self.runs, "run")
         return "\n".join(
             [f"{self.source}: {runs}, {verdict}", head, *(_line(leg) for leg in self.legs)]
         )

@@ -21,6 +21,7 @@ from pipeline.output import DATA_EXTENSIONS, is_data_file
 from pipeline.verify.report import CheckedFile, Comparison, VerifyReport
 from pipeline.verify.row_keys import Keys
 from pipeline.verify.run_values import RunFolder, RunValues, match_runs
+from pipeline.wording import few
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
@@ -85,10 +86,9 @@ def _extra_files(export: Export) -> Iterator[str]:
             if below is not None and ours and below not in named:
                 extra.append(below)
     if extra:
-        more = f" and {len(extra) - _MOST_EXTRA} more" if len(extra) > _MOST_EXTRA else ""
         yield (
             "data files that the descriptor does not name: "
-            f"{', '.join(extra[:_MOST_EXTRA])}{more}; the next export removes them"
+            f"{few(extra, _MOST_EXTRA)}; the next export removes them"
         )
 
 
