@@ -81,6 +81,26 @@ def test_a_pivot(runs: Path, tmp_path: Path) -> None:
     assert any("'unit'" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ([], []),
+        (["run_id", "unit"], ["1 column that differs by measure: 'unit'"]),
+        (
+            ["unit", "kind", "run_id", "series_id", "class_kind"],
+            ["4 columns that differ by measure: 'unit', 'kind', 'series_id' and 1 more"],
+        ),
+    ],
+)
+def test_columns_that_are_left_out_are_told_in_one_note(
+    runs: Path, tmp_path: Path, columns: list[str], told: list[str]
+) -> None:
+    sink = {"path": tmp_path / "e.csv", "layout": "wide"}
+    report = export(config(runs, sink, metadata={"columns": columns}))
+    head = f"sink {tmp_path}/e.csv: layout wide leaves out "
+    assert [note for note in report.notes if "layout wide" in note] == [head + one for one in told]
+
+
 def test_a_missing_measure_is_null_and_nan_is_not(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a", *SPARSE, values=[math.nan, 1.0]))
     export(config(runs, {"path": tmp_path / "e.parquet", "layout": "wide"}))
