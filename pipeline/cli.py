@@ -386,9 +386,9 @@ def _shown_progress() -> AbstractContextManager[Listener]:
     if not sys.stderr.isatty():
         return nullcontext(Listener())
     # Imported when needed: a bar takes longer to load than a small export takes.
-    from pipeline.commands.progress import ProgressBar  # noqa: PLC0415
+    from pipeline.commands.progress import shown_progress  # noqa: PLC0415
 
-    return ProgressBar()
+    return shown_progress()
 
 
 def _log_report(report: Report) -> None:
