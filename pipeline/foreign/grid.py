@@ -13,7 +13,7 @@ from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.report import SHOWN, Findings
 from pipeline.foreign.rows import Array
-from pipeline.foreign.spill import SeriesValues, Spill
+from pipeline.foreign.spill import Spill, ValueStore
 from pipeline.foreign.times import LAST_MICROS, MINUTE, micros_of
 
 FREE_CELLS = 10_000_000
@@ -164,7 +164,7 @@ def check_rows(
     grid: TimeGrid,
     options: ForeignOptions,
     findings: Findings,
-    store: SeriesValues | None,
+    store: ValueStore | None,
 ) -> Checked:
     """Put every row into its bin, and note rows that have none and bins that lack theirs.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -18,6 +18,7 @@ RECORD = np.dtype([("micros", "<i8"), ("value", "<f8"), ("place", "<u4")])
 
 DEFAULT_BUDGET = 64_000_000
 _SLICE = 262_144
+_MOST_HELD = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,19 @@ class Spill:
     Args:
         path: A fresh local file.
         budget: Bytes that are held back before they are written.
+
+    Raises:
+        StorageError: The file cannot be made.
     """
 
     def __init__(self, path: Path, budget: int = DEFAULT_BUDGET) -> None:
-        self._file = path.open("w+b", buffering=0)
+        self._file = _fresh(path)
         self._room = max(budget // (RECORD.itemsize + 4), 1)
         self._codes: Array = np.zeros(0, dtype=np.uint32)
         self._records: Array = np.zeros(0, dtype=RECORD)
         self._held = 0
         self._flushes: list[_Flush] = []
         self.rows = 0
-
-    def __enter__(self) -> Spill:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; nothing is read afterwards."""
@@ -165,6 +158,13 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _fresh(path: Path) -> FileIO:
+    try:
+        return path.open("w+b", buffering=0)
+    except OSError as error:
+        raise _full(error, path) from error
+
+
 def _full(error: OSError, path: object) -> StorageError:
     return StorageError(
         f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
@@ -172,7 +172,7 @@ def _full(error: OSError, path: object) -> StorageError:
     )
 
 
-class SeriesValues:
+class ValueStore:
     """The values of every series, one dense array after the other in a local file.
 
     Args:
@@ -185,7 +185,7 @@ class SeriesValues:
     """
 
     def __init__(self, path: Path, series: int, bins: int) -> None:
-        self._file = path.open("w+b", buffering=0)
+        self._file = _fresh(path)
         self._bins = bins
         try:
             if series and bins:
@@ -228,6 +228,3 @@ class SeriesValues:
     def _mapped(self, code: int) -> Array:
         place = code * self._bins * 8
         return np.memmap(self._file, dtype="<f8", mode="r+", offset=place, shape=(self._bins,))
-
-
-_MOST_HELD = 32_000_000
