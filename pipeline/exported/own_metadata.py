@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -24,7 +25,6 @@ from pipeline.sinks.sink import ColumnType, refuse_pattern
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
 _FOOTER_END = 8
-_BOM = b"\xef\xbb\xbf"
 _MAX_ROWS = 10**15
 _BEGINS = f"{COMMENT} ".encode()
 _FIRST_LINE = f'{COMMENT} format: "flowtime-gold-'.encode()
@@ -92,10 +92,10 @@ def csv_metadata(file: StoredFile) -> FileMetadata:
 def _comment_lines(file: StoredFile) -> list[bytes]:
     size = _FIRST_BYTES
     while True:
-        head = read_head(file, size).removeprefix(_BOM)
+        head = read_head(file, size).removeprefix(BOM_UTF8)
         *lines, last = head.split(b"\n")
         comments = list(takewhile(_is_comment, lines))
-        ended = len(comments) < len(lines) or len(head) + len(_BOM) < size
+        ended = len(comments) < len(lines) or len(head) + len(BOM_UTF8) < size
         if ended or not (_is_comment(last) or not last or last == _BEGINS[:1]):
             return comments
         if size >= MAX_HEAD_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,6 @@ from pipeline.sinks.csv import COMMENT
 
 BATCH_ROWS = 65_536
 
-_BOM = b"\xef\xbb\xbf"
 _ARROW_TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "timestamp": (pa.timestamp("us", "UTC"),),
     "number": (pa.float64(),),
@@ -105,7 +105,7 @@ def _pass_head(file: ExportedFile, path: Path, options: TextOptions) -> tuple[in
     begins = COMMENT.encode()
     line = 1
     with path.open("rb") as stream:
-        if stream.read(len(_BOM)) != _BOM:
+        if stream.read(len(BOM_UTF8)) != BOM_UTF8:
             stream.seek(0)
         names = stream.readline(MAX_HEAD_BYTES)
         while file.has_comments and names.startswith(begins):
