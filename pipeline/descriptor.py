@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from connectors.flowtime.instant import instant_text
 from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.run_facts import instant
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -119,11 +119,11 @@ def package(
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": _slug(name),
-        "created": instant(created),
+        "created": instant_text(created),
         "resources": _with_unique_names(files),
         "flowtime": {
             "version": VERSION,
-            "created": instant(created),
+            "created": instant_text(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
             **({} if write_id is None else {"writeId": write_id}),
             "runs": runs,

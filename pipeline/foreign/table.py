@@ -13,13 +13,13 @@ from connectors.storage import StorageOptions, scratch_folder
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.content import ForeignFile, find_files
 from pipeline.foreign.description import describe
-from pipeline.foreign.grid import Checked, TimeGrid, check_rows, infer_grid, instant_of
+from pipeline.foreign.grid import Checked, TimeGrid, check_rows, infer_grid
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.reading import Reading
 from pipeline.foreign.report import ForeignDataError, ForeignReport, StopReadingError
 from pipeline.foreign.rows import Array
 from pipeline.foreign.spill import DEFAULT_BUDGET, Spill, ValueStore
-from pipeline.foreign.times import MINUTE
+from pipeline.foreign.times import MINUTE, instant_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 60
