@@ -18,6 +18,7 @@ from connectors.storage.contract import (
     StorageOptions,
     join,
     relative,
+    sha256_of,
 )
 from connectors.storage.local import LocalStorage
 from connectors.storage.staging import remove_scratch, scratch_folder
@@ -35,6 +36,7 @@ __all__ = [
     "join",
     "relative",
     "scratch_folder",
+    "sha256_of",
 ]
 
 _S3 = frozenset({"s3", "s3a"})

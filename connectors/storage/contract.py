@@ -36,6 +36,7 @@ _STAGED_NAME = re.compile(
     r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{8}\.flowtime-export\.part"
 )
 _STALE_SECONDS = 24 * 3600.0
+_HASHED_BYTES = 4_000_000
 _NAME_BYTES = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -344,6 +345,19 @@ class Storage(ABC):
         Raises:
             StorageError: It cannot; the message says why.
         """
+
+
+def sha256_of(storage: Storage, path: str) -> str:
+    """Lower-case hex digest of a stored file.
+
+    Raises:
+        NotFoundError: No such file.
+        StorageError: The file changed in between, or the store failed.
+    """
+    digest = hashlib.sha256()
+    for block in storage.blocks(path, _HASHED_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def join(path: str, *names: str) -> str:
