@@ -13,7 +13,7 @@ from connectors.flowtime.schema import clip
 from pipeline.cell_text import cell_text
 from pipeline.errors import StorageError
 from pipeline.foreign.coding import ExtraColumns, SeriesCoding, SeriesName
-from pipeline.foreign.content import ForeignFile, format_of, plain_blocks
+from pipeline.foreign.content import BLOCK_BYTES, ForeignFile, format_of, plain_blocks
 from pipeline.foreign.csv import COMMENT, csv_rows
 from pipeline.foreign.grid import TimeSpan
 from pipeline.foreign.lines import line_blocks
@@ -86,13 +86,13 @@ class Reading:
     def _local(self, file: ForeignFile, scratch: Path) -> Path:
         """A Parquet file on this machine; its bytes are hashed."""
         if file.storage.is_local:
-            for block in file.storage.blocks(file.path, 2_000_000):
+            for block in file.storage.blocks(file.path, BLOCK_BYTES):
                 self.digest.update(block)
             return Path(file.path)
         copy = scratch / "copy.parquet"
         try:
             with copy.open("wb") as stream:
-                for block in file.storage.blocks(file.path, 2_000_000):
+                for block in file.storage.blocks(file.path, BLOCK_BYTES):
                     self.digest.update(block)
                     stream.write(block)
         except OSError as error:
