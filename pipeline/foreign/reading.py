@@ -11,7 +11,6 @@ import polars as pl
 
 from connectors.flowtime.schema import clip
 from pipeline.cell_text import cell_text
-from pipeline.errors import StorageError
 from pipeline.foreign.coding import ExtraColumns, SeriesCoding, SeriesName
 from pipeline.foreign.content import BLOCK_BYTES, ForeignFile, format_of, plain_blocks
 from pipeline.foreign.csv import COMMENT, csv_rows
@@ -22,7 +21,7 @@ from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.parquet import parquet_rows
 from pipeline.foreign.report import Findings
 from pipeline.foreign.rows import Array, Layout, Rows
-from pipeline.foreign.spill import Spill
+from pipeline.foreign.spill import Spill, not_written
 from pipeline.foreign.times import NAIVE, OK, WRONG, instants
 from pipeline.foreign.values import values
 
@@ -96,10 +95,7 @@ class Reading:
                     self.digest.update(block)
                     stream.write(block)
         except OSError as error:
-            raise StorageError(
-                f"the temporary file {copy} could not be written ({error}): free the disk, or "
-                "set TMPDIR to one with more room"
-            ) from error
+            raise not_written(error, copy) from error
         return copy
 
     def _known_layout(self, layout: Layout) -> Layout:

@@ -103,7 +103,7 @@ class Spill:
                 while piece:
                     piece = piece[self._file.write(piece) or 0 :]
         except OSError as error:
-            raise _full(error, self._file.name) from error
+            raise not_written(error, self._file.name) from error
         self._flushes.append(_Flush(offset, present, counts.astype(np.uint32)))
         self._held = 0
 
@@ -162,10 +162,11 @@ def _fresh(path: Path) -> FileIO:
     try:
         return path.open("w+b", buffering=0)
     except OSError as error:
-        raise _full(error, path) from error
+        raise not_written(error, path) from error
 
 
-def _full(error: OSError, path: object) -> StorageError:
+def not_written(error: OSError, path: object) -> StorageError:
+    """The failure to write a temporary file as an error of ours, to be raised `from` it."""
     return StorageError(
         f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
         "to one with more room"
@@ -192,7 +193,7 @@ class ValueStore:
                 os.posix_fallocate(self._file.fileno(), 0, series * bins * 8)
         except OSError as error:
             self._file.close()
-            raise _full(error, path) from error
+            raise not_written(error, path) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -215,7 +216,7 @@ class ValueStore:
             try:
                 written = os.pwrite(self._file.fileno(), data, place)
             except OSError as error:
-                raise _full(error, self._file.name) from error
+                raise not_written(error, self._file.name) from error
             data, place = data[written:], place + written
 
     def read(self, code: int) -> Array:
