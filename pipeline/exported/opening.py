@@ -16,8 +16,9 @@ from pipeline import descriptor
 from pipeline.columns import CATALOGUE
 from pipeline.contents import Contents, read_contents
 from pipeline.errors import IntegrityError, NotAnExportError, StorageError
-from pipeline.exported.local_copy import Codec, StoredFile
-from pipeline.exported.own_metadata import FileMetadata, csv_metadata, parquet_metadata
+from pipeline.exported.local_copy import StoredFile
+from pipeline.exported.own_metadata import MAX_ROWS, FileMetadata, csv_metadata, parquet_metadata
+from pipeline.metadata import constant_type
 from pipeline.naming import format_of, stem
 from pipeline.run_facts import DescribedRun, first_fault, read_run
 from pipeline.sinks import Column
@@ -25,16 +26,8 @@ from pipeline.sinks.sink import ColumnType, refuse_pattern
 
 Format = Literal["csv", "ndjson", "parquet"]
 
-MAX_ROWS = 10**15
 _MOST_PARENTS = 32
-_CODECS: Mapping[str, Codec] = {".gz": "gz", ".zst": "zst"}
-_COLUMN_TYPES: Mapping[str, ColumnType] = {
-    "datetime": "timestamp",
-    "number": "number",
-    "integer": "integer",
-    "string": "text",
-    "boolean": "boolean",
-}
+_COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -264,7 +257,7 @@ class _Own(_Model):
 class _Resource(_Model):
     path: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
     format: Format
-    compression: Codec | None = None
+    compression: descriptor.Codec | None = None
     bytes: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
     hash: Annotated[str, Field(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
     row_count: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
@@ -412,14 +405,7 @@ def check_columns(
 def column_type(contents: Contents, source: str) -> ColumnType:
     """Logical type of the column behind a shown one."""
     if source in contents.constants:
-        value = contents.constants[source]
-        if isinstance(value, bool):
-            return "boolean"
-        return (
-            "text"
-            if isinstance(value, str)
-            else ("integer" if isinstance(value, int) else "number")
-        )
+        return constant_type(contents.constants[source])
     return "number" if source in contents.measures else CATALOGUE[source].type
 
 
@@ -469,5 +455,7 @@ def _own_metadata(stored: StoredFile, format_: Format) -> FileMetadata:
     )
 
 
-def _codec(name: str) -> Codec | None:
-    return next((codec for suffix, codec in _CODECS.items() if name.endswith(suffix)), None)
+def _codec(name: str) -> descriptor.Codec | None:
+    return next(
+        (codec for suffix, codec in descriptor.COMPRESSION.items() if name.endswith(suffix)), None
+    )

@@ -25,7 +25,7 @@ from pipeline.sinks.sink import ColumnType, refuse_pattern
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
 _FOOTER_END = 8
-_MAX_ROWS = 10**15
+MAX_ROWS = 10**15
 _BEGINS = f"{COMMENT} ".encode()
 _FIRST_LINE = f'{COMMENT} format: "flowtime-gold-'.encode()
 
@@ -65,8 +65,8 @@ class _Metadata(BaseModel):
     format: str
     config: str = "export"
     columns: Annotated[list[_Column], Field(max_length=10_000)]
-    rows: Annotated[int, Field(strict=True, ge=0, le=_MAX_ROWS)] | None = None
-    first_row: Annotated[int, Field(strict=True, ge=0, le=_MAX_ROWS)] | None = None
+    rows: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
+    first_row: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
     partition: dict[str, str | None] = {}
     contents: Any = None
     described_runs: list[Any] | None = None

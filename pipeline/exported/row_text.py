@@ -15,20 +15,17 @@ from connectors.strict_json import strict_loads
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.exported.line_blocks import Lines
+from pipeline.metadata import POLARS_TYPES
 from pipeline.sinks import Column
+from pipeline.sinks.sink import ColumnType
 from pipeline.sinks.text import TIMESTAMP_FORMAT
 
-_NAMED = ("NaN", "inf", "-inf")
+NAMED = ("NaN", "inf", "-inf")
+"""How sinks write what is no number in JSON."""
 MARKED_FORMULA = r"^'([=+\-@\t\r])"
 # The unit separator: JSON escapes every control character, so it cannot occur in a row of ours.
 _GAP = "\x1f"
-_TYPES: dict[str, pl.DataType] = {
-    "timestamp": pl.String(),
-    "number": pl.Float64(),
-    "integer": pl.Int64(),
-    "text": pl.String(),
-    "boolean": pl.Boolean(),
-}
+_TYPES: dict[ColumnType, pl.DataType] = {**POLARS_TYPES, "timestamp": pl.String()}
 
 
 class CsvRows:
@@ -110,7 +107,7 @@ class CsvRows:
         texts = self._read(lines, {column.name: pl.String() for column in self._columns})
         for name in odd:
             odd_cells = frame[name].is_finite().fill_null(True).not_()
-            wrong = odd_cells & texts[name].is_in(_NAMED).fill_null(False).not_()
+            wrong = odd_cells & texts[name].is_in(NAMED).fill_null(False).not_()
             place = wrong.arg_max() if wrong.any() else None
             if place is not None:
                 raise self._error(
@@ -251,7 +248,7 @@ class NdjsonRows:
         if column.type == "number" and cells.dtype == pl.String:
             named = cells.str.starts_with('"')
             bare = cells.str.strip_chars('"')
-            wrong = named & bare.is_in(_NAMED).not_()
+            wrong = named & bare.is_in(NAMED).not_()
             if wrong.any():
                 raise self._fault(lines, f"{column.name} holds text")
             return bare.cast(pl.Float64)
@@ -307,7 +304,7 @@ def _is_of(column: Column, value: object) -> bool:
     if column.type == "number":
         if isinstance(value, int | float) and not isinstance(value, bool):
             return math.isfinite(value)
-        return value in _NAMED
+        return value in NAMED
     if column.type == "integer":
         return type(value) is int
     if column.type == "boolean":

@@ -18,7 +18,7 @@ from pipeline.exported.line_blocks import check_utf8, line_blocks
 from pipeline.exported.opening import ExportedFile
 from pipeline.exported.own_metadata import MAX_HEAD_BYTES
 from pipeline.exported.row_text import CsvRows, NdjsonRows
-from pipeline.metadata import INSTANT
+from pipeline.metadata import POLARS_TYPES
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
 
@@ -30,13 +30,6 @@ _ARROW_TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "integer": (pa.int64(),),
     "text": (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())),
     "boolean": (pa.bool_(),),
-}
-_POLARS_TYPES: dict[str, pl.DataType] = {
-    "timestamp": INSTANT,
-    "number": pl.Float64(),
-    "integer": pl.Int64(),
-    "text": pl.String(),
-    "boolean": pl.Boolean(),
 }
 
 
@@ -158,5 +151,5 @@ def _check_schema(file: ExportedFile, schema: pa.Schema) -> None:
 
 def _typed(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
     return frame.with_columns(
-        pl.col(column.name).cast(_POLARS_TYPES[column.type]) for column in columns
+        pl.col(column.name).cast(POLARS_TYPES[column.type]) for column in columns
     )
