@@ -16,6 +16,7 @@ from pydantic import ValidationError as Invalid
 from connectors.strict_json import strict_loads
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import StoredFile, read_head
+from pipeline.exported.tables import MAX_ROWS
 from pipeline.run_facts import first_fault
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
@@ -25,7 +26,6 @@ from pipeline.sinks.sink import ColumnType, refuse_pattern
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
 _FOOTER_END = 8
-MAX_ROWS = 10**15
 _BEGINS = f"{COMMENT} ".encode()
 _FIRST_LINE = f'{COMMENT} format: "flowtime-gold-'.encode()
 

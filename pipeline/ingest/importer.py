@@ -16,8 +16,9 @@ from connectors.flowtime.run import Run
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import MAX_EXPANSION
-from pipeline.exported.opening import Export, ExportedTable, open_export
+from pipeline.exported.opening import open_export
 from pipeline.exported.row_order import RowOrder
+from pipeline.exported.tables import Export, ExportedTable
 from pipeline.exported.unpack import obstacles, whole_series
 from pipeline.foreign import ForeignOptions, open_foreign
 from pipeline.ingest.report import ImportedRun, ImportReport, ImportStatus

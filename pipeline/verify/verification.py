@@ -13,9 +13,10 @@ import polars as pl
 from connectors.storage import StorageOptions, relative
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
-from pipeline.exported.opening import Export, ExportedFile, ExportedTable, open_export
+from pipeline.exported.opening import open_export
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
 from pipeline.exported.table_reader import Batch
+from pipeline.exported.tables import Export, ExportedFile, ExportedTable
 from pipeline.exported.unpack import block_cells, checked_batches, writes_nulls
 from pipeline.output import DATA_EXTENSIONS, is_data_file
 from pipeline.verify.report import CheckedFile, Comparison, VerifyReport

@@ -26,7 +26,7 @@ from pipeline.contents import TextOptions
 from pipeline.descriptor import COMPRESSION
 from pipeline.errors import SinkError
 from pipeline.exported.local_copy import StoredFile
-from pipeline.exported.opening import ExportedFile
+from pipeline.exported.tables import ExportedFile
 from pipeline.exported.unpack import checked_batches
 from pipeline.sinks import Column, CsvSink, NdjsonSink, ParquetSink, Sink, Table
 from pipeline.sinks.csv import read_metadata_lines
