@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from connectors.storage import s3
+from connectors.storage import s3_upload
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.export import export
@@ -221,7 +221,7 @@ def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
 
 def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:
     if part_bytes is not None:
-        s3.PART_BYTES = part_bytes
+        s3_upload.PART_BYTES = part_bytes
     if most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     report = export(ExportConfig.model_validate(settings))

@@ -35,11 +35,10 @@ import os, sys
 from connectors.storage import StorageOptions, claimed, connect
 options = StorageOptions(options=dict(zip(("endpoint_url", "key", "secret"), sys.argv[2:])))
 storage, folder = connect(sys.argv[1], options)
-staged = storage.stage(f"{folder}/big.bin")
-staged.local.write_bytes(b"x")
+target = f"{folder}/big.bin"
 with claimed(storage, folder, uploads=["big.bin"]):
-    upload = storage._request("create_multipart_upload", f"{folder}/big.bin")["UploadId"]
-    storage._send_part(staged, upload, 1, 0, 1)
+    upload = storage._requests.of(target, "create_multipart_upload")["UploadId"]
+    storage._requests.of(target, "upload_part", UploadId=upload, PartNumber=1, Body=b"x")
     os.kill(os.getpid(), 9)
 """
 
