@@ -11,18 +11,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
-from connectors.storage.contract import (
-    Entry,
-    Folder,
-    Mark,
-    StagedFile,
-    Storage,
-    is_abandoned,
-    is_staged_name,
-    relative,
-    staged_name,
-)
+from connectors.storage.contract import Entry, Folder, Mark, StagedFile, Storage
+from connectors.storage.paths import relative
 from connectors.storage.retry import translated
+from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 from connectors.storage.staging import abandoned_folders, remove_folders
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.

@@ -9,20 +9,15 @@ from typing import Any
 import s3fs
 
 from connectors.errors import ChangedError, ConflictError, NotFoundError, StorageError
-from connectors.storage.contract import (
-    Entry,
-    Folder,
-    Mark,
-    StagedFile,
-    is_abandoned,
-    is_safe_name,
-)
+from connectors.storage.contract import Entry, Folder, Mark, StagedFile
+from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.s3_bulk import BulkReader
 from connectors.storage.s3_listing import S3Listing, split_key, version_of
 from connectors.storage.s3_options import client_config, s3fs_options
 from connectors.storage.s3_requests import S3Requests, status_of
 from connectors.storage.s3_upload import PartedUpload, needs_parts
+from connectors.storage.staged_names import is_abandoned
 
 
 class S3Storage(RemoteStorage):

@@ -21,7 +21,7 @@ import pytest
 
 from connectors.errors import StorageError
 from connectors.storage import claimed, connect, scratch_folder, staging
-from connectors.storage.contract import host_mark
+from connectors.storage.staged_names import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
 from tests.exporting import config, descriptor, names, spec, write_runs
