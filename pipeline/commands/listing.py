@@ -7,8 +7,8 @@ from typing import Any
 
 from connectors.flowtime.discover import Discovery
 from pipeline.plan import ExportPlan
-from pipeline.publish import Standing, choose
 from pipeline.source import Source
+from pipeline.standing import Standing, choose
 from pipeline.wording import human_size
 
 

@@ -91,7 +91,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "if below is None:", [LEFTOVERS, "-k", "below_another"],
     ),
     "links on the way to a run are followed": (
-        "pipeline/publish.py", "root = run if relative(run, source) is None else source",
+        "pipeline/standing.py", "root = run if relative(run, source) is None else source",
         "root = run", [CHANGES, "-k", "becomes_a_link"],
     ),
     "the interpreter is taken down after an error": (
