@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -129,11 +130,13 @@ class RemoteStorage(Storage):
             self.discard(staged)
         self.delete(target)
 
+    @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:
-        raise NotImplementedError
+        """Make a staged file visible at its target, or nothing of it."""
 
+    @abstractmethod
     def _abandoned(self, path: str) -> list[Mark]:
-        raise NotImplementedError
+        """Staged files and claims at or below a path that nobody can still be writing."""
 
     def _outcome(self, path: str) -> bytes | StorageError:
         try:
