@@ -18,7 +18,7 @@ from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
 from pipeline.plan import ExportPlan
-from pipeline.standing import Pending, Place, Standing, place_of, stands
+from pipeline.standing import Pending, Place, Standing, is_published, place_of
 from pipeline.target import Target, is_partition
 
 Written = tuple[Pending, Sequence[StagedOutput]]
@@ -157,8 +157,7 @@ class _Fresh:
         listed = self.resources(pending)
         if listed == standing.resources(pending.plan, pending.target):
             return False
-        same = listed and all(descriptor.state_of(item) == pending.state for item in listed)
-        if same and all(stands(pending.target, item) for item in listed):
+        if is_published(pending, listed):
             return True
         raise PublishConflictError(
             f"{pending.target.url}: another exporter has published it since this export began"

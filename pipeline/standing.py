@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +80,7 @@ class Standing:
 
     def is_current(self, pending: Pending) -> bool:
         """Whether a target stands published as it would be written now, every file in place."""
-        listed = self.resources(pending.plan, pending.target)
-        if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
-            return False
-        return all(stands(pending.target, item) for item in listed)
+        return is_published(pending, self.resources(pending.plan, pending.target))
 
 
 @dataclass(frozen=True)
@@ -144,8 +141,14 @@ def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:
     return not target.is_folder and target.storage.info(target.path) is not None
 
 
-def stands(target: Target, item: Mapping[str, Any]) -> bool:
-    """Whether a file that a descriptor names is there with its size."""
+def is_published(pending: Pending, listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a target's resources are what would be written now, every file in place."""
+    if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
+        return False
+    return all(_stands(pending.target, item) for item in listed)
+
+
+def _stands(target: Target, item: Mapping[str, Any]) -> bool:
     entry = target.storage.info(join(target.folder, item["path"]))
     return entry is not None and entry.size == item["bytes"]
 
