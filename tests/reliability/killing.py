@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import multiprocessing
-import os
+import multiprocessing.util
 import re
 import resource
 import secrets
-import shutil
 import subprocess
 import tempfile
 import time
@@ -18,8 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from connectors.storage import s3_upload
 from pipeline.config import ExportConfig
@@ -53,6 +50,8 @@ class Victims:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
+        # Now, as a test's own temporary directory would make the path of a socket too long.
+        multiprocessing.util.get_temp_dir()
 
     def start(
         self,
@@ -194,14 +193,6 @@ def spread(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
 def tries(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
     """Twice as many points as hits are wanted: a thread may get ahead of the call meant for it."""
     return spread(points, wanted, start) + spread(points, wanted, start + 1)
-
-
-def need_strace() -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip("strace may not trace here")
 
 
 def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:

@@ -25,17 +25,14 @@ from connectors.storage.staged_names import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
 from tests.exporting import config, descriptor, names, spec, write_runs
-from tests.reliability.stage import temporary
 from tests.servers import S3Server
-
-__all__ = ["temporary"]
 
 DIES_WHILE_UPLOADING = """
 import os, sys
 from connectors.storage import StorageOptions, claimed, connect
 options = StorageOptions(options=dict(zip(("endpoint_url", "key", "secret"), sys.argv[2:])))
 storage, folder = connect(sys.argv[1], options)
-target = f"{folder}/big.bin"
+target = storage.stage(f"{folder}/big.bin").target
 with claimed(storage, folder, uploads=["big.bin"]):
     upload = storage._requests.of(target, "create_multipart_upload")["UploadId"]
     storage._requests.of(target, "upload_part", UploadId=upload, PartNumber=1, Body=b"x")
