@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from connectors.storage import connect
@@ -105,14 +104,7 @@ def proxied(store: S3Server) -> Iterator[tuple[S3Server, Faults]]:
 
 @pytest.fixture(scope="module")
 def client(store: S3Server) -> Any:
-    """Somebody else's."""
-    return boto3.client(
-        "s3",
-        endpoint_url=store.endpoint_url,
-        aws_access_key_id=store.key,
-        aws_secret_access_key=store.secret,
-        region_name="us-east-1",
-    )
+    return store.client()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -14,9 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from connectors.errors import StorageError
@@ -40,20 +38,10 @@ with claimed(storage, folder, uploads=["big.bin"]):
 """
 
 
-def client(server: S3Server) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.key,
-        aws_secret_access_key=server.secret,
-        region_name="us-east-1",
-    )
-
-
 def uploads(server: S3Server) -> list[str]:
     return [
         item["Key"]
-        for item in client(server).list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
+        for item in server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
     ]
 
 
@@ -67,7 +55,7 @@ def killed(rclone_s3: S3Server, tmp_path: Path, temporary: Path) -> str:
     assert len(list(temporary.glob("flowtime-export-*"))) == 1
     for stranger in ("big.bin2", "else.bin"):
         key = f"{tmp_path.name}/{stranger}"
-        client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+        rclone_s3.client().create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
     return folder
 
 
@@ -109,7 +97,7 @@ def test_an_upload_begun_before_the_claim_is_somebody_elses(
 ) -> None:
     storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}/x", rclone_s3.options())
     key = f"{tmp_path.name}/x"
-    client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+    rclone_s3.client().create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
     assert storage.abort_uploads([path], time.time() + 60) == []
     assert uploads(rclone_s3).count(key) == 1
     assert storage.abort_uploads([path], time.time() - 60) == [f"s3://{path}"]
