@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.errors import StorageError
 from connectors.storage.contract import Entry, Folder, Mark, StagedFile
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
@@ -55,11 +55,8 @@ class FsspecStorage(RemoteStorage):
     def walk(self, path: str) -> Iterator[Folder]:
         """The whole listing at once, as fsspec has no other."""
         found = self._details(path, "listing")
-        if not found or (set(found) == {path} and self._is_file(path)):
-            kind = "this is a file, not a folder" if self._is_file(path) else "nothing is there"
-            raise NotFoundError(
-                f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
-            )
+        if not found or (set(found) == {path} and self.info(path) is not None):
+            self._refuse_walk(path)
         files: dict[str, list[Entry]] = defaultdict(list)
         links: dict[str, list[str]] = defaultdict(list)
         for file, detail in found.items():
@@ -94,24 +91,6 @@ class FsspecStorage(RemoteStorage):
         except Exception as failure:
             raise self._translated(failure, path, "reading") from failure
         return bytes(data)
-
-    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
-        """Range after range, while the file's version stays what it was."""
-        before = self.info(path)
-        if before is None:
-            raise NotFoundError(
-                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
-            )
-        for start in range(0, before.size, block_bytes):
-            stop = min(start + block_bytes, before.size)
-            block = self.read(path, start=start, end=stop)
-            if len(block) != stop - start or self.info(path) != before:
-                raise ChangedError(
-                    f"reading {self.url(path)}: it changed while it was being read: "
-                    "try again when it is at rest",
-                    url=self.url(path),
-                )
-            yield block
 
     def stage(self, path: str) -> StagedFile:
         """Refused where nothing can be written or a folder is in the way."""
@@ -156,6 +135,10 @@ class FsspecStorage(RemoteStorage):
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
 
+    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+        block = self.read(entry.path, start=start, end=stop)
+        return block if self.info(entry.path) == entry else None
+
     def _publish(self, staged: StagedFile, size: int) -> None:
         target = staged.target
         folder, _, name = target.rpartition("/")
@@ -196,9 +179,6 @@ class FsspecStorage(RemoteStorage):
             size = len(self.read(path))
         version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
         return Entry(path, int(size), str(version))
-
-    def _is_file(self, path: str) -> bool:
-        return self.info(path) is not None
 
     def _is_folder(self, path: str) -> bool:
         try:

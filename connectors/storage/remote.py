@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NoReturn
 
-from connectors.errors import StorageError
+from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury, is_claim
-from connectors.storage.contract import Mark, StagedFile, Storage
+from connectors.storage.contract import Entry, Mark, StagedFile, Storage
 from connectors.storage.paths import join
 from connectors.storage.retry import translated
 from connectors.storage.staged_names import staged_name
@@ -40,6 +41,24 @@ class RemoteStorage(Storage):
             return [self._outcome(path) for path in paths]
         with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
             return list(pool.map(self._outcome, paths))
+
+    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
+        """Range after range, while the file's version stays what it was."""
+        entry = self.info(path)
+        if entry is None:
+            raise NotFoundError(
+                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
+            )
+        for start in range(0, entry.size, block_bytes):
+            stop = min(start + block_bytes, entry.size)
+            block = self._range(entry, start, stop)
+            if block is None or len(block) != stop - start:
+                raise ChangedError(
+                    f"reading {self.url(path)}: it changed while it was being read: "
+                    "try again when it is at rest",
+                    url=self.url(path),
+                )
+            yield block
 
     def stage(self, path: str) -> StagedFile:
         """In a private folder of this machine, as a live handle would publish a torn file."""
@@ -129,6 +148,16 @@ class RemoteStorage(Storage):
         finally:
             self.discard(staged)
         self.delete(target)
+
+    def _refuse_walk(self, path: str) -> NoReturn:
+        kind = "this is a file, not a folder" if self.info(path) is not None else "nothing is there"
+        raise NotFoundError(
+            f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
+        )
+
+    @abstractmethod
+    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+        """Bytes of a file, or None where it is not that version any more."""
 
     @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import s3fs
 
-from connectors.errors import ChangedError, ConflictError, NotFoundError, StorageError
+from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage.contract import Entry, Folder, Mark, StagedFile
 from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
@@ -124,28 +124,6 @@ class S3Storage(RemoteStorage):
             error = self._translated(failure, paths[0], "connecting to")
             return [error for _ in paths]
         return self._bulk.read(paths)
-
-    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
-        """Range after range, each on the condition that the ETag is the first one's."""
-        entry = self.info(path)
-        if entry is None:
-            raise NotFoundError(
-                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
-            )
-        for start in range(0, entry.size, block_bytes):
-            stop = min(start + block_bytes, entry.size)
-            try:
-                block, version = self._requests.get(path, start, stop, version=entry.version)
-            except Exception as failure:
-                raise self._translated(failure, path, "reading") from failure
-            # Some stores ignore the condition, so it is looked at here as well.
-            if version != entry.version or len(block) != stop - start:
-                raise ChangedError(
-                    f"reading {self.url(path)}: it changed while it was being read: "
-                    "try again when it is at rest",
-                    url=self.url(path),
-                )
-            yield block
 
     def stage(self, path: str) -> StagedFile:
         """A key needs a bucket before it."""
@@ -283,14 +261,15 @@ class S3Storage(RemoteStorage):
         for page in self._pages(bucket, prefix, delimiter=False):
             yield from page.get("Contents", ())
 
-    def _refuse_walk(self, path: str) -> None:
-        file = self.info(path) is not None
-        kind = "this is a file, not a folder" if file else "nothing is there"
-        raise NotFoundError(
-            f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
-        )
-
     # ----------------------------------------------------------------------- writing
+
+    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+        try:
+            block, version = self._requests.get(entry.path, start, stop, version=entry.version)
+        except Exception as failure:
+            raise self._translated(failure, entry.path, "reading") from failure
+        # Some stores ignore the condition, so it is looked at here as well.
+        return block if version == entry.version else None
 
     def _publish(self, staged: StagedFile, size: int) -> None:
         try:
