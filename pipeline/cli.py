@@ -22,6 +22,7 @@ from pipeline.commands.console import (
     USAGE,
     json_option,
     print_json,
+    print_report,
     redaction,
     storage_of,
     storage_option,
@@ -349,10 +350,7 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
             print_json(_failure(settings, error))
         raise
     _log_report(report)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        click.echo(report.as_text())
+    print_report(report, as_json=as_json)
     return report.exit_code
 
 

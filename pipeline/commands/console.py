@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -30,6 +30,20 @@ storage_option = click.option(
 def print_json(data: Any) -> None:
     """Print a value on stdout."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+class _Shown(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def print_report(report: _Shown, *, as_json: bool) -> None:
+    """Print a report on stdout, for people or machines."""
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
