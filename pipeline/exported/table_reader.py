@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from pipeline.arrow_batch import frame_of
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
+from pipeline.exported.csv_rows import CsvRows
 from pipeline.exported.line_blocks import check_utf8, line_blocks
+from pipeline.exported.ndjson_rows import NdjsonRows
 from pipeline.exported.own_metadata import MAX_HEAD_BYTES
-from pipeline.exported.row_text import CsvRows, NdjsonRows
 from pipeline.exported.tables import ExportedFile
 from pipeline.metadata import POLARS_TYPES
 from pipeline.sinks import Column

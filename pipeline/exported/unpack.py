@@ -13,9 +13,9 @@ from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
-from pipeline.exported.row_text import NAMED
 from pipeline.exported.table_reader import Batch, batches
 from pipeline.exported.tables import ExportedFile, ExportedTable
+from pipeline.exported.text_values import NAMED
 
 _Array = np.ndarray[Any, Any]
 
