@@ -14,19 +14,20 @@ from typing import Any, NoReturn
 import click
 import polars as pl
 
-from connectors.flowtime.discover import discover
-from connectors.storage import connect, discard_all
+from connectors.storage import discard_all
 from pipeline.commands.console import (
     DONE,
     FAILED,
     USAGE,
+    config_argument,
     json_option,
     print_json,
+    print_report,
     redaction,
-    storage_of,
+    set_option,
+    settings_of,
     storage_option,
 )
-from pipeline.commands.doctor import examine
 from pipeline.commands.interruption import (
     INTERRUPTED,
     LEAVE_SECONDS,
@@ -37,14 +38,13 @@ from pipeline.commands.interruption import (
     leave_within,
 )
 from pipeline.commands.later import LaterGroup
-from pipeline.commands.listing import plan_as_data, plan_as_lines, runs_as_data, runs_as_lines
-from pipeline.commands.starter import starter_config
-from pipeline.config import ExportConfig, config_schema, load_config, single_run_config
+from pipeline.commands.listing import plan_as_data, plan_as_lines
+from pipeline.config import ExportConfig, single_run_config
 from pipeline.config.values import parse_duration
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.export import Listener, export, plan_export
 from pipeline.logs import LOGGER, configure
-from pipeline.plan import ExportPlan, parse_filter
+from pipeline.plan import ExportPlan
 from pipeline.preview import preview
 from pipeline.report import Report
 from pipeline.sinks import FORMATS
@@ -103,11 +103,6 @@ def _complain(message: str, code: int) -> int:
 
 # --------------------------------------------------------------------------- the verbs
 
-_config = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
-_set = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a config value."
-)
-
 
 class _Interval(click.ParamType[float]):
     """A duration as the config writes one."""
@@ -126,6 +121,12 @@ class _Interval(click.ParamType[float]):
 
 
 _LATER = {
+    "clean": "pipeline.commands.places",
+    "doctor": "pipeline.commands.places",
+    "runs": "pipeline.commands.places",
+    "init": "pipeline.commands.configs",
+    "schema": "pipeline.commands.configs",
+    "validate": "pipeline.commands.configs",
     "verify": "pipeline.commands.loop",
     "import": "pipeline.commands.loop",
     "test-loop": "pipeline.commands.loop",
@@ -150,8 +151,8 @@ def cli(log_format: str, log_level: str) -> None:
 
 
 @cli.command("run")
-@_config
-@_set
+@config_argument
+@set_option
 @json_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
@@ -169,7 +170,7 @@ def run_command(
     """Export the runs of CONFIG to all its sinks."""
     if watch is not None and (dry_run or full_refresh):
         raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     if dry_run:
         return _show_plan(settings, as_json=as_json)
     if watch is not None:
@@ -178,50 +179,22 @@ def run_command(
 
 
 @cli.command("plan")
-@_config
-@_set
+@config_argument
+@set_option
 @json_option
 def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Show what would be read and written; touches nothing."""
-    return _show_plan(_settings(config, overrides), as_json=as_json)
-
-
-@cli.command("validate")
-@_config
-@_set
-def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
-    """Check CONFIG without touching any storage."""
-    settings = _settings(config, overrides)
-    sinks = ", ".join(sink.format for sink in settings.sinks)
-    click.echo(f"{config}: valid ({settings.name}: {settings.source.url} -> {sinks})")
-    return DONE
-
-
-@cli.command("doctor")
-@_config
-@_set
-@json_option
-def doctor_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Check that every storage can be reached, listed and written."""
-    findings = examine(_settings(config, overrides))
-    if as_json:
-        print_json([{"what": f.what, "url": f.url, "problem": f.problem} for f in findings])
-    for finding in findings if not as_json else []:
-        verdict = "ok  " if finding.problem is None else "FAIL"
-        click.echo(f"{verdict} {finding.what}: {finding.url}")
-        if finding.problem is not None:
-            click.echo(f"     {finding.problem}")
-    return FAILED if any(finding.problem for finding in findings) else DONE
+    return _show_plan(settings_of(config, overrides), as_json=as_json)
 
 
 @cli.command("preview")
-@_config
-@_set
+@config_argument
+@set_option
 @json_option
 @click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
 def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
     """Show the first rows each sink would write."""
-    settings = _settings(config, overrides)
+    settings = settings_of(config, overrides)
     source, plan = _planned(settings)
     if not source.runs:
         return _nothing_found(source)
@@ -235,51 +208,6 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
             tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
         ):
             click.echo(str(frame))
-    return DONE
-
-
-@cli.command("init")
-@click.option("--source", "url", default="runs", show_default=True, help="Where the runs are.")
-@click.option("--format", "formats", multiple=True, type=click.Choice(FORMATS), help="Repeatable.")
-@click.option("--to", "target", default="out", show_default=True, help="Where the tables go.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | None) -> int:
-    """Write a commented config to begin with, to stdout or --out."""
-    text = starter_config(url, formats or FORMATS, out=target)
-    if out is None:
-        click.echo(text, nl=False)
-        return DONE
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{out} exists already: choose another name or remove it") from None
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
-    click.echo(f"wrote {out}; next: flowtime-export doctor {out}", err=True)
-    return DONE
-
-
-@cli.command("schema")
-def schema_command() -> int:
-    """Print the JSON Schema of the config, for editors."""
-    print_json(config_schema())
-    return DONE
-
-
-@cli.command("runs")
-@click.argument("url")
-@storage_option
-@json_option
-def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> int:
-    """List the runs below URL: id, created, bins, series, complete or why not."""
-    storage, path = connect(url, storage_of(url, storage_options))
-    found = discover(storage, path)
-    if as_json:
-        print_json(runs_as_data(found))
-        return DONE
-    for line in runs_as_lines(found):
-        click.echo(line)
     return DONE
 
 
@@ -312,31 +240,7 @@ def export_command(
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
-@cli.command("clean")
-@click.argument("target")
-@storage_option
-@json_option
-def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) -> int:
-    """Remove what a crashed export of ours left at or below TARGET."""
-    storage, path = connect(target, storage_of(target, storage_options))
-    removed = storage.remove_leftovers(path)
-    if as_json:
-        print_json({"removed": removed})
-        return DONE
-    for url in removed:
-        click.echo(f"removed {url}")
-    click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
-    return DONE
-
-
 # --------------------------------------------------------------------------- what verbs share
-
-
-def _settings(path: Path, overrides: Sequence[str]) -> ExportConfig:
-    settings = load_config(path, overrides=overrides)
-    redaction.learn(settings.secrets())
-    parse_filter(settings)
-    return settings
 
 
 def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
@@ -349,10 +253,7 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
             print_json(_failure(settings, error))
         raise
     _log_report(report)
-    if as_json:
-        print_json(report.as_json())
-    else:
-        click.echo(report.as_text())
+    print_report(report, as_json=as_json)
     return report.exit_code
 
 
@@ -386,9 +287,9 @@ def _shown_progress() -> AbstractContextManager[Listener]:
     if not sys.stderr.isatty():
         return nullcontext(Listener())
     # Imported when needed: a bar takes longer to load than a small export takes.
-    from pipeline.commands.progress import ProgressBar  # noqa: PLC0415
+    from pipeline.commands.progress import shown_progress  # noqa: PLC0415
 
-    return ProgressBar()
+    return shown_progress()
 
 
 def _log_report(report: Report) -> None:

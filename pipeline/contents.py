@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
+from connectors.flowtime.instant import instant_text
 from pipeline.columns import CATALOGUE
 from pipeline.errors import IntegrityError
-from pipeline.run_facts import Instant, first_fault, instant
+from pipeline.run_facts import Instant, first_fault
 
 _MOST_COLUMNS = 10_000
 _Text = Annotated[StrictStr, Field(max_length=65_536)]
@@ -73,7 +74,7 @@ class Contents(BaseModel):
         if self.constants:
             data["constants"] = dict(self.constants)
         if self.exported_at is not None:
-            data["exportedAt"] = instant(self.exported_at)
+            data["exportedAt"] = instant_text(self.exported_at)
         options = self.options.model_dump(by_alias=True, exclude_defaults=True)
         if options:
             data["options"] = options

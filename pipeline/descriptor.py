@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from connectors.flowtime.instant import instant_text
 from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.run_facts import instant
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -22,14 +22,15 @@ FOLDER_NAME = "_datapackage.json"
 """Spark, DuckDB's hive scan and Polars pass over names that begin with an underscore."""
 
 MAX_BYTES = 256 * 1024 * 1024
-_FRICTIONLESS_TYPES: dict[ColumnType, str] = {
+FRICTIONLESS_TYPES: dict[ColumnType, str] = {
     "timestamp": "datetime",
     "number": "number",
     "integer": "integer",
     "text": "string",
     "boolean": "boolean",
 }
-_COMPRESSION = {".gz": "gz", ".zst": "zst"}
+Codec = Literal["gz", "zst"]
+COMPRESSION: dict[str, Codec] = {".gz": "gz", ".zst": "zst"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,11 @@ def package(
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
         "name": _slug(name),
-        "created": instant(created),
+        "created": instant_text(created),
         "resources": _with_unique_names(files),
         "flowtime": {
             "version": VERSION,
-            "created": instant(created),
+            "created": instant_text(created),
             "config": {"name": name, "hash": f"sha256:{config_hash}"},
             **({} if write_id is None else {"writeId": write_id}),
             "runs": runs,
@@ -298,8 +299,8 @@ def _resource(
         "mediatype": sink.mediatype,
     }
     suffix = "." + sink.extension.rsplit(".", 1)[-1]
-    if suffix in _COMPRESSION:
-        resource["compression"] = _COMPRESSION[suffix]
+    if suffix in COMPRESSION:
+        resource["compression"] = COMPRESSION[suffix]
     if sink.format != "parquet":
         resource["encoding"] = "utf-8"
     resource |= {
@@ -322,7 +323,7 @@ def _schema(schema: Mapping[str, Any], sink: Sink) -> dict[str, Any]:
 
 
 def _field(column: Column) -> dict[str, Any]:
-    field: dict[str, Any] = {"name": column.name, "type": _FRICTIONLESS_TYPES[column.type]}
+    field: dict[str, Any] = {"name": column.name, "type": FRICTIONLESS_TYPES[column.type]}
     if column.type == "timestamp":
         field["format"] = "%Y-%m-%dT%H:%M:%SZ"
         field["timezone"] = "UTC"

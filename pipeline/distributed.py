@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from itertools import groupby
-from types import TracebackType
 
 import numpy as np
 import polars as pl
@@ -70,12 +69,7 @@ class DaskEngine:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._client is not None:
             self._client.close()
 

@@ -22,10 +22,11 @@ from pipeline.known_runs import known_runs
 from pipeline.lane import SinkLane
 from pipeline.output import SinkOutput, StagedOutput, shown_sources
 from pipeline.plan import ExportPlan, make_plan
-from pipeline.publish import Pending, Standing, Written, choose, publish, tidy
+from pipeline.publish import Written, publish, tidy
 from pipeline.reading import BATCH_ROWS, needed_files, scan_options, with_layouts
 from pipeline.report import Report
 from pipeline.source import Source, find_runs
+from pipeline.standing import Pending, Standing, choose
 from pipeline.summary import Tally, summarise, untouched
 from pipeline.target import TargetResolver
 

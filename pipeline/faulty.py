@@ -10,10 +10,10 @@ from connectors.flowtime.discover import discover
 from connectors.flowtime.run import Run
 from connectors.flowtime.scan import SeriesFiles, faulty_runs
 from pipeline.plan import ExportPlan
-from pipeline.publish import Pending
 from pipeline.reading import needed_files, scan_options
 from pipeline.report import LeftOut
 from pipeline.source import Source, find_runs
+from pipeline.standing import Pending
 
 
 def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None:

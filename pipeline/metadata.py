@@ -17,7 +17,7 @@ from pipeline.sinks.sink import ColumnType
 Constant = str | int | float | bool
 INSTANT = pl.Datetime("us", "UTC")
 _MICROSECONDS_PER_MINUTE = 60_000_000
-_POLARS_TYPES: dict[ColumnType, pl.DataType] = {
+POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     "text": pl.String(),
     "integer": pl.Int64(),
     "timestamp": INSTANT,
@@ -81,7 +81,7 @@ class MetadataTables:
     def type_of(self, name: str) -> ColumnType:
         """Logical type of a base, catalogue or constant column."""
         if name in self.constants:
-            return _constant_type(self.constants[name])
+            return constant_type(self.constants[name])
         return CATALOGUE[name].type
 
     def column(self, name: str, shown_as: str) -> Column:
@@ -139,7 +139,7 @@ def _time_columns(runs: Sequence[Run], place: pl.Series) -> list[pl.Series]:
 
 
 def _series_column(name: str, runs: Sequence[Run], place: pl.Series) -> pl.Series:
-    dtype = _POLARS_TYPES[CATALOGUE[name].type]
+    dtype = POLARS_TYPES[CATALOGUE[name].type]
     if name in _FROM_SERIES:
         read = _FROM_SERIES[name]
         values = [read(series) for run in runs for series in run.series]
@@ -158,10 +158,11 @@ def _compact(column: pl.Series) -> pl.Series:
 def _constant(value: Constant) -> pl.Expr:
     if isinstance(value, str):
         return pl.lit(value, dtype=pl.Enum([value]))
-    return pl.lit(value, dtype=_POLARS_TYPES[_constant_type(value)])
+    return pl.lit(value, dtype=POLARS_TYPES[constant_type(value)])
 
 
-def _constant_type(value: Constant) -> ColumnType:
+def constant_type(value: Constant) -> ColumnType:
+    """Logical type of a column with one value."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):

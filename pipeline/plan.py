@@ -28,6 +28,7 @@ from pipeline.target import Target, TargetResolver
 from pipeline.transform import RowFilter
 from pipeline.version import FORMAT_VERSION
 from pipeline.wide import measures_of
+from pipeline.wording import few
 
 _RUNS_LISTED_IN_A_FILE = 100
 _SERIES_DESCRIBED_IN_A_FILE = 400
@@ -303,11 +304,15 @@ def _wide_sources(
         )
     for run in runs:
         _refuse_twins(run)
-    notes = tuple(
-        f"sink {sink.path}: layout wide leaves out column {name!r}, which differs by measure"
-        for name in left_out
-    )
-    return [*keys, *measures, *metadata, *constants], notes
+    return [*keys, *measures, *metadata, *constants], _left_out_note(sink, left_out)
+
+
+def _left_out_note(sink: Sink, columns: Sequence[str]) -> tuple[str, ...]:
+    if not columns:
+        return ()
+    what = "column that differs" if len(columns) == 1 else "columns that differ"
+    names = few([repr(name) for name in columns])
+    return (f"sink {sink.path}: layout wide leaves out {len(columns)} {what} by measure: {names}",)
 
 
 def _refuse_twins(run: Run) -> None:

@@ -5,127 +5,24 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage import Claim, Entry, Storage, claimed, connect, join, relative
+from connectors.errors import ConflictError
+from connectors.storage import Claim, Entry, Storage, claimed, join, relative
 from pipeline import descriptor
 from pipeline.config import config_hash
 from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
-from pipeline.plan import ExportPlan, SinkPlan
+from pipeline.plan import ExportPlan
+from pipeline.standing import Pending, Place, Standing, is_published, place_of
 from pipeline.target import Target, is_partition
-
-_LOOK_UPS = 16
-
-Place = tuple[int, str]
-"""A descriptor's place: its storage and its path."""
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A target whose export is to be written.
-
-    Attributes:
-        plan: The plan of its sink.
-        target: Where it goes.
-        state: Digest of what shapes its bytes.
-    """
-
-    plan: SinkPlan
-    target: Target
-    state: str
-
 
 Written = tuple[Pending, Sequence[StagedOutput]]
 """A target with its staged files."""
-
-
-def _refuse_links(plan: ExportPlan) -> None:
-    """A run comes from strangers: it, or its `gold/`, may be a link to where nobody means to write.
-
-    The source's own URL may lead over links, as who runs the export has chosen it.
-    """
-    for sink in plan.sinks:
-        for target in sink.targets:
-            for row in target.runs if len(target.runs) == 1 else ():
-                run = plan.runs[row].path
-                if target.storage.is_local and relative(target.path, run) is not None:
-                    _, source = connect(plan.config.source.url)
-                    root = run if relative(run, source) is None else source
-                    for path in (target.path, target.descriptor):
-                        target.storage.refuse_links(root, path)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is published already.
-
-    Attributes:
-        descriptors: The descriptors that stand where targets will have theirs.
-    """
-
-    descriptors: Mapping[Place, Mapping[str, Any]]
-
-    @classmethod
-    def read(cls, plan: ExportPlan) -> Standing:
-        """Read the descriptors beside all targets.
-
-        Raises:
-            IntegrityError: Something else's descriptor stands there.
-            StorageError: It could not be read.
-        """
-        _refuse_links(plan)
-        wanted: dict[int, tuple[Storage, dict[str, None]]] = {}
-        for sink in plan.sinks:
-            for target in sink.targets:
-                storage, paths = wanted.setdefault(id(target.storage), (target.storage, {}))
-                paths[target.descriptor] = None
-        found: dict[Place, Mapping[str, Any]] = {}
-        for key, (storage, paths) in wanted.items():
-            for path, data in zip(paths, storage.read_many(list(paths)), strict=True):
-                if isinstance(data, NotFoundError):
-                    continue
-                if isinstance(data, StorageError):
-                    raise data
-                found[key, path] = descriptor.load(data, storage.url(path))
-        return cls(found)
-
-    def at(self, target: Target) -> Mapping[str, Any] | None:
-        """The descriptor that stands where a target's will."""
-        return self.descriptors.get(_place(target))
-
-    def resources(self, plan: SinkPlan, target: Target) -> list[dict[str, Any]]:
-        """What is published of a target."""
-        found = self.at(target)
-        return [] if found is None else descriptor.resources_of(found, target.identity(plan.sink))
-
-    def is_current(self, pending: Pending) -> bool:
-        """Whether a target stands published as it would be written now, every file in place."""
-        listed = self.resources(pending.plan, pending.target)
-        if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
-            return False
-        return all(_stands(pending.target, item) for item in listed)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which targets are written.
-
-    Attributes:
-        to_write: Targets that are not current.
-        current: Targets that stand as they would be written.
-        kept: Targets that differ and are kept, as `if_exists` is `skip`.
-    """
-
-    to_write: tuple[Pending, ...]
-    current: tuple[Pending, ...]
-    kept: tuple[Pending, ...]
 
 
 @dataclass(frozen=True)
@@ -141,43 +38,6 @@ class Published:
     written: tuple[Written, ...]
     found: tuple[Pending, ...]
     standing: Standing
-
-
-def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool = False) -> Choice:
-    """Tell the targets that are to be written from those that may stay.
-
-    Raises:
-        PublishConflictError: A target exists and `if_exists` is `error`.
-    """
-    everything = [
-        Pending(sink, target, plan.state(sink, target))
-        for sink in plan.sinks
-        for target in sink.targets
-    ]
-    # Each answer takes a request or two where the target is remote.
-    with ThreadPoolExecutor(_LOOK_UPS) as pool:
-        stands = list(pool.map(standing.is_current, everything))
-    to_write: list[Pending] = []
-    current: list[Pending] = []
-    kept: list[Pending] = []
-    for pending, is_current in zip(everything, stands, strict=True):
-        if is_current:
-            (to_write if full_refresh else current).append(pending)
-        else:
-            (kept if _may_stay(standing, pending) else to_write).append(pending)
-    return Choice(tuple(to_write), tuple(current), tuple(kept))
-
-
-def _may_stay(standing: Standing, pending: Pending) -> bool:
-    wish = pending.plan.sink.if_exists
-    if wish == "replace" or not _exists(standing, pending.plan, pending.target):
-        return False
-    if wish == "error":
-        raise PublishConflictError(
-            f"{pending.target.url} exists already and if_exists is error: "
-            "remove it, choose another path, or set if_exists: replace"
-        )
-    return True
 
 
 def publish(
@@ -221,7 +81,7 @@ def publish(
                         _discard(outputs)
                         found.append(pending)
                     if fresh.descriptor is not None:
-                        now[_place(target)] = fresh.descriptor
+                        now[place_of(target)] = fresh.descriptor
                     done += ours
         except ConflictError as conflict:
             raise PublishConflictError(str(conflict)) from conflict
@@ -234,7 +94,7 @@ def _by_folder(written: Sequence[Written]) -> Iterator[list[list[Written]]]:
     for pending, outputs in written:
         target = pending.target
         groups = folders.setdefault((id(target.storage), target.folder), {})
-        groups.setdefault(_place(target), []).append((pending, outputs))
+        groups.setdefault(place_of(target), []).append((pending, outputs))
     for groups in folders.values():
         yield list(groups.values())
 
@@ -297,8 +157,7 @@ class _Fresh:
         listed = self.resources(pending)
         if listed == standing.resources(pending.plan, pending.target):
             return False
-        same = listed and all(descriptor.state_of(item) == pending.state for item in listed)
-        if same and all(_stands(pending.target, item) for item in listed):
+        if is_published(pending, listed):
             return True
         raise PublishConflictError(
             f"{pending.target.url}: another exporter has published it since this export began"
@@ -460,18 +319,3 @@ def _data_files(target: Target, extension: str) -> Iterator[str]:
 
 def _is_in(path: str, folders: Iterable[str]) -> bool:
     return any(relative(path, folder) is not None for folder in folders)
-
-
-def _exists(standing: Standing, plan: SinkPlan, target: Target) -> bool:
-    if standing.resources(plan, target):
-        return True
-    return not target.is_folder and target.storage.info(target.path) is not None
-
-
-def _stands(target: Target, item: Mapping[str, Any]) -> bool:
-    entry = target.storage.info(join(target.folder, item["path"]))
-    return entry is not None and entry.size == item["bytes"]
-
-
-def _place(target: Target) -> Place:
-    return id(target.storage), target.descriptor

@@ -15,8 +15,8 @@ from connectors.flowtime.series_file import SeriesFile
 from connectors.storage import Storage
 from pipeline.config import ExportConfig
 from pipeline.plan import ExportPlan
-from pipeline.publish import Pending
 from pipeline.source import Source
+from pipeline.standing import Pending
 
 BATCH_ROWS = 32_768
 """Rows of a batch at the most."""

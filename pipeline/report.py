@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from pipeline.wording import counted, human_size
+
 Status = Literal["exported", "unchanged", "kept"]
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,11 @@ class Report:
             return f"{self.name}: no runs found under {self.source}; nothing to do"
         written = [target for target in self.targets if target.status == "exported"]
         if not written:
-            return f"{self.name}: {_count(self.runs, 'run')}, nothing changed, nothing written"
+            return f"{self.name}: {counted(self.runs, 'run')}, nothing changed, nothing written"
         total = self.seconds.get("total", 0.0)
+        series = counted(self.series, "series", "series")
         return (
-            f"{self.name}: {_count(self.runs, 'run')}, {_count(self.series, 'series', 'series')}, "
+            f"{self.name}: {counted(self.runs, 'run')}, {series}, "
             f"{self.rows_read:,} rows read in {total:.1f} s"
         )
 
@@ -183,21 +185,3 @@ def _by_text(notes: Sequence[RunNote]) -> Iterator[str]:
             continue
         more = ", ..." if len(names) > _MOST_NAMES else ""
         yield f"{len(names):,} runs ({', '.join(names[:_MOST_NAMES])}{more}): {text}"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def human_size(size: int) -> str:
-    """Bytes for people.
-
-    >>> human_size(999), human_size(1_234_567)
-    ('999 B', '1.2 MB')
-    """
-    value = float(size)
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,16 +14,14 @@ from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import differences
 from connectors.flowtime.scan import ScanOptions, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
-from connectors.storage import Storage, StorageOptions, connect, scratch_folder
+from connectors.storage import Storage, StorageOptions, connect, scratch_folder, sha256_of
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError, RunError
 from pipeline.export import export
 from pipeline.ingest import ImportOptions, import_export
 from pipeline.reading import BATCH_ROWS
-from pipeline.report import human_size
 from pipeline.source import Source, find_runs
-
-_READ_BYTES = 4_000_000
+from pipeline.wording import counted, human_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ class RoundtripReport:
         """The report as a table for people."""
         head = f"{'format':<14}{'rows':>12}{'bytes':>11}{'seconds':>9}{'values':>14}{'hashes':>14}"
         verdict = "everything returned" if self.ok else "NOT everything returned"
-        runs = f"{self.runs:,} {'run' if self.runs == 1 else 'runs'}"
+        runs = counted(self.runs, "run")
         return "\n".join(
             [f"{self.source}: {runs}, {verdict}", head, *(_line(leg) for leg in self.legs)]
         )
@@ -232,7 +229,7 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
     for before, after in zip(series_files([run]), series_files([restored]), strict=True):
         if run.is_bundle:
             pass
-        elif _digest(source.storage, before.path) == _digest(storage, after.path):
+        elif sha256_of(source.storage, before.path) == sha256_of(storage, after.path):
             hashes += 1
         elif problem is None:
             problem = f"run {run.url}: series {before.series_id} came back in other bytes"
@@ -249,13 +246,6 @@ def _as_directory(run: Run) -> Run:
         return run
     unpromised = tuple(replace(one, sha256=None) for one in run.series)
     return replace(run, series=unpromised, is_bundle=False)
-
-
-def _digest(storage: Storage, path: str) -> str:
-    digest = hashlib.sha256()
-    for block in storage.blocks(path, _READ_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _same_values(

@@ -14,6 +14,7 @@ from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
+from connectors.flowtime.instant import instant_text
 from connectors.flowtime.layout import SeriesLayout
 from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
 from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
@@ -36,15 +37,6 @@ SERIES_COLUMNS = (
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
-
-
-def instant(moment: datetime) -> str:
-    """An instant as descriptors write it: UTC, to the microsecond where it is no whole second.
-
-    >>> instant(datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
-    '2025-01-02T03:04:05Z'
-    """
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _read_instant(value: object) -> datetime:
@@ -159,9 +151,9 @@ def describe_run(
         "seriesLeftOut": run.series_left_out,
         "bins": run.grid.bins,
         "binMinutes": run.grid.bin_minutes,
-        "timeOrigin": instant(run.time_origin),
+        "timeOrigin": instant_text(run.time_origin),
         "timeOriginFrom": run.origin_source,
-        "created": None if run.created is None else instant(run.created),
+        "created": None if run.created is None else instant_text(run.created),
         "source": run.source,
         "engineVersion": run.engine_version,
         "scenarioHash": run.scenario_hash,

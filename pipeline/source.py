@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connectors.flowtime.discover import Discovery, Known, Selection, discover, select_series
+from connectors.flowtime.discover import Discovery, Known, discover
 from connectors.flowtime.run import Run
+from connectors.flowtime.selection import Selection, select_series
 from connectors.storage import Storage, connect
 from pipeline.config import ExportConfig
 from pipeline.report import LeftOut

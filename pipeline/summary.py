@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pipeline.config import ExportConfig
 from pipeline.output import StagedOutput
 from pipeline.plan import ExportPlan
-from pipeline.publish import Choice, Pending, Standing, Written
+from pipeline.publish import Written
 from pipeline.report import ExportedTarget, Report, RunNote, Status
 from pipeline.source import Source
+from pipeline.standing import Choice, Pending, Standing
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.run import Run
+from pipeline.errors import SinkError
 
 IN_MEMORY_BYTES = 64_000_000
 """A run whose matrix is larger is kept in a temporary file."""
@@ -131,15 +133,17 @@ class _Matrix:
         if series * bins * _CELL.itemsize <= IN_MEMORY_BYTES:
             self._cells = np.zeros((series, bins), dtype=_CELL)
         else:
-            self._file = tempfile.TemporaryFile(prefix="flowtime-export-")  # noqa: SIM115
-            self._file.truncate(series * bins * _CELL.itemsize)
+            with _translated():
+                self._file = tempfile.TemporaryFile(prefix="flowtime-export-")  # noqa: SIM115
+                self._file.truncate(series * bins * _CELL.itemsize)
 
     def __enter__(self) -> _Matrix:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what it could not write is thrown away in any case
+                self._file.close()
 
     def store(self, place: int, bins: np.ndarray, values: np.ndarray) -> None:
         """Mark values of one series; bins are ascending."""
@@ -148,14 +152,27 @@ class _Matrix:
         cells["value"][bins - low] = values
         cells["present"][bins - low] = True
         if self._file is not None:
-            self._file.seek((place * self.bins + low) * _CELL.itemsize)
-            self._file.write(cells.tobytes())
+            with _translated():
+                self._file.seek((place * self.bins + low) * _CELL.itemsize)
+                self._file.write(cells.tobytes())
 
     def load(self, place: int, start: int, end: int) -> np.ndarray:
         """Cells of one series; a view where the matrix is in memory, else a copy."""
         if self._cells is not None:
             return self._cells[place, start:end]
         assert self._file is not None
-        self._file.seek((place * self.bins + start) * _CELL.itemsize)
-        data = self._file.read((end - start) * _CELL.itemsize)
+        with _translated():
+            self._file.seek((place * self.bins + start) * _CELL.itemsize)
+            data = self._file.read((end - start) * _CELL.itemsize)
         return np.frombuffer(data, dtype=_CELL).copy()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SinkError(
+            "layout wide: the temporary file of a large run could not be used: "
+            f"{error.strerror or error}; set TMPDIR to a place with more room"
+        ) from error

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,18 @@ class S3Server:
                 "secret": self.secret,
                 "region": "us-east-1",
             },
+        )
+
+    def client(self) -> Any:
+        """A client of somebody else's."""
+        import boto3
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.key,
+            aws_secret_access_key=self.secret,
+            region_name="us-east-1",
         )
 
 
@@ -109,19 +122,11 @@ def serve_rclone(folder: Path, bucket: str = "lake", *more: str) -> Iterator[S3S
 @contextmanager
 def serve_moto(bucket: str = "lake") -> Iterator[S3Server]:
     """moto's server, which keeps objects in memory and honours conditional requests."""
-    import boto3
-
     port = free_port()
     server = S3Server(f"http://127.0.0.1:{port}", "flowtimekey02", "flowtimesecret02", bucket)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, port):
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint_url,
-            aws_access_key_id=server.key,
-            aws_secret_access_key=server.secret,
-            region_name="us-east-1",
-        )
+        client = server.client()
         client.create_bucket(Bucket=bucket)
         client.close()
         yield server

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from sys import intern
 
 from connectors.errors import RunError
+from connectors.flowtime.instant import parse_instant
 from connectors.flowtime.run import Grid, Run, Series
 from connectors.flowtime.schema import (
     GridFile,
@@ -33,7 +34,7 @@ from connectors.flowtime.series_index import (
     all_series,
     names_of,
 )
-from connectors.flowtime.spec import SPEC_FILE, Spec, parse_instant, read_spec
+from connectors.flowtime.spec import SPEC_FILE, Spec, read_spec
 
 __all__ = [
     "INDEX_FILE",

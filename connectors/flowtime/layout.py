@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,7 +28,6 @@ Newline = Literal["lf", "crlf"]
 
 BLOCK_ROWS = 262_144
 
-_BOM = b"\xef\xbb\xbf"
 _NEWLINES: dict[Newline, str] = {"lf": "\n", "crlf": "\r\n"}
 _HEAD = re.compile(rb"(\xef\xbb\xbf)?(bin_index|t),value(\r?)\n")
 _SHOWN = 60
@@ -92,7 +92,7 @@ class SeriesLayout:
     def head(self) -> bytes:
         """Byte-order mark and header line."""
         line = f"{self.header},value{_NEWLINES[self.newline]}".encode()
-        return _BOM + line if self.bom else line
+        return BOM_UTF8 + line if self.bom else line
 
     def encode(self, values: _Array) -> bytes:
         """The bytes of a whole series file with these values in bins 0..n-1."""

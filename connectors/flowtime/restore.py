@@ -23,12 +23,11 @@ from connectors.flowtime.run_files import (
     differences,
 )
 from connectors.flowtime.run_folder import RunFolder
-from connectors.storage import Storage, join
+from connectors.storage import Storage, join, sha256_of
 
 IfExists = Literal["error", "skip", "replace"]
 Outcome = Literal["written", "replaced", "skipped"]
 
-_READ_BYTES = 4_000_000
 _Array = np.ndarray[Any, Any]
 
 
@@ -261,10 +260,7 @@ class RunWriter:
                 f"another run stands there, with another {', '.join(odd)}: replace it"
             )
         for one in self._restored.values():
-            digest = hashlib.sha256()
-            for block in self._storage.blocks(join(path, one.path), _READ_BYTES):
-                digest.update(block)
-            if digest.hexdigest() != one.sha256:
+            if sha256_of(self._storage, join(path, one.path)) != one.sha256:
                 raise self._error("the file that stands there is another: replace it", one.id)
 
     def _expected(self) -> Run:

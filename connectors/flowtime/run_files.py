@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from connectors.errors import RunError
@@ -17,15 +17,15 @@ from connectors.flowtime.dialects import (
     RunFiles,
     parse_run,
 )
+from connectors.flowtime.instant import instant_text
 from connectors.flowtime.run import Run, Series
-from connectors.flowtime.spec import SPEC_FILE
+from connectors.flowtime.spec import SPEC_FILE, START_KEYS
 
 DESCRIBING_FILES = (INDEX_FILE, RUN_FILE, SPEC_FILE, METADATA_FILE, MANIFEST_FILE)
 """Every file that says what a run is, in the order of their writing."""
 
 _INDENTED_SERIES = 10_000
 _NO_HASH = "sha256:none"
-_START_KEYS = ("grid.start", "grid.startTimeUtc", "window.start", "window.startTimeUtc")
 _PLACE = ("url", "path", "name", "fingerprint", "listing", "notes")
 
 
@@ -128,7 +128,7 @@ def _start_key(run: Run) -> str | None:
         if midnight == run.time_origin:
             return None
     key = run.origin_source.removeprefix(f"{SPEC_FILE} ")
-    return key if key in _START_KEYS else _START_KEYS[0]
+    return key if key in START_KEYS else START_KEYS[0]
 
 
 def _spec(run: Run) -> bytes | None:
@@ -138,7 +138,7 @@ def _spec(run: Run) -> bytes | None:
     block, name = key.split(".")
     grid = {"bins": run.grid.bins, "binSize": run.grid.bin_minutes, "binUnit": "minutes"}
     blocks: dict[str, dict[str, object]] = {"grid": {**grid}}
-    blocks.setdefault(block, {})[name] = f'"{_instant(run.time_origin)}"'
+    blocks.setdefault(block, {})[name] = f'"{instant_text(run.time_origin)}"'
     lines = ["# Grid and start of the run; the model itself is not part of an export."]
     for title, keys in blocks.items():
         lines += [f"{title}:", *(f"  {key}: {value}" for key, value in keys.items())]
@@ -222,11 +222,7 @@ def _present(**fields: Any) -> dict[str, object]:
 
 
 def _created(run: Run) -> str | None:
-    return None if run.created is None else _instant(run.created)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if run.created is None else instant_text(run.created)
 
 
 def _json(content: Mapping[str, object], run: Run) -> bytes:

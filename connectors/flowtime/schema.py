@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from codecs import BOM_UTF8
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -177,7 +178,7 @@ def load(model: type[ModelT], data: bytes, file: str) -> ModelT:
     if data.count(b",") > MAX_JSON_VALUES:
         raise RunError(f"holds more than {MAX_JSON_VALUES} values", file=file)
     try:
-        found = model.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+        found = model.model_validate_json(data.removeprefix(BOM_UTF8))
         check_unique_keys(data)
     except ValidationError as exc:
         raise _not_json(exc, data, file) or RunError(_brief(exc), file=file) from exc

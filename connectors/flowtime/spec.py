@@ -10,20 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache
 
 import yaml
 
 from connectors.errors import RunError
+from connectors.flowtime.instant import parse_instant
 
 SPEC_FILE = "spec.yaml"
 MAX_BLOCK_BYTES = 64 * 1024
 MAX_WHOLE_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+START_KEYS = ("grid.start", "grid.startTimeUtc", "window.start", "window.startTimeUtc")
+"""What may name the start of bin 0; of several, the first one counts."""
 _MOST_REMEMBERED = 4096  # characters of a block
 
-_START_KEYS = ("grid.start", "grid.startTimeUtc", "window.start", "window.startTimeUtc")
 _TITLE_KEYS = ("title", "metadata.title")
 _TEXT_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -32,11 +34,6 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEY = re.compile(r"""^(["']?)(grid|window|title|metadata)\1[ \t]*:(?=[ \t\n]|\Z)""", re.MULTILINE)
 _NEXT_KEY = re.compile(r"^[^\s#]", re.MULTILINE)
 _PREAMBLE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n|---[ \t]*(?:#[^\n]*)?\n)*")
-_INSTANT = re.compile(
-    r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
-    r"(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
-    r"[ \t]*([Zz]|[+-][0-9]{1,2}(?::?[0-9]{2})?)?)?"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +73,6 @@ def read_spec(data: bytes, *, want_start: bool = True) -> Spec:
     return Spec(start, start_key, _title(text), notes)
 
 
-def parse_instant(text: str) -> datetime | None:
-    """Read an ISO 8601 or YAML timestamp; without an offset it is UTC. None: it is neither.
-
-    >>> parse_instant("2025-01-01T01:00:00.1234567+01:00").isoformat()
-    '2025-01-01T00:00:00.123456+00:00'
-    """
-    match = _INSTANT.fullmatch(text.strip())
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, offset = match.groups()
-    # .NET writes ticks of 100 ns: what is below a microsecond is cut.
-    micros = int((fraction or "0")[:6].ljust(6, "0"))
-    try:
-        zone = _zone(offset)
-        clock = (int(hour or 0), int(minute or 0), int(second or 0), micros)
-        return datetime(int(year), int(month), int(day), *clock, tzinfo=zone).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _zone(offset: str | None) -> timezone:
-    if offset is None or offset in "Zz":
-        return UTC
-    hours, _, minutes = offset[1:].partition(":")
-    if len(hours) > 2:
-        hours, minutes = hours[:-2], hours[-2:]
-    if int(minutes or 0) > 59:
-        raise ValueError(offset)
-    delta = timedelta(hours=int(hours), minutes=int(minutes or 0))
-    return timezone(-delta if offset[0] == "-" else delta)
-
-
 def _decode(data: bytes, *, required: bool) -> str | None:
     try:
         text = data.decode("utf-8-sig")
@@ -124,7 +89,7 @@ def _decode(data: bytes, *, required: bool) -> str | None:
 
 def _start(text: str) -> tuple[datetime | None, str | None, tuple[str, ...]]:
     scalars = _scalars(text, ("grid", "window"))
-    named = [(key, scalars[key]) for key in _START_KEYS if key in scalars]
+    named = [(key, scalars[key]) for key in START_KEYS if key in scalars]
     starts = [(key, _instant_of(key, scalar)) for key, scalar in named if not _is_null(scalar)]
     if not starts:
         return None, None, ()
@@ -293,7 +258,7 @@ def _place(levels: list[_Level], event: yaml.NodeEvent) -> str | None:
 def _descend(levels: list[_Level], path: str | None, is_mapping: bool) -> None:
     if len(levels) >= MAX_DEPTH:
         raise RunError(f"is nested deeper than {MAX_DEPTH} levels", file=SPEC_FILE)
-    if path in _START_KEYS:
+    if path in START_KEYS:
         raise RunError(
             f"{path}: found a list or a mapping, should be an ISO 8601 instant", file=SPEC_FILE
         )

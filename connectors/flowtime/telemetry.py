@@ -18,9 +18,9 @@ from pydantic import FailFast, Field, StrictInt
 
 from connectors.errors import RunError
 from connectors.flowtime.dialects import INDEX_FILE, MANIFEST_FILE, RUN_FILE, RunFiles, parse_run
+from connectors.flowtime.instant import parse_instant
 from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Run
 from connectors.flowtime.schema import MAX_SERIES, NAME, GridFile, JsonFile, clip, load
-from connectors.flowtime.spec import parse_instant
 
 SOURCE = "telemetry"
 _ORIGIN_KEY = "window.startTimeUtc"

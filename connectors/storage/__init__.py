@@ -10,17 +10,10 @@ from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.claim import Claim, claimed
-from connectors.storage.contract import (
-    Entry,
-    Folder,
-    StagedFile,
-    Storage,
-    StorageOptions,
-    Writable,
-    join,
-    relative,
-)
+from connectors.storage.contract import Entry, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.local import LocalStorage
+from connectors.storage.options import StorageOptions
+from connectors.storage.paths import join, relative
 from connectors.storage.staging import remove_scratch, scratch_folder
 
 __all__ = [
@@ -37,6 +30,7 @@ __all__ = [
     "join",
     "relative",
     "scratch_folder",
+    "sha256_of",
 ]
 
 _S3 = frozenset({"s3", "s3a"})
@@ -67,7 +61,7 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
     if protocol in _S3:
         return _kept("s3", options.revealed(), options), _s3_path(url)
     # Imported when needed: it costs time that a run on local files need not spend.
-    module = importlib.import_module("connectors.storage.remote")
+    module = importlib.import_module("connectors.storage.fsspec_storage")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
     return _kept(protocol, arguments, options), module.native_path(protocol, url)
 
@@ -144,7 +138,7 @@ def _spelled(value: Any) -> str:
 def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
     if protocol == "file":
         return LocalStorage()
-    name = "connectors.storage.s3" if protocol == "s3" else "connectors.storage.remote"
+    name = "connectors.storage.s3" if protocol == "s3" else "connectors.storage.fsspec_storage"
     try:
         module = importlib.import_module(name)
     except ImportError as failure:

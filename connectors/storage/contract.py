@@ -3,112 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import secrets
-import socket
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from connectors.errors import ConflictError, StorageError
 
-_PLAIN_OPTIONS = frozenset(
-    {
-        "addressing_style",
-        "anon",
-        "endpoint_url",
-        "host",
-        "port",
-        "profile",
-        "project",
-        "protocol",
-        "region",
-        "region_name",
-        "signature_version",
-    }
-)
-_STAGED_SUFFIX = ".flowtime-export.part"
-_STAGED_NAME = re.compile(
-    r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{8}\.flowtime-export\.part"
-)
-_STALE_SECONDS = 24 * 3600.0
-_NAME_BYTES = 255
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True, repr=False)
-class StorageOptions:
-    """A named set of options for a storage; no text made from it shows a secret.
-
-    Attributes:
-        name: What the config calls the set.
-        protocol: The protocol it is meant for, or None for any.
-        options: fsspec's keyword arguments. Values may be `SecretStr`; a text under a key that is
-            not known to be harmless is a secret as well.
-    """
-
-    name: str = ""
-    protocol: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def revealed(self) -> dict[str, Any]:
-        """The options with secrets in clear, for the client library alone."""
-        return {key: _revealed(value) for key, value in self.options.items()}
-
-    def secrets(self) -> frozenset[str]:
-        """Every text that must not be shown.
-
-        >>> sorted(StorageOptions(options={"key": "A", "region": "x"}).secrets())
-        ['A']
-        """
-        return frozenset(_secrets(self.options))
-
-    def __repr__(self) -> str:
-        return (
-            f"StorageOptions(name={self.name!r}, protocol={self.protocol!r}, "
-            f"options={_masked(self.options)!r})"
-        )
-
-
-def _revealed(value: Any) -> Any:
-    if hasattr(value, "get_secret_value"):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {key: _revealed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_revealed(item) for item in value)
-    return value
-
-
-def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in options.items():
-        yield from _secrets_of(name, value)
-
-
-def _secrets_of(key: str, value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from _secrets(value)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _secrets_of(key, item)
-    elif hasattr(value, "get_secret_value"):
-        yield str(value.get_secret_value())
-    elif isinstance(value, str) and value and key not in _PLAIN_OPTIONS:
-        yield value
-
-
-def _masked(value: Any, key: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {name: _masked(item, name) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(item, key) for item in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return value if isinstance(value, str) and key in _PLAIN_OPTIONS else "***"
+_HASHED_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,101 +270,14 @@ class Storage(ABC):
         """
 
 
-def join(path: str, *names: str) -> str:
-    """A path below `path`.
-
-    Args:
-        path: A storage's own path.
-        names: Relative paths, appended one after the other.
+def sha256_of(storage: Storage, path: str) -> str:
+    """Lower-case hex digest of a stored file.
 
     Raises:
-        StorageError: A name is empty, absolute, climbs out, or holds what no file name should.
-
-    >>> join("bucket/runs", "run_1", "series/a.csv")
-    'bucket/runs/run_1/series/a.csv'
-    >>> join("/", "tmp")
-    '/tmp'
+        NotFoundError: No such file.
+        StorageError: The file changed in between, or the store failed.
     """
-    for name in names:
-        if not is_safe_name(name):
-            raise StorageError(
-                f"{name!r} is not a plain relative path: give names between single slashes, "
-                "without `.`, `..`, backslashes or control characters",
-                url=path,
-            )
-    return "/".join((path.rstrip("/") if names else path, *names))
-
-
-def is_safe_name(name: str) -> bool:
-    """Whether a relative path stays below its folder in every kind of store.
-
-    >>> [is_safe_name(name) for name in ("a/b", "a//b", "../a", "/a")]
-    [True, False, False, False]
-    """
-    if _CONTROL.search(name) or "\\" in name:
-        return False
-    return all(part not in ("", ".", "..") for part in name.split("/"))
-
-
-def relative(path: str, root: str) -> str | None:
-    """The part of `path` below `root`, or None where it is not below.
-
-    >>> relative("b/runs/x", "b/runs"), relative("b/runs", "b/runs"), relative("b/runs2", "b/runs")
-    ('x', '', None)
-    """
-    root = root.rstrip("/")
-    if path.rstrip("/") == root:
-        return ""
-    return path[len(root) + 1 :] if path.startswith(f"{root}/") else None
-
-
-def staged_name(name: str) -> str:
-    """A hidden, unique name for the file that is to become `name`."""
-    mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
-    room = _NAME_BYTES - len(mark) - 1
-    return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
-
-
-def is_staged_name(name: str) -> bool:
-    """Whether a name is one that `staged_name` made, here or elsewhere."""
-    return name.endswith(_STAGED_SUFFIX) and _STAGED_NAME.fullmatch(name) is not None
-
-
-def is_abandoned(name: str, modified: float | None) -> bool:
-    """Whether nobody can still be writing the staged file of this name.
-
-    Args:
-        name: The file's name.
-        modified: When it was last written, in seconds since 1970, if known.
-    """
-    match = _STAGED_NAME.fullmatch(name)
-    if match is None:
-        return False
-    if modified is not None and time.time() - modified > _STALE_SECONDS:
-        return True
-    return is_of_the_dead(match["host"], int(match["pid"]))
-
-
-def is_of_the_dead(host: str, pid: int) -> bool:
-    """Whether a process of this machine lives no more; never so for one of another machine."""
-    return host == host_mark() and not _is_alive(pid)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def host_mark() -> str:
-    """A mark of the machine; of the container as well, where process ids mean something else."""
-    try:
-        # os.readlink, because Path.readlink would resolve nothing more and cost more.
-        space = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        space = ""
-    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256()
+    for block in storage.blocks(path, _HASHED_BYTES):
+        digest.update(block)
+    return digest.hexdigest()

@@ -12,19 +12,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
-from connectors.storage.contract import (
-    Entry,
-    Folder,
-    Mark,
-    StagedFile,
-    Storage,
-    Writable,
-    is_abandoned,
-    is_staged_name,
-    relative,
-    staged_name,
-)
+from connectors.storage.contract import Entry, Folder, Mark, StagedFile, Storage, Writable
+from connectors.storage.paths import relative
 from connectors.storage.retry import translated
+from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 from connectors.storage.staging import abandoned_folders, remove_folders
 from connectors.storage.steady_file import SteadyFile
 

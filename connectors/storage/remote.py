@@ -1,46 +1,26 @@
-"""Any file system that fsspec has a driver for, as a storage."""
+"""What distant storages share: staging here, and the way errors and retries go."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import fsspec
+from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury, is_claim
-from connectors.storage.contract import (
-    Entry,
-    Folder,
-    Mark,
-    StagedFile,
-    Storage,
-    is_abandoned,
-    is_safe_name,
-    is_staged_name,
-    join,
-    relative,
-    staged_name,
-)
-from connectors.storage.retry import retrying, translated, wait_for
+from connectors.storage.contract import Entry, Mark, StagedFile, Storage
+from connectors.storage.paths import join
+from connectors.storage.retry import translated
+from connectors.storage.staged_names import staged_name
 from connectors.storage.staging import StagingFolders, abandoned_folders, remove_folders
 
 _READERS = 16
-_ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
-"""Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
-_READ_ONLY = frozenset({"http", "https"})
-
-_T = TypeVar("_T")
 
 
 class RemoteStorage(Storage):
-    """What all distant storages share: staging here, and the way errors and retries go.
+    """A storage elsewhere; whoever inherits publishes, lists and reads.
 
     Args:
         protocol: The protocol of its URLs.
@@ -61,6 +41,24 @@ class RemoteStorage(Storage):
             return [self._outcome(path) for path in paths]
         with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
             return list(pool.map(self._outcome, paths))
+
+    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
+        """Range after range, while the file's version stays what it was."""
+        entry = self.info(path)
+        if entry is None:
+            raise NotFoundError(
+                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
+            )
+        for start in range(0, entry.size, block_bytes):
+            stop = min(start + block_bytes, entry.size)
+            block = self._range(entry, start, stop)
+            if block is None or len(block) != stop - start:
+                raise ChangedError(
+                    f"reading {self.url(path)}: it changed while it was being read: "
+                    "try again when it is at rest",
+                    url=self.url(path),
+                )
+            yield block
 
     def stage(self, path: str) -> StagedFile:
         """In a private folder of this machine, as a live handle would publish a torn file."""
@@ -151,11 +149,23 @@ class RemoteStorage(Storage):
             self.discard(staged)
         self.delete(target)
 
-    def _publish(self, staged: StagedFile, size: int) -> None:
-        raise NotImplementedError
+    def _refuse_walk(self, path: str) -> NoReturn:
+        kind = "this is a file, not a folder" if self.info(path) is not None else "nothing is there"
+        raise NotFoundError(
+            f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
+        )
 
+    @abstractmethod
+    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+        """Bytes of a file, or None where it is not that version any more."""
+
+    @abstractmethod
+    def _publish(self, staged: StagedFile, size: int) -> None:
+        """Make a staged file visible at its target, or nothing of it."""
+
+    @abstractmethod
     def _abandoned(self, path: str) -> list[Mark]:
-        raise NotImplementedError
+        """Staged files and claims at or below a path that nobody can still be writing."""
 
     def _outcome(self, path: str) -> bytes | StorageError:
         try:
@@ -171,242 +181,3 @@ class RemoteStorage(Storage):
             return staged.local.stat().st_size
         except OSError as failure:
             raise self._translated(failure, staged.target, "writing") from failure
-
-
-class FsspecStorage(RemoteStorage):
-    """A storage over one fsspec file system.
-
-    Args:
-        protocol: The protocol of its URLs.
-        options: fsspec's keyword arguments, in clear.
-        secrets: Texts that no message may show.
-
-    Raises:
-        StorageError: There is no such protocol, or its package is missing.
-    """
-
-    def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
-        super().__init__(protocol, secrets)
-        try:
-            self._fs = driver(protocol)(
-                **{"use_listings_cache": False, "skip_instance_cache": True, **options}
-            )
-        except (ImportError, TypeError, ValueError) as failure:
-            raise translated(failure, f"{protocol}://", "connecting to", secrets) from failure
-
-    def url(self, path: str) -> str:
-        """With the protocol, without a query: that is where signed URLs carry credentials."""
-        if "://" not in path:
-            return f"{self.protocol}://{path.lstrip('/')}"
-        parts = urlsplit(path)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-    def walk(self, path: str) -> Iterator[Folder]:
-        """The whole listing at once, as fsspec has no other."""
-        found = self._details(path, "listing")
-        if not found or (set(found) == {path} and self._is_file(path)):
-            kind = "this is a file, not a folder" if self._is_file(path) else "nothing is there"
-            raise NotFoundError(
-                f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
-            )
-        files: dict[str, list[Entry]] = defaultdict(list)
-        links: dict[str, list[str]] = defaultdict(list)
-        for file, detail in found.items():
-            folder, _, name = file.rpartition("/")
-            if is_staged_name(name):
-                continue
-            if detail.get("islink") or not is_safe_name(name):
-                links[folder].append(name)
-            else:
-                files[folder].append(self._entry(file, detail))
-        for folder in sorted({*files, *links}, key=lambda one: one.split("/")):
-            own = sorted(files[folder], key=lambda entry: entry.path)
-            yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
-
-    def info(self, path: str) -> Entry | None:
-        """None for folders as well."""
-        try:
-            detail = self._call("info", path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except Exception as failure:
-            raise self._translated(failure, path, "looking for") from failure
-        return self._entry(path, detail) if detail.get("type") == "file" else None
-
-    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """In one request."""
-        if end is not None and end <= start:
-            return b""
-        wanted: dict[str, Any] = {"start": start, "end": end} if start or end is not None else {}
-        try:
-            data = self._call("cat_file", path, **wanted)
-        except Exception as failure:
-            raise self._translated(failure, path, "reading") from failure
-        return bytes(data)
-
-    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
-        """Range after range, while the file's version stays what it was."""
-        before = self.info(path)
-        if before is None:
-            raise NotFoundError(
-                f"reading {self.url(path)}: nothing is stored there", url=self.url(path)
-            )
-        for start in range(0, before.size, block_bytes):
-            stop = min(start + block_bytes, before.size)
-            block = self.read(path, start=start, end=stop)
-            if len(block) != stop - start or self.info(path) != before:
-                raise ChangedError(
-                    f"reading {self.url(path)}: it changed while it was being read: "
-                    "try again when it is at rest",
-                    url=self.url(path),
-                )
-            yield block
-
-    def stage(self, path: str) -> StagedFile:
-        """Refused where nothing can be written or a folder is in the way."""
-        if self.protocol in _READ_ONLY:
-            raise StorageError(
-                f"writing {self.url(path)}: {self.protocol} can only be read: "
-                "write to a disk or an object store",
-                url=self.url(path),
-            )
-        if self._is_folder(path):
-            raise StorageError(
-                f"writing {self.url(path)}: a folder is there: choose another name",
-                url=self.url(path),
-            )
-        return super().stage(path)
-
-    def marks(self, folder: str, prefix: str) -> list[Mark]:
-        """From one listing of the folder."""
-        try:
-            self._fs.invalidate_cache()
-            found = self._call("ls", folder or "/", detail=True)
-        except FileNotFoundError:
-            return []
-        except Exception as failure:
-            raise self._translated(failure, folder, "listing") from failure
-        marks = [Mark(str(one["name"]), _modified(one)) for one in found]
-        return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
-
-    def delete(self, path: str) -> None:
-        """Nothing happens where there is no file."""
-        try:
-            self._call("rm_file", path)
-        except FileNotFoundError:
-            return
-        except Exception as failure:
-            raise self._translated(failure, path, "deleting") from failure
-
-    def check_list(self, path: str) -> None:
-        """One level only."""
-        try:
-            self._call("ls", path, detail=False)
-        except Exception as failure:
-            raise self._translated(failure, path, "listing") from failure
-
-    def _publish(self, staged: StagedFile, size: int) -> None:
-        target = staged.target
-        folder, _, name = target.rpartition("/")
-        sent = target if self.protocol in _ATOMIC else f"{folder}/{staged_name(name)}"
-        try:
-            if folder:
-                self._call("makedirs", folder, exist_ok=True)
-            self._call("put_file", str(staged.local), sent, transfer_bytes=size)
-            if sent != target:
-                self._call("mv", sent, target)
-        except Exception as failure:
-            if sent != target:
-                # The failure to report is the one above; what stays is a leftover by its name.
-                with suppress(StorageError):
-                    self.delete(sent)
-            raise self._translated(failure, target, "writing") from failure
-
-    def _abandoned(self, path: str) -> list[Mark]:
-        return [
-            Mark(file, _modified(detail))
-            for file, detail in self._details(path, "listing").items()
-            if is_abandoned(file.rpartition("/")[2], _modified(detail))
-        ]
-
-    def _details(self, path: str, doing: str) -> dict[str, dict[str, Any]]:
-        try:
-            self._fs.invalidate_cache()
-            found: dict[str, dict[str, Any]] = self._call("find", path, detail=True)
-        except FileNotFoundError:
-            return {}
-        except Exception as failure:
-            raise self._translated(failure, path, doing) from failure
-        return {file: found[file] for file in found if relative(file, path) is not None}
-
-    def _entry(self, path: str, detail: dict[str, Any]) -> Entry:
-        size = detail.get("size")
-        if size is None:
-            size = len(self.read(path))
-        version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
-        return Entry(path, int(size), str(version))
-
-    def _is_file(self, path: str) -> bool:
-        return self.info(path) is not None
-
-    def _is_folder(self, path: str) -> bool:
-        try:
-            return bool(self._call("isdir", path))
-        except Exception as failure:
-            raise self._translated(failure, path, "looking for") from failure
-
-    def _call(self, method: str, *args: Any, transfer_bytes: int = 0, **kwargs: Any) -> Any:
-        """A method of the file system, bounded in time where its driver is asynchronous."""
-        work = getattr(self._fs, f"_{method}", None)
-
-        def attempt(seconds: float) -> Any:
-            if self._fs.async_impl and asyncio.iscoroutinefunction(work):
-                return wait_for(self._fs.loop, work(*args, **kwargs), seconds)
-            return getattr(self._fs, method)(*args, **kwargs)
-
-        return retrying(attempt, transfer_bytes=transfer_bytes)
-
-
-def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
-    """A storage for URLs of a protocol."""
-    return FsspecStorage(protocol, options, secrets)
-
-
-def driver(protocol: str) -> Any:
-    """The class of fsspec for a protocol.
-
-    Raises:
-        StorageError: There is none, or its package is missing.
-    """
-    try:
-        return fsspec.get_filesystem_class(protocol)
-    except ImportError as failure:
-        raise StorageError(
-            f"{protocol}:// cannot be used: {failure}", url=f"{protocol}://"
-        ) from failure
-    except ValueError as failure:
-        raise StorageError(
-            f"{protocol}:// is not a protocol that fsspec knows: correct the URL, or install the "
-            "package that brings it",
-            url=f"{protocol}://",
-        ) from failure
-
-
-def url_options(protocol: str, url: str) -> dict[str, Any]:
-    """What a URL says that its path does not: a host, a port, a user."""
-    return dict(driver(protocol)._get_kwargs_from_urls(url))
-
-
-def native_path(protocol: str, url: str) -> str:
-    """The storage's own path for a URL of its protocol."""
-    return str(driver(protocol)._strip_protocol(url)).rstrip("/")
-
-
-def _modified(detail: dict[str, Any]) -> float | None:
-    for key in ("mtime", "LastModified", "created", "last_modified"):
-        value = detail.get(key)
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, int | float):
-            return float(value)
-    return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from connectors.storage.contract import Entry, Folder, is_safe_name, is_staged_name, relative
+from connectors.storage.contract import Entry, Folder
+from connectors.storage.paths import is_safe_name, relative
+from connectors.storage.staged_names import is_staged_name
 
 
 class S3Listing:

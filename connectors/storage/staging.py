@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from connectors.storage.contract import host_mark, is_of_the_dead
 from connectors.storage.retry import translated
+from connectors.storage.staged_names import host_mark, is_of_the_dead
 
 _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")

@@ -7,9 +7,9 @@ from typing import Any
 
 from connectors.flowtime.discover import Discovery
 from pipeline.plan import ExportPlan
-from pipeline.publish import Standing, choose
-from pipeline.report import human_size
 from pipeline.source import Source
+from pipeline.standing import Standing, choose
+from pipeline.wording import human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pipeline.commands.console import (
     DONE,
     FAILED,
     json_option,
-    print_json,
+    print_report,
     storage_of,
     storage_option,
 )
@@ -59,10 +59,7 @@ def verify_command(
         against_options=None if against is None else storage_of(against, storage_options),
         max_expansion=max_expansion,
     )
-    if as_json:
-        print_json(report.as_json())
-    else:
-        click.echo(report.as_text())
+    print_report(report, as_json=as_json)
     return report.exit_code
 
 
@@ -140,10 +137,7 @@ def import_command(
     except ForeignDataError as error:
         click.echo(error.report.as_json() if as_json else error.report.as_text())
         raise
-    if as_json:
-        print_json(report.as_json())
-    else:
-        click.echo(report.as_text())
+    print_report(report, as_json=as_json)
     return DONE
 
 
@@ -154,10 +148,7 @@ def import_command(
 def test_loop_command(run: str, storage_options: tuple[str, ...], as_json: bool) -> int:
     """Export RUN in every format, import it again, and compare every value and byte."""
     report = roundtrip(run, storage=storage_of(run, storage_options))
-    if as_json:
-        print_json(report.as_json())
-    else:
-        click.echo(report.as_text())
+    print_report(report, as_json=as_json)
     return DONE if report.ok else FAILED
 
 

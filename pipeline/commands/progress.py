@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -18,36 +19,28 @@ from rich.progress import (
 from pipeline.export import Listener
 
 
-class ProgressBar(Listener):
-    """Shows an export on stderr while it runs; used as a context manager."""
+@contextmanager
+def shown_progress() -> Iterator[Listener]:
+    """Show an export on stderr while it runs."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        yield _ProgressBar(progress, progress.add_task("looking for runs", total=None))
 
-    def __init__(self) -> None:
+
+class _ProgressBar(Listener):
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
         self._runs = 0
         self._files = 0
         self._rows = 0
-        self._task: TaskID | None = None
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-
-    def __enter__(self) -> ProgressBar:
-        self._progress.start()
-        self._task = self._progress.add_task("looking for runs", total=None)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def discovered(self, runs: int) -> None:
         """So many runs were found."""
@@ -57,15 +50,13 @@ class ProgressBar(Listener):
     def began(self, files: int, rows: int, size: int) -> None:
         """The bar's full length is known; it starts anew when runs are left out."""
         self._files, self._rows = 0, 0
-        if self._task is not None:
-            self._progress.reset(self._task, total=size)
+        self._progress.reset(self._task, total=size)
 
     def read(self, files: int, rows: int, size: int) -> None:
         """Move the bar."""
         self._files += files
         self._rows += rows
-        if self._task is not None:
-            self._progress.advance(self._task, size)
+        self._progress.advance(self._task, size)
         self._describe(f"{self._runs:,} runs  {self._files:,} series  {self._rows:,} rows")
 
     def publishing(self, files: int) -> None:
@@ -73,5 +64,4 @@ class ProgressBar(Listener):
         self._describe(f"publishing {files:,} files")
 
     def _describe(self, text: str) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, description=text)
+        self._progress.update(self._task, description=text)

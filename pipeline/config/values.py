@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from connectors.flowtime.spec import parse_instant
+from connectors.flowtime.instant import parse_instant
 from pipeline.columns import BASE_COLUMNS, CATALOGUE_NAMES
 from pipeline.config.problems import expected
 from pipeline.suggestion import suggestion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.exported.opening import Export, ExportedFile, ExportedTable, open_export
+from pipeline.exported.opening import open_export
+from pipeline.exported.tables import Export, ExportedFile, ExportedTable
 
 __all__ = ["Export", "ExportedFile", "ExportedTable", "open_export"]

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 import zstandard
 
 from connectors.storage import Storage, scratch_folder
+from pipeline.descriptor import Codec
 from pipeline.errors import IntegrityError, SinkError
-
-Codec = Literal["gz", "zst"]
 
 BLOCK_BYTES = 1 << 20
 MAX_EXPANSION = 200

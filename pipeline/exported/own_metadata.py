@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,6 +16,7 @@ from pydantic import ValidationError as Invalid
 from connectors.strict_json import strict_loads
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import StoredFile, read_head
+from pipeline.exported.tables import MAX_ROWS
 from pipeline.run_facts import first_fault
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
@@ -24,8 +26,6 @@ from pipeline.sinks.sink import ColumnType, refuse_pattern
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024
 _FOOTER_END = 8
-_BOM = b"\xef\xbb\xbf"
-_MAX_ROWS = 10**15
 _BEGINS = f"{COMMENT} ".encode()
 _FIRST_LINE = f'{COMMENT} format: "flowtime-gold-'.encode()
 
@@ -65,8 +65,8 @@ class _Metadata(BaseModel):
     format: str
     config: str = "export"
     columns: Annotated[list[_Column], Field(max_length=10_000)]
-    rows: Annotated[int, Field(strict=True, ge=0, le=_MAX_ROWS)] | None = None
-    first_row: Annotated[int, Field(strict=True, ge=0, le=_MAX_ROWS)] | None = None
+    rows: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
+    first_row: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
     partition: dict[str, str | None] = {}
     contents: Any = None
     described_runs: list[Any] | None = None
@@ -92,10 +92,10 @@ def csv_metadata(file: StoredFile) -> FileMetadata:
 def _comment_lines(file: StoredFile) -> list[bytes]:
     size = _FIRST_BYTES
     while True:
-        head = read_head(file, size).removeprefix(_BOM)
+        head = read_head(file, size).removeprefix(BOM_UTF8)
         *lines, last = head.split(b"\n")
         comments = list(takewhile(_is_comment, lines))
-        ended = len(comments) < len(lines) or len(head) + len(_BOM) < size
+        ended = len(comments) < len(lines) or len(head) + len(BOM_UTF8) < size
         if ended or not (_is_comment(last) or not last or last == _BEGINS[:1]):
             return comments
         if size >= MAX_HEAD_BYTES:

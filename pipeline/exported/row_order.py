@@ -18,9 +18,9 @@ from pipeline.cell_text import cell_text
 from pipeline.columns import CATALOGUE
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.exported.opening import ExportedFile, ExportedTable, column_type
-from pipeline.exported.row_text import MARKED_FORMULA
+from pipeline.exported.csv_rows import MARKED_FORMULA
 from pipeline.exported.table_reader import Batch
+from pipeline.exported.tables import ExportedFile, ExportedTable, column_type
 from pipeline.metadata import MetadataTables
 from pipeline.wide import groups_of
 

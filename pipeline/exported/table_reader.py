@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,30 +14,23 @@ import pyarrow.parquet as pq
 from pipeline.arrow_batch import frame_of
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
+from pipeline.exported.csv_rows import CsvRows
 from pipeline.exported.line_blocks import check_utf8, line_blocks
-from pipeline.exported.opening import ExportedFile
+from pipeline.exported.ndjson_rows import NdjsonRows
 from pipeline.exported.own_metadata import MAX_HEAD_BYTES
-from pipeline.exported.row_text import CsvRows, NdjsonRows
-from pipeline.metadata import INSTANT
+from pipeline.exported.tables import ExportedFile
+from pipeline.metadata import POLARS_TYPES
 from pipeline.sinks import Column
 from pipeline.sinks.csv import COMMENT
 
 BATCH_ROWS = 65_536
 
-_BOM = b"\xef\xbb\xbf"
 _ARROW_TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "timestamp": (pa.timestamp("us", "UTC"),),
     "number": (pa.float64(),),
     "integer": (pa.int64(),),
     "text": (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())),
     "boolean": (pa.bool_(),),
-}
-_POLARS_TYPES: dict[str, pl.DataType] = {
-    "timestamp": INSTANT,
-    "number": pl.Float64(),
-    "integer": pl.Int64(),
-    "text": pl.String(),
-    "boolean": pl.Boolean(),
 }
 
 
@@ -105,7 +99,7 @@ def _pass_head(file: ExportedFile, path: Path, options: TextOptions) -> tuple[in
     begins = COMMENT.encode()
     line = 1
     with path.open("rb") as stream:
-        if stream.read(len(_BOM)) != _BOM:
+        if stream.read(len(BOM_UTF8)) != BOM_UTF8:
             stream.seek(0)
         names = stream.readline(MAX_HEAD_BYTES)
         while file.has_comments and names.startswith(begins):
@@ -158,5 +152,5 @@ def _check_schema(file: ExportedFile, schema: pa.Schema) -> None:
 
 def _typed(frame: pl.DataFrame, columns: tuple[Column, ...]) -> pl.DataFrame:
     return frame.with_columns(
-        pl.col(column.name).cast(_POLARS_TYPES[column.type]) for column in columns
+        pl.col(column.name).cast(POLARS_TYPES[column.type]) for column in columns
     )

@@ -12,12 +12,12 @@ import polars as pl
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
-from pipeline.exported.opening import ExportedFile, ExportedTable
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
 from pipeline.exported.table_reader import Batch, batches
+from pipeline.exported.tables import ExportedFile, ExportedTable
+from pipeline.exported.text_values import NAMED
 
 _Array = np.ndarray[Any, Any]
-_NAMED = ("NaN", "inf", "-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _lost_values(table: ExportedTable) -> list[str]:
         return [f"{number}values that are NaN or infinite were written as null"]
     if table.format != "csv" or not null:
         return []
-    if null in _NAMED and lost != 0:
+    if null in NAMED and lost != 0:
         return [f"missing values were written as {null!r}, which is also a number's text"]
     if pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]:
         return [f"missing values were written as {null!r}, which is also a number's text"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import zstandard
@@ -123,7 +124,7 @@ def plain_blocks(
     for magic, name in _OTHERS.items():
         if first.startswith(magic):
             raise findings.stop_in_file(f"the file is {name} compressed", "use gzip or zstd")
-    blocks = _chained(first, raw)
+    blocks = chain((first,), raw)
     total = 0
     for piece in _unpacked(first, blocks, findings):
         total += len(piece)
@@ -139,11 +140,6 @@ def _told(blocks: Iterator[bytes], seen: Callable[[bytes], None]) -> Iterator[by
     for block in blocks:
         seen(block)
         yield block
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 def _unpacked(first: bytes, blocks: Iterator[bytes], findings: Findings) -> Iterator[bytes]:

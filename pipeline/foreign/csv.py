@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -71,7 +72,7 @@ def _rows(
     separator: str,
     findings: Findings,
 ) -> Iterator[Rows]:
-    for block in _chained(first, blocks):
+    for block in chain((first,), blocks):
         if not block.data:
             continue
         frame = _bulk(block, names, layout, separator)
@@ -80,11 +81,6 @@ def _rows(
             if frame is None
             else Rows(frame, block.places)
         )
-
-
-def _chained(first: LineBlock, rest: Iterator[LineBlock]) -> Iterator[LineBlock]:
-    yield first
-    yield from rest
 
 
 def _bulk(

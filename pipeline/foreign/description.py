@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
+from connectors.flowtime.instant import parse_instant
 from connectors.flowtime.run import DEFAULT_CLASS, Grid, Run, Series
 from connectors.flowtime.schema import NAME
-from connectors.flowtime.spec import parse_instant
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.report import Findings
 

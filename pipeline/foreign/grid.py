@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -13,25 +12,14 @@ from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.report import SHOWN, Findings
 from pipeline.foreign.rows import Array
-from pipeline.foreign.spill import SeriesValues, Spill
-from pipeline.foreign.times import LAST_MICROS, MINUTE, micros_of
+from pipeline.foreign.spill import Spill, ValueStore
+from pipeline.foreign.times import LAST_MICROS, MINUTE, micros_of, shown_time
 
 FREE_CELLS = 10_000_000
 MOST_FILL = 20
 """A grid may have `FREE_CELLS` cells, or this many for each row where that is more."""
 
 _SAMPLED_SERIES = 1_000
-
-
-def instant_of(micros: int) -> datetime:
-    """The instant of so many microseconds since 1970."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-
-
-def shown_time(micros: int) -> str:
-    """An instant for people."""
-    instant = instant_of(micros)
-    return instant.isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +152,7 @@ def check_rows(
     grid: TimeGrid,
     options: ForeignOptions,
     findings: Findings,
-    store: SeriesValues | None,
+    store: ValueStore | None,
 ) -> Checked:
     """Put every row into its bin, and note rows that have none and bins that lack theirs.
 

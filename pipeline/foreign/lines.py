@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from pipeline.foreign.rows import Array
 
 MOST_LINE_BYTES = 1_000_000
 
-_BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -63,10 +63,10 @@ def _whole_lines(pieces: Iterator[bytes], findings: Findings) -> Iterator[bytes]
     is_first = True
     for piece in pieces:
         data = rest + piece
-        if is_first and len(data) >= len(_BOM):
+        if is_first and len(data) >= len(BOM_UTF8):
             if data.startswith(_UTF16):
                 raise findings.stop_in_file("the file is UTF-16", "save it as UTF-8", 1)
-            data, is_first = data.removeprefix(_BOM), False
+            data, is_first = data.removeprefix(BOM_UTF8), False
         end = data.rfind(b"\n") + 1
         if end:
             yield data[:end]
@@ -76,7 +76,7 @@ def _whole_lines(pieces: Iterator[bytes], findings: Findings) -> Iterator[bytes]
                 f"a line is longer than {MOST_LINE_BYTES:,} bytes",
                 "is this a table with a row a line?",
             )
-    if rest.removeprefix(_BOM):
+    if rest.removeprefix(BOM_UTF8):
         yield rest + b"\n"
 
 

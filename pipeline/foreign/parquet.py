@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,7 @@ def _without_nested(layout: Layout, schema: Any, findings: Findings) -> Layout:
     nested = [name for name in layout.extras if pa.types.is_nested(schema.field(name).type)]
     for name in nested:
         findings.note(f"column {name!r:.80} was left out: it is nested")
-    return Layout(
-        layout.time,
-        layout.component,
-        layout.measure,
-        layout.value,
-        layout.class_name,
-        tuple(name for name in layout.extras if name not in nested),
-    )
+    return replace(layout, extras=tuple(name for name in layout.extras if name not in nested))
 
 
 def _check_claims(

@@ -11,9 +11,8 @@ import polars as pl
 
 from connectors.flowtime.schema import clip
 from pipeline.cell_text import cell_text
-from pipeline.errors import StorageError
 from pipeline.foreign.coding import ExtraColumns, SeriesCoding, SeriesName
-from pipeline.foreign.content import ForeignFile, format_of, plain_blocks
+from pipeline.foreign.content import BLOCK_BYTES, ForeignFile, format_of, plain_blocks
 from pipeline.foreign.csv import COMMENT, csv_rows
 from pipeline.foreign.grid import TimeSpan
 from pipeline.foreign.lines import line_blocks
@@ -22,7 +21,7 @@ from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.parquet import parquet_rows
 from pipeline.foreign.report import Findings
 from pipeline.foreign.rows import Array, Layout, Rows
-from pipeline.foreign.spill import Spill
+from pipeline.foreign.spill import Spill, not_written
 from pipeline.foreign.times import NAIVE, OK, WRONG, instants
 from pipeline.foreign.values import values
 
@@ -86,20 +85,17 @@ class Reading:
     def _local(self, file: ForeignFile, scratch: Path) -> Path:
         """A Parquet file on this machine; its bytes are hashed."""
         if file.storage.is_local:
-            for block in file.storage.blocks(file.path, 2_000_000):
+            for block in file.storage.blocks(file.path, BLOCK_BYTES):
                 self.digest.update(block)
             return Path(file.path)
         copy = scratch / "copy.parquet"
         try:
             with copy.open("wb") as stream:
-                for block in file.storage.blocks(file.path, 2_000_000):
+                for block in file.storage.blocks(file.path, BLOCK_BYTES):
                     self.digest.update(block)
                     stream.write(block)
         except OSError as error:
-            raise StorageError(
-                f"the temporary file {copy} could not be written ({error}): free the disk, or "
-                "set TMPDIR to one with more room"
-            ) from error
+            raise not_written(error, copy) from error
         return copy
 
     def _known_layout(self, layout: Layout) -> Layout:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -18,6 +18,7 @@ RECORD = np.dtype([("micros", "<i8"), ("value", "<f8"), ("place", "<u4")])
 
 DEFAULT_BUDGET = 64_000_000
 _SLICE = 262_144
+_MOST_HELD = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,19 @@ class Spill:
     Args:
         path: A fresh local file.
         budget: Bytes that are held back before they are written.
+
+    Raises:
+        StorageError: The file cannot be made.
     """
 
     def __init__(self, path: Path, budget: int = DEFAULT_BUDGET) -> None:
-        self._file = path.open("w+b", buffering=0)
+        self._file = _fresh(path)
         self._room = max(budget // (RECORD.itemsize + 4), 1)
         self._codes: Array = np.zeros(0, dtype=np.uint32)
         self._records: Array = np.zeros(0, dtype=RECORD)
         self._held = 0
         self._flushes: list[_Flush] = []
         self.rows = 0
-
-    def __enter__(self) -> Spill:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; nothing is read afterwards."""
@@ -110,7 +103,7 @@ class Spill:
                 while piece:
                     piece = piece[self._file.write(piece) or 0 :]
         except OSError as error:
-            raise _full(error, self._file.name) from error
+            raise not_written(error, self._file.name) from error
         self._flushes.append(_Flush(offset, present, counts.astype(np.uint32)))
         self._held = 0
 
@@ -165,14 +158,22 @@ def read_at(descriptor: int, offset: int, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _full(error: OSError, path: object) -> StorageError:
+def _fresh(path: Path) -> FileIO:
+    try:
+        return path.open("w+b", buffering=0)
+    except OSError as error:
+        raise not_written(error, path) from error
+
+
+def not_written(error: OSError, path: object) -> StorageError:
+    """The failure to write a temporary file as an error of ours, to be raised `from` it."""
     return StorageError(
         f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
         "to one with more room"
     )
 
 
-class SeriesValues:
+class ValueStore:
     """The values of every series, one dense array after the other in a local file.
 
     Args:
@@ -185,14 +186,14 @@ class SeriesValues:
     """
 
     def __init__(self, path: Path, series: int, bins: int) -> None:
-        self._file = path.open("w+b", buffering=0)
+        self._file = _fresh(path)
         self._bins = bins
         try:
             if series and bins:
                 os.posix_fallocate(self._file.fileno(), 0, series * bins * 8)
         except OSError as error:
             self._file.close()
-            raise _full(error, path) from error
+            raise not_written(error, path) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -215,7 +216,7 @@ class SeriesValues:
             try:
                 written = os.pwrite(self._file.fileno(), data, place)
             except OSError as error:
-                raise _full(error, self._file.name) from error
+                raise not_written(error, self._file.name) from error
             data, place = data[written:], place + written
 
     def read(self, code: int) -> Array:
@@ -228,6 +229,3 @@ class SeriesValues:
     def _mapped(self, code: int) -> Array:
         place = code * self._bins * 8
         return np.memmap(self._file, dtype="<f8", mode="r+", offset=place, shape=(self._bins,))
-
-
-_MOST_HELD = 32_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,13 +13,13 @@ from connectors.storage import StorageOptions, scratch_folder
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.content import ForeignFile, find_files
 from pipeline.foreign.description import describe
-from pipeline.foreign.grid import Checked, TimeGrid, check_rows, infer_grid, instant_of
+from pipeline.foreign.grid import Checked, TimeGrid, check_rows, infer_grid
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.reading import Reading
 from pipeline.foreign.report import ForeignDataError, ForeignReport, StopReadingError
 from pipeline.foreign.rows import Array
-from pipeline.foreign.spill import DEFAULT_BUDGET, SeriesValues, Spill
-from pipeline.foreign.times import MINUTE
+from pipeline.foreign.spill import DEFAULT_BUDGET, Spill, ValueStore
+from pipeline.foreign.times import MINUTE, instant_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 60
@@ -36,7 +36,7 @@ class ForeignRun:
 
     run: Run
     report: ForeignReport
-    _values: SeriesValues
+    _values: ValueStore
     _codes: tuple[int, ...]
 
     def series(self) -> Iterator[tuple[Series, Array]]:
@@ -66,7 +66,7 @@ def open_foreign(
         StorageError: A file could not be read, or the disk for temporary files is full.
     """
     reading = Reading(options or ForeignOptions())
-    with scratch_folder() as scratch, Spill(scratch / "rows", budget) as spill:
+    with scratch_folder() as scratch, closing(Spill(scratch / "rows", budget)) as spill:
         try:
             for file in find_files(urls, storage):
                 reading.read(file, spill, scratch)
@@ -78,15 +78,12 @@ def open_foreign(
         # A grid with more cells than rows has gaps: room is made only where they are filled.
         is_whole = grid.bins * len(names) <= reading.rows or reading.options.gaps == "nan"
         series = len(names) if is_whole else 0
-        store = SeriesValues(scratch / "values", series, grid.bins)
-        try:
+        with closing(ValueStore(scratch / "values", series, grid.bins)) as store:
             checked = _checked(reading, spill, names, grid, store if is_whole else None)
             spill.close()
             (scratch / "rows").unlink()
             run, codes = _run(reading, names, grid)
             yield ForeignRun(run, _report(reading, grid, checked), store, codes)
-        finally:
-            store.close()
 
 
 def _grid(reading: Reading, names: Sequence[SeriesName]) -> TimeGrid:
@@ -114,7 +111,7 @@ def _checked(
     spill: Spill,
     names: Sequence[SeriesName],
     grid: TimeGrid,
-    store: SeriesValues | None,
+    store: ValueStore | None,
 ) -> Checked:
     """What became of the rows, their values being stored where there is a store.
 

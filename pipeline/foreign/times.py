@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 
-from connectors.flowtime.spec import parse_instant
+from connectors.flowtime.instant import instant_text, parse_instant
 from pipeline.foreign.options import ForeignOptions
 from pipeline.foreign.rows import Array
 
@@ -25,6 +25,16 @@ def micros_of(instant: datetime) -> int:
     """Microseconds from 1970 to an instant."""
     passed = instant - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def instant_of(micros: int) -> datetime:
+    """The instant of so many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def shown_time(micros: int) -> str:
+    """An instant for people."""
+    return instant_text(instant_of(micros))
 
 
 FIRST_MICROS = micros_of(datetime.min.replace(tzinfo=UTC))

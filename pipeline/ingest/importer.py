@@ -16,8 +16,9 @@ from connectors.flowtime.run import Run
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.exported.local_copy import MAX_EXPANSION
-from pipeline.exported.opening import Export, ExportedTable, open_export
+from pipeline.exported.opening import open_export
 from pipeline.exported.row_order import RowOrder
+from pipeline.exported.tables import Export, ExportedTable
 from pipeline.exported.unpack import obstacles, whole_series
 from pipeline.foreign import ForeignOptions, open_foreign
 from pipeline.ingest.report import ImportedRun, ImportReport, ImportStatus
@@ -121,8 +122,7 @@ def _exports(sources: Sequence[str], options: StorageOptions | None) -> list[Exp
 
 def _restore(exports: Sequence[Export], place: _Place, options: ImportOptions) -> ImportReport:
     tables = [_best_table(export, options) for export in exports]
-    described = [run for table in tables for run in table.runs or ()]
-    _refuse_twins(described)
+    _refuse_twins(tables)
     with ExitStack() as stack:
         writers = [[*_writers(table.runs or (), place, options, stack)] for table in tables]
         for table, of_table in zip(tables, writers, strict=True):
@@ -159,15 +159,28 @@ def _obstacles(table: ExportedTable, options: ImportOptions) -> list[str]:
     return [reason for reason in found if reason not in table.contents.reasons]
 
 
-def _refuse_twins(described: Sequence[DescribedRun]) -> None:
-    seen: dict[str, str] = {}
-    for one in described:
-        other = seen.setdefault(one.run.name, one.run.url)
-        if other != one.run.url:
+def _refuse_twins(tables: Sequence[ExportedTable]) -> None:
+    """Refuse two runs that would share a directory, and one run that two exports hold."""
+    seen: dict[str, tuple[Run, ExportedTable]] = {}
+    for table in tables:
+        for one in table.runs or ():
+            run = one.run
+            other, place = seen.setdefault(run.name, (run, table))
+            if other is run:
+                continue
+            if place is not table and other.fingerprint == run.fingerprint:
+                raise IntegrityError(
+                    f"run {run.name} is in {place.url} and in {table.url}: import one of them"
+                )
             raise IntegrityError(
-                f"runs {other} and {one.run.url} are both named {one.run.name}: import them into "
-                "different folders"
+                f"runs {_whereabouts(other, place)} and {_whereabouts(run, table)} are both named "
+                f"{run.name}: import them into different folders"
             )
+
+
+def _whereabouts(run: Run, table: ExportedTable) -> str:
+    """Where a run was; a file that left its descriptor does not say so."""
+    return run.url or f"of {table.url}"
 
 
 @dataclass(slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.report import human_size
+from pipeline.wording import counted, few, human_size
 
 ImportStatus = Literal["written", "replaced", "skipped", "checked"]
 _MOST_LINES = 20
@@ -76,7 +75,7 @@ class ImportReport:
         """The report as lines for people."""
         series = sum(run.series for run in self.runs)
         lines = [
-            f"{self.kind} {_count(len(self.runs), 'run')}: {series:,} series, "
+            f"{self.kind} {counted(len(self.runs), 'run')}: {series:,} series, "
             f"{self.rows:,} rows in {self.seconds:.1f} s"
         ]
         lines += [_line(run) for run in self.runs[:_MOST_LINES]]
@@ -97,14 +96,5 @@ def _verdict(run: ImportedRun) -> str:
     if run.matched:
         parts.append(f"{run.matched:,} of {run.series:,} files as they were, byte for byte")
     if run.different:
-        parts.append(f"other bytes: {_names(run.different)}")
+        parts.append(f"other bytes: {few(run.different)}")
     return f", {'; '.join(parts)}" if parts else ""
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number:,} {one if number == 1 else one + 's'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.report import human_size
+from pipeline.wording import counted, human_size
 
 _MOST_FILES = 20
 
@@ -100,11 +100,10 @@ class VerifyReport:
         return "\n".join(lines)
 
     def _headline(self) -> str:
-        count = len(self.files)
         rows = sum(file.rows or 0 for file in self.files)
         verdict = "as promised" if self.ok else "NOT as promised"
         by = self.descriptor or "its own metadata"
-        files = "1 file" if count == 1 else f"{count:,} files"
+        files = counted(len(self.files), "file")
         return f"{self.target}: {files}, {rows:,} rows, {verdict} by {by}"
 
 

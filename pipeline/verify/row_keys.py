@@ -11,7 +11,6 @@ import polars as pl
 from pipeline.cell_text import cell_text
 from pipeline.columns import CATALOGUE
 from pipeline.errors import IntegrityError
-from pipeline.exported.opening import ExportedFile
 from pipeline.exported.row_order import (
     Block,
     Placed,
@@ -21,6 +20,7 @@ from pipeline.exported.row_order import (
     narrow_frame,
 )
 from pipeline.exported.table_reader import Batch
+from pipeline.exported.tables import ExportedFile
 
 _Array = np.ndarray[Any, Any]
 

@@ -13,14 +13,16 @@ import polars as pl
 from connectors.storage import StorageOptions, relative
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
-from pipeline.exported.opening import Export, ExportedFile, ExportedTable, open_export
+from pipeline.exported.opening import open_export
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
 from pipeline.exported.table_reader import Batch
+from pipeline.exported.tables import Export, ExportedFile, ExportedTable
 from pipeline.exported.unpack import block_cells, checked_batches, writes_nulls
 from pipeline.output import DATA_EXTENSIONS, is_data_file
 from pipeline.verify.report import CheckedFile, Comparison, VerifyReport
 from pipeline.verify.row_keys import Keys
 from pipeline.verify.run_values import RunFolder, RunValues, match_runs
+from pipeline.wording import few
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
@@ -85,10 +87,9 @@ def _extra_files(export: Export) -> Iterator[str]:
             if below is not None and ours and below not in named:
                 extra.append(below)
     if extra:
-        more = f" and {len(extra) - _MOST_EXTRA} more" if len(extra) > _MOST_EXTRA else ""
         yield (
             "data files that the descriptor does not name: "
-            f"{', '.join(extra[:_MOST_EXTRA])}{more}; the next export removes them"
+            f"{few(extra, _MOST_EXTRA)}; the next export removes them"
         )
 
 

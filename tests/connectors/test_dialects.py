@@ -14,8 +14,9 @@ import pytest
 from connectors.errors import IntegrityError, RunError
 from connectors.flowtime import schema, spec
 from connectors.flowtime.dialects import RunFiles, created_of, parse_run
+from connectors.flowtime.instant import parse_instant
 from connectors.flowtime.run import Grid, Run
-from connectors.flowtime.spec import parse_instant, read_spec
+from connectors.flowtime.spec import read_spec
 from tests.run_builder import BOM, DIALECTS, float_text, sample_specs, write_run, written_id
 
 Json = dict[str, Any]

@@ -14,7 +14,8 @@ import pytest
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.flowtime import discover as discovering
-from connectors.flowtime.discover import Discovery, Selection, discover, select_series
+from connectors.flowtime.discover import Discovery, discover
+from connectors.flowtime.selection import Selection, select_series
 from connectors.storage import Entry, Folder, Storage
 from tests.run_builder import DIALECTS, RunSpec, write_run
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -465,8 +465,9 @@ def test_links_are_not_written_through(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- failures
 
 
-def commits_until(storage: Storage, count: int) -> Callable[[StagedFile], None]:
-    """A `commit` that fails after so many."""
+@contextmanager
+def full_after(storage: Storage, count: int) -> Iterator[None]:
+    """A store that takes so many files and no more; what is done meanwhile must fail."""
     done: list[StagedFile] = []
     real = type(storage).commit
 
@@ -476,7 +477,10 @@ def commits_until(storage: Storage, count: int) -> Callable[[StagedFile], None]:
             raise StorageError("the store is full")
         real(storage, staged)
 
-    return commit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "commit", commit)
+        with pytest.raises(StorageError, match="the store is full"):
+            yield
 
 
 def all_paths(folder: Path) -> set[str]:
@@ -485,38 +489,28 @@ def all_paths(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("count", range(7))
 def test_a_failed_publish_leaves_nothing(
-    tmp_path: Path,
-    place: tuple[Storage, str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    count: int,
+    tmp_path: Path, place: tuple[Storage, str, Path], count: int
 ) -> None:
     storage, folder, disk = place
     run, values = small(tmp_path)
     before = all_paths(disk.parent) if disk.parent.exists() else None
-    monkeypatch.setattr(storage, "commit", commits_until(storage, count))
-    with pytest.raises(StorageError, match="the store is full"):
+    with full_after(storage, count):
         restore(storage, folder, run, values)
     assert (all_paths(disk.parent) if disk.parent.exists() else None) == before
-    monkeypatch.undo()
     restore(storage, folder, run, values)
     assert facts(read(storage, folder)[0]) == facts(run)
 
 
 @pytest.mark.parametrize("count", range(7))
 def test_a_failed_replacement_is_no_complete_run(
-    tmp_path: Path,
-    place: tuple[Storage, str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    count: int,
+    tmp_path: Path, place: tuple[Storage, str, Path], count: int
 ) -> None:
     storage, folder, _ = place
     run, values = small(tmp_path)
     restore(storage, folder, run, values)
     other = {key: np.negative(value) for key, value in values.items()}
-    monkeypatch.setattr(storage, "commit", commits_until(storage, count))
-    with pytest.raises(StorageError, match="the store is full"):
+    with full_after(storage, count):
         restore(storage, folder, run, other, if_exists="replace")
-    monkeypatch.undo()
     with suppress(NotFoundError):
         found = discover(storage, folder)
         assert found.runs == ()

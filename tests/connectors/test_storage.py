@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, StorageOptions, connect, join, relative, retry
+from connectors.storage import Storage, StorageOptions, connect, join, relative, retry, s3_upload
 from connectors.storage import s3 as storage_s3
 from tests.servers import S3Server, serve_http
 
@@ -478,7 +478,7 @@ def test_credentials_of_the_environment(
 def test_large_files_go_in_parts(
     s3_place: tuple[Storage, str, S3Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_s3, "PART_BYTES", 5 * 1024 * 1024)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 5 * 1024 * 1024)
     storage, root, server = s3_place
     data = os.urandom(12 * 1024 * 1024)
     path = join(root, "big")
@@ -494,14 +494,14 @@ def test_large_files_go_in_parts(
 def test_a_failed_upload_in_parts_is_aborted(
     moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_s3, "PART_BYTES", 5 * 1024 * 1024)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 5 * 1024 * 1024)
     storage, root = connect(f"s3://{moto_s3.bucket}/{uuid.uuid4().hex}", moto_s3.options())
     path = join(root, "big")
     put(storage, path, b"old")
     staged = storage.stage(path)
     staged.local.write_bytes(os.urandom(11 * 1024 * 1024))
     # A part that is smaller than S3 allows makes the completion fail.
-    monkeypatch.setattr(storage_s3, "PART_BYTES", 1024 * 1024)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 1024 * 1024)
     with pytest.raises(StorageError):
         storage.commit(staged)
     storage.discard(staged)

@@ -202,6 +202,35 @@ def test_two_runs_of_one_name(tmp_path: Path) -> None:
     _refused(tmp_path / "e.csv", tmp_path / "back", "both named run_a")
 
 
+@pytest.mark.parametrize("if_exists", ["error", "skip", "replace"])
+@pytest.mark.parametrize("described", [True, False])
+def test_one_run_of_two_files(tmp_path: Path, if_exists: Any, described: bool) -> None:
+    """Fails where both are staged: the second would be written over the first."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    files = [str(tmp_path / name) for name in ("e.csv", "e.parquet")]
+    export(config(runs, *({"path": file} for file in files)))
+    if not described:
+        (tmp_path / "e.datapackage.json").unlink()
+    options = ImportOptions(if_exists=if_exists)
+    for sources in (files, files[:1] * 2):
+        with pytest.raises(IntegrityError, match=r"run run_a is in .*: import one of them"):
+            import_export(sources, str(tmp_path / "back"), options)
+    assert not (tmp_path / "back").exists()
+
+
+def test_two_runs_of_one_name_in_files_that_stand_alone(tmp_path: Path) -> None:
+    """Their metadata do not say where the runs were: only what they are tells them apart."""
+    alone = []
+    for side, values in (("a", (1.0, 2.0, 3.0, 4.0)), ("b", (4.0, 3.0, 2.0, 1.0))):
+        runs = write_runs(tmp_path / side, spec("run_a", values=values))
+        export(config(runs, {"path": tmp_path / f"out-{side}" / "e.csv"}))
+        (tmp_path / f"out-{side}" / "e.datapackage.json").unlink()
+        alone.append(str(tmp_path / f"out-{side}" / "e.csv"))
+    with pytest.raises(IntegrityError, match=r"of .*out-a/e.csv and of .*out-b/e.csv are both"):
+        import_export(alone, str(tmp_path / "back"))
+    assert not (tmp_path / "back").exists()
+
+
 # --- where something stands -------------------------------------------------------------------
 
 

@@ -23,9 +23,10 @@ from pydantic import ValidationError
 
 from connectors.storage import connect
 from pipeline.contents import TextOptions
+from pipeline.descriptor import COMPRESSION
 from pipeline.errors import SinkError
-from pipeline.exported.local_copy import Codec, StoredFile
-from pipeline.exported.opening import ExportedFile
+from pipeline.exported.local_copy import StoredFile
+from pipeline.exported.tables import ExportedFile
 from pipeline.exported.unpack import checked_batches
 from pipeline.sinks import Column, CsvSink, NdjsonSink, ParquetSink, Sink, Table
 from pipeline.sinks.csv import read_metadata_lines
@@ -51,9 +52,8 @@ def bits(value: float) -> bytes:
 def read_back(sink: Sink, path: Path) -> pl.DataFrame:
     """The rows of a file as an import reads them."""
     storage, place = connect(str(path))
-    codecs: dict[str, Codec] = {".gz": "gz", ".zst": "zst"}
     file = ExportedFile(
-        stored=StoredFile(storage, place, codecs.get(path.suffix)),
+        stored=StoredFile(storage, place, COMPRESSION.get(path.suffix)),
         path=path.name,
         format=sink.format,  # type: ignore[arg-type]
         columns=TABLE.columns,

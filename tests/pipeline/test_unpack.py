@@ -31,8 +31,9 @@ from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.export import export
 from pipeline.exported import line_blocks, open_export, table_reader
+from pipeline.exported.csv_rows import CsvRows
 from pipeline.exported.line_blocks import Lines
-from pipeline.exported.row_text import CsvRows, NdjsonRows
+from pipeline.exported.ndjson_rows import NdjsonRows
 from pipeline.exported.unpack import obstacles, unpack
 from pipeline.sinks import Column, CsvSink, NdjsonSink, Table
 from tests.exporting import config, spec, write_runs

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import math
+import os
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from connectors.flowtime.discover import discover
 from connectors.flowtime.scan import scan, series_files
 from connectors.storage import connect
 from pipeline import wide
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SinkError
 from pipeline.export import export
 from pipeline.wide import WideAssembler, measures_of
 from tests.exporting import config, names, spec, write_runs
@@ -81,6 +85,26 @@ def test_a_pivot(runs: Path, tmp_path: Path) -> None:
     assert any("'unit'" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ([], []),
+        (["run_id", "unit"], ["1 column that differs by measure: 'unit'"]),
+        (
+            ["unit", "kind", "run_id", "series_id", "class_kind"],
+            ["4 columns that differ by measure: 'unit', 'kind', 'series_id' and 1 more"],
+        ),
+    ],
+)
+def test_columns_that_are_left_out_are_told_in_one_note(
+    runs: Path, tmp_path: Path, columns: list[str], told: list[str]
+) -> None:
+    sink = {"path": tmp_path / "e.csv", "layout": "wide"}
+    report = export(config(runs, sink, metadata={"columns": columns}))
+    head = f"sink {tmp_path}/e.csv: layout wide leaves out "
+    assert [note for note in report.notes if "layout wide" in note] == [head + one for one in told]
+
+
 def test_a_missing_measure_is_null_and_nan_is_not(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a", *SPARSE, values=[math.nan, 1.0]))
     export(config(runs, {"path": tmp_path / "e.parquet", "layout": "wide"}))
@@ -105,6 +129,30 @@ def test_a_matrix_on_disk_gives_the_same(
     memory, disk = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("memory", "disk"))
     assert disk.equals(memory, null_equal=True)
     assert memory.height == len(pivoted(runs)[1])
+
+
+class _Full(io.FileIO):
+    """A temporary file on a disk that is full."""
+
+    def _refuse(self, *_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write = _refuse
+
+
+class _FullAtOnce(_Full):
+    truncate = _Full._refuse
+
+
+@pytest.mark.parametrize("kind", [_Full, _FullAtOnce])
+def test_a_temporary_disk_that_is_full(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[_Full]
+) -> None:
+    monkeypatch.setattr(wide, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: kind(tmp_path / prefix, "w+"))
+    with pytest.raises(SinkError, match="No space left on device; set TMPDIR"):
+        export(config(runs, {"path": tmp_path / "out" / "e.csv", "layout": "wide"}))
+    assert names(tmp_path / "out") == []
 
 
 def test_a_filter_leaves_cells_out(runs: Path, tmp_path: Path) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("tests.reliability.stage")
+from connectors.storage import staging
+from tests.reliability.killing import Victims
+from tests.reliability.stage import FORMATS, Stage
 
 
 @pytest.fixture
@@ -21,6 +28,40 @@ def times(request: pytest.FixtureRequest) -> int:
 def tried(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
     """Tells the summary how many tries a test made."""
     return lambda number: record_property("tries", number)
+
+
+@pytest.fixture(scope="session")
+def victims() -> Victims:
+    """Processes that may be killed."""
+    return Victims()
+
+
+@pytest.fixture(scope="session")
+def strace() -> None:
+    """For tests that need it."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip("strace may not trace here")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    staging._sweep.cache_clear()  # What has been done once was done elsewhere.
+    return folder
+
+
+@pytest.fixture(params=[f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS])
+def stage(request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> Stage:
+    """Where an export begins, or replaces another, in each format."""
+    state, form = str(request.param).split("-")
+    return Stage(tmp_path, form, stands=state == "overwrite")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

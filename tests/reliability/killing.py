@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import multiprocessing
-import os
+import multiprocessing.util
 import re
 import resource
 import secrets
-import shutil
 import subprocess
 import tempfile
 import time
@@ -19,9 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from connectors.storage import s3
+from connectors.storage import s3_upload
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.export import export
@@ -53,6 +50,8 @@ class Victims:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
+        # Now, as a test's own temporary directory would make the path of a socket too long.
+        multiprocessing.util.get_temp_dir()
 
     def start(
         self,
@@ -196,14 +195,6 @@ def tries(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
     return spread(points, wanted, start) + spread(points, wanted, start + 1)
 
 
-def need_strace() -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
-    if tried.returncode:
-        pytest.skip("strace may not trace here")
-
-
 def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
     # Names of staged files that are the same in each process but for its number: see `Trace`.
     numbers = itertools.count(1)
@@ -221,7 +212,7 @@ def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
 
 def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:
     if part_bytes is not None:
-        s3.PART_BYTES = part_bytes
+        s3_upload.PART_BYTES = part_bytes
     if most_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     report = export(ExportConfig.model_validate(settings))

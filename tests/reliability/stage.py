@@ -6,7 +6,6 @@ import hashlib
 import json
 import random
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,8 @@ import duckdb
 import frictionless
 import pyarrow.json
 import pyarrow.parquet
-import pytest
 
 from connectors.errors import NotFoundError
-from connectors.storage import staging
 from connectors.storage.contract import Storage
 from pipeline.config import ExportConfig
 from pipeline.export import export
@@ -232,20 +229,3 @@ def converges(storage: Storage, root: str, stage: Stage, made: dict[str, Any]) -
         assert not [name for name in names(Path(root)) if ".flowtime-export" in name]
     else:
         assert storage.marks(root, ".") == storage.marks(f"{root}/gold", ".") == []
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory of this test alone."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    staging._sweep.cache_clear()  # What has been done once was done elsewhere.
-    return folder
-
-
-@pytest.fixture(params=[f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS])
-def stage(request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> Stage:
-    state, form = str(request.param).split("-")
-    return Stage(tmp_path, form, stands=state == "overwrite")

@@ -27,8 +27,8 @@ from connectors.flowtime.scan import ScanOptions, scan, series_files
 from connectors.storage import connect
 from pipeline.cli import run_cli
 from pipeline.export import export, plan_export
-from pipeline.publish import Standing
 from pipeline.source import find_runs
+from pipeline.standing import Standing
 from tests.exporting import config, names, spec, write_runs
 from tests.run_builder import RunSpec, write_run
 

@@ -18,7 +18,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import boto3
 import polars as pl
 import pytest
 from botocore.exceptions import ClientError
@@ -112,13 +111,7 @@ def test_which_store_knows_conditions(
 ) -> None:
     """What the tests of exporters take for granted about the stores."""
     server: S3Server = request.getfixturevalue(f"{store}_s3")
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.key,
-        aws_secret_access_key=server.secret,
-        region_name="us-east-1",
-    )
+    client = server.client()
     wanted = {"Bucket": server.bucket, "Key": f"{tmp_path.name}/x"}
     client.put_object(**wanted, Body=b"first")
     with pytest.raises(ClientError) if refused else nullcontext():

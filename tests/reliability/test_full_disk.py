@@ -13,22 +13,15 @@ import pytest
 
 from connectors.storage import connect
 from tests.exporting import names
-from tests.reliability.killing import Victims, need_strace, tries
-from tests.reliability.stage import Stage, converges, settings, stage, temporary
+from tests.reliability.killing import Victims, tries
+from tests.reliability.stage import Stage, converges, settings
 from tests.reliability.test_kills import traced
-
-__all__ = ["stage", "temporary"]
 
 FAULTS = 4
 """In CI, for each format, state and error."""
 
 
-@pytest.fixture(scope="module")
-def victims() -> Victims:
-    need_strace()
-    return Victims()
-
-
+@pytest.mark.usefixtures("strace")
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_a_disk_that_fails_at_each_call(
     victims: Victims,

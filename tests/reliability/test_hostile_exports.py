@@ -47,7 +47,7 @@ def forged(exports: dict[str, Path], tmp_path: Path, form: str, change: Change) 
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize(("change", "says"), FORGED.values(), ids=FORGED)
+@pytest.mark.parametrize(("change", "says"), FORGED, ids=[str(one) for one, _ in FORGED])
 def test_a_forged_descriptor_is_refused(
     exports: dict[str, Path],
     tmp_path: Path,

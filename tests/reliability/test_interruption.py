@@ -7,7 +7,6 @@ finalizer swallows) and without `leave_within` (a thread that waits for the stor
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import socket
@@ -44,6 +43,14 @@ def written(path: Path, source: Path | str, sinks: list[dict[str, Any]], **more:
         json.dumps({"version": 1, "source": {"url": str(source)}, "sinks": sinks, **more})
     )
     return str(path)
+
+
+def to_a_silent_store(folder: Path, silent: str, **more: Any) -> str:
+    """A config of an export that waits for an answer."""
+    runs = write_runs(folder / "runs", spec("run_a"))
+    lake = {"protocol": "s3", "endpoint_url": silent, "key": "k" * 8, "secret": "s" * 8}
+    sink = {"format": "csv", "path": "s3://lake/e.csv", "storage": "lake"}
+    return written(folder / "c.json", runs, [sink], storage={"lake": lake}, **more)
 
 
 def test_signals_at_random_instants(tmp_path: Path, times: int) -> None:
@@ -83,13 +90,7 @@ def test_signals_at_random_instants(tmp_path: Path, times: int) -> None:
 def test_a_signal_while_a_store_is_silent(
     tmp_path: Path, silent: str, kind: signal.Signals, code: int
 ) -> None:
-    lake = {"protocol": "s3", "endpoint_url": silent, "key": "k" * 8, "secret": "s" * 8}
-    file = written(
-        tmp_path / "c.json",
-        write_runs(tmp_path / "runs", spec("run_a")),
-        [{"format": "csv", "path": "s3://lake/e.csv", "storage": "lake"}],
-        storage={"lake": lake},
-    )
+    file = to_a_silent_store(tmp_path, silent)
     process = subprocess.Popen(
         [sys.executable, "-c", READY, "run", file],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -105,14 +106,7 @@ def test_a_signal_while_a_store_is_silent(
 
 
 def test_the_timeout_interrupts_a_silent_store(tmp_path: Path, silent: str) -> None:
-    lake = {"protocol": "s3", "endpoint_url": silent, "key": "k" * 8, "secret": "s" * 8}
-    file = written(
-        tmp_path / "c.json",
-        write_runs(tmp_path / "runs", spec("run_a")),
-        [{"format": "csv", "path": "s3://lake/e.csv", "storage": "lake"}],
-        storage={"lake": lake},
-        execution={"timeout": "1s"},
-    )
+    file = to_a_silent_store(tmp_path, silent, execution={"timeout": "1s"})
     began = time.monotonic()
     ended = subprocess.run(
         [*COMMAND, "run", file], capture_output=True, text=True, timeout=60, check=False
@@ -194,4 +188,3 @@ def test_a_signal_that_a_finalizer_swallows_comes_again(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("terminated\n", "", 0)
-    assert os.getpid()

@@ -21,20 +21,11 @@ from connectors.storage import connect
 from pipeline.export import export
 from pipeline.ingest.importer import ImportOptions, import_export
 from tests.exporting import config, names, spec, write_runs
-from tests.reliability.killing import Trace, Victims, need_strace, tries
-from tests.reliability.stage import temporary
-
-__all__ = ["temporary"]
+from tests.reliability.killing import Trace, Victims, tries
 
 KILLS = 15
 """In CI, for each state."""
 RUNS = ("run_a", "run_b")
-
-
-@pytest.fixture(scope="module")
-def victims() -> Victims:
-    need_strace()
-    return Victims()
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -52,7 +43,7 @@ def exported(folder: Path, values: list[float]) -> Path:
     return file
 
 
-@pytest.mark.usefixtures("temporary")
+@pytest.mark.usefixtures("temporary", "strace")
 @pytest.mark.parametrize("state", ["new", "replace"])
 def test_kill_an_import_at_each_call(
     victims: Victims, tmp_path: Path, state: str, times: int, tried: Callable[[int], None]

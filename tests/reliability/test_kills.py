@@ -19,27 +19,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from connectors.storage import connect
 from connectors.storage.contract import Storage
 from tests.reliability.faulty_store import Faults, before
-from tests.reliability.killing import Trace, Victims, need_strace, tries
-from tests.reliability.stage import Stage, converges, settings, stage, temporary
+from tests.reliability.killing import Trace, Victims, tries
+from tests.reliability.stage import Stage, converges, settings
 from tests.servers import S3Server, serve_moto
-
-__all__ = ["stage", "temporary"]
 
 KILLS_AT_CALLS = 18
 KILLS_AT_REQUESTS = 9
 """In CI, for each format and state, and before and after requests; 216 in all."""
-
-
-@pytest.fixture(scope="module")
-def victims() -> Victims:
-    need_strace()
-    return Victims()
 
 
 def traced(victims: Victims, stage: Stage, out: Path) -> Trace:
@@ -50,6 +41,7 @@ def traced(victims: Victims, stage: Stage, out: Path) -> Trace:
     return Trace.read(log, victim.pid, out)
 
 
+@pytest.mark.usefixtures("strace")
 def test_kill_at_each_call(
     victims: Victims, stage: Stage, tmp_path: Path, times: int, tried: Callable[[int], None]
 ) -> None:
@@ -72,6 +64,7 @@ def test_kill_at_each_call(
     tried(ends["killed"])
 
 
+@pytest.mark.usefixtures("strace")
 def test_bytes_are_on_the_disk_before_their_name(
     victims: Victims, stage: Stage, tmp_path: Path
 ) -> None:
@@ -111,18 +104,12 @@ def proxied(store: S3Server) -> Iterator[tuple[S3Server, Faults]]:
 
 @pytest.fixture(scope="module")
 def client(store: S3Server) -> Any:
-    """Somebody else's."""
-    return boto3.client(
-        "s3",
-        endpoint_url=store.endpoint_url,
-        aws_access_key_id=store.key,
-        aws_secret_access_key=store.secret,
-        region_name="us-east-1",
-    )
+    return store.client()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_kill_at_each_request(
+    victims: Victims,
     proxied: tuple[S3Server, Faults],
     client: Any,
     stage: Stage,
@@ -133,7 +120,6 @@ def test_kill_at_each_request(
 ) -> None:
     """Killed before the store hears of the nth request, or after it has answered it."""
     server, faults = proxied
-    victims = Victims()
     lake = {"protocol": "s3", **server.options().options}
     # Two parts for each of the larger files, one put for descriptors.
     part_bytes = max(stage.largest() // 2 + 1, 9_000)

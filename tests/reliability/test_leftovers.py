@@ -14,50 +14,34 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from connectors.errors import StorageError
 from connectors.storage import claimed, connect, scratch_folder, staging
-from connectors.storage.contract import host_mark
+from connectors.storage.staged_names import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
 from tests.exporting import config, descriptor, names, spec, write_runs
-from tests.reliability.stage import temporary
 from tests.servers import S3Server
-
-__all__ = ["temporary"]
 
 DIES_WHILE_UPLOADING = """
 import os, sys
 from connectors.storage import StorageOptions, claimed, connect
 options = StorageOptions(options=dict(zip(("endpoint_url", "key", "secret"), sys.argv[2:])))
 storage, folder = connect(sys.argv[1], options)
-staged = storage.stage(f"{folder}/big.bin")
-staged.local.write_bytes(b"x")
+target = storage.stage(f"{folder}/big.bin").target
 with claimed(storage, folder, uploads=["big.bin"]):
-    upload = storage._request("create_multipart_upload", f"{folder}/big.bin")["UploadId"]
-    storage._send_part(staged, upload, 1, 0, 1)
+    upload = storage._requests.of(target, "create_multipart_upload")["UploadId"]
+    storage._requests.of(target, "upload_part", UploadId=upload, PartNumber=1, Body=b"x")
     os.kill(os.getpid(), 9)
 """
-
-
-def client(server: S3Server) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=server.endpoint_url,
-        aws_access_key_id=server.key,
-        aws_secret_access_key=server.secret,
-        region_name="us-east-1",
-    )
 
 
 def uploads(server: S3Server) -> list[str]:
     return [
         item["Key"]
-        for item in client(server).list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
+        for item in server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
     ]
 
 
@@ -71,7 +55,7 @@ def killed(rclone_s3: S3Server, tmp_path: Path, temporary: Path) -> str:
     assert len(list(temporary.glob("flowtime-export-*"))) == 1
     for stranger in ("big.bin2", "else.bin"):
         key = f"{tmp_path.name}/{stranger}"
-        client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+        rclone_s3.client().create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
     return folder
 
 
@@ -113,7 +97,7 @@ def test_an_upload_begun_before_the_claim_is_somebody_elses(
 ) -> None:
     storage, path = connect(f"s3://{rclone_s3.bucket}/{tmp_path.name}/x", rclone_s3.options())
     key = f"{tmp_path.name}/x"
-    client(rclone_s3).create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
+    rclone_s3.client().create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
     assert storage.abort_uploads([path], time.time() + 60) == []
     assert uploads(rclone_s3).count(key) == 1
     assert storage.abort_uploads([path], time.time() - 60) == [f"s3://{path}"]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import connect, retry
+from connectors.storage import connect, retry, s3_options, s3_upload
 from connectors.storage import s3 as s3_storage
 from connectors.storage.contract import Storage
 from pipeline.errors import FlowtimeExportError
@@ -48,8 +48,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "RETRY_SECONDS", CALL_SECONDS)
     monkeypatch.setattr(retry, "SLOWEST_BYTES_PER_SECOND", 100 * 1024 * 1024)
     monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
-    monkeypatch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
-    monkeypatch.setattr(s3_storage, "GIVING_UP_SECONDS", CALL_SECONDS / 10)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 5 * 1024 * 1024)
+    monkeypatch.setattr(s3_upload, "GIVING_UP_SECONDS", CALL_SECONDS / 10)
 
 
 def commit(storage: Storage, path: str, data: bytes) -> None:
@@ -172,8 +172,8 @@ def test_a_store_that_joins_parts_slowly_is_waited_for(
     """Meant to fail where a silence ends the wait for a store that is still at it."""
     server, faults = proxied
     faults.clear()
-    monkeypatch.setattr(s3_storage, "JOINED_BYTES_PER_SECOND", 1024 * 1024)
-    monkeypatch.setattr(s3_storage, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(s3_upload, "JOINED_BYTES_PER_SECOND", 1024 * 1024)
+    monkeypatch.setattr(s3_options, "SILENCE_SECONDS", 1.0)
     made = s3_storage.open_storage("s3", dict(server.options().options), [])
     root = f"{server.bucket}/{tmp_path.name}"
 
@@ -215,7 +215,7 @@ def test_a_silent_store_is_an_error_within_a_minute(
     if operation != "all others":
         faults.plan(operation, "silence", FOR_EVER)
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(acts)) as pool:
-        patch.setattr(s3_storage, "PART_BYTES", 5 * 1024 * 1024)
+        patch.setattr(s3_upload, "PART_BYTES", 5 * 1024 * 1024)
         taken = dict(zip(acts, pool.map(seconds_of, acts.values()), strict=True))
     # A transfer is given the time that its bytes take at the slowest.
     slowest = 4 * len(LARGE) / retry.SLOWEST_BYTES_PER_SECOND

@@ -1,0 +1,243 @@
+"""Any file system that fsspec has a driver for, as a storage."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+
+from connectors.errors import StorageError
+from connectors.storage.contract import Entry, Folder, Mark, StagedFile
+from connectors.storage.paths import is_safe_name, relative
+from connectors.storage.remote import RemoteStorage
+from connectors.storage.retry import retrying, translated, wait_for
+from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
+
+_ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
+"""Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
+_READ_ONLY = frozenset({"http", "https"})
+
+
+class FsspecStorage(RemoteStorage):
+    """A storage over one fsspec file system.
+
+    Args:
+        protocol: The protocol of its URLs.
+        options: fsspec's keyword arguments, in clear.
+        secrets: Texts that no message may show.
+
+    Raises:
+        StorageError: There is no such protocol, or its package is missing.
+    """
+
+    def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
+        super().__init__(protocol, secrets)
+        try:
+            self._fs = driver(protocol)(
+                **{"use_listings_cache": False, "skip_instance_cache": True, **options}
+            )
+        except (ImportError, TypeError, ValueError) as failure:
+            raise translated(failure, f"{protocol}://", "connecting to", secrets) from failure
+
+    def url(self, path: str) -> str:
+        """With the protocol, without a query: that is where signed URLs carry credentials."""
+        if "://" not in path:
+            return f"{self.protocol}://{path.lstrip('/')}"
+        parts = urlsplit(path)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def walk(self, path: str) -> Iterator[Folder]:
+        """The whole listing at once, as fsspec has no other."""
+        found = self._details(path, "listing")
+        if not found or (set(found) == {path} and self.info(path) is not None):
+            self._refuse_walk(path)
+        files: dict[str, list[Entry]] = defaultdict(list)
+        links: dict[str, list[str]] = defaultdict(list)
+        for file, detail in found.items():
+            folder, _, name = file.rpartition("/")
+            if is_staged_name(name):
+                continue
+            if detail.get("islink") or not is_safe_name(name):
+                links[folder].append(name)
+            else:
+                files[folder].append(self._entry(file, detail))
+        for folder in sorted({*files, *links}, key=lambda one: one.split("/")):
+            own = sorted(files[folder], key=lambda entry: entry.path)
+            yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
+
+    def info(self, path: str) -> Entry | None:
+        """None for folders as well."""
+        try:
+            detail = self._call("info", path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as failure:
+            raise self._translated(failure, path, "looking for") from failure
+        return self._entry(path, detail) if detail.get("type") == "file" else None
+
+    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """In one request."""
+        if end is not None and end <= start:
+            return b""
+        wanted: dict[str, Any] = {"start": start, "end": end} if start or end is not None else {}
+        try:
+            data = self._call("cat_file", path, **wanted)
+        except Exception as failure:
+            raise self._translated(failure, path, "reading") from failure
+        return bytes(data)
+
+    def stage(self, path: str) -> StagedFile:
+        """Refused where nothing can be written or a folder is in the way."""
+        if self.protocol in _READ_ONLY:
+            raise StorageError(
+                f"writing {self.url(path)}: {self.protocol} can only be read: "
+                "write to a disk or an object store",
+                url=self.url(path),
+            )
+        if self._is_folder(path):
+            raise StorageError(
+                f"writing {self.url(path)}: a folder is there: choose another name",
+                url=self.url(path),
+            )
+        return super().stage(path)
+
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """From one listing of the folder."""
+        try:
+            self._fs.invalidate_cache()
+            found = self._call("ls", folder or "/", detail=True)
+        except FileNotFoundError:
+            return []
+        except Exception as failure:
+            raise self._translated(failure, folder, "listing") from failure
+        marks = [Mark(str(one["name"]), _modified(one)) for one in found]
+        return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
+
+    def delete(self, path: str) -> None:
+        """Nothing happens where there is no file."""
+        try:
+            self._call("rm_file", path)
+        except FileNotFoundError:
+            return
+        except Exception as failure:
+            raise self._translated(failure, path, "deleting") from failure
+
+    def check_list(self, path: str) -> None:
+        """One level only."""
+        try:
+            self._call("ls", path, detail=False)
+        except Exception as failure:
+            raise self._translated(failure, path, "listing") from failure
+
+    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+        block = self.read(entry.path, start=start, end=stop)
+        return block if self.info(entry.path) == entry else None
+
+    def _publish(self, staged: StagedFile, size: int) -> None:
+        target = staged.target
+        folder, _, name = target.rpartition("/")
+        sent = target if self.protocol in _ATOMIC else f"{folder}/{staged_name(name)}"
+        try:
+            if folder:
+                self._call("makedirs", folder, exist_ok=True)
+            self._call("put_file", str(staged.local), sent, transfer_bytes=size)
+            if sent != target:
+                self._call("mv", sent, target)
+        except Exception as failure:
+            if sent != target:
+                # The failure to report is the one above; what stays is a leftover by its name.
+                with suppress(StorageError):
+                    self.delete(sent)
+            raise self._translated(failure, target, "writing") from failure
+
+    def _abandoned(self, path: str) -> list[Mark]:
+        return [
+            Mark(file, _modified(detail))
+            for file, detail in self._details(path, "listing").items()
+            if is_abandoned(file.rpartition("/")[2], _modified(detail))
+        ]
+
+    def _details(self, path: str, doing: str) -> dict[str, dict[str, Any]]:
+        try:
+            self._fs.invalidate_cache()
+            found: dict[str, dict[str, Any]] = self._call("find", path, detail=True)
+        except FileNotFoundError:
+            return {}
+        except Exception as failure:
+            raise self._translated(failure, path, doing) from failure
+        return {file: found[file] for file in found if relative(file, path) is not None}
+
+    def _entry(self, path: str, detail: dict[str, Any]) -> Entry:
+        size = detail.get("size")
+        if size is None:
+            size = len(self.read(path))
+        version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
+        return Entry(path, int(size), str(version))
+
+    def _is_folder(self, path: str) -> bool:
+        try:
+            return bool(self._call("isdir", path))
+        except Exception as failure:
+            raise self._translated(failure, path, "looking for") from failure
+
+    def _call(self, method: str, *args: Any, transfer_bytes: int = 0, **kwargs: Any) -> Any:
+        """A method of the file system, bounded in time where its driver is asynchronous."""
+        work = getattr(self._fs, f"_{method}", None)
+
+        def attempt(seconds: float) -> Any:
+            if self._fs.async_impl and asyncio.iscoroutinefunction(work):
+                return wait_for(self._fs.loop, work(*args, **kwargs), seconds)
+            return getattr(self._fs, method)(*args, **kwargs)
+
+        return retrying(attempt, transfer_bytes=transfer_bytes)
+
+
+def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
+    """A storage for URLs of a protocol."""
+    return FsspecStorage(protocol, options, secrets)
+
+
+def driver(protocol: str) -> Any:
+    """The class of fsspec for a protocol.
+
+    Raises:
+        StorageError: There is none, or its package is missing.
+    """
+    try:
+        return fsspec.get_filesystem_class(protocol)
+    except ImportError as failure:
+        raise StorageError(
+            f"{protocol}:// cannot be used: {failure}", url=f"{protocol}://"
+        ) from failure
+    except ValueError as failure:
+        raise StorageError(
+            f"{protocol}:// is not a protocol that fsspec knows: correct the URL, or install the "
+            "package that brings it",
+            url=f"{protocol}://",
+        ) from failure
+
+
+def url_options(protocol: str, url: str) -> dict[str, Any]:
+    """What a URL says that its path does not: a host, a port, a user."""
+    return dict(driver(protocol)._get_kwargs_from_urls(url))
+
+
+def native_path(protocol: str, url: str) -> str:
+    """The storage's own path for a URL of its protocol."""
+    return str(driver(protocol)._strip_protocol(url)).rstrip("/")
+
+
+def _modified(detail: dict[str, Any]) -> float | None:
+    for key in ("mtime", "LastModified", "created", "last_modified"):
+        value = detail.get(key)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None

@@ -1,0 +1,94 @@
+"""What a storage is connected with; no text made from it shows a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_PLAIN_OPTIONS = frozenset(
+    {
+        "addressing_style",
+        "anon",
+        "endpoint_url",
+        "host",
+        "port",
+        "profile",
+        "project",
+        "protocol",
+        "region",
+        "region_name",
+        "signature_version",
+    }
+)
+
+
+@dataclass(frozen=True, repr=False)
+class StorageOptions:
+    """A named set of options for a storage; no text made from it shows a secret.
+
+    Attributes:
+        name: What the config calls the set.
+        protocol: The protocol it is meant for, or None for any.
+        options: fsspec's keyword arguments. Values may be `SecretStr`; a text under a key that is
+            not known to be harmless is a secret as well.
+    """
+
+    name: str = ""
+    protocol: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def revealed(self) -> dict[str, Any]:
+        """The options with secrets in clear, for the client library alone."""
+        return {key: _revealed(value) for key, value in self.options.items()}
+
+    def secrets(self) -> frozenset[str]:
+        """Every text that must not be shown.
+
+        >>> sorted(StorageOptions(options={"key": "A", "region": "x"}).secrets())
+        ['A']
+        """
+        return frozenset(_secrets(self.options))
+
+    def __repr__(self) -> str:
+        return (
+            f"StorageOptions(name={self.name!r}, protocol={self.protocol!r}, "
+            f"options={_masked(self.options)!r})"
+        )
+
+
+def _revealed(value: Any) -> Any:
+    if hasattr(value, "get_secret_value"):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {key: _revealed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_revealed(item) for item in value)
+    return value
+
+
+def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        yield from _secrets_of(name, value)
+
+
+def _secrets_of(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from _secrets(value)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _secrets_of(key, item)
+    elif hasattr(value, "get_secret_value"):
+        yield str(value.get_secret_value())
+    elif isinstance(value, str) and value and key not in _PLAIN_OPTIONS:
+        yield value
+
+
+def _masked(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {name: _masked(item, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item, key) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return value if isinstance(value, str) and key in _PLAIN_OPTIONS else "***"

@@ -1,0 +1,69 @@
+"""Names of files that are being staged: whose they are, and whether anybody still writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+
+_STAGED_SUFFIX = ".flowtime-export.part"
+_STAGED_NAME = re.compile(
+    r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{8}\.flowtime-export\.part"
+)
+_STALE_SECONDS = 24 * 3600.0
+_NAME_BYTES = 255
+
+
+def staged_name(name: str) -> str:
+    """A hidden, unique name for the file that is to become `name`."""
+    mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    room = _NAME_BYTES - len(mark) - 1
+    return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
+
+
+def is_staged_name(name: str) -> bool:
+    """Whether a name is one that `staged_name` made, here or elsewhere."""
+    return name.endswith(_STAGED_SUFFIX) and _STAGED_NAME.fullmatch(name) is not None
+
+
+def is_abandoned(name: str, modified: float | None) -> bool:
+    """Whether nobody can still be writing the staged file of this name.
+
+    Args:
+        name: The file's name.
+        modified: When it was last written, in seconds since 1970, if known.
+    """
+    match = _STAGED_NAME.fullmatch(name)
+    if match is None:
+        return False
+    if modified is not None and time.time() - modified > _STALE_SECONDS:
+        return True
+    return is_of_the_dead(match["host"], int(match["pid"]))
+
+
+def is_of_the_dead(host: str, pid: int) -> bool:
+    """Whether a process of this machine lives no more; never so for one of another machine."""
+    return host == host_mark() and not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def host_mark() -> str:
+    """A mark of the machine; of the container as well, where process ids mean something else."""
+    try:
+        # os.readlink, because Path.readlink would resolve nothing more and cost more.
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]

@@ -1,0 +1,40 @@
+"""Counts, sizes and lists of names as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with what it counts.
+
+    >>> counted(1, "run"), counted(1_200, "run"), counted(2, "series", "series")
+    ('1 run', '1,200 runs', '2 series')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first of many names, and how many more there are.
+
+    >>> few(["a", "b", "c"]), few(["a", "b", "c", "d", "e"])
+    ('a, b, c', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def human_size(size: int) -> str:
+    """Bytes for people.
+
+    >>> human_size(999), human_size(1_234_567)
+    ('999 B', '1.2 MB')
+    """
+    value = float(size)
+    for unit in _UNITS:
+        if value < 1000 or unit == _UNITS[-1]:
+            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
