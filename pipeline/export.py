@@ -160,11 +160,7 @@ def _write(
     if not chosen:
         return [], tally
     files = needed_files(plan, chosen)
-    told.began(
-        len(files),
-        sum(series.points for _, series in files.pairs()),
-        sum(series.size or 0 for _, series in files.pairs()),
-    )
+    told.began(len(files), files.rows, files.bytes)
 
     def progress(files_read: int, rows: int, size: int) -> None:
         tally.add(files_read, rows, size)

@@ -23,7 +23,7 @@ def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None
         IntegrityError: Such a run is not as it was when it was discovered.
     """
     verify = plan.config.source.verify
-    unsure = {run.url for run, series in files.pairs() if not verify or series.sha256 is None}
+    unsure = {file.run_url for file in (files.unvouched() if verify else files)}
     for run in plan.runs:
         if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
             raise IntegrityError(

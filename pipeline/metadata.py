@@ -9,7 +9,8 @@ from operator import attrgetter
 
 import polars as pl
 
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
+from connectors.flowtime.series import Series
 from pipeline.columns import CATALOGUE
 from pipeline.sinks import Column
 from pipeline.sinks.sink import ColumnType
@@ -88,7 +89,7 @@ class MetadataTables:
         """The column as an output shows it, with its unit where all series share one."""
         unit = None
         if name == "value":
-            units = {series.unit for run in self.runs for series in run.series}
+            units = {series.unit for run in self.runs for series in run.series.kinds}
             unit = units.pop() if len(units) == 1 else None
         if name == "bin_size_minutes":
             unit = "minutes"
@@ -142,7 +143,7 @@ def _series_column(name: str, runs: Sequence[Run], place: pl.Series) -> pl.Serie
     dtype = POLARS_TYPES[CATALOGUE[name].type]
     if name in _FROM_SERIES:
         read = _FROM_SERIES[name]
-        values = [read(series) for run in runs for series in run.series]
+        values = [read(series) for run in runs for series in run.series.kinds]
         return _compact(pl.Series(name, values, dtype=dtype))
     of_run = _FROM_RUN.get(name, attrgetter(name))
     return _compact(pl.Series(name, [of_run(run) for run in runs], dtype=dtype)).gather(place)

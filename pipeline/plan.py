@@ -118,7 +118,7 @@ class ExportPlan:
     @property
     def source_bytes(self) -> int:
         """Bytes of the series files that are read."""
-        sizes = (series.size or 0 for run in self.runs for series in run.series)
+        sizes = (size for run in self.runs for size in run.series.sizes())
         return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
@@ -317,7 +317,7 @@ def _left_out_note(sink: Sink, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _refuse_twins(run: Run) -> None:
     seen: dict[tuple[str | None, str, str], str] = {}
-    for series in run.series:
+    for series in run.series.kinds:
         place = (series.component, series.class_name, series.measure)
         if place in seen:
             raise ConfigError(

@@ -55,16 +55,16 @@ def with_layouts(plan: ExportPlan, source: Source, chosen: Sequence[Pending]) ->
     to say.
     """
     needed = needed_files(plan, chosen)
-    if not any(series.sha256 is None and not run.is_bundle for run, series in needed.pairs()):
+    files = [file for file in needed.unvouched() if file.bundle_class is None]
+    if not files:
         return plan
-    files = [f for f in needed if f.sha256 is None and f.bundle_class is None]
     with ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="flowtime-layouts") as pool:
         codes = pool.map(lambda file: _layout(source.storage, file), files)
         found = {(f.run_url, f.series_id): code for f, code in zip(files, codes, strict=True)}
     layouts = {
-        run.url: tuple(found.get((run.url, series.id)) for series in run.series)
+        run.url: tuple(found.get((run.url, series.id)) for series in run.series.kinds)
         for run in plan.runs
-        if any((run.url, series.id) in found for series in run.series)
+        if any((run.url, series.id) in found for series in run.series.kinds)
     }
     return replace(plan, layouts=layouts)
 

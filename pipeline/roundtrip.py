@@ -14,6 +14,7 @@ from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import differences
 from connectors.flowtime.scan import ScanOptions, scan, series_files
 from connectors.flowtime.series_file import SeriesFile
+from connectors.flowtime.series_table import SeriesTable
 from connectors.storage import Storage, StorageOptions, connect, scratch_folder, sha256_of
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError, RunError
@@ -244,7 +245,7 @@ def _as_directory(run: Run) -> Run:
     """What a run is once it is a run directory."""
     if not run.is_bundle:
         return run
-    unpromised = tuple(replace(one, sha256=None) for one in run.series)
+    unpromised = SeriesTable.of(replace(one, sha256=None) for one in run.series)
     return replace(run, series=unpromised, is_bundle=False)
 
 

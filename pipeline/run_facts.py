@@ -16,8 +16,10 @@ from pydantic.alias_generators import to_camel
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.instant import instant_text
 from connectors.flowtime.layout import SeriesLayout
-from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run, Series, SeriesId
+from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid, Run
 from connectors.flowtime.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
+from connectors.flowtime.series import Series, SeriesId
+from connectors.flowtime.series_table import SeriesTable
 from pipeline.errors import IntegrityError
 
 SERIES_COLUMNS = (
@@ -228,7 +230,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         name=found.name,
         run_id=found.id,
         grid=Grid(found.bins, found.bin_minutes),
-        series=tuple(table),
+        series=SeriesTable.of(table),
         created=found.created,
         time_origin=found.time_origin,
         origin_source=found.time_origin_from,

@@ -14,7 +14,7 @@ from sys import intern
 
 from connectors.errors import RunError
 from connectors.flowtime.instant import parse_instant
-from connectors.flowtime.run import Grid, Run, Series
+from connectors.flowtime.run import Grid, Run
 from connectors.flowtime.schema import (
     GridFile,
     IndexFile,
@@ -34,6 +34,7 @@ from connectors.flowtime.series_index import (
     all_series,
     names_of,
 )
+from connectors.flowtime.series_table import SeriesTable
 from connectors.flowtime.spec import SPEC_FILE, Spec, read_spec
 
 __all__ = [
@@ -280,23 +281,22 @@ def _run_id(run_id: str | None, name: str, notes: list[str]) -> str:
     return run_id
 
 
-def _series_notes(
-    series: tuple[Series, ...], listed: object, sizes: Mapping[str, int]
-) -> Iterable[str]:
-    known = {one.id for one in series}
+def _series_notes(series: SeriesTable, listed: object, sizes: Mapping[str, int]) -> Iterable[str]:
+    known = {one.id for one in series.kinds}
     if not series:
         yield f"{INDEX_FILE} lists no series"
     if isinstance(listed, list):
         ids = [str(one.get("id", "?")) if isinstance(one, dict) else str(one) for one in listed]
         if unknown := [one for one in ids if one not in known]:
             yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {names_of(unknown)}"
-    paths = {one.path for one in series}
+    paths = {one.path for one in series.kinds}
     if stray := sorted(p for p in sizes if p.endswith(".csv") and p not in paths):
         yield f"files that {INDEX_FILE} does not list were left alone: {names_of(stray)}"
-    if unhashed := [one.id for one in series if one.sha256 is None]:
+    are_vouched = zip(series.kinds, series.are_vouched(), strict=True)
+    if unhashed := [one.id for one, is_vouched in are_vouched if not is_vouched]:
         yield f"{len(unhashed)} series have no sha256 to be verified: {names_of(unhashed)}"
     places: dict[tuple[str, str | None, str], str] = {}
-    for one in series:
+    for one in series.kinds:
         other = places.setdefault((one.measure, one.component, one.class_name), one.id)
         if other != one.id:
             yield f"series {other} and {one.id} share measure, component and class"

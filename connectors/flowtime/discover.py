@@ -211,8 +211,7 @@ def _as_known(storage: Storage, candidate: Candidate, known: Known) -> Run | Non
     if run is None or run.name != candidate.name:
         return None
     sizes = {name: size for name, size, _ in candidate.series}
-    series = tuple(replace(one, size=sizes.get(one.path)) for one in run.series)
-    return replace(run, path=candidate.path, listing=listing, series=series)
+    return replace(run, path=candidate.path, listing=listing, series=run.series.listed(sizes))
 
 
 _Contents = list[dict[str, bytes | StorageError]]

@@ -14,7 +14,7 @@ from connectors.errors import FlowtimeExportError, RunError, RunExistsError
 from connectors.flowtime.dialects import MANIFEST_FILE
 from connectors.flowtime.discover import discover
 from connectors.flowtime.layout import SeriesLayout, find_layout
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import (
     DESCRIBING_FILES,
     SeriesBytes,
@@ -23,6 +23,8 @@ from connectors.flowtime.run_files import (
     differences,
 )
 from connectors.flowtime.run_folder import RunFolder
+from connectors.flowtime.series import Series
+from connectors.flowtime.series_table import SeriesTable
 from connectors.storage import Storage, join, sha256_of
 
 IfExists = Literal["error", "skip", "replace"]
@@ -265,8 +267,8 @@ class RunWriter:
 
     def _expected(self) -> Run:
         """The run as its describing files will tell it."""
-        series = (self._vouched(one) for one in self._run.series)
-        return replace(self._run, series=tuple(series))
+        series = SeriesTable.of(self._vouched(one) for one in self._run.series)
+        return replace(self._run, series=series)
 
     def _vouched(self, series: Series) -> Series:
         if series.sha256 is None and not self._vouch:

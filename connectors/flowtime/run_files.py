@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
@@ -18,7 +18,8 @@ from connectors.flowtime.dialects import (
     parse_run,
 )
 from connectors.flowtime.instant import instant_text
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
+from connectors.flowtime.series import Series
 from connectors.flowtime.spec import SPEC_FILE, START_KEYS
 
 DESCRIBING_FILES = (INDEX_FILE, RUN_FILE, SPEC_FILE, METADATA_FILE, MANIFEST_FILE)
@@ -114,7 +115,7 @@ def _comparable(run: Run) -> dict[str, object]:
     fields: dict[str, object] = {
         key: getattr(run, key) for key in Run.__slots__ if key not in _PLACE
     }
-    fields["series"] = tuple(replace(one, size=None) for one in run.series)
+    fields["series"] = run.series.listed({})
     # As text, because a NaN in it is not equal to itself.
     fields["extra"] = json.dumps(dict(run.extra), sort_keys=True, default=repr)
     fields["origin_source"] = _start_key(run)

@@ -15,8 +15,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
+from connectors.flowtime.series import Series
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly, plain_rows
+from connectors.flowtime.series_table import Promise
 from connectors.storage import Storage
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -80,17 +82,32 @@ class SeriesFiles(Collection[SeriesFile]):
     def __iter__(self) -> Iterator[SeriesFile]:
         return starmap(_series_file, self._numbered())
 
-    def pairs(self) -> Iterator[tuple[Run, Series]]:
-        """What the files are of, without making them."""
-        return ((run, series) for _, run, series in self._numbered())
-
-    def _numbered(self) -> Iterator[tuple[int, Run, Series]]:
-        every = ((run, series) for run in self._runs for series in run.series)
-        numbered = ((row, run, series) for row, (run, series) in enumerate(every))
-        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
-
     def __contains__(self, file: object) -> bool:
         return any(one == file for one in self)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files, as their indexes say."""
+        return sum(kind.points for _, _, kind, _ in self._numbered())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files, as they were listed."""
+        return sum(size or 0 for _, _, _, (_, size) in self._numbered())
+
+    def unvouched(self) -> Iterator[SeriesFile]:
+        """The files that nobody has promised a sha256 of."""
+        without = (found for found in self._numbered() if found[3][0] is None)
+        return starmap(_series_file, without)
+
+    def _numbered(self) -> Iterator[tuple[int, Run, Series, Promise]]:
+        every = (
+            (run, kind, promise)
+            for run in self._runs
+            for kind, promise in zip(run.series.kinds, run.series.promises(), strict=True)
+        )
+        numbered = ((row, *found) for row, found in enumerate(every))
+        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
@@ -98,17 +115,18 @@ def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     return list(SeriesFiles(list(runs)))
 
 
-def _series_file(row: int, run: Run, series: Series) -> SeriesFile:
+def _series_file(row: int, run: Run, kind: Series, promise: Promise) -> SeriesFile:
+    sha256, size = promise
     return SeriesFile(
         row=row,
         run_path=run.path,
-        file=series.path,
+        file=kind.path,
         run_url=run.url,
-        series_id=series.id,
-        points=series.points,
-        size=series.size,
-        sha256=series.sha256,
-        bundle_class=series.class_name if run.is_bundle else None,
+        series_id=kind.id,
+        points=kind.points,
+        size=size,
+        sha256=sha256,
+        bundle_class=kind.class_name if run.is_bundle else None,
     )
 
 

@@ -53,16 +53,14 @@ def select_series(run: Run, selection: Selection) -> Run:
     asked = (selection.measures, selection.components, selection.classes)
     if all("*" in globs for globs in asked):
         return run
-    return replace(
-        run,
-        series=tuple(
-            one
-            for one in run.series
-            if _matches(one.measure, selection.measures)
-            and _matches(one.component or "", selection.components)
-            and _matches(one.class_name, selection.classes)
-        ),
-    )
+    places = [
+        place
+        for place, one in enumerate(run.series.kinds)
+        if _matches(one.measure, selection.measures)
+        and _matches(one.component or "", selection.components)
+        and _matches(one.class_name, selection.classes)
+    ]
+    return replace(run, series=run.series.picked(places))
 
 
 @lru_cache(maxsize=65536)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from sys import intern
 from typing import Any, NamedTuple
 
 from connectors.errors import IntegrityError, RunError
-from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Grid, Series, SeriesId
+from connectors.flowtime.run import NEVER_READ_FOLDERS, Grid
 from connectors.flowtime.schema import NAME, SeriesFile, clip, shown
+from connectors.flowtime.series import DEFAULT_CLASS, Series, SeriesId
+from connectors.flowtime.series_table import SeriesTable
 
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "series/index.json"
@@ -22,11 +24,12 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HASH = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 _USUAL_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _REMEMBERED = 4096
+_REMEMBERED_RUNS = 64
 
 
 def all_series(
     entries: list[SeriesFile], hashes: Mapping[str, Any], grid: Grid, sizes: Mapping[str, int]
-) -> tuple[Series, ...]:
+) -> SeriesTable:
     """The series that the entries of an index describe, in their order.
 
     Args:
@@ -39,24 +42,33 @@ def all_series(
         RunError: An entry is not as it should be, or index and manifest name different series.
         IntegrityError: Manifest and index promise different bytes for one series.
     """
-    ids: set[str] = set()
+    told = tuple(_checked(entry, grid) for entry in entries)
+    promised = [
+        _sha256(hashes.get(entry.id), entry.hash, one.id)
+        for entry, one in zip(entries, told, strict=True)
+    ]
+    paths = tuple(_found_path(one, sizes) for one in told)
+    _check_distinct(told, paths)
+    if hashes:
+        _check_same_ids({one.id for one in told}, hashes)
+    return SeriesTable(
+        _kinds(told, paths, grid.bins), zip(promised, map(sizes.get, paths), strict=True)
+    )
+
+
+def _check_distinct(told: Sequence[_Told], paths: Sequence[str]) -> None:
     owners: dict[str, str] = {}
-    series: list[Series] = []
-    for entry in entries:
-        one = _series(entry, hashes.get(entry.id), grid, sizes)
+    ids: set[str] = set()
+    for one, path in zip(told, paths, strict=True):
         if one.id in ids:
             raise RunError("is listed twice", file=INDEX_FILE, series=one.id)
         ids.add(one.id)
-        if owners.setdefault(one.path, one.id) != one.id:
+        if owners.setdefault(path, one.id) != one.id:
             raise RunError(
-                f"path: {one.path} belongs to series {owners[one.path]} already",
+                f"path: {path} belongs to series {owners[path]} already",
                 file=INDEX_FILE,
                 series=one.id,
             )
-        series.append(one)
-    if hashes:
-        _check_same_ids(ids, hashes)
-    return tuple(series)
 
 
 def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
@@ -71,40 +83,6 @@ def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
             f"seriesHashes: {', and '.join(odd)}; one of the files is of another run",
             file=MANIFEST_FILE,
         )
-
-
-def _series(entry: SeriesFile, promised: object, grid: Grid, sizes: Mapping[str, int]) -> Series:
-    told = _told(
-        entry.id,
-        entry.component_id,
-        entry.class_name,
-        entry.kind,
-        entry.unit,
-        entry.class_kind,
-        entry.path,
-    )
-    if entry.points is not None and entry.points != grid.bins:
-        raise RunError(
-            f"points: found {entry.points}, should be the grid's {grid.bins} bins",
-            file=INDEX_FILE,
-            series=told.id,
-        )
-    path = told.paths[0]
-    if path not in sizes:
-        path = next((one for one in told.paths if one in sizes), told.paths[-1])
-    return Series(
-        id=told.id,
-        measure=told.measure,
-        component=told.component,
-        class_name=told.class_name,
-        kind=told.kind,
-        unit=told.unit,
-        class_kind=told.class_kind,
-        path=path,
-        points=grid.bins,
-        sha256=_sha256(promised, entry.hash, told.id),
-        size=sizes.get(path),
-    )
 
 
 class _Told(NamedTuple):
@@ -122,6 +100,52 @@ class _Told(NamedTuple):
     unit: str | None
     class_kind: str | None
     paths: tuple[str, ...]
+
+
+def _checked(entry: SeriesFile, grid: Grid) -> _Told:
+    told = _told(
+        entry.id,
+        entry.component_id,
+        entry.class_name,
+        entry.kind,
+        entry.unit,
+        entry.class_kind,
+        entry.path,
+    )
+    if entry.points is not None and entry.points != grid.bins:
+        raise RunError(
+            f"points: found {entry.points}, should be the grid's {grid.bins} bins",
+            file=INDEX_FILE,
+            series=told.id,
+        )
+    return told
+
+
+def _found_path(told: _Told, sizes: Mapping[str, int]) -> str:
+    if told.paths[0] in sizes:
+        return told.paths[0]
+    return next((one for one in told.paths if one in sizes), told.paths[-1])
+
+
+@lru_cache(maxsize=_REMEMBERED_RUNS)
+def _kinds(told: tuple[_Told, ...], paths: tuple[str, ...], bins: int) -> tuple[Series, ...]:
+    """The series of an index; one object for all runs that have the same ones."""
+    return tuple(
+        Series(
+            id=one.id,
+            measure=one.measure,
+            component=one.component,
+            class_name=one.class_name,
+            kind=one.kind,
+            unit=one.unit,
+            class_kind=one.class_kind,
+            path=path,
+            points=bins,
+            sha256=None,
+            size=None,
+        )
+        for one, path in zip(told, paths, strict=True)
+    )
 
 
 @lru_cache(maxsize=_REMEMBERED)

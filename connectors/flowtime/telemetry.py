@@ -19,8 +19,10 @@ from pydantic import FailFast, Field, StrictInt
 from connectors.errors import RunError
 from connectors.flowtime.dialects import INDEX_FILE, MANIFEST_FILE, RUN_FILE, RunFiles, parse_run
 from connectors.flowtime.instant import parse_instant
-from connectors.flowtime.run import DEFAULT_CLASS, NEVER_READ_FOLDERS, Run
+from connectors.flowtime.run import NEVER_READ_FOLDERS, Run
 from connectors.flowtime.schema import MAX_SERIES, NAME, GridFile, JsonFile, clip, load
+from connectors.flowtime.series import DEFAULT_CLASS
+from connectors.flowtime.series_table import SeriesTable
 
 SOURCE = "telemetry"
 _ORIGIN_KEY = "window.startTimeUtc"
@@ -93,7 +95,7 @@ def parse_bundle(files: RunFiles) -> Run:
     paths = {_series_id(file): file.path for file in manifest.files}
     return replace(
         run,
-        series=tuple(replace(one, path=paths[one.id]) for one in run.series),
+        series=SeriesTable.of(replace(one, path=paths[one.id]) for one in run.series),
         fingerprint=hashlib.sha256(files.manifest_json).hexdigest(),
         notes=tuple(_own_words(note) for note in run.notes),
         is_bundle=True,

@@ -9,8 +9,10 @@ from typing import Any
 
 from connectors.flowtime.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.instant import parse_instant
-from connectors.flowtime.run import DEFAULT_CLASS, Grid, Run, Series
+from connectors.flowtime.run import Grid, Run
 from connectors.flowtime.schema import NAME
+from connectors.flowtime.series import DEFAULT_CLASS, Series
+from connectors.flowtime.series_table import SeriesTable
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.report import Findings
 
@@ -83,7 +85,7 @@ def describe(
         name=chosen,
         run_id=chosen,
         grid=Grid(bins, minutes),
-        series=tuple(sorted(series, key=lambda one: one.id)),
+        series=SeriesTable.of(sorted(series, key=lambda one: one.id)),
         created=parse_instant(once.get("created_at", "")),
         time_origin=origin,
         origin_source="the table's timestamps",

@@ -12,8 +12,8 @@ import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.flowtime.instant import parse_instant
-from connectors.flowtime.run import DEFAULT_CLASS
 from connectors.flowtime.schema import MAX_BIN_MINUTES, NAME
+from connectors.flowtime.series import DEFAULT_CLASS
 
 TIME, COMPONENT, MEASURE, CLASS, VALUE = "time_bin", "component_id", "measure", "class", "value"
 REQUIRED = (TIME, COMPONENT, MEASURE, VALUE)

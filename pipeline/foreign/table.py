@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
+from connectors.flowtime.series import Series
 from connectors.storage import StorageOptions, scratch_folder
 from pipeline.foreign.coding import SeriesName
 from pipeline.foreign.content import ForeignFile, find_files

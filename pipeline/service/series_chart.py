@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from connectors.errors import RunError
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
 from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.series import Series
 from connectors.storage import Storage
 from pipeline.service.errors import UnprocessableError
 

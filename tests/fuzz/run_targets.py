@@ -18,6 +18,7 @@ from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import check_restorable, differences
 from connectors.flowtime.scan import ScanOptions, scan
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
+from connectors.flowtime.series_table import SeriesTable
 from connectors.flowtime.telemetry import parse_bundle
 from connectors.storage import connect
 from pipeline.descriptor import dump, load, package
@@ -68,7 +69,7 @@ def _check_described(run: Run) -> None:
     json.loads(text, parse_constant=_refuse)
     found = read_run(load(text, "x")["flowtime"]["runs"][0], "x").run
     if run.is_bundle:  # whose hashes are of files that no run directory has
-        run = replace(run, series=tuple(replace(one, sha256=None) for one in run.series))
+        run = replace(run, series=SeriesTable.of(replace(one, sha256=None) for one in run.series))
     odd = differences(run, found)
     assert not [key for key in odd if key != "extra"], odd
 

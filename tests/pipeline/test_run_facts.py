@@ -17,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.flowtime.discover import discover
-from connectors.flowtime.run import Grid, Run, Series
+from connectors.flowtime.run import Grid, Run
+from connectors.flowtime.series import Series
+from connectors.flowtime.series_table import SeriesTable
 from connectors.storage import connect
 from pipeline import descriptor
 from pipeline.contents import Contents, read_contents
@@ -34,8 +36,7 @@ def described(run: Run) -> Entry:
 
 
 def without_place(run: Run) -> Run:
-    series = tuple(replace(one, size=None) for one in run.series)
-    return replace(run, path="", listing="", series=series)
+    return replace(run, path="", listing="", series=run.series.listed({}))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -48,7 +49,7 @@ def test_every_dialect_comes_back(tmp_path: Path, dialect: str) -> None:
 
 
 def a_run(series: int = 3) -> Run:
-    rows = tuple(
+    rows = SeriesTable.of(
         Series(
             id=f"arrivals@COMP_{n}@DEFAULT",
             measure="arrivals",

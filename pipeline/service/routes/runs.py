@@ -9,7 +9,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from connectors.flowtime.run import Run, Series
+from connectors.flowtime.run import Run
+from connectors.flowtime.series import Series
 from pipeline.service.api_models import (
     ChartBody,
     ExportedFileBody,
