@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 
+import numpy as np
 import polars as pl
 
 from connectors.flowtime.run import Run
@@ -69,8 +70,9 @@ class MetadataTables:
         exported_at: datetime,
     ) -> MetadataTables:
         """Gather what the named columns need from runs and series."""
-        run_rows = [row for row, run in enumerate(runs) for _ in run.series]
-        place = pl.Series("run_row", run_rows, dtype=pl.UInt32)
+        series_of_each = [len(run.series) for run in runs]
+        run_rows = np.repeat(np.arange(len(runs), dtype=np.uint32), series_of_each)
+        place = pl.Series("run_row", run_rows)
         columns = [place, *_time_columns(runs, place)]
         columns += [
             _series_column(name, runs, place)

@@ -186,10 +186,12 @@ def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
             None if one.path == f"series/{one.id}.csv" else one.path,
             one.points,
             # A bundle's files have columns of their own; no series file has their bytes.
-            None if run.is_bundle else one.sha256,
+            None if run.is_bundle else sha256,
             layout,
         ]
-        for one, layout in zip(run.series, layouts, strict=True)
+        for one, (sha256, _), layout in zip(
+            run.series.kinds, run.series.promises(), layouts, strict=True
+        )
     ]
     return {"columns": list(SERIES_COLUMNS), "rows": rows}
 
