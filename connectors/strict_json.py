@@ -45,7 +45,7 @@ def check_unique_keys(data: bytes) -> None:
         ValueError: Names the key, and the object by its id where it has one.
     """
     try:
-        json.loads(data, object_pairs_hook=_nothing)
+        _KEYS.decode(data.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -53,6 +53,10 @@ def check_unique_keys(data: bytes) -> None:
 def _nothing(pairs: _Pairs) -> None:
     if len(dict(pairs)) != len(pairs):
         unique_keys(pairs)
+
+
+_KEYS = json.JSONDecoder(object_pairs_hook=_nothing)
+"""Made once: `json.loads` would make one for each of thousands of small files."""
 
 
 def unique_keys(pairs: _Pairs) -> dict[str, Any]:
