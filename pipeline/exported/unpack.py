@@ -65,9 +65,8 @@ def _lost_values(table: ExportedTable) -> list[str]:
         return [f"{number}values that are NaN or infinite were written as null"]
     if table.format != "csv" or not null:
         return []
-    if null in NAMED and lost != 0:
-        return [f"missing values were written as {null!r}, which is also a number's text"]
-    if pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]:
+    is_finite = pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]
+    if is_finite or (null in NAMED and lost != 0):
         return [f"missing values were written as {null!r}, which is also a number's text"]
     return []
 
