@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 from connectors.flowtime.instant import instant_text
@@ -145,25 +146,25 @@ def merged_runs(
     known = runs_of(before)
     listed = list(now)
     places: dict[str, int] = {_canonical(run): place for place, run in enumerate(listed)}
+
+    @cache
+    def placed(before: int) -> int:
+        run = known[before]
+        place = places.setdefault(_canonical(run), len(listed))
+        if place == len(listed):
+            listed.append(run)
+        return place
+
     moved: list[dict[str, Any]] = []
     for resource in kept:
         own = dict(_own(resource))
         wanted = places_of(own.get("runs"), len(known))
-        if wanted is None:  # an earlier version wrote it: nobody knows which runs it holds
-            wanted = list(range(len(known)))
-        else:
-            own["runs"] = spans([_placed(known[place], listed, places) for place in wanted])
-        for place in wanted:
-            _placed(known[place], listed, places)
+        # Where an earlier version wrote it, nobody knows which runs it holds.
+        held = [placed(place) for place in (range(len(known)) if wanted is None else wanted)]
+        if wanted is not None:
+            own["runs"] = spans(held)
         moved.append({**resource, "flowtime": own})
     return listed, moved
-
-
-def _placed(run: Mapping[str, Any], listed: list[Mapping[str, Any]], places: dict[str, int]) -> int:
-    place = places.setdefault(_canonical(run), len(listed))
-    if place == len(listed):
-        listed.append(run)
-    return place
 
 
 def _canonical(run: Mapping[str, Any]) -> str:
@@ -275,6 +276,15 @@ def _fault_of(resource: Mapping[str, Any]) -> str | None:
 def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
     """The resources of one target in a descriptor."""
     return [item for item in descriptor["resources"] if _own(item).get("target") == target]
+
+
+def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[dict[str, Any]]:
+    """The resources of all other targets, and of others than us."""
+    return [
+        item
+        for item in descriptor["resources"]
+        if not any(_own(item).get("target") == target for target in targets)
+    ]
 
 
 def state_of(resource: Mapping[str, Any]) -> str | None:

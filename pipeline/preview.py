@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
 import polars as pl
@@ -44,10 +45,14 @@ def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFram
     narrow = scan(source.storage, first, scan_options(plan.config))
     if plan.row_filter is not None:
         narrow = plan.row_filter.apply(narrow, plan.tables)
-    assembler = WideAssembler(plan.runs, sink.measures)
-    frames = [wide for batch in narrow.collect_batches() for wide in assembler.add(batch)]
-    frames += assembler.finish()
-    if not frames:
+    wide = next(_wide(narrow, WideAssembler(plan.runs, sink.measures)), None)
+    if wide is None:
         return pl.DataFrame(schema=[entry.source for entry in sink.shown])
     laid = [plan.tables.expression(e.source) for e in sink.shown if e.source not in sink.measures]
-    return frames[0].with_columns(laid)
+    return wide.with_columns(laid)
+
+
+def _wide(narrow: pl.LazyFrame, assembler: WideAssembler) -> Iterator[pl.DataFrame]:
+    for batch in narrow.collect_batches():
+        yield from assembler.add(batch)
+    yield from assembler.finish()

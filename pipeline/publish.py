@@ -194,7 +194,7 @@ def _package(
 ) -> dict[str, Any]:
     before = fresh.descriptor
     replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
-    kept = [] if before is None else _others(before, replaced)
+    kept = [] if before is None else descriptor.resources_beside(before, replaced)
     rows = sorted({row for pending, _ in group for row in pending.target.runs})
     place_of = {row: place for place, row in enumerate(rows)}
     new: list[dict[str, Any]] = []
@@ -240,11 +240,6 @@ def write_whole(storage: Storage, path: str, data: Iterable[bytes], before: Entr
 def _discard(outputs: Iterable[StagedOutput]) -> None:
     for output in outputs:
         output.target.storage.discard(output.staged)
-
-
-def _others(found: Mapping[str, Any], replaced: set[str]) -> list[dict[str, Any]]:
-    gone = [item for name in replaced for item in descriptor.resources_of(found, name)]
-    return [item for item in found["resources"] if item not in gone]
 
 
 def tidy(standing: Standing, current: Iterable[Pending]) -> None:

@@ -136,12 +136,7 @@ def _line(leg: Leg) -> str:
     return line if leg.problem is None else f"{line}\n  {leg.problem}"
 
 
-def roundtrip(
-    url: str,
-    *,
-    storage: StorageOptions | None = None,
-    variants: Sequence[Variant] = VARIANTS,
-) -> RoundtripReport:
+def roundtrip(url: str, *, storage: StorageOptions | None = None) -> RoundtripReport:
     """Export runs in each variant, import the export, and compare every value and every byte.
 
     Each run makes the journey by itself, in a temporary folder; the runs are only read.
@@ -149,7 +144,6 @@ def roundtrip(
     Args:
         url: A run directory, or a folder of them.
         storage: Options of its storage.
-        variants: The ways to export.
 
     Raises:
         RunError: No run is there, or one cannot be read.
@@ -160,7 +154,7 @@ def roundtrip(
         raise RunError("no complete run is there", run_url=source.storage.url(source.path))
     legs = tuple(
         _sum(variant, [_leg(variant, source, run, storage) for run in source.runs])
-        for variant in variants
+        for variant in VARIANTS
     )
     return RoundtripReport(source.storage.url(source.path), len(source.runs), legs)
 

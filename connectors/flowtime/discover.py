@@ -95,7 +95,6 @@ def discover(
     selection: Selection = EVERYTHING,
     *,
     time_origin: datetime | None = None,
-    with_metadata: bool = True,
     known: Known | None = None,
 ) -> Discovery:
     """Find the runs at or below a path.
@@ -105,7 +104,6 @@ def discover(
         path: A run directory, or a folder of run directories at any depth.
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
-        with_metadata: False where titles and the like are not asked for; saves requests.
         known: Runs that were read before with the same selection and origin. Their files are
             not read again: that none has changed is told by the listing, as make and rsync do.
 
@@ -113,9 +111,8 @@ def discover(
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
     found = _Found()
-    passed_over = _passed_over(time_origin, with_metadata)
     unknown = _unknown(storage, _wanted(storage, path, selection, found), known, found)
-    for group, contents in _contents(storage, _groups(unknown), passed_over):
+    for group, contents in _contents(storage, _groups(unknown)):
         _judge(storage, group, contents, selection, time_origin, found)
     return Discovery(
         runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
@@ -184,13 +181,6 @@ def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
         yield group
 
 
-def _passed_over(time_origin: datetime | None, with_metadata: bool) -> frozenset[str]:
-    """Files that nothing is asked of."""
-    if with_metadata:
-        return frozenset()
-    return frozenset({METADATA_FILE} if time_origin is None else {METADATA_FILE, SPEC_FILE})
-
-
 def _unknown(
     storage: Storage, candidates: Iterator[Candidate], known: Known | None, found: _Found
 ) -> Iterator[Candidate]:
@@ -218,16 +208,16 @@ _Contents = list[dict[str, bytes | StorageError]]
 
 
 def _contents(
-    storage: Storage, groups: Iterator[list[Candidate]], passed_over: frozenset[str]
+    storage: Storage, groups: Iterator[list[Candidate]]
 ) -> Iterator[tuple[list[Candidate], _Contents]]:
     """The files of each group; where reading means waiting, those of the next one meanwhile."""
     if storage.is_local:
-        yield from ((group, _read(storage, group, passed_over)) for group in groups)
+        yield from ((group, _read(storage, group)) for group in groups)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="flowtime-discover") as reader:
         before: tuple[list[Candidate], Future[_Contents]] | None = None
         for group in groups:
-            reading = (group, reader.submit(_read, storage, group, passed_over))
+            reading = (group, reader.submit(_read, storage, group))
             if before is not None:
                 yield before[0], before[1].result()
             before = reading
@@ -235,13 +225,13 @@ def _contents(
             yield before[0], before[1].result()
 
 
-def _read(storage: Storage, group: list[Candidate], passed_over: frozenset[str]) -> _Contents:
+def _read(storage: Storage, group: list[Candidate]) -> _Contents:
     """The files that describe each candidate of a group, by name."""
     keys = [
         (number, name)
         for number, candidate in enumerate(group)
         for name in DESCRIBING
-        if name in candidate.described and name not in passed_over
+        if name in candidate.described
     ]
     paths = [group[number].described[name].path for number, name in keys]
     contents: _Contents = [{} for _ in group]

@@ -94,11 +94,9 @@ class RunWriter:
         folder: The storage's own path of the folder that the run directory goes into.
         run: What is to be read there again. `url`, `path`, `fingerprint`, `listing`, `notes` and
             sizes play no part.
-        name: Name of the run directory; that of the run if None.
         if_exists: What to do where files stand in the run directory: refuse, keep the same run
             and refuse another, or replace it. Exports in its `gold/` and `aggregates/` do not
             count and are left alone.
-        hint: The layout to try before others.
         vouch: Whether series without a promised digest get that of their file.
 
     Raises:
@@ -112,15 +110,12 @@ class RunWriter:
         folder: str,
         run: Run,
         *,
-        name: str | None = None,
         if_exists: IfExists = "error",
-        hint: SeriesLayout | None = None,
         vouch: bool = False,
     ) -> None:
         self._storage = storage
         self._run = run
         self._if_exists = if_exists
-        self._hint = hint
         self._vouch = vouch
         self._last: SeriesLayout | None = None
         self._missing = {one.id: one for one in run.series}
@@ -128,7 +123,7 @@ class RunWriter:
         self._done: RestoredRun | None = None
         check_restorable(run)
         _check_paths(run)
-        self._folder = RunFolder(storage, join(folder, _folder_name(run, name)))
+        self._folder = RunFolder(storage, join(folder, _folder_name(run)))
         if self._folder.standing and if_exists == "error":
             raise RunExistsError(
                 "files stand there already: replace it, or choose another folder", run_url=self.url
@@ -160,7 +155,7 @@ class RunWriter:
 
         Where a digest is promised, the layout that gives it is looked for: first that of the
         last series, then `layout`, then all others. Where none gives it, or none is promised,
-        the file gets `layout`, else the writer's hint, else that of the last series.
+        the file gets `layout`, else that of the last series.
 
         Args:
             series: A series of the run.
@@ -182,7 +177,7 @@ class RunWriter:
                 f"should be {self._run.grid.bins} of float64, one for each bin",
                 series.id,
             )
-        chosen = layout or self._hint or self._last or SeriesLayout()
+        chosen = layout or self._last or SeriesLayout()
         tried = (self._last or chosen) if series.sha256 is not None else chosen
         restored = self._write(series, values, tried)
         if restored.matched is False:
@@ -300,11 +295,10 @@ class RunWriter:
         return RunError(reason, run_url=self.url, series=series)
 
 
-def _folder_name(run: Run, name: str | None) -> str:
-    chosen = run.name if name is None else name
-    if "/" in chosen:
-        raise RunError(f"{chosen!r} is no name for a run directory", run_url=run.url)
-    return chosen
+def _folder_name(run: Run) -> str:
+    if "/" in run.name:
+        raise RunError(f"{run.name!r} is no name for a run directory", run_url=run.url)
+    return run.name
 
 
 def _check_paths(run: Run) -> None:

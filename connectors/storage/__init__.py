@@ -28,6 +28,7 @@ __all__ = [
     "connect",
     "discard_all",
     "join",
+    "protocol_of",
     "relative",
     "scratch_folder",
     "sha256_of",
@@ -54,7 +55,9 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
             knows the protocol is missing.
     """
     options = options or StorageOptions()
-    protocol = _protocol(url)
+    if not url or "\x00" in url:
+        raise StorageError(f"{url!r} is neither a path nor a URL")
+    protocol = protocol_of(url)
     _check_protocol(url, protocol, options)
     if protocol in _LOCAL:
         return _kept("file", {}, options), _local_path(url)
@@ -73,9 +76,12 @@ def discard_all() -> None:
     remove_scratch()
 
 
-def _protocol(url: str) -> str:
-    if not url or "\x00" in url:
-        raise StorageError(f"{url!r} is neither a path nor a URL")
+def protocol_of(url: str) -> str:
+    """The protocol of a URL; `file` for a path.
+
+    >>> protocol_of("S3://lake/runs"), protocol_of("runs")
+    ('s3', 'file')
+    """
     scheme, found, _ = url.partition("://")
     return scheme.lower() if found and "/" not in scheme else "file"
 

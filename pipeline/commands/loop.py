@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 from pydantic import ValidationError
 
+from connectors.storage import protocol_of
 from pipeline.commands.console import (
     DONE,
     FAILED,
@@ -129,7 +130,8 @@ def import_command(
         ),
     )
     storage = storage_of(files[0], storage_options)
-    same = out_storage_options or (storage_options if _scheme(out) == _scheme(files[0]) else ())
+    is_alike = protocol_of(out) == protocol_of(files[0])
+    same = out_storage_options or (storage_options if is_alike else ())
     try:
         report = import_export(
             files, out, options, storage=storage, out_storage=storage_of(out, same)
@@ -170,7 +172,3 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--column {pair!r}: expected NAME=COLUMN, e.g. time_bin=timestamp")
         found[name] = column
     return found
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else "file"

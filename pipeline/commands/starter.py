@@ -7,7 +7,7 @@ from collections.abc import Sequence
 _HEAD = """\
 # Settings of flowtime-export; `flowtime-export schema` prints all keys for your editor.
 version: 1
-name: {name}                       # appears in logs and in the descriptor
+name: my-export                    # appears in logs and in the descriptor
 
 {storage}source:
   url: {url}
@@ -59,18 +59,16 @@ _SINKS = {
 }
 
 
-def starter_config(url: str, formats: Sequence[str], *, out: str, name: str = "my-export") -> str:
+def starter_config(url: str, formats: Sequence[str], *, out: str) -> str:
     """A config for a source and formats, as YAML with comments.
 
     Args:
         url: The source.
         formats: Formats of the sinks, in order.
         out: Folder or URL that the tables go to.
-        name: The config's name.
     """
     remote_source, remote_out = url.startswith("s3://"), out.startswith("s3://")
     head = _HEAD.format(
-        name=name,
         url=_quoted(url),
         storage=_STORAGE if remote_source or remote_out else "",
         source_storage="  storage: lake\n" if remote_source else "",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from connectors.storage import StorageOptions
+from connectors.storage import StorageOptions, protocol_of
 from pipeline.config.blocks import (
     Block,
     CreatedBlock,
@@ -193,7 +193,7 @@ def single_run_config(
     Raises:
         ConfigError: The options do not fit together.
     """
-    shared = bool(storage_options) and (out is None or _scheme(out) == _scheme(url))
+    shared = bool(storage_options) and (out is None or protocol_of(out) == protocol_of(url))
     sinks = [{"format": form, "path": _sink_path(form, formats, out)} for form in formats]
     if shared and out is not None:
         sinks = [{**sink, "storage": "source"} for sink in sinks]
@@ -271,10 +271,6 @@ def _validated(
 def _shape(sink: AnySink) -> dict[str, Any]:
     shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"})
     return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else "file"
 
 
 def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -88,6 +87,7 @@ class RowOrder:
         self.tables = MetadataTables.build(
             self.runs, sources, contents.constants, contents.exported_at or _NO_DATE
         )
+        self._partitioned: dict[tuple[str, ...], Mapping[PartitionKey, list[Block]]] = {}
 
     @classmethod
     def of(cls, table: ExportedTable) -> RowOrder:
@@ -96,16 +96,17 @@ class RowOrder:
         assert table.runs is not None
         return cls(table.contents, [described.run for described in table.runs])
 
-    @cached_property
-    def blocks(self) -> Mapping[PartitionKey, list[Block]]:
-        """The blocks of each partition, in the order of their rows."""
-        return self._by_partition(())
-
     def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, list[Block]]:
-        """The blocks of each partition by the given columns (as shown)."""
-        return self._by_partition(columns) if columns else self.blocks
+        """The blocks of each partition by the given columns (as shown), in the order of their rows.
 
-    def _by_partition(self, columns: Sequence[str]) -> dict[PartitionKey, list[Block]]:
+        Worked out once.
+        """
+        wanted = tuple(columns)
+        if wanted not in self._partitioned:
+            self._partitioned[wanted] = self._by_partition(wanted)
+        return self._partitioned[wanted]
+
+    def _by_partition(self, columns: Sequence[str]) -> Mapping[PartitionKey, list[Block]]:
         names = [self.contents.columns[column] for column in columns]
         values = self.tables.texts(names) if names else []
         found: dict[PartitionKey, list[Block]] = {}

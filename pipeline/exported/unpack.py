@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from pipeline.contents import TextOptions
-from pipeline.errors import IntegrityError
 from pipeline.exported.local_copy import MAX_EXPANSION, local_copy
 from pipeline.exported.row_order import Block, Placed, Positions, RowOrder, check_rows
 from pipeline.exported.table_reader import Batch, batches
@@ -66,9 +65,8 @@ def _lost_values(table: ExportedTable) -> list[str]:
         return [f"{number}values that are NaN or infinite were written as null"]
     if table.format != "csv" or not null:
         return []
-    if null in NAMED and lost != 0:
-        return [f"missing values were written as {null!r}, which is also a number's text"]
-    if pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]:
+    is_finite = pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]
+    if is_finite or (null in NAMED and lost != 0):
         return [f"missing values were written as {null!r}, which is also a number's text"]
     return []
 
@@ -118,33 +116,18 @@ def checked_batches(
         raise file.stored.error(f"has {count} rows; {file.rows} were promised")
 
 
-def unpack(
-    table: ExportedTable, order: RowOrder | None = None, *, max_expansion: int = MAX_EXPANSION
-) -> Iterator[SeriesValues]:
-    """The series of a table that has no obstacles, each once, in the order of its rows.
-
-    Memory is bounded by the longest series; in a wide layout, by the series of one component and
-    class.
-
-    Args:
-        table: The table.
-        order: Its row order, where it is at hand.
-        max_expansion: How many times its size a compressed file may unpack to.
-
-    Raises:
-        IntegrityError: Something cannot be undone, or a row is not as it must be.
-        StorageError: A file could not be read.
-    """
-    against = obstacles(table)
-    if against:
-        raise IntegrityError(f"{table.url}: cannot be turned back into runs: {'; '.join(against)}")
-    yield from whole_series(table, order or RowOrder.of(table), max_expansion=max_expansion)
-
-
 def whole_series(
     table: ExportedTable, order: RowOrder, *, max_expansion: int = MAX_EXPANSION
 ) -> Iterator[SeriesValues]:
-    """The series of an unfiltered table; values that were written as null are marked.
+    """The series of an unfiltered table, each once, in the order of its rows.
+
+    Values that were written as null are marked. Memory is bounded by the longest series; in a wide
+    layout, by the series of one component and class.
+
+    Args:
+        table: The table, which has no obstacles.
+        order: Its row order.
+        max_expansion: How many times its size a compressed file may unpack to.
 
     Raises:
         IntegrityError: A row is not as it must be.

@@ -350,16 +350,6 @@ def test_time_origin_is_handed_on(tmp_path: Path) -> None:
     assert (run.time_origin.year, run.origin_source) == (2020, "config")
 
 
-def test_descriptions_are_read_on_request_only(tmp_path: Path) -> None:
-    memory = store(tmp_path, ("", NEWEST("run")))
-    discover(cast(Storage, memory), "src", with_metadata=False)
-    assert "src/run/model/metadata.json" not in memory.reads[0]
-    assert "src/run/spec.yaml" in memory.reads[0]
-    origin = datetime(2025, 1, 1, tzinfo=UTC)
-    discover(cast(Storage, memory), "src", with_metadata=False, time_origin=origin)
-    assert "src/run/spec.yaml" not in memory.reads[1]
-
-
 def test_reads_are_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovering, "GROUP_RUNS", 2)
     memory = store(tmp_path, *(("", NEWEST(f"run_{number}")) for number in range(5)))

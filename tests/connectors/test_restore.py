@@ -64,11 +64,18 @@ def source(tmp_path: Path, spec: RunSpec) -> tuple[Run, Values]:
     return read(*connect(str(write_run(tmp_path / "src", spec))))
 
 
-def restore(storage: Storage, folder: str, run: Run, values: Values, **options: Any) -> RestoredRun:
+def restore(
+    storage: Storage,
+    folder: str,
+    run: Run,
+    values: Values,
+    layout: SeriesLayout | None = None,
+    **options: Any,
+) -> RestoredRun:
     """Write all of a run."""
     with RunWriter(storage, folder, run, **options) as writer:
         for one in run.series:
-            writer.add(one, values[one.id])
+            writer.add(one, values[one.id], layout)
         return writer.publish()
 
 
@@ -91,10 +98,10 @@ def test_every_dialect_comes_back(
 ) -> None:
     storage, folder, _ = place
     run, values = source(tmp_path, DIALECTS[dialect]("run_1"))
-    hint = SeriesLayout("t", True, "lf", "dotnet") if dialect == "placeholder-hashes" else None
-    done = restore(storage, folder, run, values, hint=hint)
+    layout = SeriesLayout("t", True, "lf", "dotnet") if dialect == "placeholder-hashes" else None
+    done = restore(storage, folder, run, values, layout)
     again, back = read(storage, folder)
-    assert facts(again) == facts(run) | ({"series": again.series} if hint else {})
+    assert facts(again) == facts(run) | ({"series": again.series} if layout else {})
     assert all(np.array_equal(back[key], values[key], equal_nan=True) for key in values)
     assert (done.outcome, done.run_id, done.path) == ("written", run.run_id, again.path)
     assert done.unmatched == ()
@@ -104,7 +111,7 @@ def test_every_dialect_comes_back(
     if promised:
         assert series_bytes(again, storage) == series_bytes(run, local)
     else:
-        assert {one.layout for one in done.series} == {hint}
+        assert {one.layout for one in done.series} == {layout}
         assert {one.sha256 for one in again.series} == {None}
     for one, data in zip(done.series, series_bytes(again, storage).values(), strict=True):
         assert (one.bytes, one.sha256) == (len(data), hashlib.sha256(data).hexdigest())
@@ -118,7 +125,7 @@ def test_an_assumed_origin_is_assumed_again(tmp_path: Path) -> None:
     assert read(storage, folder)[0].origin_source == "createdUtc"
     configured = datetime(2031, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
     (moved,) = discover(*connect(run.path), time_origin=configured).runs
-    restore(storage, folder, moved, values, name="moved")
+    restore(storage, folder, replace(moved, name="moved"), values)
     again, _ = read(storage, join(folder, "moved"))
     assert (again.time_origin, again.origin_source) == (configured, "spec.yaml grid.start")
 
@@ -281,15 +288,15 @@ def test_the_layout_found_last_is_tried_first(
     assert len(searched) == 1
 
 
-def test_a_hint_is_followed_where_nothing_is_promised(tmp_path: Path) -> None:
+def test_a_layout_is_kept_where_nothing_is_promised(tmp_path: Path) -> None:
     run, values = small(tmp_path, hashes="none", index_hashes=False)
     storage, folder = connect(str(tmp_path / "out"))
-    hint, other = SeriesLayout("t", True, "crlf", "dotnet"), SeriesLayout("t")
-    with RunWriter(storage, folder, run, hint=hint, vouch=True) as writer:
-        first = writer.add(run.series[0], values[run.series[0].id], other)
+    layout = SeriesLayout("t", True, "crlf", "dotnet")
+    with RunWriter(storage, folder, run, vouch=True) as writer:
+        first = writer.add(run.series[0], values[run.series[0].id], layout)
         second = writer.add(run.series[1], values[run.series[1].id])
         done = writer.publish()
-    assert (first.layout, second.layout, first.matched) == (other, hint, None)
+    assert (first.layout, second.layout, first.matched) == (layout, layout, None)
     again, _ = read(storage, folder)
     assert [one.sha256 for one in again.series] == [one.sha256 for one in done.series]
     assert done.bytes == sum(one.size or 0 for one in again.series)

@@ -18,16 +18,10 @@ import pytest
 
 from connectors.storage import connect
 from pipeline.export import export
-from tests.exporting import config, descriptor, names, snapshot, spec, write_runs
+from tests.exporting import config, dead_process, descriptor, names, snapshot, spec, write_runs
 from tests.run_builder import write_many
 
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()"]
-
-
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 @pytest.mark.parametrize("path", ["export.csv", "gold-csv"])

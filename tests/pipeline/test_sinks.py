@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import math
-import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from pipeline.exported.tables import ExportedFile
 from pipeline.exported.unpack import checked_batches
 from pipeline.sinks import Column, CsvSink, NdjsonSink, ParquetSink, Sink, Table
 from pipeline.sinks.csv import read_metadata_lines
+from tests.reading import bits
 
 AWKWARD = [60.0, 1e16, 1e15, 5e-324, math.nan, math.inf, -math.inf, -0.0, 0.1 + 0.2, 1.7e308]
 TABLE = Table(
@@ -42,11 +42,6 @@ TABLE = Table(
     ),
     {"format": "test", "note": "two\nlines", "runs": ["run_a"]},
 )
-
-
-def bits(value: float) -> bytes:
-    """A double's bytes, NaN counted as one value."""
-    return b"nan" if math.isnan(value) else struct.pack("<d", value)
 
 
 def read_back(sink: Sink, path: Path) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from connectors.storage import claimed, connect, scratch_folder, staging
 from connectors.storage.staged_names import host_mark
 from pipeline.cli import run_cli
 from pipeline.export import export
-from tests.exporting import config, descriptor, names, spec, write_runs
+from tests.exporting import config, dead_process, descriptor, names, spec, write_runs
 from tests.servers import S3Server
 
 DIES_WHILE_UPLOADING = """
@@ -113,12 +113,6 @@ def test_a_claim_that_says_nothing_is_removed(
     storage.mark(f"{path}/.flowtime-export-claim-notes", b"not ours by its name")
     assert len(storage.remove_leftovers(path)) == 1
     assert [mark.path.rpartition("-")[2] for mark in storage.marks(path, ".")] == ["notes"]
-
-
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_only_staging_folders_of_the_dead_are_removed(

@@ -117,12 +117,18 @@ def test_right_bytes_or_a_typed_error(
     proxied: tuple[S3Server, Faults],
     moto_s3: S3Server,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     fault: str,
     act: str,
     count: str,
 ) -> None:
     server, faults = proxied
     faults.clear()
+    passes = fault in PASSING and count != "for ever"
+    if passes:
+        # The next try will do, however busy this machine is.
+        monkeypatch.setattr(retry, "CALL_SECONDS", BOUND_SECONDS)
+        monkeypatch.setattr(retry, "RETRY_SECONDS", BOUND_SECONDS)
     direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}", moto_s3.options())
     commit(direct, f"{root}/old", CONTENT)
     storage, _ = connect(root and f"s3://{root}", server.options())
@@ -137,7 +143,7 @@ def test_right_bytes_or_a_typed_error(
     except StorageError as error:
         failure = error
     assert time.monotonic() - began < BOUND_SECONDS
-    if fault in PASSING and count != "for ever":
+    if passes:
         assert failure is None
     if count == "for ever" and fault in PASSING - {"lost answer"}:
         assert failure is not None, "an operation that always fails cannot have worked"
