@@ -32,7 +32,7 @@ from pipeline.service.settings import ServiceSettings
 from pipeline.version import VERSION
 
 PAGE = Path(__file__).with_name("page")
-"""Static files of the page; served where they are there."""
+"""Static files of the page."""
 
 _ABOUT = """\
 Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
@@ -71,7 +71,12 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     for topic in (runs, exports, imports, jobs, events, operation, documentation):
         app.include_router(topic.router)
     app.mount("/docs/static", StaticFiles(directory=documentation.STATIC))
-    _mount_page(app)
+    app.mount("/page", StaticFiles(directory=PAGE, html=True))
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/page/")
+
     _answer_errors(app, service)
     if settings.cors_origins:
         app.add_middleware(
@@ -84,17 +89,6 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.add_middleware(Protection, settings=settings, access=service.access)
     app.add_middleware(Measured, metrics=service.metrics)
     return app
-
-
-def _mount_page(app: FastAPI) -> None:
-    has_page = (PAGE / "index.html").is_file()
-
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/page/" if has_page else "/docs")
-
-    if has_page:
-        app.mount("/page", StaticFiles(directory=PAGE, html=True))
 
 
 def _answer_errors(app: FastAPI, service: Service) -> None:

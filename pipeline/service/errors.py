@@ -26,6 +26,10 @@ class ServiceError(FlowtimeExportError):
         self.hint = hint
         self.headers = dict(headers or {})
 
+    def body(self) -> dict[str, str]:
+        """What the answer says."""
+        return {"error": str(self), "hint": self.hint}
+
 
 class BadRequestError(ServiceError):
     """The request asks for something that there is not."""
@@ -65,6 +69,12 @@ class TooLargeError(ServiceError):
     """The request's body is larger than is read."""
 
     status = 413
+
+
+class BeyondTheEndError(ServiceError):
+    """The file ends before the range that is asked for."""
+
+    status = 416
 
 
 class UnprocessableError(ServiceError):

@@ -121,7 +121,7 @@ class JobRunner:
                 return task.job, True
         if len(self._waiting) >= self._settings.queue:
             raise BusyError(
-                f"{len(self._waiting)} exports are waiting already",
+                f"{len(self._waiting)} jobs are waiting already",
                 "try again later",
                 headers={"Retry-After": "15"},
             )
@@ -225,6 +225,7 @@ class JobRunner:
             raise
         except Exception as error:  # one job's fault must not end the slot that others need
             LOGGER.exception("job %s", task.job.id)
+            await self._empty(slot)  # who knows what the worker is at
             self._end(task, "failed", error=self._error("InternalError", type(error).__name__))
         else:
             self._after(task, event)
@@ -275,6 +276,8 @@ class JobRunner:
 
     def _after(self, task: _Task, event: dict[str, Any]) -> None:
         if event["event"] == "failed":
+            if "trace" in event:
+                LOGGER.error("job %s: %s", task.job.id, event["trace"])
             self._end(task, "failed", error=self._error(event["type"], event["error"]))
             return
         report = event["report"]

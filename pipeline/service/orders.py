@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import IO, Any
@@ -81,7 +82,12 @@ def tell_outcome(
     except MemoryError:
         events.tell("failed", type="MemoryError", error=f"{what} needs more memory than it has")
     except Exception as error:  # a fault of ours ends one order, not the worker's answer
-        events.tell("failed", type="InternalError", error=f"{type(error).__name__}: {error}")
+        events.tell(
+            "failed",
+            type="InternalError",
+            error=f"{type(error).__name__}: {error}",
+            trace=traceback.format_exc(),
+        )
     else:
         events.tell("done", report=report)
 

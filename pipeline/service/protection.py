@@ -173,7 +173,7 @@ def _headers_of(path: str) -> dict[str, str]:
 
 async def send_error(send: Send, error: ServiceError) -> None:
     """Answer with an error."""
-    body = json.dumps({"error": str(error), "hint": error.hint}, ensure_ascii=False).encode()
+    body = json.dumps(error.body(), ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     pairs = [(k.lower().encode(), v.encode()) for k, v in {**headers, **error.headers}.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": pairs})

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -251,15 +251,7 @@ def _with_keys(entries: list[Entry]) -> list[Entry]:
 
 def _marked(entry: Entry) -> Entry:
     mark = hashlib.sha256(entry.path.encode()).hexdigest()[:12]
-    return Entry(
-        f"{entry.run_id}~{mark}",
-        entry.run_id,
-        entry.name,
-        entry.path,
-        entry.state,
-        entry.reason,
-        entry.run,
-    )
+    return replace(entry, key=f"{entry.run_id}~{mark}")
 
 
 def _shared(entries: list[Entry], by_key: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pipeline.service.job import WorkOrder
+from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
 from tests.exporting import names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, stop, until
 
@@ -152,6 +155,30 @@ def test_workers_that_always_die_fail_the_job(server: Server) -> None:
         assert "SIGKILL" in job["error"]["error"]
         assert client.get("/healthz").status_code == 200
         assert client.post("/v1/runs/run_1/export").status_code == 200
+
+
+HALF = """\
+import os, sys
+sys.stdin.readline()
+os.write(1, b'{"event": "progress"}\\n{"event": "done", "rep')
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_half_a_line_is_a_worker_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_a_worker.py").write_text(HALF)
+    monkeypatch.syspath_prepend(tmp_path)
+    told: list[str] = []
+
+    async def work() -> None:
+        worker = await WorkerProcess.start("half_a_worker")
+        await worker.work(
+            WorkOrder(config={}, address_space=1), lambda event: told.append(event["event"])
+        )
+
+    with pytest.raises(WorkerDiedError, match="SIGKILL"):
+        asyncio.run(work())
+    assert told == ["progress"]
 
 
 def test_too_little_address_space_fails_the_job_alone(runs: Path, tmp_path: Path) -> None:

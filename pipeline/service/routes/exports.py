@@ -7,7 +7,6 @@ import shutil
 from functools import partial
 from typing import Annotated, Any
 
-import anyio.to_thread
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -161,7 +160,7 @@ async def _export(
     request = _request(entry, options or ExportOptions())
     if request.webhook is not None:
         service.webhooks.check(request.webhook)
-    await anyio.to_thread.run_sync(_check, service, request, run, limiter=service.readers)
+    await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
     wait, preferred = _patience(service, run, prefer)
     job = await service.runner.wait(job.id, wait)
@@ -256,7 +255,7 @@ async def _fetch(
         return await _made_now(request, service, entry, form, name)
     if variant is not None and not _VARIANT.fullmatch(variant):
         raise UnknownError("There is no such variant", "GET /v1/runs/{runId} lists the exports")
-    files = await on_thread(service, service.shelf.files, run, variant)
+    files = await on_thread(service.readers, service.shelf.files, run, variant)
     if form not in files:
         raise UnknownError(
             f"Export {form} not found for this run",
@@ -278,11 +277,11 @@ async def _made_now(
         job = await _finished(request, service, job)
         if job.state != "done":
             raise error_of(job)
-        files = await on_thread(service, service.shelf.files_at, local_place(folder))
+        files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
+        return download(request, files[form], name=name, limiter=service.readers, after=remove)
     except BaseException:
         remove()
         raise
-    return download(request, files[form], name=name, limiter=service.readers, after=remove)
 
 
 async def _finished(request: Request, service: Service, job: Job) -> Job:

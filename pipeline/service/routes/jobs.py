@@ -30,7 +30,7 @@ async def list_jobs(
 ) -> JobPage:
     """The history of exports, newest first."""
     wanted = partial(service.store.page, run=run, states=tuple(state or ()))
-    jobs, total = await on_thread(service, wanted, (page - 1) * page_size, page_size)
+    jobs, total = await on_thread(service.readers, wanted, (page - 1) * page_size, page_size)
     current = [job.shown() for job in service.runner.current(jobs)]
     return JobPage(items=current, total_count=total, page=page, page_size=page_size)
 

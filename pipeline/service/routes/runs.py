@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -83,7 +82,7 @@ async def get_run(
     entry = await service.catalog.find(run_id)
     shown = summary(entry).model_dump(by_alias=False)
     if entry.run is not None:
-        exports = await on_thread(service, exported_files, service, entry, entry.run)
+        exports = await on_thread(service.readers, exported_files, service, entry, entry.run)
         shown |= {**details(entry.run), "exports": exports}
     return RunDetail.model_validate(shown)
 
@@ -131,12 +130,17 @@ async def get_series(
     series = _series(run, series_id)
     if points is None:
         file = await on_thread(
-            service, series_file, run, service.places.runs.storage, series.path, series.sha256
+            service.readers,
+            series_file,
+            run,
+            service.places.runs.storage,
+            series.path,
+            series.sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
         return download(request, file, name=name, limiter=service.readers)
-    values = await anyio.to_thread.run_sync(
-        chart_values, service.places.runs.storage, run, series, points, limiter=service.parsers
+    values = await on_thread(
+        service.parsers, chart_values, service.places.runs.storage, run, series, points
     )
     body = ChartBody(
         series_id=series.id,
@@ -176,9 +180,7 @@ async def get_preview(
         metadata=None if metadata is None else tuple(metadata),
         filter=row_filter,
     )
-    shown = await anyio.to_thread.run_sync(
-        _previewed, service, request, run, rows, limiter=service.parsers
-    )
+    shown = await on_thread(service.parsers, _previewed, service, request, run, rows)
     return PreviewBody(
         format=request.formats[0],
         columns=[PreviewColumn(name=c.name, type=c.type, unit=c.unit) for c in shown.columns],

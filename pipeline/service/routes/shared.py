@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+import anyio
 import anyio.to_thread
 from fastapi import Depends, Path, Request
 
@@ -86,9 +87,9 @@ async def complete_run(service: Service, name: str) -> tuple[Entry, Run]:
     return entry, entry.run
 
 
-async def on_thread(service: Service, work: Callable[..., _T], *arguments: Any) -> _T:
-    """Have a store asked on a thread."""
-    return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=service.readers)
+async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:
+    """Have something done on one of a limited number of threads."""
+    return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=limiter)
 
 
 def format_named(name: str) -> Format:
