@@ -50,7 +50,7 @@ class Importer:
             raise BusyError(
                 f"{self._uploads} uploads are coming in already",
                 "try again later",
-                headers={"Retry-After": "15", "Connection": "close"},
+                headers={"Retry-After": "15"},
             )
         folder = self._folder / secrets.token_hex(8)
         self._uploads += 1

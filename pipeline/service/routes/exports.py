@@ -75,7 +75,7 @@ _MADE: dict[int | str, dict[str, Any]] = {
         "description": "The job does it; Location says where to look.",
         "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
     },
-    **errors(404, 409, 500, 502, 503),
+    **errors(404, 408, 409, 500, 502, 503),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FETCHED: dict[int | str, dict[str, Any]] = {

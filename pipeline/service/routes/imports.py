@@ -74,7 +74,7 @@ _FORM = {
     UPLOAD_PATH,
     response_model=ImportBody,
     responses={
-        **errors(404, 409, 500, 502, 503),
+        **errors(404, 408, 409, 500, 502, 503),
         422: {"model": ImportProblemsBody, "description": "The files cannot become runs."},
     },
     openapi_extra={"requestBody": _FORM},

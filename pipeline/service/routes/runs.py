@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.run import Run, Series
 from pipeline.service.api_models import (
@@ -41,6 +42,18 @@ from pipeline.service.shelf import StoredFile, series_file
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
+def _parsed(text: object) -> object:
+    """An instant or a date; pydantic would take numbers for seconds, too."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_parsed),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
+]
+
+
 @router.get("", responses=errors(503))
 async def list_runs(
     service: ServiceOf,
@@ -50,8 +63,8 @@ async def list_runs(
     sort: Annotated[Sort, Query(description="`-` for the largest or newest first.")] = "-created",
     state: Annotated[RunState | None, Query()] = None,
     source: Annotated[str | None, Query(max_length=200)] = None,
-    created_from: Annotated[datetime | None, Query(alias="createdFrom")] = None,
-    created_to: Annotated[datetime | None, Query(alias="createdTo", description="Excluded")] = None,
+    created_from: Annotated[Instant | None, Query(alias="createdFrom")] = None,
+    created_to: Annotated[Instant | None, Query(alias="createdTo", description="Excluded")] = None,
     has_warnings: Annotated[bool | None, Query(alias="hasWarnings")] = None,
     refresh: Annotated[bool, Query(description="List the store anew first.")] = False,
 ) -> RunPage:

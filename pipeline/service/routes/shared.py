@@ -31,6 +31,7 @@ _MEANINGS = {
     401: "A token is needed, or the one given is not known.",
     403: "The Host or Origin header is not one that is let in.",
     404: "There is no such run, series, job or export.",
+    408: "The body does not come.",
     409: "The request does not fit the state of what it names.",
     413: "The body is too large.",
     416: "The file ends before the range.",
