@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,10 @@ class Data(BaseModel):
     model_config = ConfigDict(
         frozen=True, alias_generator=_camel, populate_by_name=True, serialize_by_alias=True
     )
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with other values."""
+        return self.model_copy(update=changes)
 
 
 class JobRequest(Data):
@@ -185,15 +189,11 @@ class Job(Data):
         if request.temporary:
             return self
         files = tuple(
-            file.model_copy(update={"url": download_url(request.run, file.format, request.variant)})
+            file.changed(url=download_url(request.run, file.format, request.variant))
             for file in self.files
         )
-        hidden = request.model_copy(update={"webhook": None})
+        hidden = request.changed(webhook=None)
         return self.changed(files=files, request=hidden)
-
-    def changed(self, **changes: Any) -> Job:
-        """The same job with other values."""
-        return self.model_copy(update=changes)
 
 
 class WorkOrder(BaseModel):

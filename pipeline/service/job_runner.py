@@ -309,7 +309,7 @@ class JobRunner:
         self._events.publish("job", task.job.shown())
 
     def _end(self, task: _Task, state: str, **changes: Any) -> None:
-        progress = task.job.progress.model_copy(update={"phase": "over"})
+        progress = task.job.progress.changed(phase="over")
         now = datetime.now(UTC)
         self._tasks.pop(task.job.id, None)
         self._keep(task, state=state, finished=now, progress=progress, **changes)

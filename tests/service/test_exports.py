@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -234,6 +236,54 @@ def test_fresh_stores_nothing(client: httpx.Client, server: Server, runs: Path) 
     for form, answer in answers.items():
         assert answer.status_code == 200
         assert answer.content == client.get(f"/v1/runs/run_fresh/export/{form}").content
+
+
+def test_fresh_takes_options(client: httpx.Client, runs: Path) -> None:
+    """The same as POST with these options makes, which GET with them then finds."""
+    asked = {"columns": ["measure", "value"], "metadata": ["kind"], "filter": "value > 3"}
+    url = "/v1/runs/run_b/export/ndjson"
+    before = names(runs / "run_b")
+    fresh = client.get(url, params={**asked, "fresh": "true"})
+    assert fresh.status_code == 200, fresh.text
+    read = [json.loads(line) for line in fresh.text.splitlines()]
+    assert read
+    assert all(set(row) == {"measure", "value"} and row["value"] > 3 for row in read)
+    assert names(runs / "run_b") == before
+    assert client.get(url, params=asked).status_code == 404
+    made = client.post("/v1/runs/run_b/export", json={"formats": ["ndjson"], **asked}).json()
+    assert client.get(url, params=asked).content == fresh.content
+    newest = client.get("/export/ndjson", params={**asked, "fresh": "true"})
+    assert newest.content == fresh.content
+    for more in ({**asked}, {"fresh": "true"}):
+        both = client.get(url, params={**more, "variant": made["variant"]})
+        assert both.status_code == 400
+    for wrong in ({"columns": ["valeu"]}, {"metadata": ["unti"]}, {"filter": "value >"}):
+        answer = client.get(url, params={**wrong, "fresh": "true"})
+        assert answer.status_code == 400
+        assert set(answer.json()) == {"error", "hint"}
+
+
+def test_prefer_wait(tmp_path: Path) -> None:
+    """A job that does not get on is told after as long as was asked for, and no longer."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    options = ["--workers", "1", "--set", "wait=1.5"]
+    with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+        assert client.post("/v1/runs/run_b/export", headers={"Prefer": "wait=10"}).is_success
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            for wish, least, most in (("wait=0", 0, 0.9), ("wait=1", 1, 1.4), ("wait=60", 1.5, 8)):
+                began = time.monotonic()
+                answer = client.post("/v1/runs/run_a/export", headers={"Prefer": wish})
+                assert answer.status_code == 202
+                assert least <= time.monotonic() - began < most, wish
+                assert answer.headers["preference-applied"] == wish
+            answer = client.post("/v1/runs/run_a/export", headers={"Prefer": "wait=soon, wait=0"})
+            assert answer.headers["preference-applied"] == "wait=0"
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        done = client.post("/v1/runs/run_a/export", headers={"Prefer": "handling=lenient, wait=2"})
+        assert done.status_code == 200
 
 
 def test_exports_to_a_folder_of_their_own(tmp_path: Path) -> None:

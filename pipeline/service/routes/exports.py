@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from connectors.flowtime.run import Run
@@ -30,6 +31,8 @@ from pipeline.service.routes.shared import (
     FORMAT_NAMES,
     RunName,
     ServiceOf,
+    Shape,
+    ShapeOf,
     complete_run,
     errors,
     format_named,
@@ -56,17 +59,43 @@ RunQuery = Annotated[
     str | None,
     Query(alias="runId", description="A run; default the one created last.", max_length=1024),
 ]
-FormatName = Annotated[
-    str,
-    Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
-]
-Fresh = Annotated[
-    bool, Query(description="Make it now from the run, for this download only; stores nothing.")
-]
-Variant = Annotated[
-    str | None,
-    Query(description="Exports with options of their own: as POST answered.", max_length=40),
-]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a download is to be.
+
+    Attributes:
+        format: Its format.
+        shape: The options of the export.
+        fresh: Whether it is made for this download only.
+        variant: The options of an export that is there, as POST named them.
+    """
+
+    format: Format
+    shape: Shape
+    fresh: bool
+    variant: str | None
+
+
+def _asked_of(
+    shape: ShapeOf,
+    form: Annotated[
+        str,
+        Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
+    ],
+    fresh: Annotated[
+        bool, Query(description="Make it now from the run, for this download only; stores nothing.")
+    ] = False,
+    variant: Annotated[
+        str | None,
+        Query(description="Exports with options of their own: as POST answered.", max_length=40),
+    ] = None,
+) -> Asked:
+    return Asked(format_named(form), shape, fresh, variant)
+
+
+AskedOf = Annotated[Asked, Depends(_asked_of)]
 
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": ExportAnswer, "description": "Done."},
@@ -117,33 +146,21 @@ async def export_newest(
 @router.head("/v1/runs/{runId}/export/{format}", include_in_schema=False)
 @router.get("/v1/runs/{runId}/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_export(
-    request: Request,
-    service: ServiceOf,
-    run_id: RunName,
-    form: FormatName,
-    fresh: Fresh = False,
-    variant: Variant = None,
+    request: Request, service: ServiceOf, run_id: RunName, asked: AskedOf
 ) -> Response:
-    """An export of a run that is committed; other files are never served."""
-    chosen = format_named(form)
+    """An export that is committed, plain or with the options asked for; or one made just now."""
     entry, run = await complete_run(service, run_id)
-    return await _fetch(request, service, entry, run, chosen, fresh, variant)
+    return await _fetch(request, service, entry, run, asked)
 
 
 @router.head("/export/{format}", include_in_schema=False)
 @router.get("/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_newest_export(
-    request: Request,
-    service: ServiceOf,
-    form: FormatName,
-    run_id: RunQuery = None,
-    fresh: Fresh = False,
-    variant: Variant = None,
+    request: Request, service: ServiceOf, asked: AskedOf, run_id: RunQuery = None
 ) -> Response:
     """The same for the run that was created last, or for `runId`."""
-    chosen = format_named(form)
     entry, run = await _chosen(service, run_id)
-    return await _fetch(request, service, entry, run, chosen, fresh, variant)
+    return await _fetch(request, service, entry, run, asked)
 
 
 async def _chosen(service: Service, run_id: str | None) -> tuple[Entry, Run]:
@@ -175,16 +192,9 @@ async def _export(
 
 
 def _request(entry: Entry, options: ExportOptions) -> JobRequest:
-    return JobRequest(
-        run=entry.key,
-        run_id=entry.run_id,
-        path=entry.path,
-        formats=tuple(dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)),
-        columns=None if options.columns is None else tuple(options.columns),
-        metadata=None if options.metadata is None else tuple(options.metadata),
-        filter=options.filter,
-        webhook=options.webhook,
-    )
+    shape = Shape(options.columns, options.metadata, options.filter)
+    formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
+    return shape.request(entry, *formats).changed(webhook=options.webhook)
 
 
 def _check(service: Service, request: JobRequest, run: Run) -> None:
@@ -242,35 +252,33 @@ def error_of(job: Job) -> ServiceError:
 
 
 async def _fetch(
-    request: Request,
-    service: Service,
-    entry: Entry,
-    run: Run,
-    form: Format,
-    fresh: bool,
-    variant: str | None,
+    request: Request, service: Service, entry: Entry, run: Run, asked: Asked
 ) -> Response:
-    name = f"{entry.run_id}.{form}"
-    if fresh:
-        return await _made_now(request, service, entry, form, name)
-    if variant is not None and not _VARIANT.fullmatch(variant):
+    wanted = asked.shape.request(entry, asked.format)
+    name = f"{entry.run_id}.{asked.format}"
+    if asked.variant is not None and (asked.fresh or wanted.variant is not None):
+        raise BadRequestError(
+            "variant names an export that is there", "give it, or else the options"
+        )
+    if asked.fresh:
+        return await _made_now(request, service, wanted, run, name)
+    if asked.variant is not None and not _VARIANT.fullmatch(asked.variant):
         raise UnknownError("There is no such variant", "GET /v1/runs/{runId} lists the exports")
+    variant = asked.variant or wanted.variant
     files = await on_thread(service.readers, service.shelf.files, run, variant)
-    if form not in files:
+    if asked.format not in files:
         raise UnknownError(
-            f"Export {form} not found for this run",
+            f"Export {asked.format} not found for this run",
             f"Run POST /v1/runs/{entry.key}/export to create it first, or ask with ?fresh=true",
         )
-    return download(request, files[form], name=name, limiter=service.readers)
+    return download(request, files[asked.format], name=name, limiter=service.readers)
 
 
 async def _made_now(
-    request: Request, service: Service, entry: Entry, form: Format, name: str
+    request: Request, service: Service, wanted: JobRequest, run: Run, name: str
 ) -> Response:
-    wanted = JobRequest(
-        run=entry.key, run_id=entry.run_id, path=entry.path, formats=(form,), temporary=True
-    )
-    job, _ = await service.runner.submit(wanted)
+    await on_thread(service.readers, _check, service, wanted, run)
+    job, _ = await service.runner.submit(wanted.changed(temporary=True))
     folder = service.temporary / job.id
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
     try:
@@ -278,7 +286,8 @@ async def _made_now(
         if job.state != "done":
             raise error_of(job)
         files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
-        return download(request, files[form], name=name, limiter=service.readers, after=remove)
+        file = files[wanted.formats[0]]
+        return download(request, file, name=name, limiter=service.readers, after=remove)
     except BaseException:
         remove()
         raise

@@ -27,6 +27,7 @@ from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.routes.shared import (
     RunName,
     ServiceOf,
+    ShapeOf,
     complete_run,
     errors,
     format_named,
@@ -174,25 +175,13 @@ async def get_series(
 async def get_preview(
     service: ServiceOf,
     run_id: RunName,
+    shape: ShapeOf,
     form: Annotated[str, Query(alias="format", max_length=20, examples=["csv"])] = "csv",
     rows: Annotated[int, Query(ge=1, le=200)] = 10,
-    columns: Annotated[list[str] | None, Query(max_length=200)] = None,
-    metadata: Annotated[list[str] | None, Query(max_length=100)] = None,
-    row_filter: Annotated[
-        str | None, Query(alias="filter", min_length=1, max_length=10_000)
-    ] = None,
 ) -> PreviewBody:
     """The first rows of an export as they will look, made from the run; nothing is stored."""
     entry, run = await complete_run(service, run_id)
-    request = JobRequest(
-        run=entry.key,
-        run_id=entry.run_id,
-        path=entry.path,
-        formats=(format_named(form),),
-        columns=None if columns is None else tuple(columns),
-        metadata=None if metadata is None else tuple(metadata),
-        filter=row_filter,
-    )
+    request = shape.request(entry, format_named(form))
     shown = await on_thread(service.parsers, _previewed, service, request, run, rows)
     return PreviewBody(
         format=request.formats[0],

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from connectors.flowtime.run import Run
 from pipeline.service.api_models import ErrorBody
 from pipeline.service.errors import BadRequestError, UnprocessableError
-from pipeline.service.job import Format
+from pipeline.service.job import Format, JobRequest
 from pipeline.service.run_catalog import Entry
 from pipeline.service.service import Service
 
@@ -70,6 +71,56 @@ RunName = Annotated[
         max_length=1024,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What an export is to hold.
+
+    Attributes:
+        columns: Pick and order of the columns; default all.
+        metadata: Metadata columns; default those of a plain export.
+        filter: SQL condition on rows.
+    """
+
+    columns: Sequence[str] | None
+    metadata: Sequence[str] | None
+    filter: str | None
+
+    def request(self, entry: Entry, *formats: Format) -> JobRequest:
+        """What it asks of a run."""
+        return JobRequest(
+            run=entry.key,
+            run_id=entry.run_id,
+            path=entry.path,
+            formats=formats,
+            columns=None if self.columns is None else tuple(self.columns),
+            metadata=None if self.metadata is None else tuple(self.metadata),
+            filter=self.filter,
+        )
+
+
+def _shape_of(
+    columns: Annotated[
+        list[str] | None,
+        Query(max_length=200, description="Pick and order of the columns, once for each name."),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        Query(max_length=100, description="Metadata columns, once for each name."),
+    ] = None,
+    row_filter: Annotated[
+        str | None,
+        Query(
+            alias="filter", min_length=1, max_length=10_000, description="SQL condition on rows."
+        ),
+    ] = None,
+) -> Shape:
+    return Shape(columns, metadata, row_filter)
+
+
+ShapeOf = Annotated[Shape, Depends(_shape_of)]
+"""The options of an export as a query gives them."""
 
 
 async def complete_run(service: Service, name: str) -> tuple[Entry, Run]:
