@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from pipeline.service.job import ALL_FORMATS, Data, Format, Job, JobState
+from pipeline.service.import_order import ImportedRunBody, ProblemBody
+from pipeline.service.job import ALL_FORMATS, Format, Job, JobState
 from pipeline.service.run_catalog import RunState
+from pipeline.service.wire import Data
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -267,6 +269,43 @@ class ExportAnswer(Data):
     state: JobState
     variant: str | None
     downloads: dict[Format, str]
+
+
+class ImportAnswer(Data):
+    """An import that is done, or the job that does it.
+
+    Attributes:
+        message: The same in words.
+        dry_run: Whether nothing was to be written.
+        kind: `restored` from an export of this project, or `telemetry` made of a plain table; none
+            before the import is done.
+        runs: The runs.
+        notes: What was assumed or left out.
+        problems: None: an import with problems writes nothing and answers 422 with them.
+        job_id: The job; GET /v1/jobs/{jobId} tells how far it is.
+        state: Where the job stands.
+    """
+
+    message: str
+    dry_run: bool
+    kind: Literal["restored", "telemetry"] | None = None
+    runs: tuple[ImportedRunBody, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[ProblemBody, ...] = ()
+    job_id: str
+    state: JobState
+
+
+class ImportProblemsBody(ErrorBody):
+    """Why nothing was imported.
+
+    Attributes:
+        problems: The first of each kind.
+        problem_counts: How many there are of each kind.
+    """
+
+    problems: tuple[ProblemBody, ...] = ()
+    problem_counts: dict[str, int] = Field(default_factory=dict)
 
 
 class JobPage(Data):

@@ -15,9 +15,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from pipeline.errors import ConfigError, FlowtimeExportError, RunError, SinkError, StorageError
+from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import ServiceError
+from pipeline.service.failures import told
 from pipeline.service.metrics import Measured
 from pipeline.service.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.routes import (
@@ -42,7 +43,6 @@ Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
 Errors have one shape: `{"error": …, "hint": …}`.
 """
 _TOPICS = (runs, exports, imports, jobs, events, operation, documentation)
-_STATUS = {ConfigError: 400, RunError: 422, StorageError: 502, SinkError: 502}
 _MOST_PROBLEMS = 5
 _SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token of the service."},
@@ -127,19 +127,20 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
-        return answer(error.status, str(error), error.hint, **error.headers)
+        body = {**error.body(), "error": service.places.masked(str(error))}
+        return JSONResponse(body, error.status, error.headers)
 
     @app.exception_handler(FlowtimeExportError)
     async def known_error(request: Request, error: FlowtimeExportError) -> Response:
         LOGGER.info("%s %s: %s", request.method, request.url.path, error)
-        found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
-        return answer(next(found, 500), str(error), "the service's log may say more")
+        status, hint = told(error)
+        return answer(status, str(error), hint)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         problems = error.errors()
-        told = [f"{_where(one['loc'])}: {one['msg']}" for one in problems[:_MOST_PROBLEMS]]
-        return answer(422, "; ".join(told), "GET /docs describes what is expected")
+        shown = [f"{_where(one['loc'])}: {one['msg']}" for one in problems[:_MOST_PROBLEMS]]
+        return answer(422, "; ".join(shown), "GET /docs describes what is expected")
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.errors import FlowtimeExportError
 
@@ -26,7 +27,7 @@ class ServiceError(FlowtimeExportError):
         self.hint = hint
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, str]:
+    def body(self) -> dict[str, Any]:
         """What the answer says."""
         return {"error": str(self), "hint": self.hint}
 
@@ -87,18 +88,6 @@ class TooManyError(ServiceError):
     """More requests than a client may make."""
 
     status = 429
-
-
-class FailedError(ServiceError):
-    """A worker ended without an answer."""
-
-    status = 500
-
-
-class StoreFailedError(ServiceError):
-    """The store of the runs or of the exports failed."""
-
-    status = 502
 
 
 class BusyError(ServiceError):

@@ -1,14 +1,17 @@
-"""Jobs as data: what is to be exported, and how far it is."""
+"""Jobs as data: what is to be exported or imported, and how far it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.service.import_order import ImportRequest, ImportResult, Phase, ProblemBody
+from pipeline.service.wire import Data
 
 Format = Literal["csv", "ndjson", "parquet"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -16,27 +19,11 @@ FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 ALL_FORMATS: tuple[Format, ...] = ("csv", "ndjson", "parquet")
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-class Data(BaseModel):
-    """Frozen data with the field names of JSON on the wire."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=_camel, populate_by_name=True, serialize_by_alias=True
-    )
-
-    def changed(self, **changes: Any) -> Self:
-        """The same with other values."""
-        return self.model_copy(update=changes)
-
-
-class JobRequest(Data):
-    """What a job is to do.
+class ExportRequest(Data):
+    """What an export is to do.
 
     Attributes:
+        kind: What kind of job it is.
         run: Key of the run in the catalog.
         run_id: The run's own id.
         path: The run directory, relative to the folder of the runs.
@@ -48,6 +35,7 @@ class JobRequest(Data):
         temporary: Whether the files are for one download only.
     """
 
+    kind: Literal["export"] = "export"
     run: str
     run_id: str
     path: str
@@ -72,12 +60,19 @@ class JobRequest(Data):
         """What no two jobs may write at a time."""
         return self.path, self.variant
 
-    def is_same_work(self, other: JobRequest) -> bool:
+    def is_same_work(self, other: AnyRequest) -> bool:
         """Whether doing one is doing the other."""
-        if self.temporary or other.temporary:
+        if isinstance(other, ImportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
+
+    def can_be_tried_again(self, phase: Phase) -> bool:
+        """Always: an export finds what it has published."""
+        return True
+
+
+AnyRequest = ExportRequest | ImportRequest
 
 
 class Progress(Data):
@@ -93,7 +88,7 @@ class Progress(Data):
         bytes_total: Bytes to read.
     """
 
-    phase: Literal["waiting", "discovering", "reading", "publishing", "over"] = "waiting"
+    phase: Phase = "waiting"
     files: int = 0
     files_total: int = 0
     rows: int = 0
@@ -129,11 +124,17 @@ class JobError(Data):
         type: Kind of the error.
         error: What was wrong.
         hint: What to do about it.
+        status: HTTP status that says the same.
+        problems: What is wrong with files that were to be imported; the first of each kind.
+        problem_counts: How many there are of each kind.
     """
 
     type: str
     error: str
     hint: str = ""
+    status: int = 500
+    problems: tuple[ProblemBody, ...] = ()
+    problem_counts: dict[str, int] = Field(default_factory=dict)
 
 
 def download_url(run: str, form: Format, variant: str | None) -> str:
@@ -149,7 +150,7 @@ def download_url(run: str, form: Format, variant: str | None) -> str:
 
 
 class Job(Data):
-    """One export, waiting, running or over.
+    """One export or import, waiting, running or over.
 
     Attributes:
         id: Its id.
@@ -158,13 +159,14 @@ class Job(Data):
         created, started, finished: When, UTC.
         attempts: How often a worker has begun it.
         progress: How far it is.
-        files: What it has written.
+        files: What an export has written.
+        imported: What an import has written.
         notes: What a reader should know.
         error: Why it failed.
     """
 
     id: str
-    request: JobRequest
+    request: AnyRequest
     state: JobState = "queued"
     created: datetime
     started: datetime | None = None
@@ -172,6 +174,7 @@ class Job(Data):
     attempts: int = 0
     progress: Progress = Progress()
     files: tuple[JobFile, ...] = ()
+    imported: ImportResult | None = None
     notes: tuple[str, ...] = ()
     error: JobError | None = None
 
@@ -186,7 +189,7 @@ class Job(Data):
         The URL of a webhook is often as good as a secret.
         """
         request = self.request
-        if request.temporary:
+        if isinstance(request, ImportRequest) or request.temporary:
             return self
         files = tuple(
             file.changed(url=download_url(request.run, file.format, request.variant))
@@ -196,15 +199,17 @@ class Job(Data):
         return self.changed(files=files, request=hidden)
 
 
-class WorkOrder(BaseModel):
-    """What a worker process is told, as one line of JSON.
+class ExportOrder(BaseModel):
+    """What a worker process is told to export, as one line of JSON.
 
     Attributes:
+        kind: Tells orders apart.
         config: The export's config as plain data.
         address_space: Bytes of address space that the process may have.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["export"] = "export"
     config: dict[str, Any]
     address_space: Annotated[int, Field(ge=1)]

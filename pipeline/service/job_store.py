@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     body TEXT NOT NULL
 );
 """
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)

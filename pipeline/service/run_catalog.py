@@ -95,6 +95,7 @@ class RunCatalog:
         self._refresh_seconds = refresh
         self._changed = changed
         self._listing: Listing | None = None
+        self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
         self.problem: str | None = None
 
@@ -112,6 +113,8 @@ class RunCatalog:
         Raises:
             BusyError: The runs could not be listed.
         """
+        while self._taken < self._wanted:
+            await self._renewed()
         known = self._listing
         if known is not None and not refresh:
             if known.age > self._refresh_seconds:
@@ -120,6 +123,9 @@ class RunCatalog:
         # Listing again at once would show the same and could be used to keep the store busy.
         if known is not None and known.age < max(_LEAST_SECONDS, 2 * known.seconds):
             return known
+        return await self._renewed()
+
+    async def _renewed(self) -> Listing:
         try:
             return await asyncio.shield(self._begin())
         except FlowtimeExportError as error:
@@ -167,13 +173,10 @@ class RunCatalog:
         """Have the runs listed in the background."""
         self._begin()
 
-    async def renew(self) -> None:
-        """Have the runs listed from now on, as others are known to be there; wait for it.
-
-        A listing that fails is told of by the next request for one.
-        """
-        await self.close()  # what is being listed may have begun before
-        await asyncio.gather(self._begin(), return_exceptions=True)
+    def outdate(self) -> None:
+        """Runs were written here: whoever asks next waits for a listing that has them."""
+        self._wanted += 1
+        self._begin()
 
     async def close(self) -> None:
         """Wait for a listing that is being made."""
@@ -187,6 +190,7 @@ class RunCatalog:
         return self._running
 
     async def _take(self) -> Listing:
+        wanted = self._wanted
         try:
             listing = await asyncio.to_thread(take_listing, self._places)
         except FlowtimeExportError as error:
@@ -194,6 +198,7 @@ class RunCatalog:
             LOGGER.warning("the runs cannot be listed: %s", error)
             raise
         before, self._listing, self.problem = self._listing, listing, None
+        self._taken = wanted
         if before is None or before.digest != listing.digest:
             self._changed(listing)
         return listing

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +66,15 @@ def client(server: Server) -> Iterator[httpx.Client]:
         yield found
 
 
-def upload(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) -> httpx.Response:
+def upload(
+    client: httpx.Client,
+    *files: Path | tuple[str, bytes],
+    headers: dict[str, str] | None = None,
+    **fields: str,
+) -> httpx.Response:
     pairs = [one if isinstance(one, tuple) else (one.name, one.read_bytes()) for one in files]
-    return client.post("/v1/import", files=[("files", pair) for pair in pairs], data=fields)
+    parts = [("files", pair) for pair in pairs]
+    return client.post("/v1/import", files=parts, data=fields, headers=headers)
 
 
 def imported(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) -> Any:
@@ -342,23 +345,3 @@ def test_runs_on_a_store(rclone_s3: S3Server, exported: Path, tmp_path: Path) ->
         for name, data in series(exported / "runs/run_new").items():
             got = client.get(f"/v1/runs/run_new/series/{name.removesuffix('.csv')}")
             assert got.content == data
-
-
-def test_a_worker_that_dies_takes_nothing_along(
-    server: Server, client: httpx.Client, base: Path
-) -> None:
-    imported(client, ("t.csv", TABLE.encode()), dryRun="true")
-    (worker,) = server.import_workers()
-    rows = "".join(f"2025-01-{1 + n // 24:02}T{n % 24:02}:00:00Z,A,m,1\n" for n in range(400))
-    slow = ("slow.csv", (TABLE.splitlines()[0] + "\n" + rows).encode())
-    os.kill(worker, signal.SIGSTOP)
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(upload, client, slow)
-        while not uploads(base):
-            time.sleep(0.01)
-        os.kill(worker, signal.SIGKILL)
-        answer = waiting.result(60)
-    assert answer.status_code == 500
-    assert "SIGKILL" in answer.json()["error"]
-    assert uploads(base) == []
-    assert imported(client, ("t.csv", TABLE.encode()))["runs"][0]["status"] == "written"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.service.job import WorkOrder
+from pipeline.service.job import ExportOrder
 from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
 from tests.exporting import names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, stop, until
@@ -173,7 +173,7 @@ def test_half_a_line_is_a_worker_that_died(tmp_path: Path, monkeypatch: pytest.M
     async def work() -> None:
         worker = await WorkerProcess.start("half_a_worker")
         await worker.work(
-            WorkOrder(config={}, address_space=1), lambda event: told.append(event["event"])
+            ExportOrder(config={}, address_space=1), lambda event: told.append(event["event"])
         )
 
     with pytest.raises(WorkerDiedError, match="SIGKILL"):

@@ -212,6 +212,14 @@ def test_import_by_upload(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Import").click()
     page.locator("main ul a").click()
     expect(page.locator(".badge").first).to_have_text("Complete")
+    go(page, "#/history")
+    row = page.locator("tbody tr").first
+    expect(row).to_contain_text("Import of good.csv")
+    expect(row).to_contain_text("Done")
+    row.get_by_role("link").click()
+    expect(page.locator(".badge").first).to_have_text("Complete")
+    go(page, "#/history?state=failed")
+    expect(page.locator("tbody tr").first).to_contain_text("line 2, value: 'eins'")
 
 
 def test_files_are_dropped(page: Page) -> None:

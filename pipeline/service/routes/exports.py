@@ -8,53 +8,41 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi.responses import Response
 
 from connectors.flowtime.run import Run
 from pipeline.service.api_models import ExportAnswer, ExportOptions
 from pipeline.service.downloads import download
-from pipeline.service.errors import (
-    BadRequestError,
-    BusyError,
-    ConflictError,
-    FailedError,
-    ServiceError,
-    StoreFailedError,
-    UnknownError,
-    UnprocessableError,
-)
-from pipeline.service.job import Format, Job, JobRequest, download_url
+from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.job import ExportRequest, Format, Job, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.places import local_place
 from pipeline.service.routes.shared import (
     FORMAT_NAMES,
+    JOB_BEGUN,
+    JobFailedError,
+    Prefer,
     RunName,
     ServiceOf,
     Shape,
     ShapeOf,
+    begun_or_done,
     complete_run,
     errors,
     format_named,
     on_thread,
+    preference,
 )
 from pipeline.service.run_catalog import Entry
 from pipeline.service.service import Service
 
 router = APIRouter(tags=["exports"])
 
-_WAIT = re.compile(r"wait=(\d{1,4})")
 _VARIANT = re.compile(r"custom-[0-9a-f]{12}")
 _POLL_SECONDS = 0.5
 
 Options = Annotated[ExportOptions | None, Body(description="How to export; may be left out.")]
-Prefer = Annotated[
-    str | None,
-    Header(
-        description="`respond-async`: answer with the job at once; `wait=SECONDS`: after so long.",
-        max_length=200,
-    ),
-]
 RunQuery = Annotated[
     str | None,
     Query(alias="runId", description="A run; default the one created last.", max_length=1024),
@@ -99,11 +87,7 @@ AskedOf = Annotated[Asked, Depends(_asked_of)]
 
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": ExportAnswer, "description": "Done."},
-    202: {
-        "model": ExportAnswer,
-        "description": "The job does it; Location says where to look.",
-        "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
-    },
+    202: {"model": ExportAnswer, **JOB_BEGUN},
     **errors(404, 408, 409, 500, 502, 503),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -179,73 +163,44 @@ async def _export(
         service.webhooks.check(request.webhook)
     await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
-    wait, preferred = _patience(service, run, prefer)
+    wait, preferred = preference(prefer, service.settings.wait)
+    if preferred is None and sum(series.size or 0 for series in run.series) > (
+        service.settings.large_bytes
+    ):
+        wait = 0.0
     job = await service.runner.wait(job.id, wait)
-    answer = _answer(service, entry, run, job)
-    headers = {"Location": f"/v1/jobs/{job.id}"}
-    if preferred is not None:
-        headers["Preference-Applied"] = preferred
     if job.is_over and job.state != "done":
-        raise error_of(job)
-    status = 200 if job.is_over else 202
-    return JSONResponse(answer.model_dump(mode="json"), status, headers)
+        raise JobFailedError(job)
+    return begun_or_done(job, _answer(service, entry, run, request, job), preferred)
 
 
-def _request(entry: Entry, options: ExportOptions) -> JobRequest:
+def _request(entry: Entry, options: ExportOptions) -> ExportRequest:
     shape = Shape(options.columns, options.metadata, options.filter)
     formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
     return shape.request(entry, *formats).changed(webhook=options.webhook)
 
 
-def _check(service: Service, request: JobRequest, run: Run) -> None:
+def _check(service: Service, request: ExportRequest, run: Run) -> None:
     """Find out what does not fit before a worker is asked."""
     job_plan(job_config(request, run, service.places, service.settings, None), run, service.places)
 
 
-def _patience(service: Service, run: Run, prefer: str | None) -> tuple[float, str | None]:
-    """Seconds to wait for the export, and the preference that is followed (RFC 7240)."""
-    wishes = [wish.strip().lower() for wish in (prefer or "").split(",")]
-    if "respond-async" in wishes:
-        return 0.0, "respond-async"
-    for wish in wishes:
-        match = _WAIT.fullmatch(wish)
-        if match is not None:
-            return min(float(match[1]), service.settings.wait), wish
-    size = sum(series.size or 0 for series in run.series)
-    return (0.0 if size > service.settings.large_bytes else service.settings.wait), None
-
-
-def _answer(service: Service, entry: Entry, run: Run, job: Job) -> ExportAnswer:
-    variant = job.request.variant
+def _answer(
+    service: Service, entry: Entry, run: Run, request: ExportRequest, job: Job
+) -> ExportAnswer:
+    variant = request.variant
     done = job.state == "done"
     return ExportAnswer(
         message="Export completed successfully" if done else "Export is being made",
         run_id=entry.run_id,
-        formats=list(job.request.formats),
+        formats=list(request.formats),
         artifacts_path=service.places.shown_folder(run, variant),
-        files=[f"export.{form}" for form in job.request.formats],
+        files=[f"export.{form}" for form in request.formats],
         job_id=job.id,
         state=job.state,
         variant=variant,
-        downloads={form: download_url(entry.key, form, variant) for form in job.request.formats},
+        downloads={form: download_url(entry.key, form, variant) for form in request.formats},
     )
-
-
-def error_of(job: Job) -> ServiceError:
-    """The answer that tells of a job that is over without being done."""
-    if job.error is None:
-        return ConflictError("the export was cancelled", "export again")
-    kinds: dict[str, type[ServiceError]] = {
-        "ConfigError": BadRequestError,
-        "UnknownError": UnknownError,
-        "RunError": UnprocessableError,
-        "IntegrityError": UnprocessableError,
-        "StorageError": StoreFailedError,
-        "NotFoundError": StoreFailedError,
-        "SinkError": StoreFailedError,
-        "Interrupted": BusyError,
-    }
-    return kinds.get(job.error.type, FailedError)(job.error.error, job.error.hint)
 
 
 # --------------------------------------------------------------------------- GET
@@ -275,7 +230,7 @@ async def _fetch(
 
 
 async def _made_now(
-    request: Request, service: Service, wanted: JobRequest, run: Run, name: str
+    request: Request, service: Service, wanted: ExportRequest, run: Run, name: str
 ) -> Response:
     await on_thread(service.readers, _check, service, wanted, run)
     job, _ = await service.runner.submit(wanted.changed(temporary=True))
@@ -284,7 +239,7 @@ async def _made_now(
     try:
         job = await _finished(request, service, job)
         if job.state != "done":
-            raise error_of(job)
+            raise JobFailedError(job)
         files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
         file = files[wanted.formats[0]]
         return download(request, file, name=name, limiter=service.readers, after=remove)

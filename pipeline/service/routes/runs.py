@@ -22,7 +22,7 @@ from pipeline.service.api_models import (
 from pipeline.service.downloads import download
 from pipeline.service.errors import UnknownError
 from pipeline.service.first_rows import FirstRows, first_rows
-from pipeline.service.job import Format, JobRequest, download_url
+from pipeline.service.job import ExportRequest, Format, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.routes.shared import (
     RunName,
@@ -216,7 +216,7 @@ def _exported(
     )
 
 
-def _previewed(service: Service, request: JobRequest, run: Run, rows: int) -> FirstRows:
+def _previewed(service: Service, request: ExportRequest, run: Run, rows: int) -> FirstRows:
     plain = job_config(request, run, service.places, service.settings, None)
     plan, source = job_plan(plain, run, service.places)
     return first_rows(plan, source, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +10,16 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
 
 from connectors.flowtime.run import Run
 from pipeline.service.api_models import ErrorBody
-from pipeline.service.errors import BadRequestError, UnprocessableError
-from pipeline.service.job import Format, JobRequest
+from pipeline.service.errors import BadRequestError, ServiceError, UnprocessableError
+from pipeline.service.job import ExportRequest, Format, Job, JobError
 from pipeline.service.run_catalog import Entry
 from pipeline.service.service import Service
+from pipeline.service.wire import Data
 
 _T = TypeVar("_T")
 
@@ -27,6 +30,7 @@ FORMAT_NAMES: dict[str, Format] = {
     "parquet": "parquet",
 }
 
+_WAIT = re.compile(r"wait=(\d{1,4})")
 _MEANINGS = {
     400: "Something was asked for that there is not, e.g. an unknown format or column.",
     401: "A token is needed, or the one given is not known.",
@@ -51,6 +55,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"model": ErrorBody, "description": _MEANINGS[status]}
         for status in sorted({*always, *statuses})
     }
+
+
+JOB_BEGUN: dict[str, Any] = {
+    "description": "The job does it; Location says where to look.",
+    "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
+}
+"""Documentation of the answer to who does not wait for a job."""
 
 
 def service_of(request: Request) -> Service:
@@ -87,9 +98,9 @@ class Shape:
     metadata: Sequence[str] | None
     filter: str | None
 
-    def request(self, entry: Entry, *formats: Format) -> JobRequest:
+    def request(self, entry: Entry, *formats: Format) -> ExportRequest:
         """What it asks of a run."""
-        return JobRequest(
+        return ExportRequest(
             run=entry.key,
             run_id=entry.run_id,
             path=entry.path,
@@ -121,6 +132,66 @@ def _shape_of(
 
 ShapeOf = Annotated[Shape, Depends(_shape_of)]
 """The options of an export as a query gives them."""
+
+
+Prefer = Annotated[
+    str | None,
+    Header(
+        description="`respond-async`: answer with the job at once; `wait=SECONDS`: after so long.",
+        max_length=200,
+    ),
+]
+
+
+def preference(prefer: str | None, most: float | None) -> tuple[float | None, str | None]:
+    """Seconds to wait for a job, and the preference that is followed (RFC 7240).
+
+    Args:
+        prefer: The header.
+        most: Seconds to wait at the most, and where nothing is preferred; None for any time.
+
+    >>> preference("handling=lenient, wait=5", 20.0), preference(None, 20.0)
+    ((5.0, 'wait=5'), (20.0, None))
+    """
+    wishes = [wish.strip().lower() for wish in (prefer or "").split(",")]
+    if "respond-async" in wishes:
+        return 0.0, "respond-async"
+    for wish in wishes:
+        match = _WAIT.fullmatch(wish)
+        if match is not None:
+            asked = float(match[1])
+            return asked if most is None else min(asked, most), wish
+    return most, None
+
+
+def begun_or_done(job: Job, body: Data, preferred: str | None) -> Response:
+    """The answer to who has asked for a job: 200 when it is over, else 202.
+
+    Args:
+        job: The job as it stands.
+        body: What is told of it.
+        preferred: The preference that was followed.
+    """
+    headers = {"Location": f"/v1/jobs/{job.id}"}
+    if preferred is not None:
+        headers["Preference-Applied"] = preferred
+    return JSONResponse(body.model_dump(mode="json"), 200 if job.is_over else 202, headers)
+
+
+class JobFailedError(ServiceError):
+    """A job that is over without being done.
+
+    Args:
+        job: The job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        what = job.request.kind
+        error = job.error or JobError(
+            type="Cancelled", error=f"the {what} was cancelled", hint=f"{what} again", status=409
+        )
+        super().__init__(error.error, error.hint)
+        self.status = error.status
 
 
 async def complete_run(service: Service, name: str) -> tuple[Entry, Run]:

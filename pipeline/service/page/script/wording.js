@@ -32,6 +32,7 @@ const PHASES = {
   waiting: "Waiting for a worker",
   discovering: "Looking at the run",
   reading: "Reading series",
+  checking: "Checking the files",
   publishing: "Publishing",
   over: "Over",
 };
