@@ -264,6 +264,26 @@ def test_names_of_files_lead_nowhere(name: str, server: Server, base: Path) -> N
     assert not [one for one in names(base) if "outside" in one and "telemetry" not in one]
 
 
+@pytest.mark.parametrize("link", ["run_new", "run_new/series", "run_new/manifest.json"])
+def test_links_are_not_written_through(
+    link: str, client: httpx.Client, exported: Path, base: Path, tmp_path: Path
+) -> None:
+    place = base / "runs" / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "outside")
+    try:
+        for there in (False, True):
+            if there:
+                (tmp_path / "outside").mkdir()
+            for choice in ("error", "skip", "replace"):
+                answer = upload(client, exported / "csv/export.csv", ifExists=choice)
+                assert answer.status_code == 422, answer.text
+                assert "link" in answer.json()["error"]
+        assert names(tmp_path / "outside") == []
+    finally:
+        place.unlink()
+
+
 def test_too_much_is_refused_before_it_is_kept(client: httpx.Client, base: Path) -> None:
     answer = upload(client, ("t.csv", b"x" * 400_000))
     assert answer.status_code == 413
