@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.cli import run_cli
+from pipeline.service.downloads import attachment
 from tests.exporting import spec, write_runs
 from tests.service.serving import Server, serving
 
@@ -82,6 +87,22 @@ def raw(server: Server, request: bytes, seconds: float = 10.0) -> bytes:
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
+
+
+def test_what_the_documentation_names_is_there() -> None:
+    """Each row of the table of attacks has tests, and there are tests of these names."""
+    here = Path(__file__).parent
+    known = {name for file in here.glob("test_*.py") for name in NAMES.findall(file.read_text())}
+    text = (here.parents[1] / "docs/service.md").read_text().partition("## Security")[2]
+    table = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(table) >= 25
+    for cells in table:
+        named = re.findall(r"`(test_\w+)`", cells[-1])
+        assert named, cells
+        assert set(named) <= known, cells
+
+
+NAMES = re.compile(r"^def (test_\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(("method", "place"), PLACES)
@@ -180,6 +201,79 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=80) | st.sampled_from(['a"; x="b', "a\r\nX-Injected: 1", "\x00", "\u2028"]))
+def test_no_name_breaks_out_of_its_header(name: str) -> None:
+    shown = attachment(name.encode("utf-8", "replace").decode())
+    assert shown.isprintable()
+    assert shown.isascii()
+    assert re.fullmatch(
+        r"attachment; filename=\"[A-Za-z0-9._-]*\"; filename\*=UTF-8''[A-Za-z0-9._~%-]*", shown
+    )
+
+
+def test_run_ids_do_not_write_headers(tmp_path: Path) -> None:
+    """Ids of runs are anybody's text; they come back in Content-Disposition and Location."""
+    ids = ['x"; filename="evil.exe', "x\r\nX-Injected: 1", "x%0d%0aX-Injected: 1", "../../x"]
+    specs = [spec(f"run_{n}", run_id=one) for n, one in enumerate(ids)]
+    runs = write_runs(tmp_path / "runs", *specs)
+    with serving(runs, tmp_path / "state") as server, server.client() as client:
+        listed = client.get("/v1/runs").json()["items"]
+        assert len(listed) == len(ids)
+        complete = [run for run in listed if run["state"] == "complete"]
+        assert complete
+        for run in complete:
+            path = f"/v1/runs/{quote(run['id'], safe='')}/export"
+            answers = [client.post(path), client.get(f"{path}/csv")]
+            for answer in answers:
+                assert answer.status_code == 200, answer.text
+                assert "x-injected" not in answer.headers
+            shown = answers[1].headers["content-disposition"]
+            assert shown.count('"') == 2
+            assert "/" not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/v1/runs",
+        "http://localhost:{port}/",
+        "http://[::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://2852039166/",
+        "http://0x7f000001/",
+        "http://10.0.0.1/",
+        "https://hooks.example@127.0.0.1/",
+        "https://hooks.example.evil.test/",
+        "https://hooks.example/x/../admin",
+        "https://HOOKS.example/x",
+        "https://hooks.example/x#",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+    ],
+)
+def test_webhooks_go_nowhere_but_where_they_may(hooked: Server, url: str) -> None:
+    """A URL is allowed word by word, so that no address is ever looked at."""
+    with hooked.client() as client:
+        answer = client.post(
+            "/v1/runs/run_a/export", json={"webhook": url.replace("{port}", str(hooked.port))}
+        )
+        assert answer.status_code == 400
+        assert client.get("/v1/jobs").json()["totalCount"] == 0
+
+
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("hooked")
+    write_runs(folder / "runs", spec("run_a"))
+    (folder / "secret").write_text("a secret of the webhooks")
+    options = ["--webhook-allow", "https://hooks.example/x"]
+    options += ["--webhook-secret-file", str(folder / "secret")]
+    with serving(folder / "runs", folder / "state", *options) as server:
+        yield server
+
+
 def test_tokens(guarded: Server) -> None:
     with guarded.client() as client:
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
@@ -191,6 +285,9 @@ def test_tokens(guarded: Server) -> None:
         for token in (TOKEN, "another-token-of-20-chars"):
             assert client.get("/v1/runs", headers=bearer(token)).status_code == 200
         assert client.get("/v1/runs", headers={"Authorization": "Basic eDp5"}).status_code == 401
+        # Though its body is not read, who sends one is told.
+        answer = client.post("/v1/import", files={"files": ("t.csv", b"x" * 3_000_000)})
+        assert answer.status_code == 401
 
 
 def test_sessions_of_browsers(guarded: Server) -> None:

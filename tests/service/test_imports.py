@@ -284,6 +284,75 @@ def test_links_are_not_written_through(
         place.unlink()
 
 
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (None, b""),
+        ("application/json", b"{}"),
+        ("application/x-www-form-urlencoded", b"files=x"),
+        ("application/x-www-form-urlencoded", b"a=1&" * 50_000),
+        ("multipart/form-data", b"x"),
+        (FORM, b""),
+        (FORM, b"--x--\r\n"),
+        (FORM, b"nonsense"),
+        (FORM, b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\na'),
+        (FORM, b'--x\r\nContent-Disposition: form-data; filename="a.csv"\r\n\r\na\r\n--x--\r\n'),
+        (FORM, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"y" * 200_000),
+        (FORM, b"--x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n"),
+        (FORM, b"--x\r\n" + b"X: y\r\n" * 30_000),
+    ],
+)
+def test_bodies_that_are_no_forms(
+    content_type: str | None, body: bytes, client: httpx.Client, base: Path
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = client.post("/v1/import", content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"error", "hint"}
+    assert uploads(base) == []
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "export.csv/../x"])
+def test_a_descriptor_that_names_other_places(
+    path: str, client: httpx.Client, exported: Path, base: Path
+) -> None:
+    package = json.loads((exported / "csv/export.datapackage.json").read_text())
+    package["resources"][0]["path"] = path
+    described = ("export.datapackage.json", json.dumps(package).encode())
+    data = (exported / "csv/export.csv").read_bytes()
+    whole = ("_datapackage.json", described[1])
+    for files in ([("export.csv", data), described], [("export.csv", data), whole]):
+        answer = upload(client, *files)
+        assert answer.status_code == 422, answer.text
+        assert "root:" not in answer.text
+        assert str(base) not in answer.text
+    assert [path.name for path in (base / "runs").iterdir()] == ["run_a"]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a\x00b", "..", "gold/x"])
+def test_a_run_that_is_called_like_a_place(
+    name: str, client: httpx.Client, exported: Path, base: Path
+) -> None:
+    package = json.loads((exported / "csv/export.datapackage.json").read_text())
+    for run in package["flowtime"]["runs"]:
+        run |= {key: name for key in ("id", "name", "runId", "run_id") if key in run}
+    described = ("export.datapackage.json", json.dumps(package).encode())
+    answer = upload(client, exported / "csv/export.csv", described)
+    assert answer.status_code == 422, answer.text
+    assert upload(client, ("t.csv", TABLE.encode()), runId=name).status_code in (400, 422)
+    assert [path.name for path in (base / "runs").iterdir()] == ["run_a"]
+
+
+def test_a_file_that_was_not_sent_is_named(client: httpx.Client, exported: Path) -> None:
+    described = (exported / "csv/export.datapackage.json").read_bytes()
+    answer = upload(client, ("other.csv", TABLE.encode()), ("_datapackage.json", described))
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("export.csv was not sent")
+
+
 def test_too_much_is_refused_before_it_is_kept(client: httpx.Client, base: Path) -> None:
     answer = upload(client, ("t.csv", b"x" * 400_000))
     assert answer.status_code == 413

@@ -35,6 +35,8 @@ router = APIRouter(tags=["import"])
 
 MOST_FILES = 100
 _BLOCK = 1024 * 1024
+_BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 64 * 1024}
+"""Of a form; the size is that of a field which is no file."""
 _DATA_SET = "_datapackage.json"
 _DESCRIPTOR = ".datapackage.json"
 _PREFERRED = ("parquet", "ndjson", "csv")
@@ -84,7 +86,7 @@ async def import_files(request: Request, service: ServiceOf, prefer: Prefer = No
     if service.settings.max_upload == 0:
         raise UnknownError("This server takes no uploads", "see --max-upload")
     async with service.uploads.receiving() as upload:
-        async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
+        async with request.form(**_BOUNDS) as form:
             wishes = _wishes(form)
             names = await _kept(form, upload.files)
         wanted = ImportRequest(
