@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from pipeline.service.import_order import ImportedRunBody, ProblemBody
-from pipeline.service.job import ALL_FORMATS, Format, Job, JobState
+from pipeline.service.job import ALL_FORMATS, Format, Job, JobState, When
 from pipeline.service.run_catalog import RunState
 from pipeline.service.wire import Data
 
@@ -227,6 +227,7 @@ class ExportOptions(Data):
         metadata: Metadata columns beside the base columns.
         filter: SQL condition on rows.
         webhook: URL to be told when the export is done; the service must allow it.
+        when: `complete`: where the run is still being written, export it once it is complete.
     """
 
     model_config = ConfigDict(
@@ -243,6 +244,7 @@ class ExportOptions(Data):
     metadata: Annotated[list[Name], Field(max_length=100)] | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     webhook: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    when: When = "now"
 
 
 class ExportAnswer(Data):
@@ -252,12 +254,14 @@ class ExportAnswer(Data):
         message: The same in words.
         run_id: The run.
         formats: The formats.
-        artifacts_path: Folder of the files, relative to that of the runs or of the exports.
+        artifacts_path: Folder of the files, relative to that of the runs or of the exports; empty
+            while the run is not complete.
         files: Names of the files.
         job_id: The job; GET /v1/jobs/{jobId} tells how far it is.
         state: Where the job stands.
         variant: Which options the files were exported with; none for plain ones.
-        downloads: Where to get each format when the job is done.
+        downloads: Where to get each format when the job is done; none while the run is not
+            complete.
     """
 
     message: str

@@ -146,6 +146,11 @@ class ImportRequest(Data):
         return None
 
     @property
+    def when(self) -> Literal["now"]:
+        """It waits for no run."""
+        return "now"
+
+    @property
     def temporary(self) -> bool:
         """Whether it is for one request only; never."""
         return False

@@ -15,6 +15,7 @@ from pipeline.service.wire import Data
 
 Format = Literal["csv", "ndjson", "parquet"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 ALL_FORMATS: tuple[Format, ...] = ("csv", "ndjson", "parquet")
 
@@ -33,6 +34,7 @@ class ExportRequest(Data):
         filter: SQL condition on rows.
         webhook: URL to be told when the job is over.
         temporary: Whether the files are for one download only.
+        when: Whether it waits until the run is complete.
     """
 
     kind: Literal["export"] = "export"
@@ -45,6 +47,7 @@ class ExportRequest(Data):
     filter: str | None = None
     webhook: str | None = None
     temporary: bool = False
+    when: When = "now"
 
     @property
     def variant(self) -> str | None:

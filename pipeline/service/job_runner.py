@@ -26,8 +26,8 @@ from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
 
 MOST_ATTEMPTS = 2
 
-MakeOrder = Callable[[Job], Awaitable[ExportOrder | ImportOrder]]
-"""Makes the order that a worker gets for a job."""
+MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, ExportOrder | ImportOrder]]]
+"""Makes the order that a worker gets for a job, and says the request as it now is."""
 
 
 @dataclass
@@ -56,6 +56,7 @@ class JobRunner:
         events: Told of everything.
         places: How places are called in front of clients.
         make_order: Makes the order of a job.
+        is_ready: Whether what a request waits for has come.
         finished: Called with every job that is over.
     """
 
@@ -66,6 +67,7 @@ class JobRunner:
         events: EventLog,
         places: Places,
         make_order: MakeOrder,
+        is_ready: Callable[[AnyRequest], bool],
         finished: Callable[[Job], None],
     ) -> None:
         self._settings = settings
@@ -73,12 +75,14 @@ class JobRunner:
         self._events = events
         self._places = places
         self._make_order = make_order
+        self._is_ready = is_ready
         self._finished = finished
         self._tasks: dict[str, _Task] = {}
         self._waiting: list[_Task] = []
         self._busy: set[tuple[str, str | None]] = set()
         self._changed = asyncio.Condition()
         self._slots: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -89,6 +93,19 @@ class JobRunner:
     def running(self) -> int:
         """Jobs that a worker is at."""
         return len(self._tasks) - len(self._waiting)
+
+    @property
+    def waits_for_runs(self) -> bool:
+        """Whether a job waits for its run to be complete."""
+        return any(task.job.request.when == "complete" for task in self._waiting)
+
+    def look_again(self) -> None:
+        """What jobs wait for may have come."""
+        self._looking = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     def start(self) -> None:
         """Take up what waited when the service ended, and begin to work."""
@@ -126,9 +143,11 @@ class JobRunner:
         for task in self._tasks.values():
             if task.job.request.is_same_work(request) and not task.is_cancelled:
                 return task.job, True
-        if len(self._waiting) >= self._settings.queue:
+        # Those that wait for their runs may do so for days, and block nobody else meanwhile.
+        alike = sum(task.job.request.when == request.when for task in self._waiting)
+        if alike >= self._settings.queue:
             raise BusyError(
-                f"{len(self._waiting)} jobs are waiting already",
+                f"{alike} jobs are waiting already",
                 "try again later",
                 headers={"Retry-After": "15"},
             )
@@ -198,10 +217,11 @@ class JobRunner:
             await self._empty(slot)
 
     async def _next(self) -> _Task:
-        """The oldest job whose target nobody writes."""
+        """The oldest job that waits for nothing, and whose target nobody writes."""
         async with self._changed:
             while True:
-                for task in self._waiting:
+                ready = [task for task in self._waiting if self._is_ready(task.job.request)]
+                for task in ready:
                     if task.job.request.temporary or task.job.request.target not in self._busy:
                         self._waiting.remove(task)
                         if not task.job.request.temporary:
@@ -212,7 +232,8 @@ class JobRunner:
     async def _run(self, task: _Task, slot: _Slot) -> None:
         began = time.monotonic()
         try:
-            order = await self._make_order(task.job)
+            request, order = await self._make_order(task.job)
+            task.job = task.job.changed(request=request)
             worker = await self._usable_worker(slot)
             if task.is_cancelled:
                 self._end(task, "cancelled")
@@ -243,8 +264,7 @@ class JobRunner:
             LOGGER.info(
                 "job %s: %s after %.1f s", task.job.id, task.job.state, time.monotonic() - began
             )
-            async with self._changed:
-                self._changed.notify_all()
+            await self._wake()
 
     async def _usable_worker(self, slot: _Slot) -> WorkerProcess:
         if slot.worker is None or not slot.worker.is_usable:

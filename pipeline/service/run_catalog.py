@@ -16,7 +16,12 @@ from connectors.flowtime.discover import Discovery, discover
 from connectors.flowtime.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.service.errors import BusyError, ConflictError, UnknownError
+from pipeline.service.errors import (
+    BusyError,
+    ConflictError,
+    UnknownError,
+    UnprocessableError,
+)
 from pipeline.service.places import Places
 
 _LEAST_SECONDS = 1.0
@@ -61,6 +66,7 @@ class Listing:
     Attributes:
         entries: All of them, the newest first.
         by_key: The same by their keys.
+        by_path: The same by their folders.
         shared: Keys of the runs that have a run id or a folder name which is no key.
         taken: When they were listed, UTC.
         seconds: How long that took.
@@ -69,6 +75,7 @@ class Listing:
 
     entries: tuple[Entry, ...]
     by_key: Mapping[str, Entry]
+    by_path: Mapping[str, Entry]
     shared: Mapping[str, tuple[str, ...]]
     taken: datetime
     seconds: float
@@ -204,6 +211,14 @@ class RunCatalog:
         return listing
 
 
+def not_complete(entry: Entry) -> UnprocessableError:
+    """Says that a run cannot be read, and why."""
+    return UnprocessableError(
+        f"run {entry.key} is {entry.state}: {entry.reason}",
+        "mend the run, or wait until it is complete",
+    )
+
+
 def take_listing(places: Places) -> Listing:
     """List the runs.
 
@@ -219,6 +234,7 @@ def take_listing(places: Places) -> Listing:
     return Listing(
         entries=tuple(ordered),
         by_key=MappingProxyType(by_key),
+        by_path=MappingProxyType({entry.path: entry for entry in ordered}),
         shared=MappingProxyType(_shared(ordered, by_key)),
         taken=datetime.now(UTC),
         seconds=time.monotonic() - began,

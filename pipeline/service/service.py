@@ -15,13 +15,13 @@ from pipeline.service.access import Access, TokenBook
 from pipeline.service.errors import UnknownError
 from pipeline.service.events import EventLog
 from pipeline.service.import_order import ImportOrder, ImportRequest
-from pipeline.service.job import ExportOrder, ExportRequest, Job
+from pipeline.service.job import AnyRequest, ExportOrder, ExportRequest, Job
 from pipeline.service.job_config import job_config
 from pipeline.service.job_runner import JobRunner
 from pipeline.service.job_store import JobStore
 from pipeline.service.metrics import Metrics
 from pipeline.service.places import Places
-from pipeline.service.run_catalog import Listing, RunCatalog
+from pipeline.service.run_catalog import Listing, RunCatalog, not_complete
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.shelf import Shelf
 from pipeline.service.upload_room import UploadRoom
@@ -74,7 +74,13 @@ class Service:
         self.webhooks = Webhooks(self.settings, self.store)
         self._open.push_async_callback(self.webhooks.close)
         self.runner = JobRunner(
-            self.settings, self.store, self.events, self.places, self._make_order, self._job_over
+            self.settings,
+            self.store,
+            self.events,
+            self.places,
+            self._make_order,
+            self._is_ready,
+            self._job_over,
         )
         self._watch()
         self.webhooks.start()
@@ -92,25 +98,40 @@ class Service:
         await self._open.aclose()
 
     async def _look_now_and_then(self) -> None:
-        """List runs for those who only listen; other requests have them listed themselves."""
+        """List runs for those who only listen or wait; other requests have them listed."""
         while True:
             await asyncio.sleep(self.settings.refresh)
-            if self.events.listeners:
+            if self.events.listeners or self.runner.waits_for_runs:
                 self.catalog.begin()
 
-    async def _make_order(self, job: Job) -> ExportOrder | ImportOrder:
+    def _is_ready(self, request: AnyRequest) -> bool:
+        """Whether a request waits for its run no longer; what became of it, its order tells."""
+        if isinstance(request, ImportRequest) or request.when == "now":
+            return True
+        if self.catalog.last is None:
+            return False
+        entry = self.catalog.last.by_path.get(request.path)
+        return entry is None or entry.state != "incomplete"
+
+    async def _make_order(self, job: Job) -> tuple[AnyRequest, ExportOrder | ImportOrder]:
         if isinstance(job.request, ImportRequest):
-            return self._import_order(job.request, job.id)
+            return job.request, self._import_order(job.request, job.id)
         return await self._export_order(job.request, job.id)
 
-    async def _export_order(self, request: ExportRequest, job_id: str) -> ExportOrder:
+    async def _export_order(
+        self, request: ExportRequest, job_id: str
+    ) -> tuple[ExportRequest, ExportOrder]:
         """What is to be exported, of the run as it was found last."""
-        entry = await self.catalog.find(request.run)
-        if entry.run is None or entry.path != request.path:
+        entry = (await self.catalog.listing()).by_path.get(request.path)
+        if entry is None:
             raise UnknownError("the run is not there any more")
+        if entry.run is None:
+            raise not_complete(entry)
+        # Ids of a run are known when it is complete, and may be shared by others later.
+        request = request.changed(run=entry.key, run_id=entry.run_id)
         folder = str(self.temporary / job_id) if request.temporary else None
         config = job_config(request, entry.run, self.places, self.settings, folder)
-        return ExportOrder(config=config, address_space=self.settings.address_space)
+        return request, ExportOrder(config=config, address_space=self.settings.address_space)
 
     def _import_order(self, request: ImportRequest, job_id: str) -> ImportOrder:
         upload = self.uploads.place(job_id)
@@ -150,6 +171,7 @@ class Service:
 
     def _runs_changed(self, listing: Listing) -> None:
         complete = sum(1 for entry in listing.entries if entry.run is not None)
+        self.runner.look_again()
         self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
 
     def _watch(self) -> None:

@@ -114,8 +114,7 @@ async def export_run(
     prefer: Prefer = None,
 ) -> Response:
     """Export a run; with options of its own it goes beside the plain export, not over it."""
-    entry, run = await complete_run(service, run_id)
-    return await _export(service, entry, run, options, prefer)
+    return await _export(service, run_id, options or ExportOptions(), prefer)
 
 
 @router.post("/export", response_model=ExportAnswer, responses=_MADE)
@@ -123,8 +122,8 @@ async def export_newest(
     service: ServiceOf, run_id: RunQuery = None, options: Options = None, prefer: Prefer = None
 ) -> Response:
     """The same for the run that was created last, or for `runId`."""
-    entry, run = await _chosen(service, run_id)
-    return await _export(service, entry, run, options, prefer)
+    name = await _name_of(service, run_id)
+    return await _export(service, name, options or ExportOptions(), prefer)
 
 
 @router.head("/v1/runs/{runId}/export/{format}", include_in_schema=False)
@@ -143,24 +142,27 @@ async def get_newest_export(
     request: Request, service: ServiceOf, asked: AskedOf, run_id: RunQuery = None
 ) -> Response:
     """The same for the run that was created last, or for `runId`."""
-    entry, run = await _chosen(service, run_id)
+    entry, run = await complete_run(service, await _name_of(service, run_id))
     return await _fetch(request, service, entry, run, asked)
 
 
-async def _chosen(service: Service, run_id: str | None) -> tuple[Entry, Run]:
-    name = run_id if run_id is not None else (await service.catalog.newest()).key
-    return await complete_run(service, name)
+async def _name_of(service: Service, run_id: str | None) -> str:
+    return run_id if run_id is not None else (await service.catalog.newest()).key
 
 
 # --------------------------------------------------------------------------- POST
 
 
 async def _export(
-    service: Service, entry: Entry, run: Run, options: ExportOptions | None, prefer: str | None
+    service: Service, name: str, options: ExportOptions, prefer: str | None
 ) -> Response:
-    request = _request(entry, options or ExportOptions())
-    if request.webhook is not None:
-        service.webhooks.check(request.webhook)
+    if options.webhook is not None:
+        service.webhooks.check(options.webhook)
+    entry = await service.catalog.find(name)
+    if entry.state == "incomplete" and options.when == "complete":
+        return await _export_later(service, _request(entry, options))
+    entry, run = await complete_run(service, name)
+    request = _request(entry, options)
     await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
     wait, preferred = preference(prefer, service.settings.wait)
@@ -172,6 +174,23 @@ async def _export(
     if job.is_over and job.state != "done":
         raise JobFailedError(job)
     return begun_or_done(job, _answer(service, entry, run, request, job), preferred)
+
+
+async def _export_later(service: Service, request: ExportRequest) -> Response:
+    """Keep a request until the run is complete; what does not fit it is told by the job."""
+    job, _ = await service.runner.submit(request.changed(when="complete"))
+    answer = ExportAnswer(
+        message="Export waits until the run is complete",
+        run_id=request.run_id,
+        formats=list(request.formats),
+        artifacts_path="",
+        files=[f"export.{form}" for form in request.formats],
+        job_id=job.id,
+        state=job.state,
+        variant=request.variant,
+        downloads={},
+    )
+    return begun_or_done(job, answer, None)
 
 
 def _request(entry: Entry, options: ExportOptions) -> ExportRequest:

@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse, Response
 
 from connectors.flowtime.run import Run
 from pipeline.service.api_models import ErrorBody
-from pipeline.service.errors import BadRequestError, ServiceError, UnprocessableError
+from pipeline.service.errors import BadRequestError, ServiceError
 from pipeline.service.job import ExportRequest, Format, Job, JobError
-from pipeline.service.run_catalog import Entry
+from pipeline.service.run_catalog import Entry, not_complete
 from pipeline.service.service import Service
 from pipeline.service.wire import Data
 
@@ -203,10 +203,7 @@ async def complete_run(service: Service, name: str) -> tuple[Entry, Run]:
     """
     entry = await service.catalog.find(name)
     if entry.run is None:
-        raise UnprocessableError(
-            f"run {entry.key} is {entry.state}: {entry.reason}",
-            "mend the run, or wait until it is complete",
-        )
+        raise not_complete(entry)
     return entry, entry.run
 
 
