@@ -120,26 +120,6 @@ def test_wrong_methods_are_told_the_right_ones(client: httpx.Client) -> None:
         assert set(answer.json()) == {"error", "hint"}
 
 
-def test_the_document_says_what_asks_for_a_token(client: httpx.Client, tmp_path: Path) -> None:
-    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
-    (tmp_path / "tokens").write_text(TOKEN)
-    runs = write_runs(tmp_path / "runs", spec("run_a"))
-    with (
-        serving(
-            runs, tmp_path / "state", "--token-file", str(tmp_path / "tokens"), wait=False
-        ) as guarded,
-        guarded.client() as other,
-    ):
-        document = other.get("/openapi.json").json()
-        for path, operations in document["paths"].items():
-            for method, operation in operations.items():
-                if not operation.get("security"):
-                    assert method != "get" or other.get(path).status_code != 401, path
-                elif method == "get" and "{" not in path:
-                    assert other.get(path).status_code == 401, path
-        assert set(document["components"]["securitySchemes"]) == {"token", "session"}
-
-
 def test_other_sites_are_let_in_only_when_named(server: Server, tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     origin = "https://flow.example"

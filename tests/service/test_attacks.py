@@ -290,6 +290,17 @@ def test_tokens(guarded: Server) -> None:
         assert answer.status_code == 401
 
 
+def test_the_document_says_what_asks_for_a_token(client: httpx.Client, guarded: Server) -> None:
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+    with guarded.client() as stranger:
+        document = stranger.get("/openapi.json").json()
+        assert set(document["components"]["securitySchemes"]) == {"token", "session"}
+        for path, operations in document["paths"].items():
+            if "get" in operations and "{" not in path:
+                is_asked = stranger.get(path).status_code == 401
+                assert bool(operations["get"].get("security")) == is_asked, path
+
+
 def test_sessions_of_browsers(guarded: Server) -> None:
     with guarded.client() as client:
         assert client.post("/v1/session").status_code == 401

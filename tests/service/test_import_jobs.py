@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
 from pipeline.export import export
+from pipeline.service.job import ExportRequest, Job
+from pipeline.service.job_store import JobStore
 from tests.exporting import config, names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, until
 from tests.service.test_imports import TABLE, imported, series, upload
@@ -251,11 +254,15 @@ def test_one_at_work_ends_with_the_service(tmp_path: Path) -> None:
 
 def test_jobs_that_an_older_service_has_kept(tmp_path: Path) -> None:
     """Their requests do not say that they are exports."""
-    runs = write_runs(tmp_path / "runs", spec("run_0"))
-    with serving(runs, tmp_path / "state", *ONE) as server, server.client() as client:
-        done = client.post("/v1/runs/run_0/export").json()["jobId"]
-    with sqlite3.connect(tmp_path / "state/jobs.sqlite") as database:
-        database.execute("UPDATE jobs SET data = json_remove(data, '$.request.kind', '$.imported')")
+    request = ExportRequest(run="run_0", run_id="run_0", path="run_0")
+    job = Job(id="a", request=request, created=datetime.now(UTC))
+    store = JobStore(tmp_path, 10)
+    store.add(job)
+    store.close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as database:
+        newer = "'$.request.kind', '$.request.when', '$.imported'"
+        database.execute(f"UPDATE jobs SET data = json_remove(data, {newer})")
         database.execute("PRAGMA user_version = 1")
-    with serving(runs, tmp_path / "state", *ONE) as server, server.client() as client:
-        assert client.get(f"/v1/jobs/{done}").json()["request"]["kind"] == "export"
+    store = JobStore(tmp_path, 10)
+    assert store.unfinished() == [job]
+    store.close()
