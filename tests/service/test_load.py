@@ -17,7 +17,7 @@ from tests.service.test_attacks import commit
 from tests.service.test_imports import TABLE, upload
 
 SIZE = 8_000_000
-DOWNLOADS, EXPORTS, IMPORTS = 40, 12, 3
+DOWNLOADS, EXPORTS, IMPORTS = 25, 8, 3
 AT_ONCE = 20
 MOST_GROWTH = 120_000_000
 

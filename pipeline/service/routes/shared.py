@@ -150,8 +150,10 @@ def preference(prefer: str | None, most: float | None) -> tuple[float | None, st
         prefer: The header.
         most: Seconds to wait at the most, and where nothing is preferred; None for any time.
 
-    >>> preference("handling=lenient, wait=5", 20.0), preference(None, 20.0)
-    ((5.0, 'wait=5'), (20.0, None))
+    >>> preference("handling=lenient, wait=5", 20.0), preference("wait=60", 20.0)
+    ((5.0, 'wait=5'), (20.0, 'wait=60'))
+    >>> preference("wait=soon", 20.0), preference(None, None)
+    ((20.0, None), (None, None))
     """
     wishes = [wish.strip().lower() for wish in (prefer or "").split(",")]
     if "respond-async" in wishes:
