@@ -230,7 +230,7 @@ def test_no_name_breaks_out_of_its_header(name: str) -> None:
 
 def test_run_ids_do_not_write_headers(client: httpx.Client, runs: Path) -> None:
     """Ids of runs are anybody's text; they come back in Content-Disposition and Location."""
-    ids = ['x"; filename="evil.exe', "x%0d%0aX-Injected: 1", "../../x"]
+    ids = ['x"; filename="evil.exe', "x%0d%0aX-Injected: 1"]
     write_runs(runs, *(spec(f"header_{n}", run_id=one) for n, one in enumerate(ids)))
     for number, run_id in enumerate(ids):
         run = found(client, f"header_{number}")
