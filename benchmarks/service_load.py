@@ -215,7 +215,11 @@ def _after_a_kill(server: Server) -> list[str]:
             f"/v1/runs/{quote(big)}/export", json=wish, headers={"Prefer": "respond-async"}
         )
         job = answer.json()["jobId"]
-        time.sleep(2.0)
+        while client.get(f"/v1/jobs/{job}").json()["progress"]["phase"] in (
+            "waiting",
+            "discovering",
+        ):
+            time.sleep(0.01)
         for worker in server.workers():
             _kill(worker)
         ended = finished(client, job, 600.0)

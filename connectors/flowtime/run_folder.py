@@ -120,6 +120,11 @@ class RunFolder:
 
 
 def _standing(storage: Storage, path: str) -> Iterator[str]:
+    if storage.is_local and Path(path).is_symlink():
+        raise RunError(
+            "the directory is a link, which is not written through: remove it",
+            run_url=storage.url(path),
+        )
     try:
         for folder in storage.walk(path):
             below = relative(folder.path, path) or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +61,7 @@ def import_export(
     *,
     storage: StorageOptions | None = None,
     out_storage: StorageOptions | None = None,
+    publishing: Callable[[], None] = lambda: None,
 ) -> ImportReport:
     """Make run directories of exports, or one telemetry run of a plain table.
 
@@ -74,6 +75,7 @@ def import_export(
         options: How they become runs.
         storage: Options of the sources' storage.
         out_storage: Options of the storage of `out`.
+        publishing: Called when all is staged, before the first run becomes visible.
 
     Raises:
         IntegrityError: An export is damaged, or cannot be undone; a table cannot become a run.
@@ -85,9 +87,9 @@ def import_export(
     place = _Place(*connect(out, out_storage))
     exports = None if chosen.as_telemetry else _exports(sources, storage)
     if exports is None:
-        report = _import_table(sources, place, chosen, storage)
+        report = _import_table(sources, place, chosen, storage, publishing)
     else:
-        report = _restore(exports, place, chosen)
+        report = _restore(exports, place, chosen, publishing)
     return replace(report, seconds=round(time.monotonic() - began, 3))
 
 
@@ -120,7 +122,12 @@ def _exports(sources: Sequence[str], options: StorageOptions | None) -> list[Exp
 # --------------------------------------------------------------------------- exports
 
 
-def _restore(exports: Sequence[Export], place: _Place, options: ImportOptions) -> ImportReport:
+def _restore(
+    exports: Sequence[Export],
+    place: _Place,
+    options: ImportOptions,
+    publishing: Callable[[], None],
+) -> ImportReport:
     tables = [_best_table(export, options) for export in exports]
     _refuse_twins(tables)
     with ExitStack() as stack:
@@ -129,6 +136,7 @@ def _restore(exports: Sequence[Export], place: _Place, options: ImportOptions) -
             _stage(table, of_table, options)
         chosen = [writer for of_table in writers for writer in of_table]
         _refuse_other_bytes(chosen, options)
+        publishing()
         restored = tuple(_published(writer, options) for writer in chosen)
     return ImportReport("restored", tuple(export.url for export in exports), restored)
 
@@ -259,7 +267,11 @@ def _imported(
 
 
 def _import_table(
-    sources: Sequence[str], place: _Place, options: ImportOptions, storage: StorageOptions | None
+    sources: Sequence[str],
+    place: _Place,
+    options: ImportOptions,
+    storage: StorageOptions | None,
+    publishing: Callable[[], None],
 ) -> ImportReport:
     with open_foreign(sources, options.foreign, storage=storage) as table:
         run = table.run
@@ -267,6 +279,7 @@ def _import_table(
             place.storage, place.path, run, if_exists=options.if_exists, vouch=True
         ) as writer:
             files = [writer.add(series, values) for series, values in table.series()]
+            publishing()
             outcome = "checked" if options.dry_run else writer.publish().outcome
         imported = _imported(run, writer.url, outcome, files)
         return ImportReport("telemetry", table.report.files, (imported,), table.report.notes)

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from pipeline.service.job import ALL_FORMATS, Data, Format, Job, JobState
+from pipeline.service.import_order import ImportedRunBody, ProblemBody
+from pipeline.service.job import ALL_FORMATS, Format, Job, JobState, When
 from pipeline.service.run_catalog import RunState
+from pipeline.service.wire import Data
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -225,6 +227,7 @@ class ExportOptions(Data):
         metadata: Metadata columns beside the base columns.
         filter: SQL condition on rows.
         webhook: URL to be told when the export is done; the service must allow it.
+        when: `complete`: where the run is still being written, export it once it is complete.
     """
 
     model_config = ConfigDict(
@@ -241,6 +244,7 @@ class ExportOptions(Data):
     metadata: Annotated[list[Name], Field(max_length=100)] | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     webhook: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    when: When = "now"
 
 
 class ExportAnswer(Data):
@@ -250,12 +254,14 @@ class ExportAnswer(Data):
         message: The same in words.
         run_id: The run.
         formats: The formats.
-        artifacts_path: Folder of the files, relative to that of the runs or of the exports.
+        artifacts_path: Folder of the files, relative to that of the runs or of the exports; empty
+            while the run is not complete.
         files: Names of the files.
         job_id: The job; GET /v1/jobs/{jobId} tells how far it is.
         state: Where the job stands.
         variant: Which options the files were exported with; none for plain ones.
-        downloads: Where to get each format when the job is done.
+        downloads: Where to get each format when the job is done; none while the run is not
+            complete.
     """
 
     message: str
@@ -267,6 +273,43 @@ class ExportAnswer(Data):
     state: JobState
     variant: str | None
     downloads: dict[Format, str]
+
+
+class ImportAnswer(Data):
+    """An import that is done, or the job that does it.
+
+    Attributes:
+        message: The same in words.
+        dry_run: Whether nothing was to be written.
+        kind: `restored` from an export of this project, or `telemetry` made of a plain table; none
+            before the import is done.
+        runs: The runs.
+        notes: What was assumed or left out.
+        problems: None: an import with problems writes nothing and answers 422 with them.
+        job_id: The job; GET /v1/jobs/{jobId} tells how far it is.
+        state: Where the job stands.
+    """
+
+    message: str
+    dry_run: bool
+    kind: Literal["restored", "telemetry"] | None = None
+    runs: tuple[ImportedRunBody, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[ProblemBody, ...] = ()
+    job_id: str
+    state: JobState
+
+
+class ImportProblemsBody(ErrorBody):
+    """Why nothing was imported.
+
+    Attributes:
+        problems: The first of each kind.
+        problem_counts: How many there are of each kind.
+    """
+
+    problems: tuple[ProblemBody, ...] = ()
+    problem_counts: dict[str, int] = Field(default_factory=dict)
 
 
 class JobPage(Data):

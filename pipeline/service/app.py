@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,12 +13,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from pipeline.errors import ConfigError, FlowtimeExportError, RunError, SinkError, StorageError
+from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import ServiceError
+from pipeline.service.failures import told
 from pipeline.service.metrics import Measured
-from pipeline.service.protection import Protection
+from pipeline.service.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.routes import (
     documentation,
     events,
@@ -32,15 +35,24 @@ from pipeline.service.settings import ServiceSettings
 from pipeline.version import VERSION
 
 PAGE = Path(__file__).with_name("page")
-"""Static files of the page; served where they are there."""
+"""Static files of the page."""
 
 _ABOUT = """\
 Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
 
 Errors have one shape: `{"error": …, "hint": …}`.
 """
-_STATUS = {ConfigError: 400, RunError: 422, StorageError: 502, SinkError: 502}
+_TOPICS = (runs, exports, imports, jobs, events, operation, documentation)
 _MOST_PROBLEMS = 5
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token of the service."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "What POST /v1/session gives for a token.",
+    },
+}
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:
@@ -59,7 +71,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         finally:
             await service.stop()
 
-    app = FastAPI(
+    kind = _Guarded if settings.tokens else FastAPI
+    app = kind(
         title="flowtime-export",
         version=VERSION,
         description=_ABOUT,
@@ -68,10 +81,15 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for topic in (runs, exports, imports, jobs, events, operation, documentation):
+    for topic in _TOPICS:
         app.include_router(topic.router)
     app.mount("/docs/static", StaticFiles(directory=documentation.STATIC))
-    _mount_page(app)
+    app.mount("/page", StaticFiles(directory=PAGE, html=True))
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/page/")
+
     _answer_errors(app, service)
     if settings.cors_origins:
         app.add_middleware(
@@ -86,15 +104,18 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     return app
 
 
-def _mount_page(app: FastAPI) -> None:
-    has_page = (PAGE / "index.html").is_file()
+class _Guarded(FastAPI):
+    """An application whose document says what asks for a token; it is `Protection` that asks."""
 
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/page/" if has_page else "/docs")
-
-    if has_page:
-        app.mount("/page", StaticFiles(directory=PAGE, html=True))
+    def openapi(self) -> dict[str, Any]:
+        is_made = self.openapi_schema is not None
+        document = super().openapi()
+        if not is_made:
+            document["components"]["securitySchemes"] = _SCHEMES
+            for path, operations in document["paths"].items():
+                for operation in () if path in OPEN_PATHS else operations.values():
+                    operation["security"] = [{name: []} for name in _SCHEMES]
+        return document
 
 
 def _answer_errors(app: FastAPI, service: Service) -> None:
@@ -106,32 +127,41 @@ def _answer_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(ServiceError)
     async def service_error(request: Request, error: ServiceError) -> Response:
-        return answer(error.status, str(error), error.hint, **error.headers)
+        body = {**error.body(), "error": service.places.masked(str(error))}
+        return JSONResponse(body, error.status, error.headers)
 
     @app.exception_handler(FlowtimeExportError)
     async def known_error(request: Request, error: FlowtimeExportError) -> Response:
         LOGGER.info("%s %s: %s", request.method, request.url.path, error)
-        found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
-        return answer(next(found, 500), str(error), "the service's log may say more")
+        status, hint = told(error)
+        return answer(status, str(error), hint)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         problems = error.errors()
-        told = [f"{_where(one['loc'])}: {one['msg']}" for one in problems[:_MOST_PROBLEMS]]
-        return answer(422, "; ".join(told), "GET /docs describes what is expected")
+        shown = [f"{_where(one['loc'])}: {one['msg']}" for one in problems[:_MOST_PROBLEMS]]
+        return answer(422, "; ".join(shown), "GET /docs describes what is expected")
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return answer(
-            error.status_code,
-            str(error.detail),
-            "GET /docs lists what there is",
-            **(error.headers or {}),
+            error.status_code, str(error.detail), "GET /docs lists what there is", **headers
         )
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
         return answer(500, "the service failed", "its log says more")
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """The methods of all routes of a path; the router itself names those of one of them."""
+    routes = [*app.routes, *(route for topic in _TOPICS for route in topic.router.routes)]
+    matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    found = {method for route in matching for method in getattr(route, "methods", None) or ()}
+    return found or {"GET", "HEAD"}  # static files
 
 
 def _where(location: tuple[int | str, ...]) -> str:

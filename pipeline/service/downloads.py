@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from pipeline.service.errors import BeyondTheEndError
 from pipeline.service.shelf import StoredFile
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
@@ -41,6 +42,9 @@ def download(
         name: The name it is to be saved by.
         limiter: Threads that read files.
         after: Called when the answer is over.
+
+    Raises:
+        BeyondTheEndError: The file ends before the range; `after` is not called.
     """
     answer = _answer(request, file, _headers(file, name), limiter)
     if after is None:
@@ -164,9 +168,7 @@ def _part(
     if start >= end:
         headers = {**headers, "Content-Range": f"bytes */{file.entry.size}"}
         headers.pop("Content-Disposition")
-        headers["Content-Type"] = "application/json"
-        body = b'{"error": "the file ends before this range", "hint": "ask for less"}'
-        return Response(body, 416, headers=headers)
+        raise BeyondTheEndError("the file ends before this range", "ask for less", headers=headers)
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.errors import FlowtimeExportError
 
@@ -25,6 +26,10 @@ class ServiceError(FlowtimeExportError):
         super().__init__(message)
         self.hint = hint
         self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """What the answer says."""
+        return {"error": str(self), "hint": self.hint}
 
 
 class BadRequestError(ServiceError):
@@ -67,6 +72,12 @@ class TooLargeError(ServiceError):
     status = 413
 
 
+class BeyondTheEndError(ServiceError):
+    """The file ends before the range that is asked for."""
+
+    status = 416
+
+
 class UnprocessableError(ServiceError):
     """A run that is broken, or a body that is not as it should be."""
 
@@ -77,18 +88,6 @@ class TooManyError(ServiceError):
     """More requests than a client may make."""
 
     status = 429
-
-
-class FailedError(ServiceError):
-    """A worker ended without an answer."""
-
-    status = 500
-
-
-class StoreFailedError(ServiceError):
-    """The store of the runs or of the exports failed."""
-
-    status = 502
 
 
 class BusyError(ServiceError):

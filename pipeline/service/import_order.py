@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.service.job import Data
+from pipeline.service.wire import Data
 
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
 _Columns = dict[str, _Text]
+
+Phase = Literal["waiting", "discovering", "reading", "checking", "publishing", "over"]
 
 
 class ImportWishes(Data):
@@ -64,28 +66,6 @@ class ImportWishes(Data):
         return {name: getattr(self, name) for name in names.split()}
 
 
-class ImportOrder(BaseModel):
-    """What a worker process is told, as one line of JSON.
-
-    Attributes:
-        sources: Local files.
-        out: URL that the run directories go below.
-        storage: Options of the storage of `out`, in clear; None for none.
-        protocol: Protocol that they are meant for.
-        wishes: How files become runs.
-        address_space: Bytes of address space that the process may have.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    sources: list[str]
-    out: str
-    storage: dict[str, Any] | None = None
-    protocol: str | None = None
-    wishes: ImportWishes
-    address_space: Annotated[int, Field(ge=1)]
-
-
 class ImportedRunBody(Data):
     """A run that came of an import.
 
@@ -121,37 +101,90 @@ class ProblemBody(Data):
     hint: str = ""
 
 
-class ImportBody(Data):
-    """What an import did.
+class ImportResult(Data):
+    """What an import has done.
 
     Attributes:
-        message: The same in words.
-        dry_run: Whether it only looked.
-        kind: `restored` from an export of this project, or `telemetry` made of a plain table.
+        kind: `restored` from exports of this project, or `telemetry` made of a plain table.
         runs: The runs.
-        notes: What was assumed or left out.
-        problems: None: an import with problems writes nothing and answers 422 with them.
     """
 
-    message: str
-    dry_run: bool
     kind: Literal["restored", "telemetry"]
     runs: tuple[ImportedRunBody, ...]
-    notes: tuple[str, ...] = ()
-    problems: tuple[ProblemBody, ...] = ()
 
 
-class ImportProblemsBody(Data):
-    """Why nothing was imported.
+class ImportRequest(Data):
+    """What an import is to do.
 
     Attributes:
-        error: What was wrong.
-        hint: What to do about it.
-        problems: The first of each kind.
-        problem_counts: How many there are of each kind.
+        kind: What kind of job it is.
+        files: Names of the files that were sent.
+        sources: Those of them that are read; others only describe them, or say the same.
+        bytes: Size of all.
+        wishes: How they are to become runs.
     """
 
-    error: str
-    hint: str = ""
-    problems: tuple[ProblemBody, ...] = ()
-    problem_counts: dict[str, int] = Field(default_factory=dict)
+    kind: Literal["import"] = "import"
+    files: tuple[str, ...]
+    sources: tuple[str, ...]
+    bytes: int
+    wishes: ImportWishes
+
+    @property
+    def run(self) -> str:
+        """No run of the catalog."""
+        return ""
+
+    @property
+    def target(self) -> tuple[str, str | None]:
+        """The same for all: which runs they write is known only when they have been read."""
+        return "", None
+
+    @property
+    def webhook(self) -> str | None:
+        """None of its own."""
+        return None
+
+    @property
+    def when(self) -> Literal["now"]:
+        """It waits for no run."""
+        return "now"
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is for one request only; never."""
+        return False
+
+    def is_same_work(self, other: object) -> bool:
+        """Never: whether files are the same is not known."""
+        return False
+
+    def can_be_tried_again(self, phase: Phase) -> bool:
+        """Until runs become visible: those that are would then stand in the way."""
+        return self.wishes.dry_run or phase != "publishing"
+
+
+class ImportOrder(BaseModel):
+    """What a worker process is told to import, as one line of JSON.
+
+    Attributes:
+        kind: Tells orders apart.
+        request: What is to be done.
+        files: Local folder of the files.
+        scratch: Local folder for what is made of them on the way.
+        out: URL that the run directories go below.
+        storage: Options of the storage of `out`, in clear; None for none.
+        protocol: Protocol that they are meant for.
+        address_space: Bytes of address space that the process may have.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["import"] = "import"
+    request: ImportRequest
+    files: str
+    scratch: str
+    out: str
+    storage: dict[str, Any] | None = None
+    protocol: str | None = None
+    address_space: Annotated[int, Field(ge=1)]

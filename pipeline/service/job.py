@@ -1,4 +1,4 @@
-"""Jobs as data: what is to be exported, and how far it is."""
+"""Jobs as data: what is to be exported or imported, and how far it is."""
 
 from __future__ import annotations
 
@@ -10,29 +10,21 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.service.import_order import ImportRequest, ImportResult, Phase, ProblemBody
+from pipeline.service.wire import Data
+
 Format = Literal["csv", "ndjson", "parquet"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 ALL_FORMATS: tuple[Format, ...] = ("csv", "ndjson", "parquet")
 
 
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
-
-
-class Data(BaseModel):
-    """Frozen data with the field names of JSON on the wire."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=_camel, populate_by_name=True, serialize_by_alias=True
-    )
-
-
-class JobRequest(Data):
-    """What a job is to do.
+class ExportRequest(Data):
+    """What an export is to do.
 
     Attributes:
+        kind: What kind of job it is.
         run: Key of the run in the catalog.
         run_id: The run's own id.
         path: The run directory, relative to the folder of the runs.
@@ -42,8 +34,10 @@ class JobRequest(Data):
         filter: SQL condition on rows.
         webhook: URL to be told when the job is over.
         temporary: Whether the files are for one download only.
+        when: Whether it waits until the run is complete.
     """
 
+    kind: Literal["export"] = "export"
     run: str
     run_id: str
     path: str
@@ -53,6 +47,7 @@ class JobRequest(Data):
     filter: str | None = None
     webhook: str | None = None
     temporary: bool = False
+    when: When = "now"
 
     @property
     def variant(self) -> str | None:
@@ -68,12 +63,19 @@ class JobRequest(Data):
         """What no two jobs may write at a time."""
         return self.path, self.variant
 
-    def is_same_work(self, other: JobRequest) -> bool:
+    def is_same_work(self, other: AnyRequest) -> bool:
         """Whether doing one is doing the other."""
-        if self.temporary or other.temporary:
+        if isinstance(other, ImportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
+
+    def can_be_tried_again(self, phase: Phase) -> bool:
+        """Always: an export finds what it has published."""
+        return True
+
+
+AnyRequest = ExportRequest | ImportRequest
 
 
 class Progress(Data):
@@ -89,7 +91,7 @@ class Progress(Data):
         bytes_total: Bytes to read.
     """
 
-    phase: Literal["waiting", "discovering", "reading", "publishing", "over"] = "waiting"
+    phase: Phase = "waiting"
     files: int = 0
     files_total: int = 0
     rows: int = 0
@@ -125,11 +127,17 @@ class JobError(Data):
         type: Kind of the error.
         error: What was wrong.
         hint: What to do about it.
+        status: HTTP status that says the same.
+        problems: What is wrong with files that were to be imported; the first of each kind.
+        problem_counts: How many there are of each kind.
     """
 
     type: str
     error: str
     hint: str = ""
+    status: int = 500
+    problems: tuple[ProblemBody, ...] = ()
+    problem_counts: dict[str, int] = Field(default_factory=dict)
 
 
 def download_url(run: str, form: Format, variant: str | None) -> str:
@@ -145,7 +153,7 @@ def download_url(run: str, form: Format, variant: str | None) -> str:
 
 
 class Job(Data):
-    """One export, waiting, running or over.
+    """One export or import, waiting, running or over.
 
     Attributes:
         id: Its id.
@@ -154,13 +162,14 @@ class Job(Data):
         created, started, finished: When, UTC.
         attempts: How often a worker has begun it.
         progress: How far it is.
-        files: What it has written.
+        files: What an export has written.
+        imported: What an import has written.
         notes: What a reader should know.
         error: Why it failed.
     """
 
     id: str
-    request: JobRequest
+    request: AnyRequest
     state: JobState = "queued"
     created: datetime
     started: datetime | None = None
@@ -168,6 +177,7 @@ class Job(Data):
     attempts: int = 0
     progress: Progress = Progress()
     files: tuple[JobFile, ...] = ()
+    imported: ImportResult | None = None
     notes: tuple[str, ...] = ()
     error: JobError | None = None
 
@@ -182,29 +192,27 @@ class Job(Data):
         The URL of a webhook is often as good as a secret.
         """
         request = self.request
-        if request.temporary:
+        if isinstance(request, ImportRequest) or request.temporary:
             return self
         files = tuple(
-            file.model_copy(update={"url": download_url(request.run, file.format, request.variant)})
+            file.changed(url=download_url(request.run, file.format, request.variant))
             for file in self.files
         )
-        hidden = request.model_copy(update={"webhook": None})
+        hidden = request.changed(webhook=None)
         return self.changed(files=files, request=hidden)
 
-    def changed(self, **changes: Any) -> Job:
-        """The same job with other values."""
-        return self.model_copy(update=changes)
 
-
-class WorkOrder(BaseModel):
-    """What a worker process is told, as one line of JSON.
+class ExportOrder(BaseModel):
+    """What a worker process is told to export, as one line of JSON.
 
     Attributes:
+        kind: Tells orders apart.
         config: The export's config as plain data.
         address_space: Bytes of address space that the process may have.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["export"] = "export"
     config: dict[str, Any]
     address_space: Annotated[int, Field(ge=1)]

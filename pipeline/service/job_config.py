@@ -10,7 +10,7 @@ from pipeline.config import checked_config
 from pipeline.export import plan_export
 from pipeline.plan import ExportPlan
 from pipeline.service.errors import UnprocessableError
-from pipeline.service.job import JobRequest
+from pipeline.service.job import ExportRequest
 from pipeline.service.places import GOLD, Places
 from pipeline.service.settings import ServiceSettings
 from pipeline.source import Source
@@ -19,7 +19,7 @@ _STORAGE = "source"
 
 
 def job_config(
-    request: JobRequest, run: Run, places: Places, settings: ServiceSettings, folder: str | None
+    request: ExportRequest, run: Run, places: Places, settings: ServiceSettings, folder: str | None
 ) -> dict[str, Any]:
     """The config of a job as plain data: the same as `flowtime-export export` makes of a run.
 
@@ -70,7 +70,7 @@ def job_plan(plain: dict[str, Any], run: Run, places: Places) -> tuple[ExportPla
 
 
 def _sink(
-    request: JobRequest, form: str, run: Run, places: Places, folder: str | None
+    request: ExportRequest, form: str, run: Run, places: Places, folder: str | None
 ) -> dict[str, Any]:
     name = f"export.{form}"
     sink: dict[str, Any] = {"format": form}

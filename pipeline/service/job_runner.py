@@ -15,16 +15,19 @@ from pipeline.errors import FlowtimeExportError, StorageError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import BusyError, ConflictError, UnknownError
 from pipeline.service.events import EventLog
-from pipeline.service.job import Job, JobError, JobFile, JobRequest, Progress, WorkOrder
+from pipeline.service.failures import failure
+from pipeline.service.import_order import ImportOrder
+from pipeline.service.job import AnyRequest, ExportOrder, Job, JobError, Progress
 from pipeline.service.job_store import JobStore
+from pipeline.service.outcome import job_error, outcome
 from pipeline.service.places import Places
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
 
 MOST_ATTEMPTS = 2
 
-Configure = Callable[[JobRequest, str], Awaitable[dict[str, Any]]]
-"""Makes the config of a job from its request and the job's id."""
+MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, ExportOrder | ImportOrder]]]
+"""Makes the order that a worker gets for a job, and says the request as it now is."""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class JobRunner:
         store: The history.
         events: Told of everything.
         places: How places are called in front of clients.
-        configure: Makes the config of a job.
+        make_order: Makes the order of a job.
+        is_ready: Whether what a request waits for has come.
         finished: Called with every job that is over.
     """
 
@@ -62,20 +66,23 @@ class JobRunner:
         store: JobStore,
         events: EventLog,
         places: Places,
-        configure: Configure,
+        make_order: MakeOrder,
+        is_ready: Callable[[AnyRequest], bool],
         finished: Callable[[Job], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._events = events
         self._places = places
-        self._configure = configure
+        self._make_order = make_order
+        self._is_ready = is_ready
         self._finished = finished
         self._tasks: dict[str, _Task] = {}
         self._waiting: list[_Task] = []
         self._busy: set[tuple[str, str | None]] = set()
         self._changed = asyncio.Condition()
         self._slots: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -86,6 +93,19 @@ class JobRunner:
     def running(self) -> int:
         """Jobs that a worker is at."""
         return len(self._tasks) - len(self._waiting)
+
+    @property
+    def waits_for_runs(self) -> bool:
+        """Whether a job waits for its run to be complete."""
+        return any(task.job.request.when == "complete" for task in self._waiting)
+
+    def look_again(self) -> None:
+        """What jobs wait for may have come."""
+        self._looking = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     def start(self) -> None:
         """Take up what waited when the service ended, and begin to work."""
@@ -107,8 +127,12 @@ class JobRunner:
                 self._end(task, "failed", error=_interrupted())
             task.over.set()
 
-    async def submit(self, request: JobRequest) -> tuple[Job, bool]:
+    async def submit(self, request: AnyRequest, job_id: str | None = None) -> tuple[Job, bool]:
         """Put a job into the queue, or join one that does the same.
+
+        Args:
+            request: What is to be done.
+            job_id: Id of the job, where something was made ready under it.
 
         Returns:
             The job, and whether it was there already.
@@ -119,13 +143,15 @@ class JobRunner:
         for task in self._tasks.values():
             if task.job.request.is_same_work(request) and not task.is_cancelled:
                 return task.job, True
-        if len(self._waiting) >= self._settings.queue:
+        # Those that wait for their runs may do so for days, and block nobody else meanwhile.
+        alike = sum(task.job.request.when == request.when for task in self._waiting)
+        if alike >= self._settings.queue:
             raise BusyError(
-                f"{len(self._waiting)} exports are waiting already",
+                f"{alike} jobs are waiting already",
                 "try again later",
                 headers={"Retry-After": "15"},
             )
-        job = Job(id=secrets.token_hex(8), request=request, created=datetime.now(UTC))
+        job = Job(id=job_id or secrets.token_hex(8), request=request, created=datetime.now(UTC))
         self._store.add(job)
         task = self._tasks[job.id] = _Task(job)
         self._waiting.append(task)
@@ -150,10 +176,10 @@ class JobRunner:
         """Remembered jobs with the progress they have made since."""
         return [self._tasks[job.id].job if job.id in self._tasks else job for job in jobs]
 
-    async def wait(self, job_id: str, seconds: float) -> Job:
-        """A job when it is over, or as it stands after so many seconds."""
+    async def wait(self, job_id: str, seconds: float | None) -> Job:
+        """A job when it is over, or as it stands after so many seconds or when the service ends."""
         task = self._tasks.get(job_id)
-        if task is not None and seconds > 0:
+        if task is not None and (seconds is None or seconds > 0):
             with suppress(TimeoutError):
                 await asyncio.wait_for(task.over.wait(), seconds)
             return task.job
@@ -191,10 +217,11 @@ class JobRunner:
             await self._empty(slot)
 
     async def _next(self) -> _Task:
-        """The oldest job whose target nobody writes."""
+        """The oldest job that waits for nothing, and whose target nobody writes."""
         async with self._changed:
             while True:
-                for task in self._waiting:
+                ready = [task for task in self._waiting if self._is_ready(task.job.request)]
+                for task in ready:
                     if task.job.request.temporary or task.job.request.target not in self._busy:
                         self._waiting.remove(task)
                         if not task.job.request.temporary:
@@ -205,10 +232,8 @@ class JobRunner:
     async def _run(self, task: _Task, slot: _Slot) -> None:
         began = time.monotonic()
         try:
-            order = WorkOrder(
-                config=await self._configure(task.job.request, task.job.id),
-                address_space=self._settings.address_space,
-            )
+            request, order = await self._make_order(task.job)
+            task.job = task.job.changed(request=request)
             worker = await self._usable_worker(slot)
             if task.is_cancelled:
                 self._end(task, "cancelled")
@@ -218,16 +243,20 @@ class JobRunner:
         except WorkerDiedError as death:
             self._after_death(task, death)
         except TimeoutError:
-            self._end(task, "failed", error=self._error("Timeout", "the export took too long"))
-        except FlowtimeExportError as error:
-            self._end(task, "failed", error=self._error(type(error).__name__, str(error)))
+            error = f"the {task.job.request.kind} took too long"
+            self._fail(task, type="Timeout", error=error, hint="see --job-timeout")
+        except FlowtimeExportError as fault:
+            self._fail(task, **failure(fault))
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # one job's fault must not end the slot that others need
+        except Exception as fault:  # one job's fault must not end the slot that others need
             LOGGER.exception("job %s", task.job.id)
-            self._end(task, "failed", error=self._error("InternalError", type(error).__name__))
+            await self._empty(slot)  # who knows what the worker is at
+            self._fail(task, type="InternalError", error=type(fault).__name__)
         else:
-            self._after(task, event)
+            if "trace" in event:
+                LOGGER.error("job %s: %s", task.job.id, event["trace"])
+            self._end(task, **outcome(task.job.request, event, self._places.masked))
         finally:
             task.worker = None
             if not task.job.request.temporary:
@@ -235,8 +264,7 @@ class JobRunner:
             LOGGER.info(
                 "job %s: %s after %.1f s", task.job.id, task.job.state, time.monotonic() - began
             )
-            async with self._changed:
-                self._changed.notify_all()
+            await self._wake()
 
     async def _usable_worker(self, slot: _Slot) -> WorkerProcess:
         if slot.worker is None or not slot.worker.is_usable:
@@ -256,7 +284,10 @@ class JobRunner:
         self._keep(task, state="running", started=now, attempts=attempts, progress=Progress())
 
     async def _in_time(
-        self, worker: WorkerProcess, order: WorkOrder, told: Callable[[dict[str, Any]], None]
+        self,
+        worker: WorkerProcess,
+        order: ExportOrder | ImportOrder,
+        told: Callable[[dict[str, Any]], None],
     ) -> dict[str, Any]:
         """The export looks at its own timeout between batches; this is the net below it."""
         most = self._settings.job_timeout + self._settings.cancel_grace
@@ -273,30 +304,19 @@ class JobRunner:
             task.job = task.job.changed(progress=Progress.model_validate(known))
             self._events.publish("progress", task.job.shown())
 
-    def _after(self, task: _Task, event: dict[str, Any]) -> None:
-        if event["event"] == "failed":
-            self._end(task, "failed", error=self._error(event["type"], event["error"]))
-            return
-        report = event["report"]
-        files = tuple(_file(target) for target in report["targets"])
-        if not files:
-            left = report["left_out"]
-            reason = left[0]["reason"] if left else "the run is not there any more"
-            self._end(task, "failed", error=self._error("RunError", reason))
-            return
-        notes = tuple(self._places.masked(note) for note in report["notes"])
-        self._end(task, "done", files=files, notes=notes)
-
     def _after_death(self, task: _Task, death: WorkerDiedError) -> None:
         if task.is_cancelled:
             self._end(task, "cancelled")
+        elif not task.job.request.can_be_tried_again(task.job.progress.phase):
+            hint = "some of the runs may be there: look at them, then send ifExists=replace"
+            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
         elif task.job.attempts < MOST_ATTEMPTS:
             LOGGER.warning("job %s: %s; it is tried again", task.job.id, death)
             self._keep(task, state="queued", progress=Progress())
             self._waiting.insert(0, task)
         else:
-            hint = "it may have needed more memory: give the service more, or export fewer columns"
-            self._end(task, "failed", error=self._error("WorkerDied", str(death), hint))
+            hint = "it may have needed more memory: give the service more, or ask for less"
+            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
 
     # ----------------------------------------------------------------- states
 
@@ -305,8 +325,11 @@ class JobRunner:
         self._remember(lambda: self._store.update(task.job))
         self._events.publish("job", task.job.shown())
 
+    def _fail(self, task: _Task, **told: Any) -> None:
+        self._end(task, "failed", error=job_error(told, self._places.masked))
+
     def _end(self, task: _Task, state: str, **changes: Any) -> None:
-        progress = task.job.progress.model_copy(update={"phase": "over"})
+        progress = task.job.progress.changed(phase="over")
         now = datetime.now(UTC)
         self._tasks.pop(task.job.id, None)
         self._keep(task, state=state, finished=now, progress=progress, **changes)
@@ -320,31 +343,11 @@ class JobRunner:
         except StorageError as error:
             LOGGER.error("%s", error)
 
-    def _error(self, kind: str, message: str, hint: str = "") -> JobError:
-        return JobError(type=kind, error=self._places.masked(message), hint=hint or _hint(kind))
-
 
 def _interrupted() -> JobError:
     return JobError(
         type="Interrupted",
         error="the service ended while the job ran; nothing was published half",
-        hint="export again",
-    )
-
-
-def _hint(kind: str) -> str:
-    if kind in ("RunError", "IntegrityError"):
-        return "mend the run, or evaluate its model again"
-    if kind in ("StorageError", "NotFoundError", "SinkError"):
-        return "look at the store, then export again"
-    return "look at the service's log"
-
-
-def _file(target: dict[str, Any]) -> JobFile:
-    return JobFile(
-        format=target["format"],
-        name=str(target["url"]).rpartition("/")[2],
-        bytes=target["bytes"],
-        rows=target["rows"],
-        status=target["status"],
+        hint="do it again",
+        status=503,
     )

@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
     body TEXT NOT NULL
 );
 """
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class JobStore:
         """Keep a job's new state."""
         with self._changing() as database:
             database.execute(
-                "UPDATE jobs SET state = ?, data = ? WHERE id = ?",
-                (job.state, job.model_dump_json(), job.id),
+                "UPDATE jobs SET run = ?, state = ?, data = ? WHERE id = ?",
+                (job.request.run, job.state, job.model_dump_json(), job.id),
             )
 
     def get(self, job_id: str) -> Job | None:

@@ -29,6 +29,7 @@ class Metrics:
             "flowtime_jobs", "Jobs that are over.", ("state",), registry=self.registry
         )
         self._rows = Counter("flowtime_exported_rows", "Rows written.", registry=self.registry)
+        self._imported = Counter("flowtime_imported_rows", "Rows imported.", registry=self.registry)
         self._bytes = Counter("flowtime_exported_bytes", "Bytes written.", registry=self.registry)
         self._seconds = Histogram(
             "flowtime_job_seconds",
@@ -46,6 +47,8 @@ class Metrics:
         self._jobs.labels(job.state).inc()
         written = [file for file in job.files if file.status == "exported"]
         self._rows.inc(sum(file.rows for file in written))
+        made = () if job.imported is None else job.imported.runs
+        self._imported.inc(sum(run.rows for run in made if run.status in ("written", "replaced")))
         self._bytes.inc(sum(file.bytes for file in written))
         if job.started is not None and job.finished is not None:
             self._seconds.observe((job.finished - job.started).total_seconds())

@@ -9,11 +9,13 @@ import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import IO, Any
 
 from pipeline.errors import FlowtimeExportError
+from pipeline.service.failures import failure
 
 
 class Terminated(BaseException):
@@ -30,7 +32,7 @@ class Events:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def tell(self, kind: str, **values: Any) -> None:
+    def tell(self, kind: str, /, **values: Any) -> None:
         """Write one line."""
         self._stream.write(json.dumps({"event": kind, **values}) + "\n")
         self._stream.flush()
@@ -64,7 +66,7 @@ def tell_outcome(
     events: Events,
     work: Callable[[], dict[str, Any]],
     what: str,
-    more: Callable[[FlowtimeExportError], dict[str, Any]] = lambda error: {},
+    failed: Callable[[FlowtimeExportError], dict[str, Any]] = failure,
 ) -> None:
     """Do one order's work, and tell its report or why there is none.
 
@@ -72,16 +74,21 @@ def tell_outcome(
         events: Told `done` or `failed`.
         work: Gives the report.
         what: What it is called in messages.
-        more: What else is told of an error of this project.
+        failed: Puts an error of this project into what is told.
     """
     try:
         report = work()
     except FlowtimeExportError as error:
-        events.tell("failed", type=type(error).__name__, error=str(error), **more(error))
+        events.tell("failed", **failed(error))
     except MemoryError:
         events.tell("failed", type="MemoryError", error=f"{what} needs more memory than it has")
     except Exception as error:  # a fault of ours ends one order, not the worker's answer
-        events.tell("failed", type="InternalError", error=f"{type(error).__name__}: {error}")
+        events.tell(
+            "failed",
+            type="InternalError",
+            error=f"{type(error).__name__}: {error}",
+            trace=traceback.format_exc(),
+        )
     else:
         events.tell("done", report=report)
 

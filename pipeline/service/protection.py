@@ -27,6 +27,7 @@ OPEN_FOLDERS = ("/docs/", "/page/")
 UPLOAD_PATH = "/v1/import"
 """The one path that takes large bodies."""
 
+_LINGER = 5.0
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src {style}; "
@@ -63,7 +64,7 @@ class Protection:
             await self._app(scope, receive, send)
             return
         most = _most_bytes(scope, self._settings)
-        incoming = _Incoming(receive, most, self._settings)
+        incoming = _Incoming(receive, most, self._settings, Headers(scope=scope))
         outgoing = _Outgoing(send, incoming, scope["path"])
         try:
             self._check(scope, most)
@@ -95,8 +96,13 @@ class _Incoming:
         refusal: Why it is not read any further.
     """
 
-    def __init__(self, receive: Receive, most: int, settings: ServiceSettings) -> None:
+    def __init__(
+        self, receive: Receive, most: int, settings: ServiceSettings, headers: Headers
+    ) -> None:
         self._receive = receive
+        self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        # Who waits for a 100 (Continue) sends nothing once it has the answer.
+        self._is_coming = self._has_body and "expect" not in headers
         self._most = most
         self._settings = settings
         self._began = time.monotonic()
@@ -110,12 +116,32 @@ class _Incoming:
         try:
             message = await asyncio.wait_for(self._receive(), self._patience())
         except TimeoutError:
+            self._is_coming = False
             raise self._refused(SlowError("the body does not come", "send it faster")) from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._most:
             raise self._refused(_too_large(self._most))
         return message
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is a body that has not been read to its end."""
+        return self._has_body and not self._is_whole
+
+    async def linger(self) -> None:
+        """Take what is still coming for a moment, and drop it.
+
+        A connection that is closed while its client sends is reset, and the client then does not
+        see why.
+        """
+        until = time.monotonic() + min(_LINGER, self._settings.client_timeout)
+        while self._is_coming and self.is_left and (left := until - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), left)
+            except TimeoutError:
+                return
+            self._is_whole = not message.get("more_body", False)
 
     def _patience(self) -> float:
         """Seconds until the next part must be there; less where what came came slowly.
@@ -128,7 +154,6 @@ class _Incoming:
         return max(0.0, min(timeout, self._began + earned - time.monotonic()))
 
     def _refused(self, error: ServiceError) -> ServiceError:
-        error.headers["Connection"] = "close"
         self.refusal = error
         return error
 
@@ -156,8 +181,14 @@ class _Outgoing:
         if message["type"] == "http.response.start":
             self.has_begun = True
             headers = MutableHeaders(scope=message)
+            if self._incoming.is_left:
+                headers["Connection"] = "close"
             for name, value in {**_HEADERS, **_headers_of(self._path)}.items():
                 headers.setdefault(name, value)
+        elif self._incoming.is_left and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._incoming.linger()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
 
@@ -173,7 +204,7 @@ def _headers_of(path: str) -> dict[str, str]:
 
 async def send_error(send: Send, error: ServiceError) -> None:
     """Answer with an error."""
-    body = json.dumps({"error": str(error), "hint": error.hint}, ensure_ascii=False).encode()
+    body = json.dumps(error.body(), ensure_ascii=False).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     pairs = [(k.lower().encode(), v.encode()) for k, v in {**headers, **error.headers}.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": pairs})
@@ -220,8 +251,4 @@ def _most_bytes(scope: Scope, settings: ServiceSettings) -> int:
 
 
 def _too_large(most: int) -> TooLargeError:
-    return TooLargeError(
-        f"the body is larger than {most} bytes",
-        "send less",
-        headers={"Connection": "close"},
-    )
+    return TooLargeError(f"the body is larger than {most} bytes", "send less")

@@ -27,20 +27,18 @@ def summary(entry: Entry) -> RunSummary:
     )
     if run is None:
         return shown
-    return shown.model_copy(
-        update={
-            "created_utc": run.created,
-            "grid": grid(run),
-            "series_count": len(run.series),
-            "rows": row_count(entry),
-            "bytes": sum(series.size or 0 for series in run.series),
-            "warning_count": len(run.warnings),
-            "source": run.source,
-            "mode": run.mode,
-            "template_id": run.template_id,
-            "template_title": run.template_title,
-            "model_title": run.model_title,
-        }
+    return shown.changed(
+        created_utc=run.created,
+        grid=grid(run),
+        series_count=len(run.series),
+        rows=row_count(entry),
+        bytes=sum(series.size or 0 for series in run.series),
+        warning_count=len(run.warnings),
+        source=run.source,
+        mode=run.mode,
+        template_id=run.template_id,
+        template_title=run.template_title,
+        model_title=run.model_title,
     )
 
 

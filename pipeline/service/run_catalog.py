@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -16,7 +16,12 @@ from connectors.flowtime.discover import Discovery, discover
 from connectors.flowtime.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.service.errors import BusyError, ConflictError, UnknownError
+from pipeline.service.errors import (
+    BusyError,
+    ConflictError,
+    UnknownError,
+    UnprocessableError,
+)
 from pipeline.service.places import Places
 
 _LEAST_SECONDS = 1.0
@@ -61,6 +66,7 @@ class Listing:
     Attributes:
         entries: All of them, the newest first.
         by_key: The same by their keys.
+        by_path: The same by their folders.
         shared: Keys of the runs that have a run id or a folder name which is no key.
         taken: When they were listed, UTC.
         seconds: How long that took.
@@ -69,6 +75,7 @@ class Listing:
 
     entries: tuple[Entry, ...]
     by_key: Mapping[str, Entry]
+    by_path: Mapping[str, Entry]
     shared: Mapping[str, tuple[str, ...]]
     taken: datetime
     seconds: float
@@ -95,6 +102,7 @@ class RunCatalog:
         self._refresh_seconds = refresh
         self._changed = changed
         self._listing: Listing | None = None
+        self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
         self.problem: str | None = None
 
@@ -112,6 +120,8 @@ class RunCatalog:
         Raises:
             BusyError: The runs could not be listed.
         """
+        while self._taken < self._wanted:
+            await self._renewed()
         known = self._listing
         if known is not None and not refresh:
             if known.age > self._refresh_seconds:
@@ -120,6 +130,9 @@ class RunCatalog:
         # Listing again at once would show the same and could be used to keep the store busy.
         if known is not None and known.age < max(_LEAST_SECONDS, 2 * known.seconds):
             return known
+        return await self._renewed()
+
+    async def _renewed(self) -> Listing:
         try:
             return await asyncio.shield(self._begin())
         except FlowtimeExportError as error:
@@ -167,13 +180,10 @@ class RunCatalog:
         """Have the runs listed in the background."""
         self._begin()
 
-    async def renew(self) -> None:
-        """Have the runs listed from now on, as others are known to be there; wait for it.
-
-        A listing that fails is told of by the next request for one.
-        """
-        await self.close()  # what is being listed may have begun before
-        await asyncio.gather(self._begin(), return_exceptions=True)
+    def outdate(self) -> None:
+        """Runs were written here: whoever asks next waits for a listing that has them."""
+        self._wanted += 1
+        self._begin()
 
     async def close(self) -> None:
         """Wait for a listing that is being made."""
@@ -187,6 +197,7 @@ class RunCatalog:
         return self._running
 
     async def _take(self) -> Listing:
+        wanted = self._wanted
         try:
             listing = await asyncio.to_thread(take_listing, self._places)
         except FlowtimeExportError as error:
@@ -194,9 +205,18 @@ class RunCatalog:
             LOGGER.warning("the runs cannot be listed: %s", error)
             raise
         before, self._listing, self.problem = self._listing, listing, None
+        self._taken = wanted
         if before is None or before.digest != listing.digest:
             self._changed(listing)
         return listing
+
+
+def not_complete(entry: Entry) -> UnprocessableError:
+    """Says that a run cannot be read, and why."""
+    return UnprocessableError(
+        f"run {entry.key} is {entry.state}: {entry.reason}",
+        "mend the run, or wait until it is complete",
+    )
 
 
 def take_listing(places: Places) -> Listing:
@@ -214,6 +234,7 @@ def take_listing(places: Places) -> Listing:
     return Listing(
         entries=tuple(ordered),
         by_key=MappingProxyType(by_key),
+        by_path=MappingProxyType({entry.path: entry for entry in ordered}),
         shared=MappingProxyType(_shared(ordered, by_key)),
         taken=datetime.now(UTC),
         seconds=time.monotonic() - began,
@@ -251,15 +272,7 @@ def _with_keys(entries: list[Entry]) -> list[Entry]:
 
 def _marked(entry: Entry) -> Entry:
     mark = hashlib.sha256(entry.path.encode()).hexdigest()[:12]
-    return Entry(
-        f"{entry.run_id}~{mark}",
-        entry.run_id,
-        entry.name,
-        entry.path,
-        entry.state,
-        entry.reason,
-        entry.run,
-    )
+    return replace(entry, key=f"{entry.run_id}~{mark}")
 
 
 def _shared(entries: list[Entry], by_key: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:

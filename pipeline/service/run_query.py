@@ -36,7 +36,11 @@ class RunQuery:
     has_warnings: bool | None = None
 
     def apply(self, entries: Iterable[Entry]) -> tuple[list[Entry], dict[RunState, int]]:
-        """The runs that match in order, and how many match in each state."""
+        """The runs that match in order, and how many match in each state.
+
+        Args:
+            entries: Runs as they are listed, the newest first.
+        """
         matching = [entry for entry in entries if self._matches(entry)]
         states: Counter[RunState] = Counter(entry.state for entry in matching)
         chosen = [e for e in matching if self.state is None or e.state == self.state]
@@ -83,6 +87,8 @@ def _utc(moment: datetime) -> datetime:
 
 
 def _sort(entries: list[Entry], sort: Sort) -> None:
+    if sort == "-created":
+        return  # so they come
     descending = sort.startswith("-")
     entries.sort(key=lambda entry: entry.key)  # sorts are stable: equal ones stay in this order
     match sort.removeprefix("-"):

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pipeline.logs import LOGGER
 from pipeline.service.app import create_app
+from pipeline.service.errors import BadRequestError
 from pipeline.service.settings import ServiceSettings
 
 _MOST_CONNECTIONS = 1000
@@ -78,7 +79,8 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
                     self.send_400_response("The headers are too large")
 
         def send_400_response(self, msg: str) -> None:
-            body = json.dumps({"error": msg.rstrip("."), "hint": "GET /docs describes the API"})
+            error = BadRequestError(msg.rstrip("."), "GET /docs describes the API")
+            body = json.dumps(error.body())
             head = (
                 "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -29,12 +29,12 @@ class ServiceSettings(BaseModel):
         host: Address to listen on.
         port: Port to listen on.
         tokens: Bearer tokens that are let in; without any, everybody is.
-        state: Folder of the job history and of temporary exports.
-        workers: Exports that run at a time.
-        queue: Exports that wait at most.
+        state: Folder of the job history, of uploads and of temporary exports.
+        workers: Jobs that run at a time.
+        queue: Jobs that wait at most.
         memory_limit: Bytes that an export plans with.
         address_space: Bytes of address space that a worker may have.
-        job_timeout: Seconds that an export may take.
+        job_timeout: Seconds that a job may take.
         cancel_grace: Seconds that a cancelled worker has to end by itself.
         wait: Seconds that a request waits for its export before it is told the job instead.
         large_bytes: A run with more bytes of series than this is always told the job.

@@ -1,16 +1,24 @@
-"""A process that exports what it is told."""
+"""A process that exports or imports what it is told."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from pipeline.config import checked_config
 from pipeline.export import Listener, export
-from pipeline.service.job import WorkOrder
+from pipeline.service.import_order import ImportOrder
+from pipeline.service.import_work import import_failure, imported
+from pipeline.service.job import ExportOrder
 from pipeline.service.orders import Events, limit_memory, serve_orders, tell_outcome
 
 _TELL_SECONDS = 0.2
+_ORDER: TypeAdapter[ExportOrder | ImportOrder] = TypeAdapter(
+    Annotated[ExportOrder | ImportOrder, Field(discriminator="kind")]
+)
 
 
 class ProgressTeller(Listener):
@@ -52,14 +60,28 @@ class ProgressTeller(Listener):
 
 
 def _serve(line: str, events: Events) -> None:
-    order = WorkOrder.model_validate_json(line)
+    order = _ORDER.validate_json(line)
     limit_memory(order.address_space)
-    tell_outcome(events, lambda: _exported(order, events), "the export")
+    if isinstance(order, ImportOrder):
+        _import(order, events)
+    else:
+        _export(order, events)
 
 
-def _exported(order: WorkOrder, events: Events) -> dict[str, Any]:
-    config = checked_config(order.config, called="request")
-    return export(config, listener=ProgressTeller(events)).as_json()
+def _export(order: ExportOrder, events: Events) -> None:
+    def work() -> dict[str, Any]:
+        config = checked_config(order.config, called="request")
+        return export(config, listener=ProgressTeller(events)).as_json()
+
+    tell_outcome(events, work, "the export")
+
+
+def _import(order: ImportOrder, events: Events) -> None:
+    def work() -> dict[str, Any]:
+        events.tell("progress", phase="checking", bytes_total=order.request.bytes)
+        return imported(order, lambda: events.tell("progress", phase="publishing"))
+
+    tell_outcome(events, work, "the import", partial(import_failure, order))
 
 
 if __name__ == "__main__":

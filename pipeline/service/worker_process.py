@@ -89,7 +89,8 @@ class WorkerProcess:
         with suppress(ConnectionError):
             self._process.stdin.write(order.model_dump_json().encode() + b"\n")
             await self._process.stdin.drain()
-        while line := await self._process.stdout.readline():
+        # A line without its end is the last word of a worker that was killed.
+        while (line := await self._process.stdout.readline()).endswith(b"\n"):
             event: dict[str, Any] = json.loads(line)
             if event["event"] in ("done", "failed"):
                 return event

@@ -50,13 +50,6 @@ class Server:
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""
-        return self._children(b"pipeline.service.worker")
-
-    def import_workers(self) -> list[int]:
-        """Process ids of the workers for imports."""
-        return self._children(b"pipeline.service.import_worker")
-
-    def _children(self, module: bytes) -> list[int]:
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
@@ -66,7 +59,7 @@ class Server:
                 except OSError:
                     continue
                 is_child = int(status[1]) == self.process.pid
-                if is_child and module in command:
+                if is_child and b"pipeline.service.worker" in command:
                     found.append(int(folder.name))
         return found
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.cli import run_cli
+from pipeline.service.downloads import attachment
 from tests.exporting import spec, write_runs
-from tests.service.serving import Server, serving
+from tests.service.serving import Server, found, serving
 
 TOKEN = "0123456789abcdef0123"
 BAD_NAMES = [
@@ -45,6 +50,11 @@ BAD_NAMES = [
     "${HOME}",
     "{run_url}",
     "x" * 5000,
+    "x" * 60_000,
+    "%25252e%25252e%25252f",
+    "%u002e%u002e/",
+    "%e2%88%95etc",
+    "run_a;x",
     "%F0%9F%92%A9",
     "~",
     ".",
@@ -68,6 +78,22 @@ PLACES = [
     ("GET", "/page/{}"),
 ]
 
+WEBHOOKS = [
+    "http://127.0.0.1:{port}/v1/runs",
+    "http://[::1]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://2852039166/",
+    "http://10.0.0.1/",
+    "https://hooks.example@127.0.0.1/",
+    "https://hooks.example.evil.test/",
+    "https://hooks.example/x/../admin",
+    "https://HOOKS.example/x",
+    "https://hooks.example/x#",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1/",
+]
+
 
 def raw(server: Server, request: bytes, seconds: float = 10.0) -> bytes:
     """An answer to bytes that no client library would send."""
@@ -77,6 +103,22 @@ def raw(server: Server, request: bytes, seconds: float = 10.0) -> bytes:
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
+
+
+def test_what_the_documentation_names_is_there() -> None:
+    """Each row of the table of attacks has tests, and there are tests of these names."""
+    here = Path(__file__).parent
+    known = {name for file in here.glob("test_*.py") for name in NAMES.findall(file.read_text())}
+    text = (here.parents[1] / "docs/service.md").read_text().partition("## Security")[2]
+    table = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(table) >= 25
+    for cells in table:
+        named = re.findall(r"`(test_\w+)`", cells[-1])
+        assert named, cells
+        assert set(named) <= known, cells
+
+
+NAMES = re.compile(r"^def (test_\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(("method", "place"), PLACES)
@@ -136,6 +178,11 @@ def test_bodies_are_bounded(client: httpx.Client, server: Server) -> None:
 
     answer = client.post("/v1/runs/run_a/export", content=chunks(), headers=JSON)
     assert answer.status_code == 413
+    # Who is still sending is told, too, and not cut off.
+    head = "POST /export HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n"
+    told = raw(server, head.encode() + b" " * 50_000_000)
+    assert told.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close\r\n" in told
     assert client.get("/healthz").status_code == 200
 
 
@@ -170,6 +217,55 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=80) | st.sampled_from(['a"; x="b', "a\r\nX-Injected: 1", "\x00", "\u2028"]))
+def test_no_name_breaks_out_of_its_header(name: str) -> None:
+    shown = attachment(name.encode("utf-8", "replace").decode())
+    assert shown.isprintable()
+    assert shown.isascii()
+    assert re.fullmatch(
+        r"attachment; filename=\"[A-Za-z0-9._-]*\"; filename\*=UTF-8''[A-Za-z0-9._~%-]*", shown
+    )
+
+
+def test_run_ids_do_not_write_headers(client: httpx.Client, runs: Path) -> None:
+    """Ids of runs are anybody's text; they come back in Content-Disposition and Location."""
+    ids = ['x"; filename="evil.exe', "x%0d%0aX-Injected: 1"]
+    write_runs(runs, *(spec(f"header_{n}", run_id=one) for n, one in enumerate(ids)))
+    for number, run_id in enumerate(ids):
+        run = found(client, f"header_{number}")
+        assert (run["state"], run["runId"]) == ("complete", run_id)
+        path = f"/v1/runs/{quote(run['id'], safe='')}/export"
+        for answer in (client.post(path), client.get(f"{path}/csv")):
+            assert answer.status_code == 200, answer.text
+            assert "x-injected" not in answer.headers
+        shown = answer.headers["content-disposition"]
+        assert shown.count('"') == 2
+        assert "/" not in shown
+
+
+@pytest.mark.parametrize("url", WEBHOOKS)
+def test_webhooks_go_nowhere_but_where_they_may(hooked: Server, url: str) -> None:
+    """A URL is allowed word by word, so that no address is ever looked at."""
+    with hooked.client() as client:
+        answer = client.post(
+            "/v1/runs/run_a/export", json={"webhook": url.replace("{port}", str(hooked.port))}
+        )
+        assert answer.status_code == 400
+        assert client.get("/v1/jobs").json()["totalCount"] == 0
+
+
+@pytest.fixture(scope="module")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("hooked")
+    write_runs(folder / "runs", spec("run_a"))
+    (folder / "secret").write_text("a secret of the webhooks")
+    options = ["--webhook-allow", "https://hooks.example/x"]
+    options += ["--webhook-secret-file", str(folder / "secret")]
+    with serving(folder / "runs", folder / "state", *options) as server:
+        yield server
+
+
 def test_tokens(guarded: Server) -> None:
     with guarded.client() as client:
         for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
@@ -181,6 +277,20 @@ def test_tokens(guarded: Server) -> None:
         for token in (TOKEN, "another-token-of-20-chars"):
             assert client.get("/v1/runs", headers=bearer(token)).status_code == 200
         assert client.get("/v1/runs", headers={"Authorization": "Basic eDp5"}).status_code == 401
+        # Though its body is not read, who sends one is told.
+        answer = client.post("/v1/import", files={"files": ("t.csv", b"x" * 3_000_000)})
+        assert answer.status_code == 401
+
+
+def test_the_document_says_what_asks_for_a_token(client: httpx.Client, guarded: Server) -> None:
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
+    with guarded.client() as stranger:
+        document = stranger.get("/openapi.json").json()
+        assert set(document["components"]["securitySchemes"]) == {"token", "session"}
+        for path, operations in document["paths"].items():
+            if "get" in operations and "{" not in path:
+                is_asked = stranger.get(path).status_code == 401
+                assert bool(operations["get"].get("security")) == is_asked, path
 
 
 def test_sessions_of_browsers(guarded: Server) -> None:
@@ -269,13 +379,15 @@ def test_a_client_that_does_not_read_is_let_go(guarded: Server) -> None:
             b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
         )
         time.sleep(4)
-        got = 0
+        got = lazy.recv(1 << 20)
+        assert got.startswith(b"HTTP/1.1 200 ")
+        sizes = [len(got)]
         try:
             while part := lazy.recv(1 << 20):
-                got += len(part)
+                sizes.append(len(part))
         except ConnectionError:
             pass
-    assert 0 < got < size
+    assert sum(sizes) < size
 
 
 def commit(folder: Path, data: bytes) -> None:
@@ -283,7 +395,8 @@ def commit(folder: Path, data: bytes) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "export.csv").write_bytes(data)
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    item = {"path": "export.csv", "format": "csv", "bytes": len(data), "hash": digest}
+    item = {"name": "export", "path": "export.csv", "format": "csv"}
+    item |= {"bytes": len(data), "hash": digest}
     package = {"resources": [item], "flowtime": {"created": "2025-01-01T00:00:00Z"}}
     (folder / "export.datapackage.json").write_text(json.dumps(package))
 

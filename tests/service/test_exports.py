@@ -140,6 +140,8 @@ def test_respond_async(client: httpx.Client) -> None:
     assert answer.headers["preference-applied"] == "respond-async"
     assert answer.headers["location"] == f"/v1/jobs/{answer.json()['jobId']}"
     assert client.get(answer.headers["location"]).status_code == 200
+    waited = client.post("/v1/runs/run_c/export", headers={"Prefer": "handling=lenient, wait=60"})
+    assert waited.headers["preference-applied"] == "wait=60"
 
 
 def test_conditions_ranges_and_compression(client: httpx.Client) -> None:
@@ -234,6 +236,31 @@ def test_fresh_stores_nothing(client: httpx.Client, server: Server, runs: Path) 
     for form, answer in answers.items():
         assert answer.status_code == 200
         assert answer.content == client.get(f"/v1/runs/run_fresh/export/{form}").content
+
+
+def test_fresh_takes_options(client: httpx.Client, runs: Path) -> None:
+    """The same as POST with these options makes, which GET with them then finds."""
+    asked = {"columns": ["measure", "value"], "metadata": ["kind"], "filter": "value > 3"}
+    url = "/v1/runs/run_b/export/ndjson"
+    before = names(runs / "run_b")
+    fresh = client.get(url, params={**asked, "fresh": "true"})
+    assert fresh.status_code == 200, fresh.text
+    read = [json.loads(line) for line in fresh.text.splitlines()]
+    assert read
+    assert all(set(row) == {"measure", "value"} and row["value"] > 3 for row in read)
+    assert names(runs / "run_b") == before
+    assert client.get(url, params=asked).status_code == 404
+    made = client.post("/v1/runs/run_b/export", json={"formats": ["ndjson"], **asked}).json()
+    assert client.get(url, params=asked).content == fresh.content
+    newest = client.get("/export/ndjson", params={**asked, "fresh": "true"})
+    assert newest.content == fresh.content
+    for more in ({**asked}, {"fresh": "true"}):
+        both = client.get(url, params={**more, "variant": made["variant"]})
+        assert both.status_code == 400
+    for wrong in ({"columns": ["valeu"]}, {"metadata": ["unti"]}, {"filter": "value >"}):
+        answer = client.get(url, params={**wrong, "fresh": "true"})
+        assert answer.status_code == 400
+        assert set(answer.json()) == {"error", "hint"}
 
 
 def test_exports_to_a_folder_of_their_own(tmp_path: Path) -> None:

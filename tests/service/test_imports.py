@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import signal
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +66,15 @@ def client(server: Server) -> Iterator[httpx.Client]:
         yield found
 
 
-def upload(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) -> httpx.Response:
+def upload(
+    client: httpx.Client,
+    *files: Path | tuple[str, bytes],
+    headers: dict[str, str] | None = None,
+    **fields: str,
+) -> httpx.Response:
     pairs = [one if isinstance(one, tuple) else (one.name, one.read_bytes()) for one in files]
-    return client.post("/v1/import", files=[("files", pair) for pair in pairs], data=fields)
+    parts = [("files", pair) for pair in pairs]
+    return client.post("/v1/import", files=parts, data=fields, headers=headers)
 
 
 def imported(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) -> Any:
@@ -261,6 +264,95 @@ def test_names_of_files_lead_nowhere(name: str, server: Server, base: Path) -> N
     assert not [one for one in names(base) if "outside" in one and "telemetry" not in one]
 
 
+@pytest.mark.parametrize("link", ["run_new", "run_new/series", "run_new/manifest.json"])
+def test_links_are_not_written_through(
+    link: str, client: httpx.Client, exported: Path, base: Path, tmp_path: Path
+) -> None:
+    place = base / "runs" / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "outside")
+    try:
+        for there in (False, True):
+            if there:
+                (tmp_path / "outside").mkdir()
+            for choice in ("error", "skip", "replace"):
+                answer = upload(client, exported / "csv/export.csv", ifExists=choice)
+                assert answer.status_code == 422, answer.text
+                assert "link" in answer.json()["error"]
+        assert names(tmp_path / "outside") == []
+    finally:
+        place.unlink()
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (None, b""),
+        ("application/json", b"{}"),
+        ("application/x-www-form-urlencoded", b"files=x"),
+        ("application/x-www-form-urlencoded", b"a=1&" * 50_000),
+        ("multipart/form-data", b"x"),
+        (FORM, b""),
+        (FORM, b"--x--\r\n"),
+        (FORM, b"nonsense"),
+        (FORM, b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.csv"\r\n\r\na'),
+        (FORM, b'--x\r\nContent-Disposition: form-data; filename="a.csv"\r\n\r\na\r\n--x--\r\n'),
+        (FORM, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"y" * 200_000),
+        (FORM, b"--x\r\nX: " + b"y" * 200_000 + b"\r\n\r\n"),
+        (FORM, b"--x\r\n" + b"X: y\r\n" * 30_000),
+    ],
+)
+def test_bodies_that_are_no_forms(
+    content_type: str | None, body: bytes, client: httpx.Client, base: Path
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = client.post("/v1/import", content=body, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()) == {"error", "hint"}
+    assert uploads(base) == []
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "export.csv/../x"])
+def test_a_descriptor_that_names_other_places(
+    path: str, client: httpx.Client, exported: Path, base: Path
+) -> None:
+    package = json.loads((exported / "csv/export.datapackage.json").read_text())
+    package["resources"][0]["path"] = path
+    described = ("export.datapackage.json", json.dumps(package).encode())
+    data = (exported / "csv/export.csv").read_bytes()
+    whole = ("_datapackage.json", described[1])
+    for files in ([("export.csv", data), described], [("export.csv", data), whole]):
+        answer = upload(client, *files)
+        assert answer.status_code == 422, answer.text
+        assert "root:" not in answer.text
+        assert str(base) not in answer.text
+    assert [path.name for path in (base / "runs").iterdir()] == ["run_a"]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a\x00b", "..", "gold/x"])
+def test_a_run_that_is_called_like_a_place(
+    name: str, client: httpx.Client, exported: Path, base: Path
+) -> None:
+    package = json.loads((exported / "csv/export.datapackage.json").read_text())
+    for run in package["flowtime"]["runs"]:
+        run |= {key: name for key in ("id", "name", "runId", "run_id") if key in run}
+    described = ("export.datapackage.json", json.dumps(package).encode())
+    answer = upload(client, exported / "csv/export.csv", described)
+    assert answer.status_code == 422, answer.text
+    assert upload(client, ("t.csv", TABLE.encode()), runId=name).status_code in (400, 422)
+    assert [path.name for path in (base / "runs").iterdir()] == ["run_a"]
+
+
+def test_a_file_that_was_not_sent_is_named(client: httpx.Client, exported: Path) -> None:
+    described = (exported / "csv/export.datapackage.json").read_bytes()
+    answer = upload(client, ("other.csv", TABLE.encode()), ("_datapackage.json", described))
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("export.csv was not sent")
+
+
 def test_too_much_is_refused_before_it_is_kept(client: httpx.Client, base: Path) -> None:
     answer = upload(client, ("t.csv", b"x" * 400_000))
     assert answer.status_code == 413
@@ -342,23 +434,3 @@ def test_runs_on_a_store(rclone_s3: S3Server, exported: Path, tmp_path: Path) ->
         for name, data in series(exported / "runs/run_new").items():
             got = client.get(f"/v1/runs/run_new/series/{name.removesuffix('.csv')}")
             assert got.content == data
-
-
-def test_a_worker_that_dies_takes_nothing_along(
-    server: Server, client: httpx.Client, base: Path
-) -> None:
-    imported(client, ("t.csv", TABLE.encode()), dryRun="true")
-    (worker,) = server.import_workers()
-    rows = "".join(f"2025-01-{1 + n // 24:02}T{n % 24:02}:00:00Z,A,m,1\n" for n in range(400))
-    slow = ("slow.csv", (TABLE.splitlines()[0] + "\n" + rows).encode())
-    os.kill(worker, signal.SIGSTOP)
-    with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(upload, client, slow)
-        while not uploads(base):
-            time.sleep(0.01)
-        os.kill(worker, signal.SIGKILL)
-        answer = waiting.result(60)
-    assert answer.status_code == 500
-    assert "SIGKILL" in answer.json()["error"]
-    assert uploads(base) == []
-    assert imported(client, ("t.csv", TABLE.encode()))["runs"][0]["status"] == "written"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pipeline.service.job import ExportOrder
+from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
 from tests.exporting import names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, stop, until
 
@@ -154,6 +158,30 @@ def test_workers_that_always_die_fail_the_job(server: Server) -> None:
         assert client.post("/v1/runs/run_1/export").status_code == 200
 
 
+HALF = """\
+import os, sys
+sys.stdin.readline()
+os.write(1, b'{"event": "progress"}\\n{"event": "done", "rep')
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_half_a_line_is_a_worker_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_a_worker.py").write_text(HALF)
+    monkeypatch.syspath_prepend(tmp_path)
+    told: list[str] = []
+
+    async def work() -> None:
+        worker = await WorkerProcess.start("half_a_worker")
+        await worker.work(
+            ExportOrder(config={}, address_space=1), lambda event: told.append(event["event"])
+        )
+
+    with pytest.raises(WorkerDiedError, match="SIGKILL"):
+        asyncio.run(work())
+    assert told == ["progress"]
+
+
 def test_too_little_address_space_fails_the_job_alone(runs: Path, tmp_path: Path) -> None:
     options = [*ONE, "--set", f"address_space={300 * 2**20}"]
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
@@ -192,6 +220,46 @@ def test_history_survives_a_crash(runs: Path, tmp_path: Path) -> None:
     while Path(f"/proc/{worker}").exists():
         assert time.monotonic() < end, "the worker of a dead service lives on"
         time.sleep(0.05)
+
+
+def test_an_export_waits_for_its_run(runs: Path, tmp_path: Path) -> None:
+    """Over a restart, whoever looks on; what became of the run is told by the job."""
+    write_runs(runs, *(spec(name, run_id=f"id_{name}") for name in ("young", "gone", "bad", "no")))
+    manifests = {name: runs / name / "manifest.json" for name in ("young", "gone", "bad", "no")}
+    for name, manifest in manifests.items():
+        manifest.rename(tmp_path / name)
+    options = [*ONE, "--refresh", "0.2", "--queue", "4"]
+    later = {"when": "complete", "formats": ["csv"]}
+    with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+        assert client.post("/v1/runs/young/export").status_code == 422
+        jobs = {}
+        for name in manifests:
+            answer = client.post(f"/v1/runs/{name}/export", json=later)
+            assert answer.status_code == 202, answer.text
+            jobs[name] = answer.json()["jobId"]
+            assert client.get(answer.headers["location"]).json()["state"] == "queued"
+        assert client.post("/v1/runs/no/export", json=later).json()["jobId"] == jobs["no"]
+        other = {**later, "filter": "value > 1"}
+        assert client.post("/v1/runs/no/export", json=other).status_code == 503
+        # They hold up nobody, and of a run that is complete they say the same as others.
+        assert client.post("/v1/runs/run_0/export", json=later).json()["state"] == "done"
+    with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+        assert client.delete(f"/v1/jobs/{jobs['no']}").json()["state"] == "cancelled"
+        states = {name: client.get(f"/v1/jobs/{job}").json()["state"] for name, job in jobs.items()}
+        assert set(states.values()) == {"queued", "cancelled"}
+        shutil.rmtree(runs / "gone")
+        (runs / "bad/series/index.json").write_text("{")
+        for name in ("bad", "no", "young"):
+            (tmp_path / name).rename(manifests[name])
+        job = finished(client, jobs["young"])
+        assert job["state"] == "done"
+        assert job["request"]["run"] == job["request"]["runId"] == "id_young"
+        assert client.get(job["files"][0]["url"]).status_code == 200
+        assert client.get("/v1/jobs?runId=id_young").json()["items"] == [job]
+        assert "not there any more" in finished(client, jobs["gone"])["error"]["error"]
+        broken = finished(client, jobs["bad"])["error"]
+        assert (broken["status"], "is broken" in broken["error"]) == (422, True)
+        assert not (runs / "no/gold").exists()
 
 
 def test_a_service_ends_in_order_though_somebody_listens(server: Server) -> None:

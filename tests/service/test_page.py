@@ -185,6 +185,16 @@ def test_a_broken_run_says_why(page: Page) -> None:
 def test_an_export_when_the_run_completes(page: Page, runs: Path) -> None:
     go(page, "#/runs/run_young")
     page.get_by_role("switch").check()
+    go(page, "#/history")
+    expect(page.locator("tbody tr").first).to_contain_text("Waiting for the run")
+    go(page, "#/runs/run_young")
+    expect(page.get_by_role("switch")).to_be_checked()
+    page.get_by_role("switch").uncheck()
+    go(page, "#/history")
+    expect(page.locator("tbody tr").first).to_contain_text("Cancelled")
+    go(page, "#/runs/run_young")
+    page.get_by_role("switch").check()
+    expect(page.get_by_role("switch")).to_be_enabled()
     go(page, "#/")
     (runs / "run_young.manifest").rename(runs / "run_young/manifest.json")
     expect(page.locator(".toast").last).to_contain_text("run_young is exported", timeout=40_000)
@@ -212,6 +222,14 @@ def test_import_by_upload(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Import").click()
     page.locator("main ul a").click()
     expect(page.locator(".badge").first).to_have_text("Complete")
+    go(page, "#/history")
+    row = page.locator("tbody tr").first
+    expect(row).to_contain_text("Import of good.csv")
+    expect(row).to_contain_text("Done")
+    row.get_by_role("link").click()
+    expect(page.locator(".badge").first).to_have_text("Complete")
+    go(page, "#/history?state=failed")
+    expect(page.locator("tbody tr").first).to_contain_text("line 2, value: 'eins'")
 
 
 def test_files_are_dropped(page: Page) -> None:

@@ -4,79 +4,91 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-import anyio.to_thread
-from fastapi import APIRouter, Body, Header, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi.responses import Response
 
 from connectors.flowtime.run import Run
 from pipeline.service.api_models import ExportAnswer, ExportOptions
 from pipeline.service.downloads import download
-from pipeline.service.errors import (
-    BadRequestError,
-    BusyError,
-    ConflictError,
-    FailedError,
-    ServiceError,
-    StoreFailedError,
-    UnknownError,
-    UnprocessableError,
-)
-from pipeline.service.job import Format, Job, JobRequest, download_url
+from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.job import ExportRequest, Format, Job, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.places import local_place
 from pipeline.service.routes.shared import (
     FORMAT_NAMES,
+    JOB_BEGUN,
+    JobFailedError,
+    Prefer,
     RunName,
     ServiceOf,
+    Shape,
+    ShapeOf,
+    begun_or_done,
     complete_run,
     errors,
     format_named,
     on_thread,
+    preference,
 )
 from pipeline.service.run_catalog import Entry
 from pipeline.service.service import Service
 
 router = APIRouter(tags=["exports"])
 
-_WAIT = re.compile(r"wait=(\d{1,4})")
 _VARIANT = re.compile(r"custom-[0-9a-f]{12}")
 _POLL_SECONDS = 0.5
 
 Options = Annotated[ExportOptions | None, Body(description="How to export; may be left out.")]
-Prefer = Annotated[
-    str | None,
-    Header(
-        description="`respond-async`: answer with the job at once; `wait=SECONDS`: after so long.",
-        max_length=200,
-    ),
-]
 RunQuery = Annotated[
     str | None,
     Query(alias="runId", description="A run; default the one created last.", max_length=1024),
 ]
-FormatName = Annotated[
-    str,
-    Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
-]
-Fresh = Annotated[
-    bool, Query(description="Make it now from the run, for this download only; stores nothing.")
-]
-Variant = Annotated[
-    str | None,
-    Query(description="Exports with options of their own: as POST answered.", max_length=40),
-]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a download is to be.
+
+    Attributes:
+        format: Its format.
+        shape: The options of the export.
+        fresh: Whether it is made for this download only.
+        variant: The options of an export that is there, as POST named them.
+    """
+
+    format: Format
+    shape: Shape
+    fresh: bool
+    variant: str | None
+
+
+def _asked_of(
+    shape: ShapeOf,
+    form: Annotated[
+        str,
+        Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
+    ],
+    fresh: Annotated[
+        bool, Query(description="Make it now from the run, for this download only; stores nothing.")
+    ] = False,
+    variant: Annotated[
+        str | None,
+        Query(description="Exports with options of their own: as POST answered.", max_length=40),
+    ] = None,
+) -> Asked:
+    return Asked(format_named(form), shape, fresh, variant)
+
+
+AskedOf = Annotated[Asked, Depends(_asked_of)]
 
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": ExportAnswer, "description": "Done."},
-    202: {
-        "model": ExportAnswer,
-        "description": "The job does it; Location says where to look.",
-        "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
-    },
-    **errors(404, 409, 500, 502, 503),
+    202: {"model": ExportAnswer, **JOB_BEGUN},
+    **errors(404, 408, 409, 500, 502, 503),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FETCHED: dict[int | str, dict[str, Any]] = {
@@ -102,8 +114,7 @@ async def export_run(
     prefer: Prefer = None,
 ) -> Response:
     """Export a run; with options of its own it goes beside the plain export, not over it."""
-    entry, run = await complete_run(service, run_id)
-    return await _export(service, entry, run, options, prefer)
+    return await _export(service, run_id, options or ExportOptions(), prefer)
 
 
 @router.post("/export", response_model=ExportAnswer, responses=_MADE)
@@ -111,178 +122,149 @@ async def export_newest(
     service: ServiceOf, run_id: RunQuery = None, options: Options = None, prefer: Prefer = None
 ) -> Response:
     """The same for the run that was created last, or for `runId`."""
-    entry, run = await _chosen(service, run_id)
-    return await _export(service, entry, run, options, prefer)
+    name = await _name_of(service, run_id)
+    return await _export(service, name, options or ExportOptions(), prefer)
 
 
 @router.head("/v1/runs/{runId}/export/{format}", include_in_schema=False)
 @router.get("/v1/runs/{runId}/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_export(
-    request: Request,
-    service: ServiceOf,
-    run_id: RunName,
-    form: FormatName,
-    fresh: Fresh = False,
-    variant: Variant = None,
+    request: Request, service: ServiceOf, run_id: RunName, asked: AskedOf
 ) -> Response:
-    """An export of a run that is committed; other files are never served."""
-    chosen = format_named(form)
+    """An export that is committed, plain or with the options asked for; or one made just now."""
     entry, run = await complete_run(service, run_id)
-    return await _fetch(request, service, entry, run, chosen, fresh, variant)
+    return await _fetch(request, service, entry, run, asked)
 
 
 @router.head("/export/{format}", include_in_schema=False)
 @router.get("/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_newest_export(
-    request: Request,
-    service: ServiceOf,
-    form: FormatName,
-    run_id: RunQuery = None,
-    fresh: Fresh = False,
-    variant: Variant = None,
+    request: Request, service: ServiceOf, asked: AskedOf, run_id: RunQuery = None
 ) -> Response:
     """The same for the run that was created last, or for `runId`."""
-    chosen = format_named(form)
-    entry, run = await _chosen(service, run_id)
-    return await _fetch(request, service, entry, run, chosen, fresh, variant)
+    entry, run = await complete_run(service, await _name_of(service, run_id))
+    return await _fetch(request, service, entry, run, asked)
 
 
-async def _chosen(service: Service, run_id: str | None) -> tuple[Entry, Run]:
-    name = run_id if run_id is not None else (await service.catalog.newest()).key
-    return await complete_run(service, name)
+async def _name_of(service: Service, run_id: str | None) -> str:
+    return run_id if run_id is not None else (await service.catalog.newest()).key
 
 
 # --------------------------------------------------------------------------- POST
 
 
 async def _export(
-    service: Service, entry: Entry, run: Run, options: ExportOptions | None, prefer: str | None
+    service: Service, name: str, options: ExportOptions, prefer: str | None
 ) -> Response:
-    request = _request(entry, options or ExportOptions())
-    if request.webhook is not None:
-        service.webhooks.check(request.webhook)
-    await anyio.to_thread.run_sync(_check, service, request, run, limiter=service.readers)
+    if options.webhook is not None:
+        service.webhooks.check(options.webhook)
+    entry = await service.catalog.find(name)
+    if entry.state == "incomplete" and options.when == "complete":
+        return await _export_later(service, _request(entry, options))
+    entry, run = await complete_run(service, name)
+    request = _request(entry, options)
+    await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
-    wait, preferred = _patience(service, run, prefer)
+    wait, preferred = preference(prefer, service.settings.wait)
+    if preferred is None and sum(series.size or 0 for series in run.series) > (
+        service.settings.large_bytes
+    ):
+        wait = 0.0
     job = await service.runner.wait(job.id, wait)
-    answer = _answer(service, entry, run, job)
-    headers = {"Location": f"/v1/jobs/{job.id}"}
-    if preferred is not None:
-        headers["Preference-Applied"] = preferred
     if job.is_over and job.state != "done":
-        raise error_of(job)
-    status = 200 if job.is_over else 202
-    return JSONResponse(answer.model_dump(mode="json"), status, headers)
+        raise JobFailedError(job)
+    return begun_or_done(job, _answer(service, entry, run, request, job), preferred)
 
 
-def _request(entry: Entry, options: ExportOptions) -> JobRequest:
-    return JobRequest(
-        run=entry.key,
-        run_id=entry.run_id,
-        path=entry.path,
-        formats=tuple(dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)),
-        columns=None if options.columns is None else tuple(options.columns),
-        metadata=None if options.metadata is None else tuple(options.metadata),
-        filter=options.filter,
-        webhook=options.webhook,
+async def _export_later(service: Service, request: ExportRequest) -> Response:
+    """Keep a request until the run is complete; what does not fit it is told by the job."""
+    job, _ = await service.runner.submit(request.changed(when="complete"))
+    answer = ExportAnswer(
+        message="Export waits until the run is complete",
+        run_id=request.run_id,
+        formats=list(request.formats),
+        artifacts_path="",
+        files=[f"export.{form}" for form in request.formats],
+        job_id=job.id,
+        state=job.state,
+        variant=request.variant,
+        downloads={},
     )
+    return begun_or_done(job, answer, None)
 
 
-def _check(service: Service, request: JobRequest, run: Run) -> None:
+def _request(entry: Entry, options: ExportOptions) -> ExportRequest:
+    shape = Shape(options.columns, options.metadata, options.filter)
+    formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
+    return shape.request(entry, *formats).changed(webhook=options.webhook)
+
+
+def _check(service: Service, request: ExportRequest, run: Run) -> None:
     """Find out what does not fit before a worker is asked."""
     job_plan(job_config(request, run, service.places, service.settings, None), run, service.places)
 
 
-def _patience(service: Service, run: Run, prefer: str | None) -> tuple[float, str | None]:
-    """Seconds to wait for the export, and the preference that is followed (RFC 7240)."""
-    wishes = [wish.strip().lower() for wish in (prefer or "").split(",")]
-    if "respond-async" in wishes:
-        return 0.0, "respond-async"
-    for wish in wishes:
-        match = _WAIT.fullmatch(wish)
-        if match is not None:
-            return min(float(match[1]), service.settings.wait), wish
-    size = sum(series.size or 0 for series in run.series)
-    return (0.0 if size > service.settings.large_bytes else service.settings.wait), None
-
-
-def _answer(service: Service, entry: Entry, run: Run, job: Job) -> ExportAnswer:
-    variant = job.request.variant
+def _answer(
+    service: Service, entry: Entry, run: Run, request: ExportRequest, job: Job
+) -> ExportAnswer:
+    variant = request.variant
     done = job.state == "done"
     return ExportAnswer(
         message="Export completed successfully" if done else "Export is being made",
         run_id=entry.run_id,
-        formats=list(job.request.formats),
+        formats=list(request.formats),
         artifacts_path=service.places.shown_folder(run, variant),
-        files=[f"export.{form}" for form in job.request.formats],
+        files=[f"export.{form}" for form in request.formats],
         job_id=job.id,
         state=job.state,
         variant=variant,
-        downloads={form: download_url(entry.key, form, variant) for form in job.request.formats},
+        downloads={form: download_url(entry.key, form, variant) for form in request.formats},
     )
-
-
-def error_of(job: Job) -> ServiceError:
-    """The answer that tells of a job that is over without being done."""
-    if job.error is None:
-        return ConflictError("the export was cancelled", "export again")
-    kinds: dict[str, type[ServiceError]] = {
-        "ConfigError": BadRequestError,
-        "UnknownError": UnknownError,
-        "RunError": UnprocessableError,
-        "IntegrityError": UnprocessableError,
-        "StorageError": StoreFailedError,
-        "NotFoundError": StoreFailedError,
-        "SinkError": StoreFailedError,
-        "Interrupted": BusyError,
-    }
-    return kinds.get(job.error.type, FailedError)(job.error.error, job.error.hint)
 
 
 # --------------------------------------------------------------------------- GET
 
 
 async def _fetch(
-    request: Request,
-    service: Service,
-    entry: Entry,
-    run: Run,
-    form: Format,
-    fresh: bool,
-    variant: str | None,
+    request: Request, service: Service, entry: Entry, run: Run, asked: Asked
 ) -> Response:
-    name = f"{entry.run_id}.{form}"
-    if fresh:
-        return await _made_now(request, service, entry, form, name)
-    if variant is not None and not _VARIANT.fullmatch(variant):
+    wanted = asked.shape.request(entry, asked.format)
+    name = f"{entry.run_id}.{asked.format}"
+    if asked.variant is not None and (asked.fresh or wanted.variant is not None):
+        raise BadRequestError(
+            "variant names an export that is there", "give it, or else the options"
+        )
+    if asked.fresh:
+        return await _made_now(request, service, wanted, run, name)
+    if asked.variant is not None and not _VARIANT.fullmatch(asked.variant):
         raise UnknownError("There is no such variant", "GET /v1/runs/{runId} lists the exports")
-    files = await on_thread(service, service.shelf.files, run, variant)
-    if form not in files:
+    variant = asked.variant or wanted.variant
+    files = await on_thread(service.readers, service.shelf.files, run, variant)
+    if asked.format not in files:
         raise UnknownError(
-            f"Export {form} not found for this run",
+            f"Export {asked.format} not found for this run",
             f"Run POST /v1/runs/{entry.key}/export to create it first, or ask with ?fresh=true",
         )
-    return download(request, files[form], name=name, limiter=service.readers)
+    return download(request, files[asked.format], name=name, limiter=service.readers)
 
 
 async def _made_now(
-    request: Request, service: Service, entry: Entry, form: Format, name: str
+    request: Request, service: Service, wanted: ExportRequest, run: Run, name: str
 ) -> Response:
-    wanted = JobRequest(
-        run=entry.key, run_id=entry.run_id, path=entry.path, formats=(form,), temporary=True
-    )
-    job, _ = await service.runner.submit(wanted)
+    await on_thread(service.readers, _check, service, wanted, run)
+    job, _ = await service.runner.submit(wanted.changed(temporary=True))
     folder = service.temporary / job.id
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
     try:
         job = await _finished(request, service, job)
         if job.state != "done":
-            raise error_of(job)
-        files = await on_thread(service, service.shelf.files_at, local_place(folder))
+            raise JobFailedError(job)
+        files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
+        file = files[wanted.formats[0]]
+        return download(request, file, name=name, limiter=service.readers, after=remove)
     except BaseException:
         remove()
         raise
-    return download(request, files[form], name=name, limiter=service.readers, after=remove)
 
 
 async def _finished(request: Request, service: Service, job: Job) -> Job:

@@ -11,41 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from pipeline.naming import format_of, stem
-from pipeline.service.errors import BadRequestError, UnknownError, UnprocessableError
-from pipeline.service.import_order import (
-    ImportBody,
-    ImportedRunBody,
-    ImportProblemsBody,
-    ImportWishes,
-    ProblemBody,
-)
+from pipeline.service.api_models import ImportAnswer, ImportProblemsBody
+from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.import_order import ImportedRunBody, ImportRequest, ImportWishes
+from pipeline.service.job import Job
 from pipeline.service.protection import UPLOAD_PATH
-from pipeline.service.routes.shared import ServiceOf, errors
-from pipeline.service.service import Service
+from pipeline.service.routes.shared import (
+    JOB_BEGUN,
+    JobFailedError,
+    Prefer,
+    ServiceOf,
+    begun_or_done,
+    errors,
+    preference,
+)
 
 router = APIRouter(tags=["import"])
 
 MOST_FILES = 100
 _BLOCK = 1024 * 1024
+_BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 64 * 1024}
+"""Of a form; the size is that of a field which is no file."""
 _DATA_SET = "_datapackage.json"
 _DESCRIPTOR = ".datapackage.json"
 _PREFERRED = ("parquet", "ndjson", "csv")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,199}")
 _ODD = re.compile(r"[^A-Za-z0-9._@-]+")
 
-_STATUS = {
-    "ConfigError": 400,
-    "RunExistsError": 409,
-    "StorageError": 502,
-    "NotFoundError": 502,
-    "InternalError": 500,
-    "MemoryError": 500,
-}
 _FORM = {
     "required": True,
     "content": {
@@ -72,28 +69,37 @@ _FORM = {
 
 @router.post(
     UPLOAD_PATH,
-    response_model=ImportBody,
+    response_model=ImportAnswer,
     responses={
-        **errors(404, 409, 500, 502, 503),
+        200: {"model": ImportAnswer, "description": "Done."},
+        202: {"model": ImportAnswer, **JOB_BEGUN},
+        **errors(404, 408, 409, 500, 502, 503),
         422: {"model": ImportProblemsBody, "description": "The files cannot become runs."},
     },
     openapi_extra={"requestBody": _FORM},
 )
-async def import_files(request: Request, service: ServiceOf) -> Response:
-    """Make runs of uploaded exports, or a telemetry run of a table; all of it or nothing."""
+async def import_files(request: Request, service: ServiceOf, prefer: Prefer = None) -> Response:
+    """Make runs of uploaded exports, or a telemetry run of a table; all of it or nothing.
+
+    The answer waits for the end, however long it takes, unless something else is preferred.
+    """
     if service.settings.max_upload == 0:
         raise UnknownError("This server takes no uploads", "see --max-upload")
-    async with service.importer.upload() as folder:
-        async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
+    async with service.uploads.receiving() as upload:
+        async with request.form(**_BOUNDS) as form:
             wishes = _wishes(form)
-            names = await _kept(form, folder)
-        told = await service.importer.run([folder / name for name in _sources(names)], wishes)
-    if told["event"] == "failed":
-        return _refusal(service, folder, told)
-    if not wishes.dry_run:
-        await service.catalog.renew()
-    body = _body(told["report"], wishes)
-    return JSONResponse(body.model_dump(mode="json"))
+            names = await _kept(form, upload.files)
+        wanted = ImportRequest(
+            files=tuple(names), sources=tuple(_sources(names)), bytes=upload.size, wishes=wishes
+        )
+        job, _ = await service.runner.submit(wanted, upload.id)
+    wait, preferred = preference(prefer, None)
+    job = await service.runner.wait(job.id, wait)
+    if job.is_over:
+        await service.uploads.left(job.id)
+    if job.is_over and job.state != "done":
+        raise ImportFailedError(job)
+    return begun_or_done(job, _answer(job, wishes), preferred)
 
 
 def _wishes(form: FormData) -> ImportWishes:
@@ -182,14 +188,16 @@ def _rank(name: str) -> int:
     return _PREFERRED.index(form) if form in _PREFERRED else len(_PREFERRED)
 
 
-def _body(report: dict[str, Any], wishes: ImportWishes) -> ImportBody:
-    runs = tuple(_run(run) for run in report["runs"])
-    return ImportBody(
-        message=_message(runs),
+def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:
+    done = job.imported
+    return ImportAnswer(
+        message="Import is being made" if done is None else _message(done.runs),
         dry_run=wishes.dry_run,
-        kind=report["kind"],
-        runs=runs,
-        notes=tuple(str(note) for note in report["notes"]),
+        kind=None if done is None else done.kind,
+        runs=() if done is None else done.runs,
+        notes=job.notes,
+        job_id=job.id,
+        state=job.state,
     )
 
 
@@ -204,32 +212,22 @@ def _message(runs: Sequence[ImportedRunBody]) -> str:
     return ", ".join(parts)
 
 
-def _run(run: dict[str, Any]) -> ImportedRunBody:
-    notes = []
-    if run["matched"]:
-        notes.append(f"{run['matched']} of {run['series']} files as they were, byte for byte")
-    if run["different"]:
-        notes.append(f"{len(run['different'])} files with the same values in other bytes")
-    return ImportedRunBody(
-        run_id=run["run_id"],
-        status=run["status"],
-        series=run["series"],
-        rows=run["rows"],
-        bytes=run["bytes"],
-        notes=tuple(notes),
-    )
+class ImportFailedError(JobFailedError):
+    """An import that is over without being done.
 
+    Args:
+        job: The job.
+    """
 
-def _refusal(service: Service, folder: Path, told: dict[str, Any]) -> Response:
-    """Why nothing was imported, by the names that the client knows."""
-    status = _STATUS.get(told["type"], UnprocessableError.status)
-    hint = "mend the file, or look at the options" if status == UnprocessableError.status else ""
-    if status == _STATUS["RunExistsError"]:
-        hint = "ifExists=replace replaces it, ifExists=skip keeps it"
-    body = ImportProblemsBody(
-        error=service.places.masked(str(told["error"]).replace(f"{folder}/", "")),
-        hint=hint,
-        problems=tuple(ProblemBody.model_validate(one) for one in told.get("problems", [])),
-        problem_counts=told.get("problem_counts", {}),
-    )
-    return JSONResponse(body.model_dump(mode="json"), status)
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._error = job.error
+
+    def body(self) -> dict[str, Any]:
+        """What the answer says, with all problems."""
+        shown = ImportProblemsBody(error=str(self), hint=self.hint)
+        if self._error is not None:
+            shown = shown.changed(
+                problems=self._error.problems, problem_counts=self._error.problem_counts
+            )
+        return shown.model_dump(mode="json")

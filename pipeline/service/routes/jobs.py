@@ -1,4 +1,4 @@
-"""Jobs: what is being exported, what was, and cancelling."""
+"""Jobs: what is being exported and imported, what was, and cancelling."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def list_jobs(
     ] = None,
     state: Annotated[list[JobState] | None, Query(max_length=10)] = None,
 ) -> JobPage:
-    """The history of exports, newest first."""
+    """The history of exports and imports, newest first."""
     wanted = partial(service.store.page, run=run, states=tuple(state or ()))
-    jobs, total = await on_thread(service, wanted, (page - 1) * page_size, page_size)
+    jobs, total = await on_thread(service.readers, wanted, (page - 1) * page_size, page_size)
     current = [job.shown() for job in service.runner.current(jobs)]
     return JobPage(items=current, total_count=total, page=page, page_size=page_size)
 
@@ -43,6 +43,6 @@ async def get_job(service: ServiceOf, job_id: JobId) -> Job:
 
 @router.delete("/{jobId}", responses=errors(404, 409, 502))
 async def cancel_job(service: ServiceOf, job_id: JobId) -> Job:
-    """Cancel a job; nothing of it is published. The answer is the job as it then stands."""
+    """Cancel a job; nothing of it is published half. The answer is the job as it then stands."""
     job = await service.runner.cancel(job_id)
     return job.shown()

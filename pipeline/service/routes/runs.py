@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-import anyio.to_thread
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.run import Run
 from connectors.flowtime.series import Series
@@ -23,11 +23,12 @@ from pipeline.service.api_models import (
 from pipeline.service.downloads import download
 from pipeline.service.errors import UnknownError
 from pipeline.service.first_rows import FirstRows, first_rows
-from pipeline.service.job import Format, JobRequest, download_url
+from pipeline.service.job import ExportRequest, Format, download_url
 from pipeline.service.job_config import job_config, job_plan
 from pipeline.service.routes.shared import (
     RunName,
     ServiceOf,
+    ShapeOf,
     complete_run,
     errors,
     format_named,
@@ -43,6 +44,18 @@ from pipeline.service.shelf import StoredFile, series_file
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
+def _parsed(text: object) -> object:
+    """An instant or a date; pydantic would take numbers for seconds, too."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else text
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_parsed),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
+]
+
+
 @router.get("", responses=errors(503))
 async def list_runs(
     service: ServiceOf,
@@ -52,8 +65,8 @@ async def list_runs(
     sort: Annotated[Sort, Query(description="`-` for the largest or newest first.")] = "-created",
     state: Annotated[RunState | None, Query()] = None,
     source: Annotated[str | None, Query(max_length=200)] = None,
-    created_from: Annotated[datetime | None, Query(alias="createdFrom")] = None,
-    created_to: Annotated[datetime | None, Query(alias="createdTo", description="Excluded")] = None,
+    created_from: Annotated[Instant | None, Query(alias="createdFrom")] = None,
+    created_to: Annotated[Instant | None, Query(alias="createdTo", description="Excluded")] = None,
     has_warnings: Annotated[bool | None, Query(alias="hasWarnings")] = None,
     refresh: Annotated[bool, Query(description="List the store anew first.")] = False,
 ) -> RunPage:
@@ -84,7 +97,7 @@ async def get_run(
     entry = await service.catalog.find(run_id)
     shown = summary(entry).model_dump(by_alias=False)
     if entry.run is not None:
-        exports = await on_thread(service, exported_files, service, entry, entry.run)
+        exports = await on_thread(service.readers, exported_files, service, entry, entry.run)
         shown |= {**details(entry.run), "exports": exports}
     return RunDetail.model_validate(shown)
 
@@ -132,12 +145,17 @@ async def get_series(
     series = _series(run, series_id)
     if points is None:
         file = await on_thread(
-            service, series_file, run, service.places.runs.storage, series.path, series.sha256
+            service.readers,
+            series_file,
+            run,
+            service.places.runs.storage,
+            series.path,
+            series.sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
         return download(request, file, name=name, limiter=service.readers)
-    values = await anyio.to_thread.run_sync(
-        chart_values, service.places.runs.storage, run, series, points, limiter=service.parsers
+    values = await on_thread(
+        service.parsers, chart_values, service.places.runs.storage, run, series, points
     )
     body = ChartBody(
         series_id=series.id,
@@ -158,28 +176,14 @@ async def get_series(
 async def get_preview(
     service: ServiceOf,
     run_id: RunName,
+    shape: ShapeOf,
     form: Annotated[str, Query(alias="format", max_length=20, examples=["csv"])] = "csv",
     rows: Annotated[int, Query(ge=1, le=200)] = 10,
-    columns: Annotated[list[str] | None, Query(max_length=200)] = None,
-    metadata: Annotated[list[str] | None, Query(max_length=100)] = None,
-    row_filter: Annotated[
-        str | None, Query(alias="filter", min_length=1, max_length=10_000)
-    ] = None,
 ) -> PreviewBody:
     """The first rows of an export as they will look, made from the run; nothing is stored."""
     entry, run = await complete_run(service, run_id)
-    request = JobRequest(
-        run=entry.key,
-        run_id=entry.run_id,
-        path=entry.path,
-        formats=(format_named(form),),
-        columns=None if columns is None else tuple(columns),
-        metadata=None if metadata is None else tuple(metadata),
-        filter=row_filter,
-    )
-    shown = await anyio.to_thread.run_sync(
-        _previewed, service, request, run, rows, limiter=service.parsers
-    )
+    request = shape.request(entry, format_named(form))
+    shown = await on_thread(service.parsers, _previewed, service, request, run, rows)
     return PreviewBody(
         format=request.formats[0],
         columns=[PreviewColumn(name=c.name, type=c.type, unit=c.unit) for c in shown.columns],
@@ -213,7 +217,7 @@ def _exported(
     )
 
 
-def _previewed(service: Service, request: JobRequest, run: Run, rows: int) -> FirstRows:
+def _previewed(service: Service, request: ExportRequest, run: Run, rows: int) -> FirstRows:
     plain = job_config(request, run, service.places, service.settings, None)
     plan, source = job_plan(plain, run, service.places)
     return first_rows(plan, source, rows)

@@ -1,4 +1,4 @@
-// The history of all exports.
+// The history of all exports and imports.
 
 import { fill, h } from "./element.js";
 import { jobTable } from "./job-table.js";
@@ -11,7 +11,7 @@ const PAGE_SIZE = 50;
 export function historyView(main, route, signal) {
   const query = route.query;
   const total = h("p.muted", { role: "status" });
-  const place = h("section.panel", { "aria-label": "Exports" });
+  const place = h("section.panel", { "aria-label": "Jobs" });
   const pager = h("nav.pager", { "aria-label": "Pages" });
   let drawing = new AbortController();
   signal.addEventListener("abort", () => drawing.abort());
@@ -25,7 +25,7 @@ export function historyView(main, route, signal) {
   }
 
   function told(found) {
-    fill(total, counted(found.totalCount, "export"));
+    fill(total, counted(found.totalCount, "job"));
     const last = Math.max(1, Math.ceil(found.totalCount / PAGE_SIZE));
     fill(pager, ...(last === 1 ? [] : pages(found.page, last)));
   }

@@ -1,4 +1,4 @@
-// Exports that are at work or over, newest first, kept up to date.
+// Exports and imports that are at work or over, newest first, kept up to date.
 
 import { ask } from "./api.js";
 import { fill, h } from "./element.js";
@@ -7,12 +7,14 @@ import { live } from "./live.js";
 import { badge, empty, failure, loading, sentence } from "./parts.js";
 import { runAddress } from "./route.js";
 import { notify } from "./toasts.js";
-import { FORMATS, JOB_STATES, count, duration, instant, progress, size } from "./wording.js";
+import { FORMATS, JOB_STATES, count, counted, duration, instant, progress, size } from "./wording.js";
+
+const RUNS_SHOWN = 5;
 
 /**
  * @param {object} wanted
  * @param {string} [wanted.runId] Only exports of this run.
- * @param {string} [wanted.state] Only exports in this state.
+ * @param {string} [wanted.state] Only jobs in this state.
  * @param {number} [wanted.page]
  * @param {number} wanted.pageSize
  * @param {boolean} wanted.withRun Whether the run is a column.
@@ -21,7 +23,7 @@ import { FORMATS, JOB_STATES, count, duration, instant, progress, size } from ".
  * @returns {HTMLElement}
  */
 export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, told }) {
-  const place = h("div", {}, loading("exports"));
+  const place = h("div", {}, loading("jobs"));
   const rows = new Map();
 
   async function load() {
@@ -40,7 +42,7 @@ export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, to
   function draw(jobs) {
     rows.clear();
     if (!jobs.length) {
-      fill(place, empty("Nothing was exported yet", withRun ? "Exports appear here as they are made." : "The button exports this run."));
+      fill(place, empty("Nothing was exported yet", withRun ? "Exports and imports appear here as they are made." : "The button exports this run."));
       return;
     }
     for (const job of jobs) rows.set(job.id, row(job, withRun));
@@ -66,7 +68,7 @@ export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, to
 }
 
 function row(job, withRun) {
-  const run = h("td.name", {}, h("a", { href: runAddress(job.request.run) }, job.request.runId));
+  const run = h("td.name", {}, isImport(job) ? named(job) : h("a", { href: runAddress(job.request.run) }, job.request.runId));
   const took = job.state === "done" ? `in ${duration(job.started, job.finished)}` : "";
   return h(
     "tr",
@@ -82,6 +84,7 @@ function row(job, withRun) {
 function files(job) {
   if (isOpen(job)) return h("span.muted", {}, progress(job).told);
   if (job.state === "failed") return h("span", {}, sentence(job.error?.error ?? "It failed"));
+  if (isImport(job)) return runs(job);
   const links = job.files.map((file) => {
     const title = `${FORMATS[file.format].title}, ${size(file.bytes)}`;
     return file.url ? h("a", { href: file.url, download: "", title: `${count(file.rows)} rows` }, title) : h("span", {}, title);
@@ -89,13 +92,30 @@ function files(job) {
   return h("span.links", {}, ...links);
 }
 
+/** The runs that an import has made; a trial has made none. */
+function runs(job) {
+  if (job.request.wishes.dryRun) return h("span.muted", {}, "Only checked");
+  const made = job.imported?.runs ?? [];
+  const links = made.slice(0, RUNS_SHOWN).map((run) => h("a", { href: runAddress(run.runId) }, run.runId));
+  const more = made.length - links.length;
+  return h("span.links", {}, ...links, more > 0 ? h("span.muted", {}, `and ${count(more)} more`) : null);
+}
+
 function stop(job) {
-  const button = h("button.button.small", { type: "button", "aria-label": `Cancel the export of ${job.request.runId}` }, "Cancel");
+  const button = h("button.button.small", { type: "button", "aria-label": `Cancel the ${named(job)}` }, "Cancel");
   button.addEventListener("click", async () => {
     button.disabled = true;
     await cancelJob(job.id).catch((error) => notify({ kind: "bad", title: "Not cancelled", text: sentence(error.message) }));
   });
   return button;
+}
+
+const isImport = (job) => job.request.kind === "import";
+
+function named(job) {
+  if (!isImport(job)) return `export of ${job.request.runId}`;
+  const [first, ...others] = job.request.files;
+  return others.length ? `Import of ${first} and ${counted(others.length, "other file")}` : `Import of ${first}`;
 }
 
 const isOpen = (job) => job.state === "queued" || job.state === "running";

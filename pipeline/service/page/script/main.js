@@ -12,7 +12,6 @@ import { runsView } from "./runs-view.js";
 import { guard } from "./session.js";
 import { switchBy } from "./theme.js";
 import { dismiss } from "./toasts.js";
-import { lookAfterWaiting } from "./waiting.js";
 
 const VIEWS = {
   runs: [runsView, "Runs"],
@@ -79,5 +78,4 @@ switchBy(document.getElementById("theme"));
 showLink();
 tellOfExports();
 listen();
-lookAfterWaiting();
 show({ focus: false });

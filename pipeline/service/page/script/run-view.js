@@ -8,7 +8,7 @@ import { jobTable } from "./job-table.js";
 import { live } from "./live.js";
 import { badge, failure, loading, sentence } from "./parts.js";
 import { previewPanel } from "./preview-panel.js";
-import { isWaiting, setWaiting } from "./waiting.js";
+import { setWaiting, waitingJob } from "./waiting.js";
 import { RUN_STATES, count, counted, instant, size, width } from "./wording.js";
 
 const JOBS_SHOWN = 8;
@@ -61,17 +61,30 @@ function unfinished(run, load, signal) {
 }
 
 function whenComplete(run) {
-  const wish = h("input", {
-    type: "checkbox",
-    role: "switch",
-    checked: isWaiting(run.path),
-    onchange: (event) => setWaiting(run.path, event.target.checked),
-  });
+  const wish = h("input", { type: "checkbox", role: "switch", disabled: true, onchange: change });
+  const state = h("div", { role: "status" });
+
+  async function change() {
+    wish.disabled = true;
+    fill(state);
+    await told(setWaiting(run, wish.checked));
+    await show();
+  }
+
+  async function show() {
+    wish.checked = Boolean(await told(waitingJob(run)));
+    wish.disabled = false;
+  }
+
+  const told = (work) => work.catch((error) => void fill(state, failure(error)));
+
+  show();
   return h(
     "section.panel",
     {},
     h("label.check", {}, wish, h("b", {}, "Export when the run completes")),
-    h("p.muted.small", {}, "In all formats, as long as this page is open in some tab."),
+    h("p.muted.small", {}, "In all formats, whether this page is open or not."),
+    state,
   );
 }
 

@@ -32,6 +32,7 @@ const PHASES = {
   waiting: "Waiting for a worker",
   discovering: "Looking at the run",
   reading: "Reading series",
+  checking: "Checking the files",
   publishing: "Publishing",
   over: "Over",
 };
@@ -80,6 +81,7 @@ export function duration(from, to) {
 export function progress(job) {
   const { phase, rows, rowsTotal } = job.progress;
   const share = rowsTotal > 0 ? Math.min(1, rows / rowsTotal) : null;
+  if (phase === "waiting" && job.request.when === "complete") return { told: "Waiting for the run", share };
   const told = phase === "reading" && share !== null ? `${PHASES.reading}: ${Math.round(share * 100)} %` : PHASES[phase];
   return { told, share };
 }

@@ -1,0 +1,24 @@
+"""The base of all data that goes over the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+class Data(BaseModel):
+    """Frozen data with the field names of JSON on the wire."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=_camel, populate_by_name=True, serialize_by_alias=True
+    )
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with other values."""
+        return self.model_copy(update=changes)
