@@ -32,7 +32,7 @@ def summary(entry: Entry) -> RunSummary:
         grid=grid(run),
         series_count=len(run.series),
         rows=row_count(entry),
-        bytes=sum(series.size or 0 for series in run.series),
+        bytes=sum(run.series.sizes()),
         warning_count=len(run.warnings),
         source=run.source,
         mode=run.mode,
@@ -55,9 +55,9 @@ def details(run: Run) -> dict[str, object]:
         "fingerprint": f"sha256:{run.fingerprint}",
         "warnings": list(run.warnings),
         "notes": list(run.notes),
-        "measures": list(dict.fromkeys(s.measure for s in run.series)),
-        "components": list(dict.fromkeys(s.component for s in run.series if s.component)),
-        "classes": list(dict.fromkeys(s.class_name for s in run.series)),
+        "measures": list(dict.fromkeys(s.measure for s in run.series.kinds)),
+        "components": list(dict.fromkeys(s.component for s in run.series.kinds if s.component)),
+        "classes": list(dict.fromkeys(s.class_name for s in run.series.kinds)),
     }
 
 

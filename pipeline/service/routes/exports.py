@@ -166,7 +166,7 @@ async def _export(
     await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
     wait, preferred = preference(prefer, service.settings.wait)
-    if preferred is None and sum(series.size or 0 for series in run.series) > (
+    if preferred is None and sum(run.series.sizes()) > (
         service.settings.large_bytes
     ):
         wait = 0.0
