@@ -24,7 +24,8 @@ from benchmarks.rounds import clear
 from benchmarks.tables import aligned
 from benchmarks.workloads import WORKLOADS, generate, warm
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import scan, series_files
+from connectors.flowtime.scan import scan
+from connectors.flowtime.series_files import series_files
 from connectors.storage import connect
 from tests.servers import S3Server, serve_rclone
 

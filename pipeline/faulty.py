@@ -8,7 +8,8 @@ from dataclasses import replace
 from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
 from connectors.flowtime.discover import discover
 from connectors.flowtime.run import Run
-from connectors.flowtime.scan import SeriesFiles, faulty_runs
+from connectors.flowtime.scan import faulty_runs
+from connectors.flowtime.series_files import SeriesFiles
 from pipeline.plan import ExportPlan
 from pipeline.reading import needed_files, scan_options
 from pipeline.report import LeftOut

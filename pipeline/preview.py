@@ -7,7 +7,8 @@ from itertools import groupby
 
 import polars as pl
 
-from connectors.flowtime.scan import SeriesFiles, scan
+from connectors.flowtime.scan import scan
+from connectors.flowtime.series_files import SeriesFiles
 from pipeline.export import lazy_rows
 from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.reading import scan_options

@@ -10,8 +10,9 @@ import numpy as np
 
 from connectors.errors import IntegrityError, StorageError
 from connectors.flowtime.layout import sniff
-from connectors.flowtime.scan import ScanOptions, SeriesFiles
+from connectors.flowtime.scan import ScanOptions
 from connectors.flowtime.series_file import SeriesFile
+from connectors.flowtime.series_files import SeriesFiles
 from connectors.storage import Storage
 from pipeline.config import ExportConfig
 from pipeline.plan import ExportPlan

@@ -12,8 +12,9 @@ import numpy as np
 from connectors.flowtime.discover import discover
 from connectors.flowtime.run import Run
 from connectors.flowtime.run_files import differences
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
 from connectors.flowtime.series_file import SeriesFile
+from connectors.flowtime.series_files import series_files
 from connectors.flowtime.series_table import SeriesTable
 from connectors.storage import Storage, StorageOptions, connect, scratch_folder, sha256_of
 from pipeline.config import ExportConfig

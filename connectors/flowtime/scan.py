@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import compress, groupby, starmap
-from typing import Any
+from itertools import groupby
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
-from connectors.flowtime.run import Run
-from connectors.flowtime.series import Series
+from connectors.flowtime.bulk_parse import bins_of, bulk_values, count_lines
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly, plain_rows
-from connectors.flowtime.series_table import Promise
 from connectors.storage import Storage
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -26,9 +23,6 @@ SCHEMA: dict[str, pl.DataType] = {
     "bin_index": pl.UInt32(),
     "value": pl.Float64(),
 }
-_Array = np.ndarray[Any, Any]
-_NEWLINE = ord("\n")
-_ROW_SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 
 
 ScanProgress = Callable[[int, int, int], None]
@@ -57,77 +51,6 @@ class ScanOptions:
     read_ahead: int = 3
     batch_bytes: int = 2_000_000
     batch_rows: int = 65_536
-
-
-class SeriesFiles(Collection[SeriesFile]):
-    """The series files of runs in the order of their rows: runs, then each index's order.
-
-    Each is made when it is come to: all of them at once would take as much memory as the runs.
-    `Series.path` has been checked to stay below its run when the index was read.
-
-    Args:
-        runs: The runs.
-        wanted: Whether each file is one of them; None for all.
-    """
-
-    def __init__(self, runs: Sequence[Run], wanted: _Array | None = None) -> None:
-        self._runs = runs
-        self._wanted = wanted
-
-    def __len__(self) -> int:
-        if self._wanted is None:
-            return sum(len(run.series) for run in self._runs)
-        return int(np.count_nonzero(self._wanted))
-
-    def __iter__(self) -> Iterator[SeriesFile]:
-        return starmap(_series_file, self._numbered())
-
-    def __contains__(self, file: object) -> bool:
-        return any(one == file for one in self)
-
-    @property
-    def rows(self) -> int:
-        """Rows of all files, as their indexes say."""
-        return sum(kind.points for _, _, kind, _ in self._numbered())
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of all files, as they were listed."""
-        return sum(size or 0 for _, _, _, (_, size) in self._numbered())
-
-    def unvouched(self) -> Iterator[SeriesFile]:
-        """The files that nobody has promised a sha256 of."""
-        without = (found for found in self._numbered() if found[3][0] is None)
-        return starmap(_series_file, without)
-
-    def _numbered(self) -> Iterator[tuple[int, Run, Series, Promise]]:
-        every = (
-            (run, kind, promise)
-            for run in self._runs
-            for kind, promise in zip(run.series.kinds, run.series.promises(), strict=True)
-        )
-        numbered = ((row, *found) for row, found in enumerate(every))
-        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
-
-
-def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
-    """The same as a list, for a few runs."""
-    return list(SeriesFiles(list(runs)))
-
-
-def _series_file(row: int, run: Run, kind: Series, promise: Promise) -> SeriesFile:
-    sha256, size = promise
-    return SeriesFile(
-        row=row,
-        run_path=run.path,
-        file=kind.path,
-        run_url=run.url,
-        series_id=kind.id,
-        points=kind.points,
-        size=size,
-        sha256=sha256,
-        bundle_class=kind.class_name if run.is_bundle else None,
-    )
 
 
 def scan(
@@ -351,71 +274,14 @@ def _check_digest(file: SeriesFile, found: str) -> None:
 
 def _parse_group(group: Sequence[SeriesFile], bodies: Sequence[memoryview]) -> pl.DataFrame:
     points = np.fromiter((file.points for file in group), dtype=np.int64, count=len(group))
-    bins = _bins(points)
-    values = _bulk_values(b"".join(bodies), bins)
+    bins = bins_of(points)
+    values = bulk_values(b"".join(bodies), bins)
     if values is None:
         strict = [parse_strictly(bytes(b), f) for f, b in zip(group, bodies, strict=True)]
         values = np.array([value for series in strict for value in series], dtype=np.float64)
     rows = np.fromiter((file.row for file in group), dtype=np.uint32, count=len(group))
     return pl.DataFrame(
         {"series_row": np.repeat(rows, points), "bin_index": bins, "value": values}, schema=SCHEMA
-    )
-
-
-def _bins(points: _Array) -> _Array:
-    """0..n-1 for each n of `points`, one after the other."""
-    starts = np.cumsum(points) - points
-    bins: _Array = np.arange(points.sum(), dtype=np.uint32)
-    return bins - np.repeat(starts.astype(np.uint32), points)
-
-
-def _bulk_values(body: bytes, bins: _Array) -> _Array | None:
-    """The values of a body whose bins are known, or None where the exact parse must judge.
-
-    Polars takes an absent value for a null, an empty line for nothing, +1 for a bin, and spaces,
-    other spellings of the named values and overflow for numbers: each of these is sent to the
-    exact parse. As many lines as bins, and the bins as they should be, leave no file a row too
-    many.
-    """
-    if b" " in body or b"\t" in body or _has_signed_bin(body):
-        return None
-    if _lines(body) != len(bins):
-        return None
-    try:
-        parsed = pl.read_csv(body, has_header=False, schema=_ROW_SCHEMA, quote_char=None)
-    except pl.exceptions.PolarsError:
-        return None
-    if parsed.height != len(bins) or any(column.null_count() for column in parsed):
-        return None
-    if not np.array_equal(parsed["bin_index"].to_numpy(), bins):
-        return None
-    values = parsed["value"].to_numpy()
-    return values if _as_many_named_values(values, body) else None
-
-
-def _has_signed_bin(body: bytes) -> bool:
-    # To look for one byte takes a 200th of the time, and most bodies have no plus at all.
-    return b"+" in body and (b"\n+" in body or body.startswith(b"+"))
-
-
-def _lines(body: bytes) -> int:
-    # numpy counts six times as fast as bytes.count, which starts afresh after each find.
-    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == _NEWLINE))
-
-
-def _as_many_named_values(values: _Array, body: bytes) -> bool:
-    """Whether each NaN and infinity was written as one, and none is a number out of range."""
-    if np.isfinite(values).all():
-        return True
-    ends = (b"\n", b"\r\n") if b"\r" in body else (b"\n",)
-
-    def written(*names: bytes) -> int:
-        return sum(body.count(b"," + name + end) for name in names for end in ends)
-
-    nans, infinities = np.isnan(values).sum(), np.isinf(values).sum()
-    return bool(
-        nans == written(b"NaN")
-        and infinities == written(b"inf", b"-inf", b"Infinity", b"-Infinity")
     )
 
 
@@ -441,7 +307,7 @@ def _block_tasks(
             raise file.error("a row does not end", line=first_bin + 2)
         piece = b"".join((rest, memoryview(block)[start:end]))
         rest = block[end:] if end else rest + block
-        count = _lines(piece)
+        count = count_lines(piece)
         if first_bin + count > file.points:
             raise file.error(f"holds more than the {file.points} rows the index promises")
         if piece:
@@ -461,7 +327,7 @@ def _piece_task(
 ) -> Callable[[], _Parsed]:
     def task() -> _Parsed:
         bins = np.arange(first_bin, first_bin + count, dtype=np.uint32)
-        values = _bulk_values(piece, bins)
+        values = bulk_values(piece, bins)
         if values is None:
             strict = parse_strictly(piece, file, first_bin=first_bin, complete=False)
             values = np.array(strict, dtype=np.float64)

@@ -8,8 +8,9 @@ import polars as pl
 
 from connectors.errors import RunError
 from connectors.flowtime.run import Run
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
 from connectors.flowtime.series import Series
+from connectors.flowtime.series_files import series_files
 from connectors.storage import Storage
 from pipeline.service.errors import UnprocessableError
 

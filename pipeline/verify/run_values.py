@@ -11,8 +11,9 @@ import polars as pl
 
 from connectors.flowtime.discover import Discovery, discover
 from connectors.flowtime.run import Run
-from connectors.flowtime.scan import scan, series_files
+from connectors.flowtime.scan import scan
 from connectors.flowtime.series_file import SeriesFile
+from connectors.flowtime.series_files import series_files
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.exported.row_order import Block
 

@@ -23,8 +23,9 @@ from connectors.flowtime.discover import discover
 from connectors.flowtime.layout import SeriesLayout, candidates
 from connectors.flowtime.restore import IfExists, RestoredRun, RunWriter
 from connectors.flowtime.run import Grid, Run
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
 from connectors.flowtime.series import Series
+from connectors.flowtime.series_files import series_files
 from connectors.flowtime.series_table import SeriesTable
 from connectors.storage import StagedFile, Storage, connect, join
 from tests.connectors.test_float_text import DOUBLES, EXAMPLES

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from connectors.errors import IntegrityError, RunError, StorageError
 from connectors.flowtime import scan as scanning
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import SCHEMA, ScanOptions, conjuncts, scan, series_files
+from connectors.flowtime.scan import SCHEMA, ScanOptions, conjuncts, scan
 from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
+from connectors.flowtime.series_files import series_files
 from connectors.storage.local import LocalStorage
 from tests.reading import bits, read_series
 from tests.run_builder import AWKWARD, DIALECTS, RunSpec, float_text, series_ids, write_run

@@ -14,7 +14,8 @@ from connectors.errors import IntegrityError, RunError
 from connectors.flowtime.dialects import RunFiles
 from connectors.flowtime.discover import discover
 from connectors.flowtime.run import Run
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
+from connectors.flowtime.series_files import series_files
 from connectors.flowtime.telemetry import parse_bundle
 from connectors.storage import connect
 from tests.reading import bits, read_bundle

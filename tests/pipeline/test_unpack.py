@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from connectors.errors import NotFoundError
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import scan, series_files
+from connectors.flowtime.scan import scan
+from connectors.flowtime.series_files import series_files
 from connectors.storage import StorageOptions, connect
 from pipeline.contents import TextOptions
 from pipeline.errors import IntegrityError

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import scan, series_files
+from connectors.flowtime.scan import scan
+from connectors.flowtime.series_files import series_files
 from connectors.storage import connect
 from pipeline import wide
 from pipeline.errors import ConfigError, SinkError

@@ -23,7 +23,8 @@ import pytest
 from connectors.errors import FlowtimeExportError, IntegrityError, RunError, StorageError
 from connectors.flowtime import scan as scanning
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
+from connectors.flowtime.series_files import series_files
 from connectors.storage import connect
 from pipeline.cli import run_cli
 from pipeline.export import export, plan_export

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import ScanOptions, scan, series_files
+from connectors.flowtime.scan import ScanOptions, scan
+from connectors.flowtime.series_files import series_files
 from connectors.storage import connect
 from pipeline.export import export
 from pipeline.ingest.importer import ImportOptions, import_export

@@ -166,9 +166,7 @@ async def _export(
     await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
     wait, preferred = preference(prefer, service.settings.wait)
-    if preferred is None and sum(run.series.sizes()) > (
-        service.settings.large_bytes
-    ):
+    if preferred is None and sum(run.series.sizes()) > (service.settings.large_bytes):
         wait = 0.0
     job = await service.runner.wait(job.id, wait)
     if job.is_over and job.state != "done":
