@@ -199,9 +199,10 @@ def _with_stages(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
 def _outputs(plan: ExportPlan, chosen: Sequence[Pending]) -> list[SinkOutput]:
     outputs = []
     for sink in plan.sinks:
-        targets = tuple(pending.target for pending in chosen if pending.plan is sink)
-        if targets:
-            outputs.append(SinkOutput(plan, sink, targets))
+        pending = [one for one in chosen if one.plan is sink]
+        if pending:
+            targets = tuple(one.target for one in pending)
+            outputs.append(SinkOutput(plan, sink, targets, tuple(one.state for one in pending)))
     return outputs
 
 

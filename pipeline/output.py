@@ -71,11 +71,13 @@ class SinkOutput:
         export: The plan of the whole export.
         plan: The plan of this sink.
         targets: The targets to write; those that are up to date are left out.
+        states: Digest of what shapes the bytes of each, after which files of data sets are named.
     """
 
     export: ExportPlan
     plan: SinkPlan
     targets: tuple[Target, ...]
+    states: tuple[str, ...]
     done: list[StagedOutput] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class SinkOutput:
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
         )
         self._tables = {id(t): self.export.table(self.plan, t) for t in self.targets}
-        self._states = {id(t): self.export.state(self.plan, t) for t in self.targets if t.is_folder}
+        self._states = dict(zip(map(id, self.targets), self.states, strict=True))
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take a batch that holds `series_row`, `bin_index` and every column of the sink."""
