@@ -193,18 +193,3 @@ def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
         for key, value in metadata.items()
     )
     return "".join(lines).encode("ascii")
-
-
-def read_metadata_lines(head: bytes) -> dict[str, Any]:
-    r"""The metadata of a Gold CSV from its first bytes; empty where there is none.
-
-    >>> read_metadata_lines(b'# rows: 3\ntime_bin,value\n')
-    {'rows': 3}
-    """
-    found: dict[str, Any] = {}
-    for line in head.removeprefix(_BOM).split(b"\n"):
-        if not line.startswith(b"# "):
-            break
-        key, _, value = line[2:].decode("utf-8").partition(": ")
-        found[key] = json.loads(value)
-    return found
