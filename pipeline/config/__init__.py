@@ -253,7 +253,7 @@ def _validated(
     interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
     values = interpolation.resolve(root)
     secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
-    report = ProblemReport(root, ExportConfig, secrets)
+    report = ProblemReport(root, ExportConfig, secrets, interpolation.put_in)
     problems = list(interpolation.problems)
     unresolved = {problem.path for problem in problems}
     try:

@@ -32,12 +32,14 @@ class Interpolation:
         base_dir: Where relative paths of secret files begin.
         secrets: Contents of the secret files read so far.
         problems: References that could not be followed.
+        put_in: The texts that references were replaced by, where they stood.
     """
 
     environ: Mapping[str, str]
     base_dir: Path
     secrets: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    put_in: dict[KeyPath, list[str]] = field(default_factory=dict)
     _left: int = MAX_TOTAL_CHARS
 
     def resolve(self, node: Node, path: KeyPath = ()) -> Any:
@@ -50,12 +52,13 @@ class Interpolation:
         if not isinstance(value, str) or "${" not in value:
             return value
         try:
-            return _REFERENCE.sub(self._replacement, value)
+            texts = self.put_in.setdefault(path, [])
+            return _REFERENCE.sub(lambda match: self._replacement(match, texts), value)
         except _ReferenceError as error:
             self.problems.append(Problem(path, str(error)))
             return value
 
-    def _replacement(self, match: re.Match[str]) -> str:
+    def _replacement(self, match: re.Match[str], put_in: list[str]) -> str:
         """One reference's text; it is not looked at again, whatever it holds."""
         if match[0] == "$${":
             return "${"
@@ -63,6 +66,7 @@ class Interpolation:
         self._left -= len(text)
         if self._left < 0:
             raise _ReferenceError(f"references hold more than {MAX_TOTAL_CHARS} characters")
+        put_in.append(text)
         return text
 
     def _look_up(self, body: str | None) -> str:

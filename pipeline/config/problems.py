@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ _DEFAULT = re.compile(r":-[^}]*")
 _LONGEST_VALUE = 60
 _LONGEST_MESSAGE = 600
 _SHORTEST_SECRET = 4
+_SHORTEST_BEGINNING = 8
 
 _EXPECTED = {
     "string": "text",
@@ -77,11 +78,13 @@ class ProblemReport:
         root: The document, which knows the places.
         model: The model the document was held against.
         secrets: Texts that must not be shown.
+        put_in: Texts that references were replaced by, not to be shown where they stand.
     """
 
     root: Node
     model: type[BaseModel]
     secrets: Collection[str] = ()
+    put_in: Mapping[KeyPath, Collection[str]] = field(default_factory=dict)
 
     def error(self, problems: Iterable[Problem]) -> ConfigError:
         """One line per problem, in the order of the document."""
@@ -104,7 +107,9 @@ class ProblemReport:
 
     def _line(self, problem: Problem) -> str:
         text = f"{show_path(problem.path)}: {problem.message}" if problem.path else problem.message
-        for secret in sorted(self.secrets, key=len, reverse=True):
+        put_in = self.put_in.get(problem.path, ())
+        hidden = {*self.secrets, *put_in, *(_beginning(one, text) for one in put_in)}
+        for secret in sorted(hidden, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
         if len(text) > _LONGEST_MESSAGE:
@@ -207,6 +212,14 @@ class ProblemReport:
             return "a text that is secret elsewhere"
         clipped = text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
         return f"text {clipped!r}"
+
+
+def _beginning(hidden: str, text: str) -> str:
+    """The longest beginning of a hidden text that a message was cut off in; else nothing."""
+    for length in range(min(len(hidden), len(text)), _SHORTEST_BEGINNING - 1, -1):
+        if hidden[:length] in text:
+            return hidden[:length]
+    return ""
 
 
 def _amount(kind: str, count: int) -> str:

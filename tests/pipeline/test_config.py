@@ -597,6 +597,12 @@ class TestReferences:
             "expected 'auto' or a whole number from 1 to 64, found the text of '${N}'"
         )
 
+    @pytest.mark.parametrize("secret", ["canary-a", "canary-" + "x" * 90, "canary-b} and more"])
+    def test_what_is_put_into_a_field_of_a_path_is_not_shown(self, secret: str) -> None:
+        message = refusal(MINIMAL.replace("path: ", "path: '{run_${S}}.csv' #"), S=secret)
+        assert "canary" not in message
+        assert "no field {run_***" in message or "a brace without its partner" in message
+
     def test_a_mounted_secret(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("canary \n\n", encoding="utf-8")
         text = MINIMAL + "storage: {lake: {secret: '${file:secret}'}}"
