@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.1
 _PROC = Path("/proc")
 
 
