@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,6 +16,7 @@ from connectors.flowtime.instant import instant_text
 from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
+from pipeline.run_entries import RunEntries, RunEntry, cut_out
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -22,7 +25,8 @@ FILE_SUFFIX = ".datapackage.json"
 FOLDER_NAME = "_datapackage.json"
 """Spark, DuckDB's hive scan and Polars pass over names that begin with an underscore."""
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 1024 * 1024 * 1024
+_MAX_BYTES_AT_ONCE = 256 * 1024 * 1024
 FRICTIONLESS_TYPES: dict[ColumnType, str] = {
     "timestamp": "datetime",
     "number": "number",
@@ -103,7 +107,7 @@ def package(
     name: str,
     config_hash: str,
     created: datetime,
-    runs: Iterable[Mapping[str, Any]],
+    runs: Sequence[RunEntry],
     files: list[dict[str, Any]],
     write_id: str | None = None,
 ) -> dict[str, Any]:
@@ -113,8 +117,7 @@ def package(
         name: The config's name.
         config_hash: sha256 hex of what the config asks for.
         created: When the export began, UTC.
-        runs: The runs in the files, as `describe_run` gives them; `dump` takes one after the
-            other, so that they need not all be there at once.
+        runs: The runs in the files, as `describe_run` gives them.
         files: The resources, as `resources` gives them.
         write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
     """
@@ -134,8 +137,8 @@ def package(
 
 
 def merged_runs(
-    now: Sequence[Mapping[str, Any]], before: Mapping[str, Any], kept: Sequence[dict[str, Any]]
-) -> tuple[list[Mapping[str, Any]], list[dict[str, Any]]]:
+    now: Sequence[RunEntry], before: Mapping[str, Any], kept: Sequence[dict[str, Any]]
+) -> tuple[RunEntries, list[dict[str, Any]]]:
     """The runs of a descriptor that is written again, and the resources that stay in it.
 
     Args:
@@ -144,16 +147,19 @@ def merged_runs(
         kept: Its resources that stay; their runs are looked up anew.
     """
     known = runs_of(before)
-    listed = list(now)
-    places: dict[str, int] = {_canonical(run): place for place, run in enumerate(listed)}
+    added: list[int] = []
+    places = {_digest(run): place for place, run in enumerate(now)}
 
     @cache
     def placed(before: int) -> int:
-        run = known[before]
-        place = places.setdefault(_canonical(run), len(listed))
-        if place == len(listed):
-            listed.append(run)
+        end = len(now) + len(added)
+        place = places.setdefault(_digest(known[before]), end)
+        if place == end:
+            added.append(before)
         return place
+
+    def listed(place: int) -> RunEntry:
+        return now[place] if place < len(now) else known[added[place - len(now)]]
 
     moved: list[dict[str, Any]] = []
     for resource in kept:
@@ -164,11 +170,12 @@ def merged_runs(
         if wanted is not None:
             own["runs"] = spans(held)
         moved.append({**resource, "flowtime": own})
-    return listed, moved
+    return RunEntries(len(now) + len(added), listed), moved
 
 
-def _canonical(run: Mapping[str, Any]) -> str:
-    return json.dumps(run, sort_keys=True, separators=(",", ":"))
+def _digest(run: RunEntry) -> bytes:
+    text = json.dumps(run, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).digest()
 
 
 def spans(places: Sequence[int]) -> list[list[int]]:
@@ -212,7 +219,8 @@ def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
     and half again the bytes.
     """
     own = descriptor["flowtime"]
-    rest = {**descriptor, "flowtime": {**_without_runs(own), "runs": []}}
+    rest = without_runs(descriptor)
+    rest["flowtime"]["runs"] = []
     text = json.dumps(rest, indent=2, ensure_ascii=False) + "\n"
     # The last of all: no key follows the runs.
     head, mark, tail = text.rpartition('"runs": []')
@@ -224,25 +232,37 @@ def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
     yield (f"\n    ]{tail}" if between == ",\n" else text).encode()
 
 
-def _without_runs(own: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in own.items() if key != "runs"}
+def without_runs(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    """The same descriptor without its runs, which are most of it."""
+    own = {key: value for key, value in descriptor["flowtime"].items() if key != "runs"}
+    return {**descriptor, "flowtime": own}
 
 
-def runs_of(descriptor: Mapping[str, Any]) -> list[dict[str, Any]]:
+def runs_of(descriptor: Mapping[str, Any]) -> Sequence[RunEntry]:
     """The runs that a descriptor names."""
     listed = descriptor["flowtime"].get("runs", [])
+    if isinstance(listed, RunEntries):
+        return listed
     return [run for run in listed if isinstance(run, dict)] if isinstance(listed, list) else []
 
 
-def load(data: bytes, url: str) -> dict[str, Any]:
-    """Read a descriptor of ours.
+def load(data: bytes, url: str, *, check_runs: bool = True) -> dict[str, Any]:
+    """Read a descriptor of ours; its runs stay text until they are asked for.
+
+    Args:
+        data: The bytes of the descriptor.
+        url: Where it is, for errors.
+        check_runs: Whether each run is looked at now; else one that is no JSON raises a ValueError
+            when it is asked for.
 
     Raises:
         IntegrityError: It is no JSON object, not one of ours, or a part that is written again is
             not as it was.
     """
+    if len(data) > MAX_BYTES:
+        raise IntegrityError(f"{url}: has {len(data)} bytes, too many for a descriptor")
     try:
-        found = strict_loads(data)
+        found = _parsed(data, check_runs)
     except ValueError as error:
         raise IntegrityError(f"{url}: the descriptor is no JSON: {error}") from error
     ours = isinstance(found, dict) and isinstance(found.get("flowtime"), dict)
@@ -258,6 +278,20 @@ def load(data: bytes, url: str) -> dict[str, Any]:
                 "written; restore it, or remove it and export again"
             )
     return dict(found)
+
+
+def _parsed(data: bytes, check_runs: bool) -> Any:
+    with suppress(ValueError):  # it is raised again, with the place in the whole
+        cut = cut_out(data)
+        if cut is not None:
+            rest, runs = cut
+            for _ in runs if check_runs else ():
+                pass
+            rest["flowtime"]["runs"] = runs
+            return rest
+    if len(data) > _MAX_BYTES_AT_ONCE:
+        raise ValueError(f"its {len(data)} bytes are not laid out as an export writes them")
+    return strict_loads(data)
 
 
 def _fault_of(resource: Mapping[str, Any]) -> str | None:

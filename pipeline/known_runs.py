@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from connectors.errors import StorageError
@@ -11,6 +12,7 @@ from connectors.flowtime.run import Run
 from pipeline import descriptor
 from pipeline.config import ExportConfig, config_hash
 from pipeline.errors import IntegrityError
+from pipeline.run_entries import RunEntry
 from pipeline.run_facts import read_run
 from pipeline.target import TargetResolver
 from pipeline.version import VERSION
@@ -22,23 +24,32 @@ def known_runs(config: ExportConfig, resolver: TargetResolver) -> Known | None:
     Only targets whose path names no run have one descriptor that can be found beforehand. What
     is wrong with a descriptor is told when it is compared with the plan, not here.
     """
-    entries: dict[str, Mapping[str, Any]] = {}
+    known: dict[str, Run] = {}
     for sink in config.sinks:
         target = resolver.of_all_runs(sink)
         if target is None:
             continue
         try:
             data = target.storage.read(target.descriptor)
-            found = descriptor.load(data, target.storage.url(target.descriptor))
-        except (StorageError, IntegrityError):
+            url = target.storage.url(target.descriptor)
+            found = descriptor.load(data, url, check_runs=False)
+            if _is_of(found, config):
+                known |= _by_url(descriptor.runs_of(found))
+        except (StorageError, IntegrityError, ValueError):
             continue
-        if _is_of(found, config):
-            entries.update(
-                (run["url"], run)
-                for run in descriptor.runs_of(found)
-                if isinstance(run.get("url"), str)
-            )
-    return _Memory(entries) if entries else None
+    return _Memory(known) if known else None
+
+
+def _by_url(entries: Iterable[RunEntry]) -> dict[str, Run]:
+    """The runs of a descriptor whose folders can be compared with it."""
+    found: dict[str, Run] = {}
+    for entry in entries:
+        with suppress(IntegrityError):
+            run = read_run(entry, "").run
+            # Descriptors do not keep the hashes of a bundle's files.
+            if not run.is_bundle:
+                found[run.url] = run
+    return found
 
 
 def _is_of(found: Mapping[str, Any], config: ExportConfig) -> bool:
@@ -50,19 +61,12 @@ def _is_of(found: Mapping[str, Any], config: ExportConfig) -> bool:
 
 
 class _Memory:
-    """Runs by the entries of descriptors."""
+    """Runs that descriptors name, each for as long as it has not been asked for."""
 
-    def __init__(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
-        self._entries = entries
+    def __init__(self, runs: dict[str, Run]) -> None:
+        self._runs = runs
 
     def __call__(self, url: str, listing: str) -> Run | None:
-        """The run at a URL, if its entry says that it was listed so."""
-        entry = self._entries.get(url)
-        if entry is None or entry.get("listing") != f"sha256:{listing}":
-            return None
-        try:
-            run = read_run(entry, url).run
-        except IntegrityError:
-            return None
-        # Descriptors do not keep the hashes of a bundle's files.
-        return None if run.is_bundle else run
+        """The run at a URL, if it was listed so; a discovery asks once, and makes its own of it."""
+        run = self._runs.pop(url, None)
+        return run if run is not None and run.listing == listing else None

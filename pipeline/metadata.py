@@ -42,22 +42,32 @@ _FROM_SERIES: dict[str, Callable[[Series], object]] = {
     "unit": lambda series: series.unit,
     "class_kind": lambda series: series.class_kind,
 }
+_OF_SERIES = {name for name, column in CATALOGUE.items() if column.level == "series"}
+START = "start_us"
+BIN_WIDTH = "bin_us"
 
 
 @dataclass(frozen=True)
 class MetadataTables:
     """Small tables that the columns of the rows are gathered from.
 
+    A series is known by its run and by its description, which is mostly the same in run after
+    run: what is held of each series is where the two are found.
+
     Attributes:
         runs: The runs, in the order of their rows.
-        series: One row per series, `series_row` being its place: `run_row` and every series
-            column that is asked for; text as Enum.
+        of_runs: One row per run: its start, its bin width and the columns of runs that are asked
+            for; text as Enum.
+        of_kinds: One row per description of series, likewise.
+        places: One row per series, `series_row` being its place: `run_row` and `kind_row`.
         constants: Columns with one value, in order.
         exported_at: When the export began, UTC.
     """
 
     runs: tuple[Run, ...]
-    series: pl.DataFrame
+    of_runs: pl.DataFrame
+    of_kinds: pl.DataFrame
+    places: pl.DataFrame
     constants: Mapping[str, Constant]
     exported_at: datetime
 
@@ -70,16 +80,23 @@ class MetadataTables:
         exported_at: datetime,
     ) -> MetadataTables:
         """Gather what the named columns need from runs and series."""
-        series_of_each = [len(run.series) for run in runs]
-        run_rows = np.repeat(np.arange(len(runs), dtype=np.uint32), series_of_each)
-        place = pl.Series("run_row", run_rows)
-        columns = [place, *_time_columns(runs, place)]
-        columns += [
-            _series_column(name, runs, place)
-            for name in dict.fromkeys(names)
-            if name in CATALOGUE and CATALOGUE[name].level == "series"
-        ]
-        return cls(tuple(runs), pl.DataFrame(columns), dict(constants), exported_at)
+        wanted = dict.fromkeys(name for name in names if name in _OF_SERIES)
+        kinds, places = _placed(runs)
+        of_kinds = [_series_column(name, kinds) for name in wanted if name in _FROM_SERIES]
+        of_runs = [_run_column(name, runs) for name in wanted if name not in _FROM_SERIES]
+        return cls(
+            tuple(runs),
+            pl.DataFrame([*_time_columns(runs), *of_runs]),
+            pl.DataFrame(of_kinds),
+            places,
+            dict(constants),
+            exported_at,
+        )
+
+    @property
+    def series_count(self) -> int:
+        """How many series there are."""
+        return self.places.height
 
     def type_of(self, name: str) -> ColumnType:
         """Logical type of a base, catalogue or constant column."""
@@ -113,13 +130,24 @@ class MetadataTables:
             return pl.lit(self.exported_at, dtype=INSTANT).alias(name)
         if name in self.constants:
             return _constant(self.constants[name]).alias(name)
-        return pl.lit(self.series[name]).gather("series_row").alias(name)
+        return (self._of_kind if name in _FROM_SERIES else self._of_run)(name).alias(name)
+
+    def _of_run(self, column: str) -> pl.Expr:
+        rows = pl.lit(self.places["run_row"]).gather("series_row")
+        return pl.lit(self.of_runs[column]).gather(rows)
+
+    def _of_kind(self, column: str) -> pl.Expr:
+        rows = pl.lit(self.places["kind_row"]).gather("series_row")
+        return pl.lit(self.of_kinds[column]).gather(rows)
 
     def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
         """Columns of series as text, a row per series: what partitions are named by."""
         laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
-        rows = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series_row"))
-        return rows.select(laid).rows()
+        return self.series_rows().to_frame().select(laid).rows()
+
+    def series_rows(self) -> pl.Series:
+        """The place of each series."""
+        return pl.Series("series_row", range(self.series_count), dtype=pl.UInt32)
 
     def apply(self, frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
         """Lay the named columns over a narrow frame, keeping `series_row` and `bin_index`."""
@@ -127,28 +155,46 @@ class MetadataTables:
         return frame.select("series_row", "bin_index", *laid)
 
     def _time_bin(self) -> pl.Expr:
-        origin = pl.lit(self.series["origin_us"]).gather("series_row")
-        width = pl.lit(self.series["bin_us"]).gather("series_row")
-        return (origin + pl.col("bin_index").cast(pl.Int64) * width).cast(INSTANT).alias("time_bin")
+        since_start = pl.col("bin_index").cast(pl.Int64) * self._of_run(BIN_WIDTH)
+        return (self._of_run(START) + since_start).cast(INSTANT).alias("time_bin")
 
 
-def _time_columns(runs: Sequence[Run], place: pl.Series) -> list[pl.Series]:
-    origins = pl.Series("origin_us", [run.time_origin for run in runs], dtype=INSTANT)
+def _placed(runs: Sequence[Run]) -> tuple[list[Series], pl.DataFrame]:
+    """The descriptions of all series, and the run and description of each series."""
+    first_of: dict[int, int] = {}
+    kinds: list[Series] = []
+    for run in runs:
+        # Runs of one shape share the tuple: comparing tuples would compare every series.
+        if id(run.series.kinds) not in first_of:
+            first_of[id(run.series.kinds)] = len(kinds)
+            kinds += run.series.kinds
+    counts = [len(run.series) for run in runs]
+    firsts = np.array([first_of[id(run.series.kinds)] for run in runs], dtype=np.int64)
+    within = np.arange(sum(counts)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
+    places = {
+        "run_row": np.repeat(np.arange(len(runs), dtype=np.uint32), counts),
+        "kind_row": (np.repeat(firsts, counts) + within).astype(np.uint32),
+    }
+    return kinds, pl.DataFrame(places)
+
+
+def _time_columns(runs: Sequence[Run]) -> list[pl.Series]:
+    starts = pl.Series(START, [run.time_origin for run in runs], dtype=INSTANT)
     widths = [run.grid.bin_minutes * _MICROSECONDS_PER_MINUTE for run in runs]
-    return [
-        origins.cast(pl.Int64).gather(place),
-        pl.Series("bin_us", widths, dtype=pl.Int64).gather(place),
-    ]
+    return [starts.cast(pl.Int64), pl.Series(BIN_WIDTH, widths, dtype=pl.Int64)]
 
 
-def _series_column(name: str, runs: Sequence[Run], place: pl.Series) -> pl.Series:
-    dtype = POLARS_TYPES[CATALOGUE[name].type]
-    if name in _FROM_SERIES:
-        read = _FROM_SERIES[name]
-        values = [read(series) for run in runs for series in run.series.kinds]
-        return _compact(pl.Series(name, values, dtype=dtype))
+def _series_column(name: str, kinds: Sequence[Series]) -> pl.Series:
+    return _column(name, [_FROM_SERIES[name](kind) for kind in kinds])
+
+
+def _run_column(name: str, runs: Sequence[Run]) -> pl.Series:
     of_run = _FROM_RUN.get(name, attrgetter(name))
-    return _compact(pl.Series(name, [of_run(run) for run in runs], dtype=dtype)).gather(place)
+    return _column(name, [of_run(run) for run in runs])
+
+
+def _column(name: str, values: Sequence[object]) -> pl.Series:
+    return _compact(pl.Series(name, values, dtype=POLARS_TYPES[CATALOGUE[name].type]))
 
 
 def _compact(column: pl.Series) -> pl.Series:

@@ -100,7 +100,7 @@ class ExportPlan:
     @cached_property
     def is_kept(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether the file of each series is read."""
-        found = np.zeros(self.tables.series.height, dtype=bool)
+        found = np.zeros(self.tables.series_count, dtype=bool)
         found[self.kept.to_numpy()] = True
         return found
 
@@ -178,7 +178,7 @@ class ExportPlan:
         """Whether the condition may have left rows out."""
         if self.row_filter is None:
             return False
-        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series.height
+        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series_count
 
     def _left_out(self, target: Target) -> list[str]:
         """Why not all rows of all series of a target's runs are in it."""
@@ -215,7 +215,7 @@ class ExportPlan:
 def column_types(config: ExportConfig) -> dict[str, ColumnType]:
     """Every column that a condition can look at, with its type."""
     types = {name: column.type for name, column in CATALOGUE.items()}
-    empty = MetadataTables((), pl.DataFrame(), config.metadata.constants, _NO_DATE)
+    empty = MetadataTables.build((), (), config.metadata.constants, _NO_DATE)
     return types | {name: empty.type_of(name) for name in config.metadata.constants}
 
 
@@ -248,8 +248,7 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
         )
         names += [*row_filter.columns, *looked_at]
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
-    everything = pl.Series("series_row", range(tables.series.height), dtype=pl.UInt32)
-    kept = everything if row_filter is None else row_filter.series_rows(tables)
+    kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
 

@@ -18,6 +18,7 @@ from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
 from pipeline.plan import ExportPlan
+from pipeline.run_entries import RunEntries
 from pipeline.standing import Pending, Place, Standing, is_published, place_of
 from pipeline.target import Target, is_partition
 
@@ -81,7 +82,7 @@ def publish(
                         _discard(outputs)
                         found.append(pending)
                     if fresh.descriptor is not None:
-                        now[place_of(target)] = fresh.descriptor
+                        now[place_of(target)] = descriptor.without_runs(fresh.descriptor)
                     done += ours
         except ConflictError as conflict:
             raise PublishConflictError(str(conflict)) from conflict
@@ -211,9 +212,9 @@ def _package(
             [shown.column for shown in pending.plan.in_file],
             [output.file for output in outputs],
         )
-    runs: Iterable[Mapping[str, Any]] = (plan.described(plan.runs[row]) for row in rows)
+    runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))
     if kept and before is not None:
-        runs, kept = descriptor.merged_runs(list(runs), before, kept)
+        runs, kept = descriptor.merged_runs(runs, before, kept)
     hashed = config_hash(plan.config)
     write_id = secrets.token_hex(16)
     return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
@@ -36,6 +37,7 @@ SERIES_COLUMNS = (
 )
 """Columns of a described run's table of series; `path` is null for `series/<id>.csv`."""
 
+_REMEMBERED_RUNS = 64
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
@@ -75,6 +77,18 @@ _SeriesRow = tuple[
     _Hex | None,
     _Layout | None,
 ]
+_Row = tuple[
+    str,
+    str | None,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    int,
+    str | None,
+]
+"""The same without the sha256: what is mostly the same in run after run."""
 
 
 class _SeriesTable(BaseModel):
@@ -224,15 +238,18 @@ def read_run(entry: object, where: str) -> DescribedRun:
     except Invalid as error:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
     _check(found, where)
-    table = [_series(row) for row in found.series.rows]
-    _check_unique(table, where)
+    try:
+        kinds = _kinds(tuple((*row[:8], row[9]) for row in found.series.rows), found.bins)
+    except ValueError as error:
+        raise IntegrityError(f"{where}: {error}") from error
+    promises = ((row[8], None) for row in found.series.rows)
     run = Run(
         url=found.url,
         path=found.url,
         name=found.name,
         run_id=found.id,
         grid=Grid(found.bins, found.bin_minutes),
-        series=SeriesTable.of(table),
+        series=SeriesTable(kinds, promises),
         created=found.created,
         time_origin=found.time_origin,
         origin_source=found.time_origin_from,
@@ -268,8 +285,23 @@ def first_fault(error: Invalid) -> str:
     return f"{path or 'it'}: found {clip(fault['input'])}, {wish(fault)}"
 
 
-def _series(row: _SeriesRow) -> Series:
-    name, component, class_name, kind, unit, class_kind, path, points, sha256, _ = row
+@lru_cache(maxsize=_REMEMBERED_RUNS)
+def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
+    """The series of a table without what it promises; one object for all runs that have the same.
+
+    Raises:
+        ValueError: A row is not as `describe_run` makes it; the message names it.
+    """
+    for number, row in enumerate(rows):
+        if fault := _fault_of(row, bins):
+            raise ValueError(f"series.rows[{number}]: {fault}")
+    kinds = tuple(_kind(row) for row in rows)
+    _check_unique(kinds)
+    return kinds
+
+
+def _kind(row: _Row) -> Series:
+    name, component, class_name, kind, unit, class_kind, path, points, _ = row
     return Series(
         id=name,
         measure=SeriesId.parse(name).measure,
@@ -280,7 +312,7 @@ def _series(row: _SeriesRow) -> Series:
         class_kind=class_kind,
         path=path or f"series/{name}.csv",
         points=points,
-        sha256=sha256,
+        sha256=None,
         size=None,
     )
 
@@ -302,27 +334,30 @@ def _check(found: _RunEntry, where: str) -> None:
         end = None
     if end is None or end > _LAST_INSTANT:
         raise IntegrityError(f"{where}: bins: {found.bins} bins end after the year 9999")
-    for number, row in enumerate(found.series.rows):
-        place = f"{where}: series.rows[{number}]"
-        if row[7] != found.bins:
-            raise IntegrityError(f"{place}: points is {row[7]}, should be the grid's {found.bins}")
-        if row[0].startswith("@"):
-            raise IntegrityError(f"{place}: id: {row[0]} names no measure before its first @")
-        if row[9] is not None:
-            try:
-                SeriesLayout.parse(row[9])
-            except ValueError as error:
-                raise IntegrityError(f"{place}: layout: {error}") from error
-        segments = (row[6] or f"series/{row[0]}.csv").split("/")
-        if {".", ".."} & set(segments) or segments[0] in NEVER_READ_FOLDERS:
-            raise IntegrityError(f"{place}: path: {clip(row[6])} is no place of a series file")
 
 
-def _check_unique(series: Iterable[Series], where: str) -> None:
+def _fault_of(row: _Row, bins: int) -> str | None:
+    name, _, _, _, _, _, path, points, layout = row
+    if points != bins:
+        return f"points is {points}, should be the grid's {bins}"
+    if name.startswith("@"):
+        return f"id: {name} names no measure before its first @"
+    if layout is not None:
+        try:
+            SeriesLayout.parse(layout)
+        except ValueError as error:
+            return f"layout: {error}"
+    segments = (path or f"series/{name}.csv").split("/")
+    if {".", ".."} & set(segments) or segments[0] in NEVER_READ_FOLDERS:
+        return f"path: {clip(path)} is no place of a series file"
+    return None
+
+
+def _check_unique(series: Iterable[Series]) -> None:
     ids: set[str] = set()
     paths: set[str] = set()
     for number, one in enumerate(series):
         if one.id in ids or one.path in paths:
-            raise IntegrityError(f"{where}: series.rows[{number}]: {one.id} is there twice")
+            raise ValueError(f"series.rows[{number}]: {one.id} is there twice")
         ids.add(one.id)
         paths.add(one.path)

@@ -40,7 +40,8 @@ class Standing:
     """What is published already.
 
     Attributes:
-        descriptors: The descriptors that stand where targets will have theirs.
+        descriptors: The descriptors that stand where targets will have theirs, without their
+            runs.
     """
 
     descriptors: Mapping[Place, Mapping[str, Any]]
@@ -66,7 +67,7 @@ class Standing:
                     continue
                 if isinstance(data, StorageError):
                     raise data
-                found[key, path] = descriptor.load(data, storage.url(path))
+                found[key, path] = descriptor.without_runs(descriptor.load(data, storage.url(path)))
         return cls(found)
 
     def at(self, target: Target) -> Mapping[str, Any] | None:

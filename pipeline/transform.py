@@ -31,12 +31,12 @@ class RowFilter:
 
     def series_rows(self, tables: MetadataTables) -> pl.Series:
         """Rows of the series table whose series can hold a matching row."""
-        rows = tables.series.with_row_index("series_row")
-        if self.of_series is not None:
-            names = dict.fromkeys(self.of_series.meta.root_names())
-            rows = rows.with_columns(_viewed(pl.col(n), tables.type_of(n)) for n in names)
-            rows = rows.filter(self.of_series)
-        return rows["series_row"]
+        rows = tables.series_rows()
+        if self.of_series is None:
+            return rows
+        names = dict.fromkeys(self.of_series.meta.root_names())
+        view = [_viewed(tables.expression(n), tables.type_of(n)).alias(n) for n in names]
+        return rows.to_frame().with_columns(view).filter(self.of_series)["series_row"]
 
     def apply(self, frame: pl.LazyFrame, tables: MetadataTables) -> pl.LazyFrame:
         """Keep the matching rows of a narrow frame."""

@@ -32,7 +32,7 @@ class Selection:
 
     def wants_name(self, name: str) -> bool:
         """Whether a run directory of that name is wanted."""
-        return _matches(name, self.include) and not _matches(name, self.exclude)
+        return _any_matches(name, self.include) and not _any_matches(name, self.exclude)
 
     @property
     def asks_created(self) -> bool:
@@ -65,6 +65,11 @@ def select_series(run: Run, selection: Selection) -> Run:
 
 @lru_cache(maxsize=65536)
 def _matches(name: str, globs: tuple[str, ...]) -> bool:
+    """Likewise, for names that recur in run after run."""
+    return _any_matches(name, globs)
+
+
+def _any_matches(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 

@@ -21,6 +21,7 @@ from pipeline.exported.row_order import (
 )
 from pipeline.exported.table_reader import Batch
 from pipeline.exported.tables import ExportedFile
+from pipeline.metadata import BIN_WIDTH, START
 
 _Array = np.ndarray[Any, Any]
 
@@ -94,9 +95,10 @@ class Keys:
         else:
             assert self._time_column is not None
             cells = batch.frame[self._time_column]
-            series = self._order.tables.series
-            origins = series["origin_us"].to_numpy()[self._firsts][blocks]
-            widths = series["bin_us"].to_numpy()[self._firsts][blocks]
+            tables = self._order.tables
+            runs = tables.places["run_row"].to_numpy()[self._firsts][blocks]
+            origins = tables.of_runs[START].to_numpy()[runs]
+            widths = tables.of_runs[BIN_WIDTH].to_numpy()[runs]
             times = cells.cast(pl.Int64).fill_null(-(2**62)).to_numpy()
             bins = np.floor_divide(times - origins + widths // 2, widths)
         wrong = (bins < 0) | (bins >= bounds)
