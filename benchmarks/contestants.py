@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.workloads import Workload
 
 OURS = "flowtime-export"
+PROGRAM = (sys.executable, "-c", "from pipeline.cli import main; main()")
 METADATA = ("bin_index", "run_id", "unit", "source", "scenario_hash")
 
 
@@ -35,13 +36,12 @@ class Task:
         return self.out / f"export.{file_format}"
 
 
-def _ours(task: Task) -> list[str]:
+def ours(task: Task) -> list[str]:
     """The command line as users type it, with a config written for the task."""
     config = task.out / "config.yaml"
     # JSON is YAML: the benchmark needs no YAML writer.
     config.write_text(json.dumps(_config(task), indent=2), encoding="utf-8")
-    program = "from pipeline.cli import main; main()"
-    return [sys.executable, "-c", program, "run", str(config), "--json"]
+    return [*PROGRAM, "run", str(config), "--json"]
 
 
 def _config(task: Task) -> dict[str, object]:
@@ -84,4 +84,4 @@ PEERS: dict[str, Callable[[Task], list[str]]] = {
 
 def commands(peers: Sequence[str]) -> dict[str, Callable[[Task], list[str]]]:
     """What each contestant is started with: first this project, then the named peers."""
-    return {OURS: _ours, **{name: PEERS[name] for name in peers}}
+    return {OURS: ours, **{name: PEERS[name] for name in peers}}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.contestants import OURS, Task, commands
+from benchmarks.contestants import PROGRAM, Task, ours
 from benchmarks.measure import Measurement, measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
@@ -21,18 +21,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     workload = WORKLOADS["W1"]
     base = replace(workload.shape, series=args.series, bins=args.bins)
     shapes = [replace(base, runs=runs) for runs in sorted(args.runs)]
-    taken: dict[tuple[str, ...], list[Measurement]] = {}
+    taken: dict[tuple[str, str], list[Measurement]] = {}
     for shape in shapes:
         source = generate(shape, args.cache.resolve())
         warm(source)
         for formats in _tasks(tuple(args.format)):
-            of_formats = taken.setdefault(formats, [])
-            of_formats.append(_measured(workload.over(shape), source, formats, args.out.resolve()))
-    print(aligned(_HEADER, _rows(shapes, taken), texts=1))
+            measured = _measured(workload.over(shape), source, formats, args.out.resolve())
+            for step, one in measured.items():
+                taken.setdefault((" + ".join(formats), step), []).append(one)
+    print(aligned(_HEADER, _rows(shapes, taken), texts=2))
     return 0
 
 
-_HEADER = ["formats", "runs", "rows", "s", "CPU s", "MB", "times rows", "times CPU s", "times MB"]
+_HEADER = [
+    *("formats", "step", "runs", "rows", "s", "CPU s", "MB"),
+    *("times rows", "times CPU s", "times MB"),
+]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,20 +57,31 @@ def _tasks(formats: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [*alone, formats] if len(formats) > 1 else alone
 
 
-def _measured(workload: Workload, source: Path, formats: tuple[str, ...], out: Path) -> Measurement:
+def _measured(
+    workload: Workload, source: Path, formats: tuple[str, ...], out: Path
+) -> dict[str, Measurement]:
+    """An export, and what is done with one that stands."""
     work = clear(out / "work")
     try:
-        return measure(commands(())[OURS](Task(workload, source, formats, work)))
+        export = ours(Task(workload, source, formats, work))
+        descriptor = str(work / "export.datapackage.json")
+        return {
+            "first": measure(export),
+            "nothing new": measure(export),
+            "--full-refresh": measure([*export, "--full-refresh"]),
+            "verify": measure([*PROGRAM, "verify", descriptor]),
+        }
     finally:
         clear(work)
 
 
 def _rows(
-    shapes: Sequence[Shape], taken: dict[tuple[str, ...], list[Measurement]]
+    shapes: Sequence[Shape], taken: dict[tuple[str, str], list[Measurement]]
 ) -> list[list[str]]:
     return [
         [
-            " + ".join(formats),
+            formats,
+            step,
             f"{shape.runs:,}",
             f"{shape.rows:,}",
             f"{one.seconds:.1f}",
@@ -76,7 +91,7 @@ def _rows(
             f"{one.cpu_seconds / measured[0].cpu_seconds:.1f}",
             f"{one.peak_bytes / measured[0].peak_bytes:.2f}",
         ]
-        for formats, measured in taken.items()
+        for (formats, step), measured in taken.items()
         for shape, one in zip(shapes, measured, strict=True)
     ]
 

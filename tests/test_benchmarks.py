@@ -56,9 +56,10 @@ def test_every_workload_runs(tmp_path: Path) -> None:
 def test_memory_prints_a_row_for_each_number_of_runs(tmp_path: Path) -> None:
     options = ["--runs", "2", "4", "--series", "3", "--bins", "24", "--format", "csv", "parquet"]
     table = run_benchmarks(tmp_path, "benchmarks.memory", *options)
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
-    each = ["csv", "parquet", "csv + parquet"]
-    assert rows == [[formats, runs] for formats in each for runs in ("2", "4")]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()[2:]]
+    steps = ["first", "nothing new", "--full-refresh", "verify"]
+    each = [[formats, step] for formats in ("csv", "parquet", "csv + parquet") for step in steps]
+    assert rows == [[*one, runs] for one in each for runs in ("2", "4")]
 
 
 def test_scaling_shrinks_runs_but_the_bins_of_a_single_run() -> None:
