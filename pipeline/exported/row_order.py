@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
@@ -42,6 +43,31 @@ class Block:
 
     members: tuple[tuple[str, int], ...]
     bins: int
+
+
+class Blocks(Sequence[Block]):
+    """Some of the blocks of a table, each made when it is asked for: there may be half a million.
+
+    Args:
+        places: The place of each among all blocks of the table.
+        block: Makes the one at a place.
+    """
+
+    def __init__(self, places: _Array, block: Callable[[int], Block]) -> None:
+        self._places = places
+        self._block = block
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Block: ...
+    @overload
+    def __getitem__(self, place: slice) -> Blocks: ...
+    def __getitem__(self, place: int | slice) -> Block | Blocks:
+        if isinstance(place, slice):
+            return Blocks(self._places[place], self._block)
+        return self._block(int(self._places[place]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +113,10 @@ class RowOrder:
         self.tables = MetadataTables.build(
             self.runs, sources, contents.constants, contents.exported_at or _NO_DATE
         )
-        self._partitioned: dict[tuple[str, ...], Mapping[PartitionKey, list[Block]]] = {}
+        self._bins = np.array([run.grid.bins for run in self.runs], dtype=np.int64)
+        self._run_rows = self.tables.places["run_row"].to_numpy()
+        self._wide = list(self._wide_blocks()) if contents.layout == "wide" else None
+        self._partitioned: dict[tuple[str, ...], Mapping[PartitionKey, Blocks]] = {}
 
     @classmethod
     def of(cls, table: ExportedTable) -> RowOrder:
@@ -96,7 +125,7 @@ class RowOrder:
         assert table.runs is not None
         return cls(table.contents, [described.run for described in table.runs])
 
-    def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, list[Block]]:
+    def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
         """The blocks of each partition by the given columns (as shown), in the order of their rows.
 
         Worked out once.
@@ -106,28 +135,30 @@ class RowOrder:
             self._partitioned[wanted] = self._by_partition(wanted)
         return self._partitioned[wanted]
 
-    def _by_partition(self, columns: Sequence[str]) -> Mapping[PartitionKey, list[Block]]:
-        names = [self.contents.columns[column] for column in columns]
-        values = self.tables.texts(names) if names else []
-        found: dict[PartitionKey, list[Block]] = {}
-        for block in self._all_blocks():
-            key = zip(columns, values[block.members[0][1]], strict=True) if names else ()
-            found.setdefault(tuple(key), []).append(block)
-        return found
+    def _by_partition(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
+        count = self.tables.series_count if self._wide is None else len(self._wide)
+        everything = np.arange(count, dtype=np.uint32)
+        if not columns:
+            return {(): Blocks(everything, self._block)} if count else {}
+        values = self.tables.texts([self.contents.columns[column] for column in columns])
+        found: dict[PartitionKey, array[int]] = {}
+        for place, block in enumerate(Blocks(everything, self._block)):
+            key = zip(columns, values[block.members[0][1]], strict=True)
+            found.setdefault(tuple(key), array("I")).append(place)
+        return {key: Blocks(np.array(places), self._block) for key, places in found.items()}
 
-    def _all_blocks(self) -> Iterable[Block]:
+    def _block(self, place: int) -> Block:
+        if self._wide is not None:
+            return self._wide[place]
+        value = self.values[0] if self.values else "value"
+        return Block(((value, place),), int(self._bins[self._run_rows[place]]))
+
+    def _wide_blocks(self) -> Iterable[Block]:
         first = 0
         for run in self.runs:
-            if self.contents.layout == "wide":
-                for group in groups_of(run):
-                    yield Block(
-                        tuple((measure, first + place) for measure, place in group.members),
-                        run.grid.bins,
-                    )
-            else:
-                value = self.values[0] if self.values else "value"
-                for place in range(len(run.series)):
-                    yield Block(((value, first + place),), run.grid.bins)
+            for group in groups_of(run):
+                members = tuple((measure, first + place) for measure, place in group.members)
+                yield Block(members, run.grid.bins)
             first += len(run.series)
 
     def series_name(self, series_row: int) -> str:

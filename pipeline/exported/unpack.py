@@ -138,7 +138,7 @@ def whole_series(
     for blocks, _, placed in placed_batches(table, order, max_expansion=max_expansion):
         for first, end, place in placed.stretches():
             block = blocks[place]
-            if current is None or current[0] is not block:
+            if current is None or current[0] != block:
                 current = (block, {c: _Filling(block.bins) for c, _ in block.members})
             cells = block_cells(placed, first, end, block, order, may_lack=may_lack)
             for name, values in cells.items():

@@ -40,7 +40,7 @@ class Keys:
 
     def __init__(self, order: RowOrder, blocks: Sequence[Block], file: ExportedFile) -> None:
         self._order = order
-        self._blocks = blocks
+        self._bins = np.array([block.bins for block in blocks], dtype=np.int64)
         self._firsts = np.array([block.members[0][1] for block in blocks], dtype=np.int64)
         shown = {order.contents.columns[column.name]: column.name for column in file.columns}
         self._bin_column = shown.get("bin_index")
@@ -88,7 +88,7 @@ class Keys:
         return found.to_numpy()
 
     def _bins_of(self, batch: Batch, blocks: _Array) -> _Array:
-        bounds = np.array([block.bins for block in self._blocks], dtype=np.int64)[blocks]
+        bounds = self._bins[blocks]
         if self._bin_column is not None:
             cells = batch.frame[self._bin_column]
             bins = cells.fill_null(-1).to_numpy()

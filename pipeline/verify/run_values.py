@@ -147,7 +147,7 @@ class RunValues:
             IntegrityError: A series file is not as its run promises.
             StorageError: A file could not be read.
         """
-        if block is not self._block:
+        if block != self._block:
             self._block = block
             self._values = {
                 column: self._series(row, block.bins)

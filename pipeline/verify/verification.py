@@ -120,7 +120,7 @@ class _TableCheck:
         self._note_lone_file()
         for key, files in self.table.partitions.items():
             columns = [name for name, _ in key]
-            blocks = order.partitioned(columns).get(key, [])
+            blocks: Sequence[Block] = order.partitioned(columns).get(key, ())
             self._partition(order, blocks, files, comparing)
         self._check_whole(order)
         if comparing is not None:
