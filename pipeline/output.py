@@ -90,7 +90,7 @@ class SinkOutput:
         self._assembler = (
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
         )
-        self._tables = {id(t): self.export.table(self.plan, t) for t in self.targets}
+        self._last_table: tuple[Target, Table] | None = None
         self._states = dict(zip(map(id, self.targets), self.states, strict=True))
 
     def write(self, batch: pl.DataFrame) -> None:
@@ -235,13 +235,19 @@ class SinkOutput:
             destination.target.storage.sweep(folder)
 
     def _table(self, destination: _Destination) -> Table:
-        table = self._tables[id(destination.target)]
+        table = self._table_of(destination.target)
         own: dict[str, Any] = {}
         if destination.partition:
             own["partition"] = dict(destination.partition)
         if self.plan.sink.max_rows_per_file is not None:
             own["first_row"] = destination.files * self.plan.sink.max_rows_per_file
         return Table(table.columns, {**table.metadata, **own}) if own else table
+
+    def _table_of(self, target: Target) -> Table:
+        # There may be a target for each of many runs, and many files of one.
+        if self._last_table is None or self._last_table[0] is not target:
+            self._last_table = target, self.export.table(self.plan, target)
+        return self._last_table[1]
 
     def _file_path(self, destination: _Destination) -> str:
         target = destination.target

@@ -57,12 +57,18 @@ class RunFolder:
         """
         if name not in self._staged:
             path = join(self.path, name)
-            self._made.update(dict.fromkeys(_absent_folders(self._storage, path)))
+            with self._translated(path):
+                self._made.update(dict.fromkeys(_absent_folders(self._storage, path)))
             self._staged[name] = self._storage.stage(path)
-        try:
+        with self._translated(self._staged[name].target):
             yield self._staged[name].local
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            url = self._storage.url(self._staged[name].target)
+            url = self._storage.url(path)
             raise StorageError(f"staging {url}: {error.strerror or error}", url=url) from error
 
     def is_staged(self, name: str) -> bool:

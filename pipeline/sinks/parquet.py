@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
+from pipeline.sinks.sink import Column, Sink, Table, Written
 from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
-from pipeline.sinks.text import arrow_texts
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
@@ -179,7 +179,11 @@ def _repeats(column: Column, rows: pl.DataFrame) -> bool:
     """Whether a dictionary pays: each value occurs a few times."""
     if column.type in ("text", "boolean"):
         return column.type == "text"
-    return rows.is_empty() or unnamed(rows[column.name]).n_unique() * _OCCURRENCES <= rows.height
+    if rows.is_empty():
+        return True
+    # Arrow counts on this thread: Polars would wake all of its own for each of many small files.
+    different = pc.count_distinct(rows[column.name].to_arrow(), mode="all").as_py()
+    return bool(different * _OCCURRENCES <= rows.height)
 
 
 def _written_field(column: Column) -> pa.Field:
@@ -206,45 +210,38 @@ def _declared_schema(table: Table) -> str:
 def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
     """The columns as Arrow arrays, text as dictionaries.
 
-    Text says the same for all rows of a series: codes are looked up once a stretch and repeated.
+    Text says the same for all rows of a series: it is looked up once a stretch and repeated.
     """
     texts = [column for column in table.columns if column.type == "text"]
-    rows = rows.with_columns(
-        _as_enum(rows[t.name]) for t in texts if rows[t.name].dtype == pl.String
-    )
-    codes = physical(rows, texts)
-    starts = first_rows(rows.height, [changes(column) for column in codes])
-    counts = lengths(starts, rows.height)
-    head_codes = {text.name: of_text[starts] for text, of_text in zip(texts, codes, strict=True)}
+    starts = first_rows(rows.height, [changes(column) for column in physical(rows, texts)])
+    dictionaries = iter(_dictionaries([rows[text.name] for text in texts], starts, rows.height))
     return [
-        _dictionary(unnamed(rows[column.name])[starts], head_codes[column.name], counts)
+        next(dictionaries)
         if column.type == "text"
         else rows[column.name].to_arrow().cast(_ARROW_TYPES[column.type])
         for column in table.columns
     ]
 
 
-def _as_enum(texts: pl.Series) -> pl.Series:
-    return texts.cast(pl.Enum(texts.unique(maintain_order=True).drop_nulls()))
-
-
-def _dictionary(heads: pl.Series, codes: pl.Series, counts: Rows) -> pa.DictionaryArray:
-    """A text column, given its first rows of each stretch, as a dictionary of only what occurs.
+def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[pa.DictionaryArray]:
+    """Text columns as dictionaries of only what occurs.
 
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
     thirty runs, were they not left out.
+
+    Args:
+        texts: The columns.
+        starts: The first row of each stretch.
+        rows: How many rows there are.
     """
-    known = heads.drop_nulls().cast(pl.String)
-    _, firsts, places = np.unique(
-        codes.drop_nulls().to_numpy(), return_index=True, return_inverse=True
-    )
-    if heads.null_count():
-        missing = heads.is_null().to_numpy()
-        of_heads = np.zeros(len(heads), dtype=np.int32)
-        of_heads[~missing] = places
-        absent = pl.Series(np.repeat(missing, counts))
-        indices = pl.Series(np.repeat(of_heads, counts)).set(absent, None)
-    else:
-        indices = pl.Series(np.repeat(places.astype(np.int32), counts))
-    texts = arrow_texts(known.gather(firsts).to_list())
-    return pa.DictionaryArray.from_arrays(indices.to_arrow(), texts.cast(pa.string()))
+    if not texts:
+        return []
+    heads = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])[starts]
+    # By one query for all columns: with a file for each of many runs, calls are what takes time.
+    plain = heads.select(pl.all().cast(pl.String)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, rows))
+    of_rows = pl.Series(stretches).to_arrow()
+    return [
+        column.combine_chunks().cast(pa.string()).dictionary_encode().take(of_rows)
+        for column in plain.itercolumns()
+    ]
