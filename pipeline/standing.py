@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from pipeline.plan import ExportPlan, SinkPlan
 from pipeline.target import Target
 
 _LOOK_UPS = 16
+_READ_AT_ONCE = 256
+_ALIKE = {"schema", "dialect", "columns", "options", "config", "constants"}
 
 Place = tuple[int, str]
 """A descriptor's place: its storage and its path."""
@@ -61,13 +64,11 @@ class Standing:
                 storage, paths = wanted.setdefault(id(target.storage), (target.storage, {}))
                 paths[target.descriptor] = None
         found: dict[Place, Mapping[str, Any]] = {}
+        shared: dict[str, Any] = {}
         for key, (storage, paths) in wanted.items():
-            for path, data in zip(paths, storage.read_many(list(paths)), strict=True):
-                if isinstance(data, NotFoundError):
-                    continue
-                if isinstance(data, StorageError):
-                    raise data
-                found[key, path] = descriptor.without_runs(descriptor.load(data, storage.url(path)))
+            for path, data in _read(storage, list(paths)):
+                whole = descriptor.load(data, storage.url(path))
+                found[key, path] = _sharing(descriptor.without_runs(whole), shared)
         return cls(found)
 
     def at(self, target: Target) -> Mapping[str, Any] | None:
@@ -122,6 +123,36 @@ def choose(plan: ExportPlan, standing: Standing, *, full_refresh: bool = False) 
         else:
             (kept if _may_stay(standing, pending) else to_write).append(pending)
     return Choice(tuple(to_write), tuple(current), tuple(kept))
+
+
+def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """The files that are there, a few at a time: there may be a descriptor for each of many runs.
+
+    Raises:
+        StorageError: A file could not be read.
+    """
+    for first in range(0, len(paths), _READ_AT_ONCE):
+        group = paths[first : first + _READ_AT_ONCE]
+        for path, data in zip(group, storage.read_many(group), strict=True):
+            if isinstance(data, NotFoundError):
+                continue
+            if isinstance(data, StorageError):
+                raise data
+            yield path, data
+
+
+def _sharing(found: Any, shared: dict[str, Any]) -> Any:
+    """The same JSON value; what is alike in all descriptors of a sink is one object."""
+    if isinstance(found, list):
+        return [_sharing(item, shared) for item in found]
+    if not isinstance(found, dict):
+        return found
+    return {
+        key: shared.setdefault(json.dumps(value), value)
+        if key in _ALIKE
+        else _sharing(value, shared)
+        for key, value in found.items()
+    }
 
 
 def _may_stay(standing: Standing, pending: Pending) -> bool:
