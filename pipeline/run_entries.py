@@ -20,8 +20,8 @@ _END = b"\n    ]"
 class RunEntries(Sequence[RunEntry]):
     """Entries that are made when they are asked for, and not kept.
 
-    A descriptor may name tens of thousands of runs; as objects they take seven times the bytes of
-    their text, and twenty times those of the runs themselves.
+    A descriptor may name tens of thousands of runs; as objects they take four times the bytes of
+    their text, and six times those of the runs themselves.
 
     Args:
         count: How many there are.

@@ -140,7 +140,7 @@ def test_places_as_those_of_a_list() -> None:
 
 
 def test_reading_takes_no_more_than_the_text() -> None:
-    """Meant to fail when the runs are held as objects: they take seven times as much."""
+    """Meant to fail when the runs are held as objects: they take four times as much."""
     rows = [[f"arrivals@COMP_{n}@DEFAULT", "a" * 64, n] for n in range(20)]
     data = written([{"id": f"run_{n}", "series": {"rows": rows}} for n in range(2000)])
     tracemalloc.start()
