@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Literal
 
 from connectors.flowtime.instant import instant_text
 from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.run_entries import RunEntries, RunEntry, cut_out
+from pipeline.run_entries import RunEntries, RunEntry, cut_out, spans
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -134,82 +132,6 @@ def package(
             "runs": runs,
         },
     }
-
-
-def merged_runs(
-    now: Sequence[RunEntry], before: Mapping[str, Any], kept: Sequence[dict[str, Any]]
-) -> tuple[RunEntries, list[dict[str, Any]]]:
-    """The runs of a descriptor that is written again, and the resources that stay in it.
-
-    Args:
-        now: The runs of what has been written.
-        before: The descriptor that stands.
-        kept: Its resources that stay; their runs are looked up anew.
-    """
-    known = runs_of(before)
-    added: list[int] = []
-    places = {_digest(run): place for place, run in enumerate(now)}
-
-    @cache
-    def placed(before: int) -> int:
-        end = len(now) + len(added)
-        place = places.setdefault(_digest(known[before]), end)
-        if place == end:
-            added.append(before)
-        return place
-
-    def listed(place: int) -> RunEntry:
-        return now[place] if place < len(now) else known[added[place - len(now)]]
-
-    moved: list[dict[str, Any]] = []
-    for resource in kept:
-        own = dict(_own(resource))
-        wanted = places_of(own.get("runs"), len(known))
-        # Where an earlier version wrote it, nobody knows which runs it holds.
-        held = [placed(place) for place in (range(len(known)) if wanted is None else wanted)]
-        if wanted is not None:
-            own["runs"] = spans(held)
-        moved.append({**resource, "flowtime": own})
-    return RunEntries(len(now) + len(added), listed), moved
-
-
-def _digest(run: RunEntry) -> bytes:
-    text = json.dumps(run, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
-
-
-def spans(places: Sequence[int]) -> list[list[int]]:
-    """Places as half-open spans, in their order.
-
-    >>> spans([0, 1, 2, 7])
-    [[0, 3], [7, 8]]
-    """
-    found: list[list[int]] = []
-    for place in places:
-        if found and found[-1][1] == place:
-            found[-1][1] += 1
-        else:
-            found.append([place, place + 1])
-    return found
-
-
-def places_of(data: object, count: int) -> list[int] | None:
-    """The places that `spans` wrote, or None where the data are no spans below `count`.
-
-    >>> places_of([[0, 3], [7, 8]], 8), places_of([[0, 9]], 8)
-    ([0, 1, 2, 7], None)
-    """
-    if not isinstance(data, list):
-        return None
-    places: list[int] = []
-    for span in data:
-        if not isinstance(span, list) or len(span) != 2 or {type(end) for end in span} != {int}:
-            return None
-        start, end = span
-        if not 0 <= start < end <= count or len(places) + end - start > count:
-            return None
-        places += range(start, end)
-    return places if len(set(places)) == len(places) else None
 
 
 def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:

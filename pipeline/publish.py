@@ -18,7 +18,7 @@ from pipeline.descriptor import FOLDER_NAME
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.output import DATA_EXTENSIONS, StagedOutput, is_data_file
 from pipeline.plan import ExportPlan
-from pipeline.run_entries import RunEntries
+from pipeline.run_entries import RunEntries, merged_runs
 from pipeline.standing import Pending, Place, Standing, is_published, place_of
 from pipeline.target import Target, is_partition
 
@@ -214,7 +214,7 @@ def _package(
         )
     runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))
     if kept and before is not None:
-        runs, kept = descriptor.merged_runs(runs, before, kept)
+        runs, kept = merged_runs(runs, descriptor.runs_of(before), kept)
     hashed = config_hash(plan.config)
     write_id = secrets.token_hex(16)
     return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
+from connectors.flowtime.schema import clip
 from connectors.storage import Storage, join
 from pipeline import descriptor
 from pipeline.contents import read_contents
@@ -24,6 +25,7 @@ from pipeline.exported.tables import (
     Format,
     check_columns,
 )
+from pipeline.run_entries import places_of
 from pipeline.run_facts import DescribedRun, first_fault, read_run
 from pipeline.sinks import Column
 from pipeline.sinks.sink import refuse_pattern
@@ -89,17 +91,24 @@ def read_descriptor(storage: Storage, path: str, url: str) -> Export:
     runs = _Runs(descriptor.runs_of(found), where)
     groups: dict[str, list[tuple[int, _Resource]]] = {}
     seen: set[str] = set()
+    others: list[str] = []
     for number, data in enumerate(found["resources"]):
+        if "flowtime" not in data:
+            others.append(clip(data["name"]))
+            continue
         resource = _resource(data, f"{where}: resources[{number}]")
         if resource.path in seen:
             raise IntegrityError(f"{where}: resources[{number}]: {resource.path!r} is there twice")
         seen.add(resource.path)
         groups.setdefault(resource.flowtime.target, []).append((number, resource))
+    if not groups:
+        raise IntegrityError(f"{where}: resources: none of them is of an export: export again")
     tables = tuple(
         _table(storage, folder, found["resources"], group, runs) for group in groups.values()
     )
     name = found.get("name")
-    return Export(url, storage, folder, where, name if isinstance(name, str) else "export", tables)
+    shown = name if isinstance(name, str) else "export"
+    return Export(url, storage, folder, where, shown, tables, tuple(others))
 
 
 def _resource(data: Mapping[str, Any], where: str) -> _Resource:
@@ -122,7 +131,7 @@ class _Runs:
 
     def at(self, spans: object, where: str) -> tuple[DescribedRun, ...]:
         """The runs at the given places."""
-        places = descriptor.places_of(spans, len(self.entries))
+        places = places_of(spans, len(self.entries))
         if places is None:
             raise IntegrityError(f"{where}.runs: are no places in the list of runs")
         for place in places:

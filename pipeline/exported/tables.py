@@ -105,6 +105,7 @@ class Export:
         descriptor_url: The descriptor, or None where only the file is there.
         name: Name of the config that made it.
         tables: Its targets.
+        others: Names, as messages show them, of what somebody else has put beside them.
     """
 
     url: str
@@ -113,6 +114,7 @@ class Export:
     descriptor_url: str | None
     name: str
     tables: tuple[ExportedTable, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[ExportedFile, ...]:

@@ -52,7 +52,7 @@ def verify(
     """
     export = open_export(target, options)
     folder = None if against is None else RunFolder.open(against, against_options)
-    notes = list(_extra_files(export))
+    notes = [*_extra_files(export), *_others(export)]
     files: list[CheckedFile] = []
     comparisons: list[Comparison] = []
     for table in export.tables:
@@ -71,11 +71,20 @@ def verify(
     )
 
 
+def _is_opened_whole(export: Export) -> bool:
+    return export.url in (export.descriptor_url, export.storage.url(export.folder))
+
+
+def _others(export: Export) -> Iterator[str]:
+    if export.others and _is_opened_whole(export):
+        yield f"resources of somebody else, not checked: {few(export.others, _MOST_EXTRA)}"
+
+
 def _extra_files(export: Export) -> Iterator[str]:
     """Data files of ours in a data set's folder that its descriptor does not name."""
     if export.descriptor_url is None or not export.descriptor_url.endswith("/_datapackage.json"):
         return
-    if export.url not in (export.descriptor_url, export.storage.url(export.folder)):
+    if not _is_opened_whole(export):
         return
     named = {file.path for file in export.files}
     extra = []

@@ -16,6 +16,8 @@ import pytest
 from pipeline.descriptor import load
 from pipeline.errors import IntegrityError
 from pipeline.export import export
+from pipeline.ingest import import_export
+from pipeline.verify import verify
 from tests.exporting import config, descriptor, spec, write_runs
 from tests.reading import read_runs
 from tests.run_builder import AWKWARD, DIALECTS
@@ -172,3 +174,27 @@ def test_dump_is_json_for_people(runs: Path, tmp_path: Path) -> None:
     text = (tmp_path / "e.datapackage.json").read_text()
     assert text.endswith("}\n")
     assert json.loads(text)["$schema"].startswith("https://datapackage.org/")
+
+
+def test_a_resource_of_somebody_else_stays_as_it_is(runs: Path, tmp_path: Path) -> None:
+    """Meant to fail when it is dropped, or given what only our own resources have."""
+    out = tmp_path / "out"
+    export(config(runs, {"path": out / "a.csv"}))
+    place = out / "a.datapackage.json"
+    theirs = {"name": "notes", "data": [{"note": "checked by hand"}]}
+    found = json.loads(place.read_bytes())
+    found["resources"].append(theirs)
+    place.write_text(json.dumps(found, indent=1))
+    for null in ("-", "NA"):
+        export(config(runs, {"path": out / "a.csv", "null_value": null}))
+        after = json.loads(place.read_bytes())
+        assert theirs in after["resources"]
+        assert [one["name"] for one in after["resources"]] == ["notes", "a.csv"]
+        assert len(after["flowtime"]["runs"]) == len(found["flowtime"]["runs"])
+    report = verify(str(place))
+    assert report.ok
+    assert report.notes == ("resources of somebody else, not checked: 'notes'",)
+    assert import_export([str(place)], str(tmp_path / "back")).runs
+    place.write_text(json.dumps({**found, "resources": [theirs]}))
+    with pytest.raises(IntegrityError, match="resources: none of them is of an export"):
+        verify(str(place))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from connectors.strict_json import strict_loads
 from pipeline import descriptor
 from pipeline.errors import IntegrityError
-from pipeline.run_entries import RunEntries, cut_out
+from pipeline.run_entries import RunEntries, cut_out, merged_runs
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]))
@@ -146,9 +146,9 @@ def test_reading_takes_no_more_than_the_text() -> None:
     tracemalloc.start()
     try:
         found = descriptor.load(data, "here")
-        merged, _ = descriptor.merged_runs(
+        merged, _ = merged_runs(
             RunEntries(2000, lambda place: {"id": f"run_{place}"}),
-            found,
+            descriptor.runs_of(found),
             [{"flowtime": {"runs": [[0, 2000]]}}],
         )
         _, peak = tracemalloc.get_traced_memory()

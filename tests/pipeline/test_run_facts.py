@@ -24,6 +24,7 @@ from connectors.storage import connect
 from pipeline import descriptor
 from pipeline.contents import Contents, read_contents
 from pipeline.errors import IntegrityError
+from pipeline.run_entries import merged_runs, places_of
 from pipeline.run_facts import describe_run, read_run
 from tests.run_builder import DIALECTS, write_run
 
@@ -227,9 +228,8 @@ def test_runs_of_one_shape_share_their_series() -> None:
 
 def test_runs_of_what_stays_in_a_descriptor() -> None:
     a, b, c = ({"id": name} for name in "abc")
-    before = {"flowtime": {"runs": [a, b]}}
     kept = [{"path": "old.csv", "flowtime": {"target": "old.csv", "runs": [[1, 2]]}}]
-    runs, moved = descriptor.merged_runs([c, a], before, kept)
+    runs, moved = merged_runs([c, a], [a, b], kept)
     assert list(runs) == [c, a, b]
     assert moved[0]["flowtime"]["runs"] == [[2, 3]]
     assert kept[0]["flowtime"] == {"target": "old.csv", "runs": [[1, 2]]}
@@ -239,4 +239,4 @@ def test_runs_of_what_stays_in_a_descriptor() -> None:
     "spans", [None, 1, [1], [[0]], [[0, 9]], [[1, 1]], [[-1, 1]], [[0, 1], [0, 1]], [[0, True]]]
 )
 def test_places_that_are_none(spans: object) -> None:
-    assert descriptor.places_of(spans, 3) is None
+    assert places_of(spans, 3) is None
