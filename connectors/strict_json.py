@@ -6,6 +6,12 @@ import json
 from collections import Counter
 from typing import Any, NoReturn
 
+MAX_DEPTH = 250
+"""Objects and lists within each other. How deep Python reads and writes JSON depends on who calls:
+what has been read must be fit to be written, by whatever is about to write it. pydantic reads 200,
+so that what a run says is fit to be read again from a descriptor."""
+
+_TOO_DEEP = "it is nested too deeply"
 _Pairs = list[tuple[str, Any]]
 
 
@@ -17,7 +23,7 @@ def strict_loads(data: bytes | str) -> Any:
     cannot be written again as UTF-8.
 
     Raises:
-        ValueError: It is no JSON, one of the above, or nested too deeply.
+        ValueError: It is no JSON, one of the above, or nested deeper than `MAX_DEPTH`.
 
     >>> strict_loads('{"a": 1, "a": 2}')
     Traceback (most recent call last):
@@ -29,10 +35,23 @@ def strict_loads(data: bytes | str) -> Any:
         if "\\u" in text:  # else each character is one, as the bytes were UTF-8
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
     except UnicodeEncodeError:
         raise ValueError("a text holds half a surrogate pair, which is no character") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(found) > MAX_DEPTH:
+        raise ValueError(_TOO_DEEP)
     return found
+
+
+def _depth(found: Any) -> int:
+    depth = 0
+    level = [found]
+    while level := [one for one in level if isinstance(one, (dict, list))]:
+        depth += 1
+        level = [
+            one for each in level for one in (each.values() if isinstance(each, dict) else each)
+        ]
+    return depth
 
 
 def check_unique_keys(data: bytes) -> None:
@@ -47,7 +66,7 @@ def check_unique_keys(data: bytes) -> None:
     try:
         _KEYS.decode(data.decode("utf-8-sig"))
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
 
 
 def _nothing(pairs: _Pairs) -> None:

@@ -141,18 +141,21 @@ def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]
             yield path, data
 
 
-def _sharing(found: Any, shared: dict[str, Any]) -> Any:
-    """The same JSON value; what is alike in all descriptors of a sink is one object."""
-    if isinstance(found, list):
-        return [_sharing(item, shared) for item in found]
-    if not isinstance(found, dict):
-        return found
-    return {
-        key: shared.setdefault(json.dumps(value), value)
-        if key in _ALIKE
-        else _sharing(value, shared)
-        for key, value in found.items()
-    }
+def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """The same descriptor; what is alike in all descriptors of a sink is one object."""
+
+    def alike(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: shared.setdefault(json.dumps(value), value) if key in _ALIKE else value
+            for key, value in values.items()
+        }
+
+    resources = []
+    for one in found["resources"]:
+        own = one.get("flowtime")
+        more = {"flowtime": alike(own)} if isinstance(own, dict) else {}
+        resources.append({**alike(one), **more})
+    return {**found, "resources": resources}
 
 
 def _may_stay(standing: Standing, pending: Pending) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from connectors.flowtime.schema import clip
 from connectors.storage import Storage, join
 from pipeline import descriptor
-from pipeline.contents import read_contents
+from pipeline.contents import Contents, read_contents
 from pipeline.errors import IntegrityError, StorageError
 from pipeline.exported.local_copy import StoredFile
 from pipeline.exported.tables import (
@@ -159,11 +159,17 @@ def _table(
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
         file = _file(storage, folder, resource, at)
-        # A data set without rows has a file, but no folders.
-        if contents is not None and (file.rows or file.partition):
-            check_columns(contents, file.columns, file.partition or {}, at)
+        if contents is not None:
+            check_columns(contents, file.columns, _in_folders(file, contents), at)
         files.append(file)
     return ExportedTable(first.flowtime.target, first.format, contents, described, tuple(files))
+
+
+def _in_folders(file: ExportedFile, contents: Contents) -> Collection[str]:
+    """The columns that the folders name; a data set without rows has a file, but no folders."""
+    if file.rows or file.partition:
+        return (file.partition or {}).keys()
+    return contents.columns.keys() - {column.name for column in file.columns}
 
 
 def _check_alike(

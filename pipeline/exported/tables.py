@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -123,16 +123,22 @@ class Export:
 
 
 def check_columns(
-    contents: Contents, columns: Sequence[Column], partition: Mapping[str, object], where: str
+    contents: Contents, columns: Sequence[Column], in_folders: Collection[str], where: str
 ) -> None:
     """Compare the columns of a file with what its rows are.
+
+    Args:
+        contents: What the rows are.
+        columns: The columns of the file.
+        in_folders: Columns that its folders name instead.
+        where: The file, for errors.
 
     Raises:
         IntegrityError: Names, order or types differ.
     """
-    expected = [name for name in contents.columns if name not in partition]
+    expected = [name for name in contents.columns if name not in in_folders]
     found = [column.name for column in columns]
-    if found != expected or not partition.keys() <= contents.columns.keys():
+    if found != expected or not set(in_folders) <= contents.columns.keys():
         raise IntegrityError(
             f"{where}: its columns are {', '.join(found)}; expected {', '.join(expected)}"
         )

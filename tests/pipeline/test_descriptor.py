@@ -13,8 +13,9 @@ import frictionless
 import pyarrow.parquet as pq
 import pytest
 
+from connectors.strict_json import MAX_DEPTH
 from pipeline.descriptor import load
-from pipeline.errors import IntegrityError
+from pipeline.errors import IntegrityError, RunError
 from pipeline.export import export
 from pipeline.ingest import import_export
 from pipeline.verify import verify
@@ -198,3 +199,44 @@ def test_a_resource_of_somebody_else_stays_as_it_is(runs: Path, tmp_path: Path) 
     place.write_text(json.dumps({**found, "resources": [theirs]}))
     with pytest.raises(IntegrityError, match="resources: none of them is of an export"):
         verify(str(place))
+
+
+@pytest.mark.parametrize("depth", [100, 200, 300, 800, 990, 5000])
+def test_what_is_nested_deeply_is_refused_before_anything_is_written(
+    runs: Path, tmp_path: Path, depth: int
+) -> None:
+    """Meant to fail when a descriptor can be read, but not be written again: RecursionError."""
+    out = tmp_path / "out"
+    export(config(runs, {"path": out / "a.csv"}))
+    place = out / "a.datapackage.json"
+    found = json.loads(place.read_bytes())
+    found["resources"].append({"name": "x", "data": "deep"})
+    place.write_text(json.dumps(found).replace('"deep"', "[" * depth + "]" * depth))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    again = config(runs, {"path": out / "a.csv", "null_value": "-"})
+    if depth < MAX_DEPTH - 5:
+        assert export(again).targets[0].status == "exported"
+        return
+    with pytest.raises(IntegrityError, match="nested too deeply"):
+        export(again)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_whatever_a_run_may_say_can_be_exported_twice(runs: Path, tmp_path: Path) -> None:
+    """Meant to fail when a run may be nested more deeply than a descriptor."""
+    place = runs / "run_a" / "run.json"
+    found = json.loads(place.read_bytes())
+    deepest = 0
+    for depth in range(150, 260, 5):
+        place.write_text(
+            json.dumps({**found, "more": 0}).replace(" 0}", f" {'[' * depth}{']' * depth}}}")
+        )
+        try:
+            export(config(runs, {"path": tmp_path / "out" / "a.csv"}))
+        except RunError:
+            break
+        deepest = depth
+    assert 150 <= deepest < 255
+    place.write_text(json.dumps(found))
+    report = export(config(runs, {"path": tmp_path / "out" / "a.csv"}))
+    assert report.targets[0].status == "exported"
