@@ -14,13 +14,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from pipeline.sinks.sink import Column, Sink, Table, Written
+from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
 from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
 _FAST_LEVEL = {"zstd": 1}
 _OCCURRENCES = 4
+# So many are counted by Arrow on one thread, where Polars would wake all of its own for each of
+# many small files. Of more, Arrow's count was seen to hold 100 MB.
+_FEW_ROWS = 32_768
 # Arrow gathers the statistics of dictionaries once for so many rows; its own 1,024 cost half as
 # much time again.
 _ENCODED_AT_ONCE = 32_768
@@ -181,9 +184,12 @@ def _repeats(column: Column, rows: pl.DataFrame) -> bool:
         return column.type == "text"
     if rows.is_empty():
         return True
-    # Arrow counts on this thread: Polars would wake all of its own for each of many small files.
-    different = pc.count_distinct(rows[column.name].to_arrow(), mode="all").as_py()
-    return bool(different * _OCCURRENCES <= rows.height)
+    values = unnamed(rows[column.name])
+    if rows.height > _FEW_ROWS:
+        different = values.n_unique()
+    else:
+        different = pc.count_distinct(values.to_arrow(), mode="all").as_py()
+    return different * _OCCURRENCES <= rows.height
 
 
 def _written_field(column: Column) -> pa.Field:
