@@ -14,7 +14,8 @@ from connectors.flowtime.instant import instant_text
 from connectors.strict_json import strict_loads
 from pipeline.contents import Contents
 from pipeline.errors import IntegrityError
-from pipeline.run_entries import RunEntries, RunEntry, cut_out, spans
+from pipeline.lazy_sequence import LazySequence
+from pipeline.run_entries import RunEntry, cut_out, spans
 from pipeline.sinks import Column, Sink
 from pipeline.sinks.sink import ColumnType
 from pipeline.version import VERSION
@@ -163,7 +164,7 @@ def without_runs(descriptor: Mapping[str, Any]) -> dict[str, Any]:
 def runs_of(descriptor: Mapping[str, Any]) -> Sequence[RunEntry]:
     """The runs that a descriptor names."""
     listed = descriptor["flowtime"].get("runs", [])
-    if isinstance(listed, RunEntries):
+    if isinstance(listed, LazySequence):
         return listed
     return [run for run in listed if isinstance(run, dict)] if isinstance(listed, list) else []
 
@@ -207,8 +208,9 @@ def _parsed(data: bytes, check_runs: bool) -> Any:
         cut = cut_out(data)
         if cut is not None:
             rest, runs = cut
-            for _ in runs if check_runs else ():
-                pass
+            if check_runs:
+                for _ in runs:
+                    pass
             rest["flowtime"]["runs"] = runs
             return rest
     if len(data) > _MAX_BYTES_AT_ONCE:

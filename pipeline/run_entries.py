@@ -6,11 +6,12 @@ import hashlib
 import json
 import secrets
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, overload
+from typing import Any
 
 from connectors.strict_json import strict_loads
+from pipeline.lazy_sequence import LazySequence
 
 RunEntry = Mapping[str, Any]
 """A run as `pipeline.run_facts.describe_run` gives it."""
@@ -20,33 +21,12 @@ _INDENT = b"      "
 _END = b"\n    ]"
 
 
-class RunEntries(Sequence[RunEntry]):
-    """Entries that are made when they are asked for, and not kept.
+RunEntries = LazySequence[RunEntry]
+"""Runs that are text, or runs, until their entries are asked for.
 
-    A descriptor may name tens of thousands of runs; as objects they take four times the bytes of
-    their text, and six times those of the runs themselves.
-
-    Args:
-        count: How many there are.
-        entry: Makes the one at a place.
-    """
-
-    def __init__(self, count: int, entry: Callable[[int], RunEntry]) -> None:
-        self._places = range(count)
-        self._entry = entry
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, place: int) -> RunEntry: ...
-    @overload
-    def __getitem__(self, place: slice) -> RunEntries: ...
-    def __getitem__(self, place: int | slice) -> RunEntry | RunEntries:
-        if isinstance(place, slice):
-            picked = self._places[place]
-            return RunEntries(len(picked), lambda at: self._entry(picked[at]))
-        return self._entry(self._places[place])
+A descriptor may name tens of thousands of them; as objects they take four times the bytes of their
+text, and six times those of the runs themselves.
+"""
 
 
 def cut_out(data: bytes) -> tuple[dict[str, Any], RunEntries] | None:

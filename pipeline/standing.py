@@ -17,7 +17,7 @@ from pipeline.target import Target
 
 _LOOK_UPS = 16
 _READ_AT_ONCE = 256
-_ALIKE = {"schema", "dialect", "columns", "options", "config", "constants"}
+_ALIKE = {"schema", "dialect", "columns", "constants", "options"}
 
 Place = tuple[int, str]
 """A descriptor's place: its storage and its path."""

@@ -63,14 +63,12 @@ def select_series(run: Run, selection: Selection) -> Run:
     return replace(run, series=run.series.picked(places))
 
 
-@lru_cache(maxsize=65536)
-def _matches(name: str, globs: tuple[str, ...]) -> bool:
-    """Likewise, for names that recur in run after run."""
-    return _any_matches(name, globs)
-
-
 def _any_matches(name: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
+
+
+_matches = lru_cache(maxsize=65536)(_any_matches)
+"""Likewise, for names that recur in run after run."""
 
 
 def _utc(instant: datetime) -> datetime:

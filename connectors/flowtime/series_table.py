@@ -58,7 +58,11 @@ class SeriesTable(Sequence[Series]):
 
     def picked(self, places: Iterable[int]) -> SeriesTable:
         """The table of the series at some places, in that order."""
-        return SeriesTable.of(self[place] for place in places)
+        chosen = list(places)
+        promises = list(self.promises())
+        return SeriesTable(
+            tuple(self.kinds[place] for place in chosen), [promises[place] for place in chosen]
+        )
 
     def listed(self, sizes: Mapping[str, int]) -> SeriesTable:
         """The same series with the sizes of a listing.
@@ -85,13 +89,15 @@ class SeriesTable(Sequence[Series]):
         is_vouched, sha256, is_there, size = _PROMISE.unpack_from(
             self._promises, at * _PROMISE.size
         )
-        return _promised(
-            self.kinds[at], sha256.hex() if is_vouched else None, size if is_there else None
+        return replace(
+            self.kinds[at],
+            sha256=sha256.hex() if is_vouched else None,
+            size=size if is_there else None,
         )
 
     def __iter__(self) -> Iterator[Series]:
         for kind, (sha256, size) in zip(self.kinds, self.promises(), strict=True):
-            yield _promised(kind, sha256, size)
+            yield replace(kind, sha256=sha256, size=size)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SeriesTable):
@@ -107,19 +113,3 @@ def _packed(sha256: str | None, size: int | None) -> bytes:
     if len(digest) != len(_NONE):
         raise ValueError(f"a sha256 has 64 hex digits, not {len(2 * digest)}")
     return _PROMISE.pack(sha256 is not None, digest, size is not None, size or 0)
-
-
-def _promised(kind: Series, sha256: str | None, size: int | None) -> Series:
-    return Series(
-        id=kind.id,
-        measure=kind.measure,
-        component=kind.component,
-        class_name=kind.class_name,
-        kind=kind.kind,
-        unit=kind.unit,
-        class_kind=kind.class_kind,
-        path=kind.path,
-        points=kind.points,
-        sha256=sha256,
-        size=size,
-    )

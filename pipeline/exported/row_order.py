@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from pipeline.errors import IntegrityError
 from pipeline.exported.csv_rows import MARKED_FORMULA
 from pipeline.exported.table_reader import Batch
 from pipeline.exported.tables import ExportedFile, ExportedTable, column_type
+from pipeline.lazy_sequence import LazySequence
 from pipeline.metadata import MetadataTables
 from pipeline.wide import groups_of
 
@@ -45,29 +46,8 @@ class Block:
     bins: int
 
 
-class Blocks(Sequence[Block]):
-    """Some of the blocks of a table, each made when it is asked for: there may be half a million.
-
-    Args:
-        places: The place of each among all blocks of the table.
-        block: Makes the one at a place.
-    """
-
-    def __init__(self, places: _Array, block: Callable[[int], Block]) -> None:
-        self._places = places
-        self._block = block
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    @overload
-    def __getitem__(self, place: int) -> Block: ...
-    @overload
-    def __getitem__(self, place: slice) -> Blocks: ...
-    def __getitem__(self, place: int | slice) -> Block | Blocks:
-        if isinstance(place, slice):
-            return Blocks(self._places[place], self._block)
-        return self._block(int(self._places[place]))
+Blocks = LazySequence[Block]
+"""Some of the blocks of a table, of which there may be half a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +117,18 @@ class RowOrder:
 
     def _by_partition(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
         count = self.tables.series_count if self._wide is None else len(self._wide)
-        everything = np.arange(count, dtype=np.uint32)
+        everything = Blocks(count, self._block)
         if not columns:
-            return {(): Blocks(everything, self._block)} if count else {}
+            return {(): everything} if count else {}
         values = self.tables.texts([self.contents.columns[column] for column in columns])
         found: dict[PartitionKey, array[int]] = {}
-        for place, block in enumerate(Blocks(everything, self._block)):
+        for place, block in enumerate(everything):
             key = zip(columns, values[block.members[0][1]], strict=True)
             found.setdefault(tuple(key), array("I")).append(place)
-        return {key: Blocks(np.array(places), self._block) for key, places in found.items()}
+        return {key: self._blocks_at(places) for key, places in found.items()}
+
+    def _blocks_at(self, places: array[int]) -> Blocks:
+        return Blocks(len(places), lambda at: self._block(places[at]))
 
     def _block(self, place: int) -> Block:
         if self._wide is not None:

@@ -48,6 +48,17 @@ class Server:
         timeout = more.pop("timeout", SECONDS)
         return httpx.Client(base_url=self.url, timeout=timeout, headers=headers, **more)
 
+    @contextmanager
+    def halted_worker(self) -> Iterator[int]:
+        """Its only worker, halted: the job it is given next does not get on."""
+        (worker,) = self.workers()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield worker
+        finally:
+            if worker in self.workers():
+                os.kill(worker, signal.SIGCONT)
+
     def workers(self) -> list[int]:
         """Process ids of its workers."""
         found = []

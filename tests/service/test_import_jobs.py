@@ -55,13 +55,8 @@ def uploads(server: Server) -> list[str]:
 def halted(server: Server, client: httpx.Client) -> Iterator[int]:
     """The only worker, started and halted: the job it is given next does not get on."""
     imported(client, T, dryRun="true")
-    (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with server.halted_worker() as worker:
         yield worker
-    finally:
-        if worker in server.workers():
-            os.kill(worker, signal.SIGCONT)
 
 
 def send(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) -> str:

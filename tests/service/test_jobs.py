@@ -39,13 +39,8 @@ def server(runs: Path, tmp_path: Path) -> Iterator[Server]:
 def halted(server: Server, client: httpx.Client) -> Iterator[int]:
     """The only worker, started and halted: the job it is given next does not get on."""
     client.get("/v1/runs/run_4/export/csv?fresh=true").raise_for_status()
-    (worker,) = server.workers()
-    os.kill(worker, signal.SIGSTOP)
-    try:
+    with server.halted_worker() as worker:
         yield worker
-    finally:
-        if worker in server.workers():
-            os.kill(worker, signal.SIGCONT)
 
 
 def post(client: httpx.Client, run: str, **options: object) -> dict[str, str]:
