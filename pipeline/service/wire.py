@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
+from pydantic.alias_generators import to_camel
 
 
 class Data(BaseModel):
     """Frozen data with the field names of JSON on the wire."""
 
     model_config = ConfigDict(
-        frozen=True, alias_generator=_camel, populate_by_name=True, serialize_by_alias=True
+        frozen=True, alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True
     )
 
     def changed(self, **changes: Any) -> Self:
