@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.rows.column import Column, Table, unnamed
+from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.sink import Sink, Written
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
