@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from connectors.flowtime.instant import instant_text
+from connectors.flowtime.model.instant import instant_text
 
 ArtifactType = Literal["run", "telemetry", "model", "export", "comparison"]
 ArtifactState = Literal["complete", "broken", "incomplete", "link"]

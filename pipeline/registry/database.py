@@ -28,6 +28,7 @@ READ_SECONDS = 1.0
 """How long a query may take, unless it is given another time."""
 
 _CONNECT_SECONDS = 5
+_OLDEST_SQLITE = (3, 34)
 _POOL = 8
 _MOST_CONNECTIONS = 40
 _CACHE_KILOBYTES = 16_000
@@ -74,9 +75,13 @@ class Database:
             RegistryTimeoutError: They take longer.
             RegistryError: The database failed.
         """
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            with self._bounded(connection, seconds):
-                yield connection
+        with (
+            self._translated(),
+            self._engine.connect() as connection,
+            connection.begin(),
+            self._bounded(connection, seconds),
+        ):
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -86,21 +91,13 @@ class Database:
             RegistryTimeoutError: Other writers do not come to an end.
             RegistryError: The database failed.
         """
-        options = {"is_writer": True}
-        with self._translated(), self._engine.connect().execution_options(**options) as connection:
-            with connection.begin():
-                if not self.is_sqlite:
-                    wait = f"{int(self._write_seconds * 1000)}ms"
-                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait}'")
-                    connection.execute(
-                        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK}
-                    )
-                yield connection
-                connection.execute(
-                    update(tables.state)
-                    .where(tables.state.c.name == "revision")
-                    .values(value=tables.state.c.value + 1)
-                )
+        with self._translated(), self._writer() as connection:
+            yield connection
+            connection.execute(
+                update(tables.state)
+                .where(tables.state.c.name == "revision")
+                .values(value=tables.state.c.value + 1)
+            )
 
     def revision(self, connection: Connection) -> int:
         """Return how often the database was changed."""
@@ -133,6 +130,11 @@ class Database:
             ) from error
 
     def _connected_to_sqlite(self) -> Engine:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise RegistryError(
+                f"the SQLite of this Python is {sqlite3.sqlite_version}, too old to search texts: "
+                "take one of 3.34 or later, or a registry in PostgreSQL"
+            )
         file = self.file
         if file is not None:
             try:
@@ -164,22 +166,31 @@ class Database:
 
         return engine
 
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
+        """Give a connection that is the only writer until its transaction ends."""
+        options = {"is_writer": True}
+        with (
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            if not self.is_sqlite:
+                wait = int(self._write_seconds * 1000)
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait}")
+                lock = text("SELECT pg_advisory_xact_lock(:lock)")
+                connection.execute(lock, {"lock": _WRITER_LOCK})
+            yield connection
+
     def _prepare(self) -> bool:
         """Bring the schema up to date; return whether there was none before."""
         with self._translated():
             with self._engine.connect() as connection:
                 if self._version(connection) == HEAD:
                     return False
-            options = {"is_writer": True}
-            with self._engine.connect().execution_options(**options) as connection:
-                with connection.begin():
-                    if not self.is_sqlite:
-                        connection.execute(
-                            text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK}
-                        )
-                    before = self._version(connection)
-                    migrate(connection)
-                    return before is None
+            with self._writer() as connection:
+                before = self._version(connection)
+                migrate(connection)
+                return before is None
 
     def _version(self, connection: Connection) -> str | None:
         if not connection.dialect.has_table(connection, "alembic_version"):

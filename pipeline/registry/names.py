@@ -97,9 +97,7 @@ def _rename_others(
     )
     connection.execute(marking)
     unmarking = (
-        update(artifact)
-        .where(*others, ~has_name_alone, deserves_it)
-        .values(id=artifact.c.name)
+        update(artifact).where(*others, ~has_name_alone, deserves_it).values(id=artifact.c.name)
     )
     connection.execute(unmarking)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from pipeline.registry import search_text
 from pipeline.registry.artifact import ArtifactRecord, key_of, microseconds, shape_of
@@ -70,9 +70,7 @@ def remove(connection: Connection, keys: Sequence[int]) -> None:
         assign_ids(connection, [], gone)
 
 
-def _models(
-    connection: Connection, records: Iterable[ArtifactRecord]
-) -> dict[int, ArtifactRecord]:
+def _models(connection: Connection, records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
     """The models of some runs, each described by the run of the smallest location."""
     found: dict[int, ArtifactRecord] = {}
     for one in records:
@@ -99,8 +97,8 @@ def _existing(connection: Connection, keys: Sequence[int]) -> set[int]:
     return found
 
 
-def _users(connection: Connection, keys: Sequence[int]) -> dict[int, Row[Any]]:
-    found: dict[int, Row[Any]] = {}
+def _users(connection: Connection, keys: Sequence[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
     for some in parts(keys):
         known = select(
             user_data.c.key, user_data.c.title, user_data.c.archived, user_data.c.pinned
@@ -109,7 +107,7 @@ def _users(connection: Connection, keys: Sequence[int]) -> dict[int, Row[Any]]:
     return found
 
 
-def _row(one: ArtifactRecord, name: str, user: Row[Any] | None) -> dict[str, Any]:
+def _row(one: ArtifactRecord, name: str, user: Any | None) -> dict[str, Any]:
     return {
         "key": one.key,
         "type": one.type,
@@ -125,7 +123,7 @@ def _row(one: ArtifactRecord, name: str, user: Row[Any] | None) -> dict[str, Any
         "size": one.size,
         "source": one.source,
         "template_id": one.template_id,
-        "model_id": None if one.model_hash is None else model_id(one.model_hash),
+        "model_id": _model_of(one),
         "scenario": one.scenario,
         "digest": one.digest,
         "listing": one.listing,
@@ -136,6 +134,11 @@ def _row(one: ArtifactRecord, name: str, user: Row[Any] | None) -> dict[str, Any
         "archived": user is not None and user.archived,
         "pinned": user is not None and user.pinned,
     }
+
+
+def _model_of(one: ArtifactRecord) -> str | None:
+    is_without = one.type == "model" or one.model_hash is None
+    return None if is_without else model_id(one.model_hash or "")
 
 
 def _detail(one: ArtifactRecord) -> dict[str, Any]:

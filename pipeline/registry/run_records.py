@@ -9,15 +9,15 @@ from functools import lru_cache
 
 import zstandard
 
-from connectors.flowtime.discover import Refusal
-from connectors.flowtime.instant import instant_text
-from connectors.flowtime.run import Run, RunSummary
-from connectors.flowtime.series import Series
+from connectors.flowtime.discover.discovery import Refusal
+from connectors.flowtime.model.instant import instant_text
+from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.model.series import Series
 from connectors.strict_json import strict_loads
+from pipeline.datapackage.run_record import describe_run, read_run
 from pipeline.errors import IntegrityError
 from pipeline.registry.artifact import ArtifactRecord, Link, TermKind, mark_of
 from pipeline.registry.texts import MAX_NAME, clean, clean_all
-from pipeline.run_facts import describe_run, read_run
 
 MAX_TERMS = 2_000
 _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -72,6 +72,7 @@ def record_of_refusal(refusal: Refusal, place: str) -> ArtifactRecord:
         refusal: Why it cannot be used.
         place: The folder, relative to the folder that runs were looked for in.
     """
+    reason = clean(refusal.error.detail)
     return ArtifactRecord(
         type="run",
         name=clean(refusal.name, MAX_NAME) or "run",
@@ -80,7 +81,8 @@ def record_of_refusal(refusal: Refusal, place: str) -> ArtifactRecord:
         title=clean(refusal.name),
         folder=clean(refusal.name),
         state=refusal.kind,
-        reason=clean(refusal.error.detail),
+        reason=reason,
+        listing=f"{refusal.kind}-{mark_of(reason)}",
     )
 
 

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     column,
     delete,
-    func,
     or_,
     select,
     table,
@@ -24,7 +23,14 @@ from sqlalchemy import (
 )
 
 from pipeline.registry.statements import parts, upsert
-from pipeline.registry.tables import POSTGRESQL_TEXT, artifact, detail, shape_term, user_data, user_tag
+from pipeline.registry.tables import (
+    POSTGRESQL_TEXT,
+    artifact,
+    detail,
+    shape_term,
+    user_data,
+    user_tag,
+)
 
 TRIGRAM = 3
 """Characters that the index needs."""
@@ -72,7 +78,7 @@ def keys_with(connection: Connection, wanted: str, *, everywhere: bool) -> Selec
     if connection.dialect.name == "sqlite":
         return select(_FTS.c.rowid).where(_sqlite_condition(wanted, everywhere))
     columns = POSTGRESQL_TEXT.c
-    found = columns.main.ilike(_pattern(wanted), escape="\\")
+    found: ColumnElement[bool] = columns.main.ilike(_pattern(wanted), escape="\\")
     if everywhere:
         found = or_(found, columns.more.ilike(_pattern(wanted), escape="\\"))
     return select(columns.key).where(found)

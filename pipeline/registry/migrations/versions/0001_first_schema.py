@@ -47,9 +47,7 @@ def upgrade() -> None:
     op.create_index("artifact_id", "artifact", ["id"], unique=True)
     op.execute("INSERT INTO state (name, value) VALUES ('revision', 0)")
     if op.get_bind().dialect.name == "sqlite":
-        op.execute(
-            "CREATE VIRTUAL TABLE search_text USING fts5(main, more, tokenize = 'trigram')"
-        )
+        op.execute("CREATE VIRTUAL TABLE search_text USING fts5(main, more, tokenize = 'trigram')")
     else:
         _postgresql_text()
 
@@ -155,7 +153,10 @@ def _postgresql_text() -> None:
     is_there = "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'"
     may_make = "SELECT has_database_privilege(current_database(), 'CREATE')"
     connection = op.get_bind()
-    if connection.exec_driver_sql(is_there).scalar() and connection.exec_driver_sql(may_make).scalar():
+    if (
+        connection.exec_driver_sql(is_there).scalar()
+        and connection.exec_driver_sql(may_make).scalar()
+    ):
         op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         for column in ("main", "more"):
             op.execute(

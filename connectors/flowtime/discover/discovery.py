@@ -1,0 +1,434 @@
+"""Storage → runs, with a reason for every run that is not among them.
+
+A listing is walked once. Each folder that looks like a run directory becomes a candidate; what
+is not wanted by name is never opened, the rest is read in groups, many files at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from connectors.errors import NotFoundError, RunError, StorageError
+from connectors.flowtime.discover.run_candidates import (
+    DESCRIBING,
+    Candidate,
+    below,
+    find_candidates,
+)
+from connectors.flowtime.discover.selection import EVERYTHING, Selection
+from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.parse.dialects import (
+    INDEX_FILE,
+    MANIFEST_FILE,
+    METADATA_FILE,
+    RUN_FILE,
+    RunFiles,
+    created_of,
+    parse_run,
+    restored_from,
+)
+from connectors.flowtime.parse.schema import MAX_JSON_BYTES
+from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
+from connectors.flowtime.parse.telemetry import parse_bundle
+from connectors.storage import Folder, Storage
+
+GROUP_RUNS = 256
+GROUP_BYTES = 64 * 1024 * 1024
+_MOST_NAMES = 1000
+
+
+KnownRun = Callable[[str, str], Run | None]
+"""The run that was read when the folder of a URL had a listing, if that is still known."""
+
+Skip = Callable[[str, str], bool]
+"""Whether the run in the folder of a URL, listed as it is, is of no interest."""
+
+RefusalKind = Literal["broken", "incomplete", "link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A run directory that cannot be exported.
+
+    Attributes:
+        url: The folder.
+        name: Its name.
+        reason: Why, for people.
+        error: The same as an error.
+        kind: `incomplete` where manifest.json does not stand yet: the run is being written;
+            `link` where a link was not followed; else `broken`.
+    """
+
+    url: str
+    name: str
+    reason: str
+    error: RunError
+    kind: RefusalKind = "broken"
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the run is still being written."""
+        return self.kind == "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a source holds.
+
+    Attributes:
+        runs: The wanted runs, by run id, then URL.
+        refusals: What looks like a run and cannot be one, by URL.
+        skipped: Number of runs not wanted by name or creation time.
+    """
+
+    runs: tuple[Run, ...]
+    refusals: tuple[Refusal, ...]
+    skipped: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """What has been found so far."""
+
+    runs: list[Run] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    skipped: int = 0
+
+
+def discover(
+    storage: Storage,
+    path: str,
+    selection: Selection = EVERYTHING,
+    *,
+    time_origin: datetime | None = None,
+    known: KnownRun | None = None,
+    summarise: bool = False,
+) -> Discovery:
+    """Find the runs at or below a path.
+
+    Args:
+        storage: Where to look.
+        path: A run directory, or a folder of run directories at any depth.
+        selection: What is wanted.
+        time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        known: Runs that were read before with the same origin. Their files are not read again:
+            that none has changed is told by the listing, as make and rsync do.
+        summarise: Whether runs that are read get a `summary`.
+
+    Raises:
+        StorageError: The listing failed. What fails for one run is a refusal instead.
+    """
+    options = _Options(selection, time_origin, known, None, summarise)
+    found = _Found()
+    for _ in _discover(storage, storage.walk(path), path, options, found):
+        pass
+    return Discovery(
+        runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
+        refusals=tuple(sorted(found.refusals, key=lambda refusal: refusal.url)),
+        skipped=found.skipped,
+    )
+
+
+def discover_each(
+    storage: Storage,
+    path: str,
+    *,
+    folders: Iterator[Folder] | None = None,
+    skip: Skip | None = None,
+) -> Iterator[Run | Refusal]:
+    """Find the runs at or below a path, one after the other; only some are held at a time.
+
+    Args:
+        storage: Where to look.
+        path: A run directory, or a folder of run directories at any depth.
+        folders: What `storage.walk(path)` gives, where somebody looks at that as well.
+        skip: Runs that are passed over without being read.
+
+    Returns:
+        Runs with their `summary`, and refusals, in the order in which they are found.
+
+    Raises:
+        StorageError: The listing failed. What fails for one run is a refusal instead.
+    """
+    options = _Options(EVERYTHING, None, None, skip, summarise=True)
+    found = _Found()
+    listed = storage.walk(path) if folders is None else folders
+    for _ in _discover(storage, listed, path, options, found):
+        yield from found.runs
+        yield from found.refusals
+        found.runs.clear()
+        found.refusals.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How runs are looked for."""
+
+    selection: Selection
+    time_origin: datetime | None
+    known: KnownRun | None
+    skip: Skip | None
+    summarise: bool
+
+
+def _discover(
+    storage: Storage, folders: Iterator[Folder], path: str, options: _Options, found: _Found
+) -> Iterator[None]:
+    """Add to what has been found, and yield after each group of runs, and at the end."""
+    wanted = _wanted(storage, folders, path, options.selection, found)
+    for group, contents in _contents(storage, _groups(_unknown(storage, wanted, options, found))):
+        _judge(storage, group, contents, options, found)
+        yield
+    yield
+
+
+def _wanted(
+    storage: Storage, folders: Iterator[Folder], path: str, selection: Selection, found: _Found
+) -> Iterator[Candidate]:
+    """Candidates that are wanted by name and have what a run must have."""
+
+    def refuse_link(folder: str, name: str) -> None:
+        if selection.wants_name(name):
+            reason = "link not followed: list the run where it really is"
+            refusal = _refusal(storage, below(folder, name), name, reason)
+            found.refusals.append(replace(refusal, kind="link"))
+
+    for candidate in find_candidates(folders, path, refuse_link):
+        if not selection.wants_name(candidate.name):
+            found.skipped += 1
+        elif reason := _incomplete(candidate):
+            refusal = _refusal(storage, candidate.path, candidate.name, reason)
+            found.refusals.append(replace(refusal, kind="incomplete"))
+        elif reason := _unreadable(candidate):
+            found.refusals.append(_refusal(storage, candidate.path, candidate.name, reason))
+        else:
+            yield candidate
+
+
+def _incomplete(candidate: Candidate) -> str | None:
+    if MANIFEST_FILE in candidate.described:
+        return None
+    if MANIFEST_FILE in candidate.links:
+        return f"{MANIFEST_FILE} is a link or no file, which is not read"
+    return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer died"
+
+
+def _unreadable(candidate: Candidate) -> str | None:
+    """What stands against reading a candidate, by its listing alone."""
+    for name, entry in candidate.described.items():
+        if entry.size > MAX_JSON_BYTES:
+            return f"{name} has {entry.size} bytes, at most {MAX_JSON_BYTES} are read"
+    if not candidate.is_run:
+        return None
+    missing = [name for name in (RUN_FILE, INDEX_FILE) if name not in candidate.described]
+    if not missing:
+        return None
+    linked = [name for name in candidate.links if any(m.startswith(name) for m in missing)]
+    hint = f"; {', '.join(linked)} is a link or no file" if linked else ""
+    return f"{', '.join(missing)} is missing: restore it or evaluate the model again{hint}"
+
+
+def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
+    """Candidates in groups that are bounded in number and in bytes."""
+    group: list[Candidate] = []
+    held = 0
+    for candidate in candidates:
+        if group and (len(group) >= GROUP_RUNS or held + candidate.bytes > GROUP_BYTES):
+            yield group
+            group, held = [], 0
+        group.append(candidate)
+        held += candidate.bytes
+    if group:
+        yield group
+
+
+def _unknown(
+    storage: Storage, candidates: Iterator[Candidate], options: _Options, found: _Found
+) -> Iterator[Candidate]:
+    """The candidates that have to be read; a run that is known as it is listed need not be."""
+    for candidate in candidates:
+        if options.skip is not None and _is_skipped(storage, candidate, options.skip):
+            found.skipped += 1
+            continue
+        run = None if options.known is None else _as_known(storage, candidate, options.known)
+        if run is None or (options.selection.asks_created and run.created is None):
+            yield candidate
+        elif not options.selection.asks_created or _wants(options.selection, run):
+            found.runs.append(run)
+        else:
+            found.skipped += 1
+
+
+def _wants(selection: Selection, run: Run) -> bool:
+    return run.created is not None and selection.wants_created(run.created)
+
+
+def _is_skipped(storage: Storage, candidate: Candidate, skip: Skip) -> bool:
+    return candidate.is_versioned and skip(storage.url(candidate.path), candidate.listing)
+
+
+def _as_known(storage: Storage, candidate: Candidate, known: KnownRun) -> Run | None:
+    if not candidate.is_versioned:
+        return None
+    listing = candidate.listing
+    run = known(storage.url(candidate.path), listing)
+    if run is None or run.name != candidate.name:
+        return None
+    sizes = {name: size for name, size, _ in candidate.series}
+    return replace(run, path=candidate.path, listing=listing, series=run.series.listed(sizes))
+
+
+_Contents = list[dict[str, bytes | StorageError]]
+
+
+def _contents(
+    storage: Storage, groups: Iterator[list[Candidate]]
+) -> Iterator[tuple[list[Candidate], _Contents]]:
+    """The files of each group; where reading means waiting, those of the next one meanwhile."""
+    if storage.is_local:
+        yield from ((group, _read(storage, group)) for group in groups)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="flowtime-discover") as reader:
+        before: tuple[list[Candidate], Future[_Contents]] | None = None
+        for group in groups:
+            reading = (group, reader.submit(_read, storage, group))
+            if before is not None:
+                yield before[0], before[1].result()
+            before = reading
+        if before is not None:
+            yield before[0], before[1].result()
+
+
+def _read(storage: Storage, group: list[Candidate]) -> _Contents:
+    """The files that describe each candidate of a group, by name."""
+    keys = [
+        (number, name)
+        for number, candidate in enumerate(group)
+        for name in DESCRIBING
+        if name in candidate.described
+    ]
+    paths = [group[number].described[name].path for number, name in keys]
+    contents: _Contents = [{} for _ in group]
+    for (number, name), content in zip(keys, storage.read_many(paths), strict=True):
+        contents[number][name] = content
+    return contents
+
+
+def _judge(
+    storage: Storage,
+    group: list[Candidate],
+    contents: _Contents,
+    options: _Options,
+    found: _Found,
+) -> None:
+    """Tell runs from refusals among a group of candidates that have been read."""
+    for candidate, files in zip(group, contents, strict=True):
+        try:
+            run = _run(storage, candidate, files, options)
+        except RunError as error:
+            refusal = _refusal(storage, candidate.path, candidate.name, error.reason, error)
+            kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
+            found.refusals.append(replace(refusal, kind=kind))
+        else:
+            if run is None:
+                found.skipped += 1
+            else:
+                found.runs.append(run)
+
+
+def _vanished(files: dict[str, bytes | StorageError]) -> bool:
+    # The manifest is written last and removed first: without it the run is being rewritten.
+    return isinstance(files.get(MANIFEST_FILE), NotFoundError)
+
+
+def _run(
+    storage: Storage,
+    candidate: Candidate,
+    contents: dict[str, bytes | StorageError],
+    options: _Options,
+) -> Run | None:
+    """The run, or None where it is not wanted.
+
+    Raises:
+        RunError: It is wanted, or may be, and cannot be exported.
+    """
+    url = storage.url(candidate.path)
+    read: dict[str, bytes] = {}
+    for name, content in contents.items():
+        if isinstance(content, StorageError):
+            raise RunError(f"could not be read: {content}", run_url=url, file=name) from content
+        read[name] = content
+    files = RunFiles(
+        url=url,
+        path=candidate.path,
+        name=candidate.name,
+        run_json=read.get(RUN_FILE, b""),
+        manifest_json=read[MANIFEST_FILE],
+        index_json=read.get(INDEX_FILE, b""),
+        spec_yaml=read.get(SPEC_FILE),
+        metadata_json=read.get(METADATA_FILE),
+        sizes={name: size for name, size, _ in candidate.series},
+        listing=candidate.listing,
+        time_origin=options.time_origin,
+    )
+    selection = options.selection
+    try:
+        run = parse_run(files) if candidate.is_run else parse_bundle(files)
+    except RunError:
+        if selection.asks_created and _is_out_of_window(files, selection):
+            return None
+        raise
+    if options.summarise:
+        run = replace(run, summary=_summary(storage, candidate, files))
+    if not selection.asks_created:
+        return run
+    if run.created is None:
+        raise RunError(
+            "createdUtc is missing, so source.created cannot be applied; "
+            "add it, or exclude the run by name",
+            run_url=url,
+            file=RUN_FILE,
+        )
+    return run if selection.wants_created(run.created) else None
+
+
+def _summary(storage: Storage, candidate: Candidate, files: RunFiles) -> RunSummary:
+    spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
+    # Only this machine's file systems tell versions by the time of the last write.
+    written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
+    return RunSummary(
+        files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),
+        size=candidate.all_bytes,
+        modified=_moment(max(written)) if written else None,
+        title=spec.title,
+        description=spec.description,
+        tags=spec.tags,
+        restored_from=restored_from(files.manifest_json),
+    )
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _is_out_of_window(files: RunFiles, selection: Selection) -> bool:
+    try:
+        created = created_of(files)
+    except RunError:
+        return False
+    return created is not None and not selection.wants_created(created)
+
+
+def _refusal(
+    storage: Storage, path: str, name: str, reason: str, error: RunError | None = None
+) -> Refusal:
+    url = storage.url(path)
+    return Refusal(url, name, reason, error or RunError(reason, run_url=url))
