@@ -1,0 +1,4 @@
+"""stub"""
+
+
+def write_html_report(request, comparison, path): ...
