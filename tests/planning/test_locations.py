@@ -117,7 +117,7 @@ def test_two_spellings_of_one_object(
 ) -> None:
     lake = {"protocol": "s3", **moto_s3.options().options}
     # Another name, and other credentials, of the same store.
-    storage = {"lake": lake, "pond": {**lake, "key": "another"}}
+    storage = {"lake": lake, "pond": {**lake, "key": "flowtimekey09"}}
     root = f"{moto_s3.bucket}/{here.name}"
     for second in ("lake", "pond"):
         sinks = [
@@ -175,7 +175,7 @@ def test_below_the_source_in_a_store(runs: Path, moto_s3: S3Server, here: Path) 
     root = f"{moto_s3.bucket}/{here.name}/runs"
     upload(runs, f"s3://{root}", moto_s3.options())
     blocks = {
-        "storage": {"lake": lake, "pond": {**lake, "key": "x"}},
+        "storage": {"lake": lake, "pond": {**lake, "key": "flowtimekey09"}},
         "source": {"storage": "lake"},
     }
     for scheme, storage in (("s3", "lake"), ("s3a", "lake"), ("s3", "pond")):
