@@ -10,7 +10,6 @@ import polars as pl
 
 from connectors.storage import StorageOptions
 from pipeline.comparison.difference_rows import lazy_differences
-from pipeline.comparison.html_report import write_html_report
 from pipeline.comparison.matching import (
     ComparisonOptions,
     ComparisonRequest,
@@ -19,6 +18,7 @@ from pipeline.comparison.matching import (
 )
 from pipeline.comparison.metrics import Metrics, MetricsAccumulator
 from pipeline.comparison.model_differences import compare_models
+from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
 from pipeline.comparison.result import Comparison, SeriesComparison
 from pipeline.comparison.side import SideSource
 from pipeline.comparison.tolerance import AnyTolerance, Tolerance, Tolerances
@@ -103,7 +103,7 @@ def compare_matched(sides: MatchedSides, request: ComparisonRequest) -> Comparis
         models=compare_models(sides.baseline, sides.comparison),
         notes=sides.notes,
         _rows=partial(_rows, request),
-        _html=partial(write_html_report, request),
+        _html=partial(_write_html, request),
     )
 
 
@@ -127,3 +127,8 @@ def _measured(
 
 def _rows(request: ComparisonRequest, series: Sequence[str] | None) -> pl.LazyFrame:
     return lazy_differences(request, series)
+
+
+def _write_html(request: ComparisonRequest, comparison: Comparison, path: str) -> None:
+    with open_sides(request) as sides:
+        write_outputs(comparison, sides, OutputFiles(pages=(PageTarget.of(path),)))
