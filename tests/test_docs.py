@@ -145,6 +145,12 @@ def test_readme_export_command_works(checkout: Path, capsys: pytest.CaptureFixtu
     assert "224.5" in shown
 
 
+def test_frictionless_accepts_the_quickstart(checkout: Path) -> None:
+    assert run_cli(["run", "configs/quickstart.yaml"]) == 0
+    command = ["frictionless", "validate", "out/quickstart/export.datapackage.json"]
+    subprocess.run([sys.executable, "-m", *command], check=True)
+
+
 def test_readme_and_format_snippets_run(checkout: Path) -> None:
     assert run_cli(["run", "configs/quickstart.yaml"]) == 0
     python = [*snippets(README, "python"), *_portable(ROOT / "docs/formats.md", "python")]

@@ -253,7 +253,7 @@ def expected_keys(order: RowOrder, file: ExportedFile, narrow: pl.DataFrame) -> 
 
 def _as_read(column: pl.Series, kind: str, file: ExportedFile, contents: Contents) -> pl.Series:
     if kind == "timestamp":
-        return column if file.format == "parquet" else column.dt.truncate("1s")
+        return column
     if kind == "text":
         column = column.cast(pl.String)
     if file.format != "csv":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Annotated, Any, Literal, Protocol
+from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -53,11 +53,13 @@ class Column:
         name: Its name in the output.
         type: Its logical type; formats choose the physical one.
         unit: Unit of its values where all of them share one.
+        has_fractions: Whether some of its timestamps are not whole seconds.
     """
 
     name: str
     type: ColumnType
     unit: str | None = None
+    has_fractions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Sink(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    is_text: ClassVar[bool] = True
+    """Whether the files are UTF-8 text, compressed or not."""
 
     format: str
     path: Annotated[str, Field(min_length=1, max_length=2048)]
