@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from pipeline.rows.column import Column, Table, unnamed
 from pipeline.sinks.parquet_sections import SectionedWriter
-from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.sink import Sink, Written
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
