@@ -83,8 +83,7 @@ def pair_series(
     _refuse_unknown(mapping, baseline, comparison)
     ours = list(baseline.series)
     theirs = list(comparison.series)
-    found = _by_id(ours, theirs, mapping)
-    found |= _by_key(ours, theirs, mapping, found)
+    found = _renamed(ours, theirs, mapping) | _alike(ours, theirs, mapping)
     _refuse_shared(found, ours, theirs)
     pairs = tuple(
         SeriesPair(row, found[row], series, theirs[found[row]])
@@ -106,38 +105,43 @@ def pair_series(
     )
 
 
-def _by_id(
+def _renamed(
     ours: Sequence[Series], theirs: Sequence[Series], mapping: Mapping[str, str]
 ) -> dict[int, int]:
-    rows = {series.id: row for row, series in enumerate(theirs)}
+    """Pair the series that the mapping names, themselves or by their component."""
+    ids = {series.id: row for row, series in enumerate(theirs)}
+    keys = _unique((_key(series), row) for row, series in enumerate(theirs))
     found: dict[int, int] = {}
     for row, series in enumerate(ours):
-        wanted = mapping.get(series.id, series.id) if "@" in series.id else series.id
-        is_renamed = wanted == series.id and series.component in mapping
-        if wanted in rows and not is_renamed:
-            found[row] = rows[wanted]
+        named = mapping.get(series.id)
+        if named in ids:
+            found[row] = ids[named]
+        elif series.component is not None and series.component in mapping:
+            key = (series.measure, mapping[series.component], series.class_name)
+            if key in keys:
+                found[row] = keys[key]
     return found
 
 
-def _by_key(
-    ours: Sequence[Series],
-    theirs: Sequence[Series],
-    mapping: Mapping[str, str],
-    found: Mapping[int, int],
+def _alike(
+    ours: Sequence[Series], theirs: Sequence[Series], mapping: Mapping[str, str]
 ) -> dict[int, int]:
-    """Pair what is left by measure, component and class, where these name one series."""
+    """Pair all other series by their ids, and what is then left by what they are."""
+    others = [
+        row
+        for row, series in enumerate(ours)
+        if series.id not in mapping and series.component not in mapping
+    ]
+    ids = {series.id: row for row, series in enumerate(theirs)}
+    found = {row: ids[ours[row].id] for row in others if ours[row].id in ids}
     taken = set(found.values())
-    rest = [row for row in range(len(theirs)) if row not in taken]
-    rows = _unique((_key(theirs[row], {}), row) for row in rest)
-    wanted = _unique(
-        (_key(series, mapping), row) for row, series in enumerate(ours) if row not in found
-    )
-    return {row: rows[key] for key, row in wanted.items() if key in rows}
+    rest = _unique((_key(one), row) for row, one in enumerate(theirs) if row not in taken)
+    wanted = _unique((_key(ours[row]), row) for row in others if row not in found)
+    return found | {row: rest[key] for key, row in wanted.items() if key in rest}
 
 
-def _key(series: Series, mapping: Mapping[str, str]) -> _Key:
-    component = series.component or ""
-    return series.measure, mapping.get(component, component), series.class_name
+def _key(series: Series) -> _Key:
+    return series.measure, series.component or "", series.class_name
 
 
 def _unique(entries: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
@@ -151,10 +155,10 @@ def _refuse_unknown(mapping: Mapping[str, str], baseline: Run, comparison: Run) 
         (mapping.keys(), baseline, "baseline"),
         (mapping.values(), comparison, "comparison"),
     ):
-        known = {series.component or "" for series in run.series.kinds}
-        known |= {series.id for series in run.series.kinds}
+        ids = {series.id for series in run.series.kinds}
+        known = {series.component for series in run.series.kinds if series.component}
         for name in names:
-            if name not in known:
+            if name not in (ids if "@" in name else known | ids):
                 components = sorted({one.component or "" for one in run.series.kinds} - {""})
                 raise ConfigError(
                     f"mapping: the {side} {run.url} has no component or series {name!r}; "
