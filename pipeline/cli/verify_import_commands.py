@@ -5,7 +5,16 @@ from __future__ import annotations
 import click
 
 from connectors.storage import protocol_of
-from pipeline.cli.console import DONE, FAILED, json_option, print_report, storage_of, storage_option
+from pipeline.cli.console import (
+    DONE,
+    FAILED,
+    json_option,
+    print_report,
+    registry_option,
+    registry_session,
+    storage_of,
+    storage_option,
+)
 from pipeline.cli.foreign_table import foreign_options
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
@@ -87,6 +96,7 @@ def verify_command(
 @click.option("--gaps", type=click.Choice(["error", "nan"]), help="Bins without a row.")
 @click.option("--duplicates", type=click.Choice(["error", "last"]), help="Bins with two rows.")
 @_max_expansion
+@registry_option()
 @storage_option
 @_out_storage
 @json_option
@@ -102,6 +112,7 @@ def import_command(
     format_: str | None,
     restamp: bool,
     max_expansion: int,
+    registry: str | None,
     storage_options: tuple[str, ...],
     out_storage_options: tuple[str, ...],
     as_json: bool,
@@ -122,7 +133,12 @@ def import_command(
     same = out_storage_options or (storage_options if is_alike else ())
     try:
         report = import_export(
-            files, out, options, storage=storage, out_storage=storage_of(out, same)
+            files,
+            out,
+            options,
+            storage=storage,
+            out_storage=storage_of(out, same),
+            registry=registry_session(registry),
         )
     except ForeignDataError as error:
         click.echo(error.report.as_json() if as_json else error.report.as_text())

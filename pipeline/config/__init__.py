@@ -17,6 +17,7 @@ from pipeline.config.blocks import (
     CreatedBlock,
     ExecutionBlock,
     MetadataBlock,
+    RegistryBlock,
     SeriesBlock,
     SourceBlock,
     StorageBlock,
@@ -30,7 +31,7 @@ from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import codec_of, format_of, template_fields
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import schema_of
-from pipeline.config.values import Name, NotEmpty
+from pipeline.config.values import Name, NotEmpty, passwords_in
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
@@ -39,6 +40,7 @@ __all__ = [
     "ExecutionBlock",
     "ExportConfig",
     "MetadataBlock",
+    "RegistryBlock",
     "SeriesBlock",
     "SourceBlock",
     "StorageBlock",
@@ -71,6 +73,7 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        registry: Where the export and its runs are entered once it is published.
     """
 
     version: Literal[1]
@@ -83,6 +86,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
     @classmethod
@@ -104,7 +108,8 @@ class ExportConfig(ConfigBlock):
 
     def secrets(self) -> set[str]:
         """The texts that must not be shown anywhere."""
-        return {secret for block in self.storage.values() for secret in block.secrets()}
+        found = {secret for block in self.storage.values() for secret in block.secrets()}
+        return found if self.registry is None else found | set(self.registry.secrets())
 
 
 def _compressed_as_named(sink: Any) -> Any:
@@ -180,7 +185,11 @@ def parse_config(
 
 
 def single_run_config(
-    url: str, formats: Sequence[str], out: str | None, storage_options: Sequence[str] = ()
+    url: str,
+    formats: Sequence[str],
+    out: str | None,
+    storage_options: Sequence[str] = (),
+    registry: str | None = None,
 ) -> ExportConfig:
     """The config of an export that was asked for without a file.
 
@@ -189,6 +198,7 @@ def single_run_config(
         formats: Formats of the sinks, in order.
         out: Folder or, for one format, file; default the run's `gold/` folder.
         storage_options: `key=value` each, for the storage named `source`.
+        registry: URL of the registry that the export is entered in.
 
     Raises:
         ConfigError: The options do not fit together.
@@ -197,7 +207,13 @@ def single_run_config(
     sinks = [{"format": form, "path": _sink_path(form, formats, out)} for form in formats]
     if shared and out is not None:
         sinks = [{**sink, "storage": "source"} for sink in sinks]
-    plain = {"version": 1, "source": {"url": url.replace("${", "$${")}, "sinks": sinks}
+    plain: dict[str, Any] = {
+        "version": 1,
+        "source": {"url": url.replace("${", "$${")},
+        "sinks": sinks,
+    }
+    if registry is not None:
+        plain["registry"] = {"url": registry.replace("${", "$${")}
     root = node_of(plain, "command line")
     for option in storage_options:
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
@@ -219,7 +235,7 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
     try:
         return ExportConfig.model_validate(plain)
     except ValidationError as error:
-        secrets = unvalidated_secrets(plain.get("storage"))
+        secrets = _unvalidated_secrets(plain)
         report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
         problem = report.error(report.problems_of(error))
     raise problem  # out here it takes no pydantic error along, which has the values
@@ -252,7 +268,7 @@ def _validated(
 ) -> ExportConfig:
     interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
     values = interpolation.resolve(root)
-    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
+    secrets = interpolation.secrets | _unvalidated_secrets(values)
     report = ProblemReport(root, ExportConfig, secrets, interpolation.put_in)
     problems = list(interpolation.problems)
     unresolved = {problem.path for problem in problems}
@@ -266,6 +282,14 @@ def _validated(
         if not problems:
             return config
     raise report.error(problems)  # out here it takes no pydantic error along, which has the values
+
+
+def _unvalidated_secrets(plain: Mapping[str, Any]) -> set[str]:
+    """Texts of a config not to be shown, whether it is valid or not."""
+    registry = plain.get("registry")
+    url = registry.get("url") if isinstance(registry, dict) else None
+    passwords = passwords_in(url) if isinstance(url, str) else ()
+    return {*unvalidated_secrets(plain.get("storage")), *passwords}
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:

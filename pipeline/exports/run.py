@@ -16,6 +16,7 @@ from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
+from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.exports.report import Report
 from pipeline.exports.summary import Tally, summarise, untouched
@@ -97,16 +98,28 @@ def export(
     """
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     clock = Clock(config.execution.timeout)
+    registration = Registration(config)
     with clock.enforced():
-        return _export(config, full_refresh, listener or ProgressCallback(), moment, clock)
+        told = listener or ProgressCallback()
+        report = _export(config, full_refresh, told, moment, clock, registration)
+    # What is published stays published, whatever becomes of the registry.
+    return registration.finished(report)
 
 
 def _export(
-    config: ExportConfig, full_refresh: bool, told: ProgressCallback, moment: datetime, clock: Clock
+    config: ExportConfig,
+    full_refresh: bool,
+    told: ProgressCallback,
+    moment: datetime,
+    clock: Clock,
+    registration: Registration,
 ) -> Report:
     with clock.phase("discover"):
-        known = None if full_refresh else known_runs(config, _resolver(config, moment))
-        source = find_runs(config, known)
+        registered = None if full_refresh else registration.known_runs()
+        known = registered
+        if known is None and not full_refresh:
+            known = known_runs(config, _resolver(config, moment))
+        source = find_runs(config, known, is_trusted=registered is not None)
     told.discovered(len(source.runs))
     _require_runs(config, source)
     began_again = False
@@ -139,6 +152,7 @@ def _export(
             published = publish(plan, standing, written, moment, clock.check)
             tidy(standing, choice.current)
         choice = replace(choice, current=(*choice.current, *published.found))
+        registration.note(source, published.written, choice.current)
         rest = untouched(choice, published.standing)
         return summarise(config, source, plan, published.written, rest, tally, clock.seconds)
     return summarise(config, source, None, [], [], Tally(), clock.seconds)

@@ -23,6 +23,7 @@ class Source:
         runs: The runs, in the order of the rows.
         left_out: Runs that will not be exported.
         is_remembered: Whether runs that were known as they are listed were not read again.
+        whole_runs: The same runs with all of their series, where a registry wants them.
     """
 
     storage: Storage
@@ -30,14 +31,18 @@ class Source:
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
     is_remembered: bool = False
+    whole_runs: tuple[Run, ...] = ()
 
 
-def find_runs(config: ExportConfig, known: KnownRun | None = None) -> Source:
+def find_runs(
+    config: ExportConfig, known: KnownRun | None = None, *, is_trusted: bool = False
+) -> Source:
     """Discover and select the runs of a config.
 
     Args:
         config: The settings.
         known: Runs that need not be read again.
+        is_trusted: Whether what is known of them is enough to export them by.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -47,11 +52,16 @@ def find_runs(config: ExportConfig, known: KnownRun | None = None) -> Source:
     storage, path = connect(wanted.url, config.storage_options(wanted.storage))
     selection = _selection(config)
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
-    found = discover(storage, path, selection, time_origin=origin, known=known)
+    is_registered = config.registry is not None
+    found = discover(
+        storage, path, selection, time_origin=origin, known=known, summarise=is_registered
+    )
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)
-    return Source(storage, path, runs, left_out, known is not None)
+    whole = found.runs if is_registered else ()
+    is_remembered = known is not None and not is_trusted
+    return Source(storage, path, runs, left_out, is_remembered, whole)
 
 
 def _selected(run: Run, selection: Selection) -> Run:
