@@ -33,6 +33,7 @@ from pipeline.commands.interruption import (
     LEAVE_SECONDS,
     TERMINATED,
     Terminated,
+    alarm,
     interruptible,
     leave,
     leave_within,
@@ -174,7 +175,7 @@ def run_command(
     if dry_run:
         return _show_plan(settings, as_json=as_json)
     if watch is not None:
-        return _watch(Watch(settings, watch), as_json=as_json)
+        return _watch(Watch(settings, watch, export=_timed_export), as_json=as_json)
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 
 
@@ -246,7 +247,7 @@ def export_command(
 def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
     LOGGER.info("export %s begins", settings.name)
     try:
-        with _shown_progress() as listener:
+        with _shown_progress() as listener, alarm(settings.execution.timeout):
             report = export(settings, full_refresh=full_refresh, listener=listener)
     except FlowtimeExportError as error:
         if as_json:
@@ -255,6 +256,11 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
     _log_report(report)
     print_report(report, as_json=as_json)
     return report.exit_code
+
+
+def _timed_export(settings: ExportConfig) -> Report:
+    with alarm(settings.execution.timeout):
+        return export(settings)
 
 
 def _watch(watch: Watch, *, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from connectors.errors import ChangedError, RunError
 from connectors.flowtime.scan import scan
 from connectors.flowtime.series_file import SeriesFile
 from connectors.storage import connect
+from connectors.storage.deadline import check_deadline
 from pipeline.clock import Clock
 from pipeline.config import ExportConfig
 from pipeline.engine import Engine, open_engine
@@ -136,7 +137,7 @@ def _export(
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
-            published = publish(plan, standing, written, moment, clock.check)
+            published = publish(plan, standing, written, moment)
             tidy(standing, choice.current)
         choice = replace(choice, current=(*choice.current, *published.found))
         rest = untouched(choice, published.standing)
@@ -174,7 +175,7 @@ def _write(
             for batch in rows.collect_batches(
                 maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
             ):
-                clock.check()
+                check_deadline()
                 for lane in lanes:
                     lane.write(batch)
             for lane in lanes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.errors import ConflictError
 from connectors.storage import Claim, Entry, Storage, claimed, join, relative
+from connectors.storage.deadline import check_deadline
 from pipeline import descriptor
 from pipeline.config import config_hash
 from pipeline.descriptor import FOLDER_NAME
@@ -46,7 +47,6 @@ def publish(
     standing: Standing,
     written: Sequence[Written],
     created: datetime,
-    proceed: Callable[[], None] = lambda: None,
 ) -> Published:
     """Make whole files visible, then their descriptors; then remove what these replace.
 
@@ -57,7 +57,6 @@ def publish(
         standing: What was published when it was decided what to write.
         written: The staged files of each target.
         created: When the export began.
-        proceed: Called before each folder; may raise to stop.
 
     Raises:
         PublishConflictError: Another exporter is at work there, or has published something else
@@ -69,7 +68,7 @@ def publish(
     found: list[Pending] = []
     now = dict(standing.descriptors)
     for groups in _by_folder(written):
-        proceed()
+        check_deadline()
         try:
             with _claim(groups) as claim:
                 for group in groups:
@@ -300,9 +299,14 @@ def _data_files(target: Target, extension: str) -> Iterator[str]:
     Folders below it that are no partitions, or another data set, are not of it.
     """
     others: list[str] = []
-    for folder in target.storage.walk(target.path):
+
+    def is_ours(path: str) -> bool:
+        below = relative(path, target.path)
+        return below is not None and is_partition(below) and not _is_in(below, others)
+
+    for folder in target.storage.walk(target.path, enter=is_ours):
         below = relative(folder.path, target.path)
-        if below is None or not is_partition(below) or _is_in(below, others):
+        if below is None:
             continue
         names = [entry.path.rpartition("/")[2] for entry in folder.files]
         if below and FOLDER_NAME in names:

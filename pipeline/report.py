@@ -43,12 +43,13 @@ class LeftOut:
     Attributes:
         url: The run directory.
         reason: Why.
-        kind: `broken`; `incomplete`, as it is still being written; or `link`, not followed.
+        kind: `broken`; `incomplete`, as it is still being written; `link`, not followed; or
+            `unlisted`, a folder that may not be looked into and that `include` does not ask for.
     """
 
     url: str
     reason: str
-    kind: Literal["broken", "incomplete", "link"]
+    kind: Literal["broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,12 @@ class Report:
 
 _MOST_LINES = 20
 _MOST_NAMES = 3
-_VERDICTS = {"broken": "skipped", "incomplete": "waiting", "link": "passed by"}
+_VERDICTS = {
+    "broken": "skipped",
+    "incomplete": "waiting",
+    "link": "passed by",
+    "unlisted": "passed by",
+}
 
 
 def _shown(targets: Sequence[ExportedTarget]) -> Sequence[ExportedTarget]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -26,11 +26,13 @@ class Watch:
     Attributes:
         config: The settings.
         interval: Seconds from the end of one export to the beginning of the next.
+        export: Exports the config once.
         stopped: Set it, from any thread, to end the watch once the export under way is done.
     """
 
     config: ExportConfig
     interval: float
+    export: Callable[[ExportConfig], Report] = export
     stopped: Event = field(default_factory=Event)
     _last: object = field(default=None, init=False, repr=False)
 
@@ -48,7 +50,7 @@ class Watch:
 
     def _export(self) -> Round:
         try:
-            return export(self.config)
+            return self.export(self.config)
         except ConfigError:
             raise
         except FlowtimeExportError as error:

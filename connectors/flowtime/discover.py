@@ -7,13 +7,13 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from connectors.errors import NotFoundError, RunError, StorageError
-from connectors.flowtime.candidates import DESCRIBING, Candidate, below, find_candidates
+from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
+from connectors.flowtime.candidates import DESCRIBING, Candidate, CandidateSearch
 from connectors.flowtime.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -29,6 +29,7 @@ from connectors.flowtime.selection import EVERYTHING, Selection
 from connectors.flowtime.spec import SPEC_FILE
 from connectors.flowtime.telemetry import parse_bundle
 from connectors.storage import Storage
+from connectors.storage.deadline import ContextPool
 
 GROUP_RUNS = 256
 GROUP_BYTES = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ GROUP_BYTES = 64 * 1024 * 1024
 Known = Callable[[str, str], Run | None]
 """The run that was read when the folder of a URL had a listing, if that is still known."""
 
-RefusalKind = Literal["broken", "incomplete", "link"]
+RefusalKind = Literal["broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Refusal:
         reason: Why, for people.
         error: The same as an error.
         kind: `incomplete` where manifest.json does not stand yet: the run is being written;
-            `link` where a link was not followed; else `broken`.
+            `link` where a link was not followed; `unlisted` where a folder that `include` does
+            not ask for may not be listed; else `broken`.
     """
 
     url: str
@@ -121,21 +123,51 @@ def discover(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Observer:
+    """Opens no folder that is excluded by name, and refuses what cannot be looked into."""
+
+    storage: Storage
+    selection: Selection
+    found: _Found
+
+    def enters(self, name: str) -> bool:
+        if self.selection.excludes_name(name):
+            self.found.skipped += 1
+            return False
+        return True
+
+    def link(self, path: str) -> None:
+        if self.selection.wants_name(_last(path)):
+            self._refuse(path, "link", "link not followed: list the run where it really is")
+
+    def denied(self, path: str, error: DeniedError) -> None:
+        # What is not wanted by its own name may hold runs that are, so it is named all the same.
+        kind: RefusalKind = "broken" if self.selection.wants_name(_last(path)) else "unlisted"
+        self._refuse(path, kind, _denied_reason(error))
+
+    def _refuse(self, path: str, kind: RefusalKind, reason: str) -> None:
+        refusal = _refusal(self.storage, path, _last(path), reason)
+        self.found.refusals.append(replace(refusal, kind=kind))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _denied_reason(error: DeniedError) -> str:
+    return f"could not be looked into ({error}), or exclude it by name"
+
+
 def _wanted(
     storage: Storage, path: str, selection: Selection, found: _Found
 ) -> Iterator[Candidate]:
-    """Candidates that are wanted by name and have what a run must have."""
-
-    def refuse_link(folder: str, name: str) -> None:
-        if selection.wants_name(name):
-            reason = "link not followed: list the run where it really is"
-            refusal = _refusal(storage, below(folder, name), name, reason)
-            found.refusals.append(replace(refusal, kind="link"))
-
-    for candidate in find_candidates(storage.walk(path), path, refuse_link):
+    """Yield the candidates that are wanted by name and have what a run must have."""
+    search = CandidateSearch(storage, path, _Observer(storage, selection, found))
+    for candidate in search.candidates():
         if not selection.wants_name(candidate.name):
             found.skipped += 1
-        elif reason := _incomplete(candidate):
+        elif not candidate.denied and (reason := _incomplete(candidate)):
             refusal = _refusal(storage, candidate.path, candidate.name, reason)
             found.refusals.append(replace(refusal, kind="incomplete"))
         elif reason := _unreadable(candidate):
@@ -153,7 +185,9 @@ def _incomplete(candidate: Candidate) -> str | None:
 
 
 def _unreadable(candidate: Candidate) -> str | None:
-    """What stands against reading a candidate, by its listing alone."""
+    """Return why a candidate cannot be read, by its listing alone; None where it can."""
+    if candidate.denied is not None:
+        return _denied_reason(candidate.denied)
     for name, entry in candidate.described.items():
         if entry.size > MAX_JSON_BYTES:
             return f"{name} has {entry.size} bytes, at most {MAX_JSON_BYTES} are read"
@@ -214,7 +248,7 @@ def _contents(
     if storage.is_local:
         yield from ((group, _read(storage, group)) for group in groups)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="flowtime-discover") as reader:
+    with ContextPool(1, thread_name_prefix="flowtime-discover") as reader:
         before: tuple[list[Candidate], Future[_Contents]] | None = None
         for group in groups:
             reading = (group, reader.submit(_read, storage, group))

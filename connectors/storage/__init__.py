@@ -14,7 +14,7 @@ from connectors.storage.contract import Entry, Folder, StagedFile, Storage, Writ
 from connectors.storage.local import LocalStorage
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
-from connectors.storage.staging import remove_scratch, scratch_folder
+from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
 
 __all__ = [
     "Claim",
@@ -30,6 +30,7 @@ __all__ = [
     "join",
     "protocol_of",
     "relative",
+    "scratch_below",
     "scratch_folder",
     "sha256_of",
 ]

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 
-from connectors.errors import StorageError
-from connectors.storage.contract import Entry, Folder, Mark, StagedFile
+from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.storage.contract import Denied, Enter, Entry, Folder, Mark, StagedFile, entered
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.retry import retrying, translated, wait_for
@@ -52,8 +53,77 @@ class FsspecStorage(RemoteStorage):
         parts = urlsplit(path)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    def walk(self, path: str) -> Iterator[Folder]:
-        """The whole listing at once, as fsspec has no other."""
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield from one flat listing where the driver has one, else list folder by folder.
+
+        The generic `find` of fsspec takes a folder that fails to be listed for an empty one.
+        """
+        if _lists_flat(self._fs):
+            return entered(self._walk_flat(path), path, enter)
+        return self._walk_folders(path, enter, denied)
+
+    def _walk_folders(
+        self, path: str, enter: Enter | None, denied: Denied | None
+    ) -> Iterator[Folder]:
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            if folder != path and enter is not None and not enter(folder):
+                continue
+            try:
+                found = self._listed(folder)
+            except NotFoundError:
+                if folder == path:
+                    self._refuse_walk(path)
+                continue  # What vanishes between two looks is as if it had gone before both.
+            except DeniedError as error:
+                if folder == path or denied is None:
+                    raise
+                denied(folder, error)
+                continue
+            if folder == path and path in found:
+                self._refuse_walk(path)
+            files, links, below = self._sorted_out(found)
+            if files or links:
+                yield Folder(folder, tuple(files), tuple(links))
+            pending.extend(reversed(below))
+
+    def _listed(self, folder: str) -> dict[str, dict[str, Any]]:
+        """What is directly in a folder, by path; the path itself where it is a file."""
+        try:
+            self._fs.invalidate_cache()
+            found = self._call("ls", folder, detail=True)
+        except Exception as failure:
+            raise self._translated(failure, folder, "listing") from failure
+        named = {str(detail["name"]).rstrip("/"): detail for detail in found}
+        return {
+            name: detail
+            for name, detail in sorted(named.items())
+            if relative(name, folder) is not None and not (name == folder and _is_a_folder(detail))
+        }
+
+    def _sorted_out(
+        self, found: dict[str, dict[str, Any]]
+    ) -> tuple[list[Entry], list[str], list[str]]:
+        """Files, names of links and paths of folders among what a folder holds."""
+        files: list[Entry] = []
+        links: list[str] = []
+        below: list[str] = []
+        for path, detail in found.items():
+            name = path.rpartition("/")[2]
+            if not is_safe_name(name) or detail.get("islink"):
+                links.append(name)
+            elif _is_a_folder(detail):
+                below.append(path)
+            elif detail.get("type") != "file":
+                links.append(name)
+            elif not is_staged_name(name):
+                files.append(self._entry(path, detail))
+        return files, links, below
+
+    def _walk_flat(self, path: str) -> Iterator[Folder]:
         found = self._details(path, "listing")
         if not found or (set(found) == {path} and self.info(path) is not None):
             self._refuse_walk(path)
@@ -221,6 +291,17 @@ def driver(protocol: str) -> Any:
             "package that brings it",
             url=f"{protocol}://",
         ) from failure
+
+
+def _lists_flat(filesystem: Any) -> bool:
+    """Return whether a driver lists whole trees in its own way, as object stores do."""
+    if filesystem.async_impl:
+        return type(filesystem)._find is not AsyncFileSystem._find
+    return type(filesystem).find is not fsspec.AbstractFileSystem.find
+
+
+def _is_a_folder(detail: dict[str, Any]) -> bool:
+    return detail.get("type") == "directory"
 
 
 def url_options(protocol: str, url: str) -> dict[str, Any]:

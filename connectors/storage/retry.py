@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import random
 import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
-from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
+from connectors.storage.deadline import check_deadline, seconds_left
 
 TRIES = 5
 RETRY_SECONDS = 20.0
@@ -49,16 +51,19 @@ def retrying(
         seconds: What the call may take beside that; `CALL_SECONDS` if None.
 
     Raises:
+        DeadlinePassed: The caller's deadline has passed.
         Exception: The last failure.
     """
+    check_deadline()
     begun = time.monotonic()
     allowed = CALL_SECONDS if seconds is None else seconds
-    until = begun + allowed + transfer_bytes / SLOWEST_BYTES_PER_SECOND
+    until = begun + seconds_left(allowed + transfer_bytes / SLOWEST_BYTES_PER_SECOND)
     number = 1
     while True:
         try:
             return attempt(until - time.monotonic())
         except Exception as failure:
+            check_deadline()
             pause = random.uniform(0.5, 1.0) * min(  # noqa: S311 spreads load, hides nothing
                 _LONGEST_PAUSE, _FIRST_PAUSE * 3 ** (number - 1)
             )
@@ -69,20 +74,18 @@ def retrying(
         number += 1
 
 
-def wait_for(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float | None
-) -> _T:
+def wait_for(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
     """The result of `work` done on a loop of another thread.
 
     Args:
         loop: The loop.
         work: What to do on it.
-        seconds: How long it may take, or None where it sees to that itself.
+        seconds: How long it may take; infinite where it sees to that itself.
 
     Raises:
         TimeoutError: It took longer than `seconds`, and was cancelled.
     """
-    limit = None if seconds is None else max(seconds, 0.001)
+    limit = None if seconds == math.inf else max(seconds, 0.001)
     future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, limit), loop)
     try:
         return future.result()
@@ -182,7 +185,7 @@ def _explained_answer(status: int, code: str) -> _Reason:
     if code == "RequestTimeTooSkewed":
         return StorageError, "this machine's clock differs from the store's: set it right"
     if status in (401, 403):
-        return StorageError, f"refused{said}: check key, secret and what they are allowed to do"
+        return DeniedError, f"refused{said}: check key, secret and what they are allowed to do"
     if status in (301, 307):
         return StorageError, f"the bucket is elsewhere{said}: give its `region`"
     if status == 412:
@@ -209,8 +212,8 @@ _OS_REASONS = {
 def _explained_os(failure: OSError) -> _Reason | None:
     if isinstance(failure, NotADirectoryError):
         return NotFoundError, _OS_REASONS[errno.ENOTDIR]
-    if isinstance(failure, PermissionError):
-        return StorageError, _OS_REASONS[errno.EACCES]
+    if failure.errno in (errno.EACCES, errno.EPERM) or isinstance(failure, PermissionError):
+        return DeniedError, _OS_REASONS[errno.EACCES]
     reason = _OS_REASONS.get(failure.errno or 0)
     return None if reason is None else (StorageError, reason)
 

@@ -12,11 +12,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from connectors.storage import discard_all
+from connectors.storage.deadline import DeadlinePassed
 
 INTERRUPTED, TERMINATED = 130, 143
 LEAVE_SECONDS = 8.0
 """After this time the process ends, whatever it still waits for."""
 _AGAIN_SECONDS = 0.05
+_GRACE_SECONDS = 1.0
+"""What looks at the deadline by itself comes first."""
 
 
 class Terminated(BaseException):
@@ -44,6 +47,32 @@ def interruptible() -> Iterator[None]:
         sys.unraisablehook = hook
         for number in _CODES:
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def alarm(seconds: float | None) -> Iterator[None]:
+    """Raise `DeadlinePassed` in the main thread after a time, whatever it waits for.
+
+    The export sees to its deadline itself, between calls; this is for a call that hangs, such as
+    one to a network drive.
+
+    Args:
+        seconds: The time that the export has; None for no limit.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds + _GRACE_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise DeadlinePassed
 
 
 def leave_within(seconds: float, code: int) -> None:

@@ -19,6 +19,7 @@ from pipeline.exported.table_reader import Batch
 from pipeline.exported.tables import Export, ExportedFile, ExportedTable
 from pipeline.exported.unpack import block_cells, checked_batches, writes_nulls
 from pipeline.output import DATA_EXTENSIONS, is_data_file
+from pipeline.target import is_partition
 from pipeline.verify.report import CheckedFile, Comparison, VerifyReport
 from pipeline.verify.row_keys import Keys
 from pipeline.verify.run_values import RunFolder, RunValues, match_runs
@@ -88,7 +89,15 @@ def _extra_files(export: Export) -> Iterator[str]:
         return
     named = {file.path for file in export.files}
     extra = []
-    for place in export.storage.walk(export.folder):
+
+    def is_ours(path: str) -> bool:
+        return is_partition(relative(path, export.folder) or "")
+
+    unlisted: list[str] = []
+    walk = export.storage.walk(
+        export.folder, enter=is_ours, denied=lambda path, _: unlisted.append(path)
+    )
+    for place in walk:
         for entry in place.files:
             below = relative(entry.path, export.folder)
             name = entry.path.rpartition("/")[2]
@@ -100,6 +109,8 @@ def _extra_files(export: Export) -> Iterator[str]:
             "data files that the descriptor does not name: "
             f"{few(extra, _MOST_EXTRA)}; the next export removes them"
         )
+    if unlisted:
+        yield f"folders that may not be listed were not looked into: {few(unlisted, _MOST_EXTRA)}"
 
 
 @dataclass
