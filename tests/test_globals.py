@@ -23,9 +23,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import FlowtimeExportError
-from pipeline.export import export
-from pipeline.ingest import import_export
-from pipeline.verify import verify
+from pipeline.exports.run import export
+from pipeline.imports import import_export
+from pipeline.verification import verify
 from tests.exporting import config, spec, write_runs
 
 

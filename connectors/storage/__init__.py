@@ -1,4 +1,4 @@
-"""Places where bytes live, by URL."""
+"""Connect to storages by URL: local disk, S3, or any other that fsspec knows."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.claim import Claim, claimed
-from connectors.storage.contract import Entry, Folder, StagedFile, Storage, Writable, sha256_of
-from connectors.storage.local import LocalStorage
+from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
+from connectors.storage.disk.local import LocalStorage
+from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
 from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
 
 __all__ = [
     "Claim",
-    "Entry",
+    "FileInfo",
     "Folder",
+    "Location",
     "StagedFile",
     "Storage",
     "StorageOptions",
     "Writable",
+    "canonical_url",
     "claimed",
     "connect",
     "discard_all",
@@ -87,6 +90,21 @@ def protocol_of(url: str) -> str:
     return scheme.lower() if found and "/" not in scheme else "file"
 
 
+def canonical_url(url: str) -> str:
+    """One spelling for all that name the same path or URL, links aside.
+
+    Raises:
+        StorageError: The URL is not one.
+
+    >>> canonical_url("file:///lake//a/./b.csv"), canonical_url("s3a://lake/gold/")
+    ('/lake/a/b.csv', 's3://lake/gold')
+    """
+    protocol = protocol_of(url)
+    if protocol in _LOCAL:
+        return _local_path(url)
+    return f"s3://{_s3_path(url)}" if protocol in _S3 else url.rstrip("/")
+
+
 def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
     wanted = options.protocol
     if wanted is None or wanted == protocol:
@@ -145,7 +163,9 @@ def _spelled(value: Any) -> str:
 def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
     if protocol == "file":
         return LocalStorage()
-    name = "connectors.storage.s3" if protocol == "s3" else "connectors.storage.fsspec_storage"
+    name = (
+        "connectors.storage.s3.storage" if protocol == "s3" else "connectors.storage.fsspec_storage"
+    )
     try:
         module = importlib.import_module(name)
     except ImportError as failure:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.errors import ConflictError, DeniedError, StorageError
+from connectors.storage.location import Location
 from connectors.storage.paths import relative
 
 _HASHED_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileInfo:
     """A stored file.
 
     Attributes:
@@ -42,7 +43,7 @@ class Folder:
     """
 
     path: str
-    files: tuple[Entry, ...]
+    files: tuple[FileInfo, ...]
     links: tuple[str, ...] = ()
 
 
@@ -112,6 +113,10 @@ class Storage(ABC):
         """The path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
+    def location(self, path: str) -> Location:
+        """Where a path leads, over links and under whatever name; no request is made."""
+
+    @abstractmethod
     def walk(
         self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
     ) -> Iterator[Folder]:
@@ -133,7 +138,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def info(self, path: str) -> Entry | None:
+    def info(self, path: str) -> FileInfo | None:
         """The file at `path`, or None where there is no file."""
 
     @abstractmethod
@@ -189,7 +194,7 @@ class Storage(ABC):
             StorageError: It is not visible; or, after a lost answer, it may be.
         """
 
-    def commit_over(self, staged: StagedFile, before: Entry | None) -> None:
+    def commit_over(self, staged: StagedFile, before: FileInfo | None) -> None:
         """Commit, provided that the target still is what `before` says.
 
         Where the store cannot make that one step, it is looked at just before; see `claimed` for

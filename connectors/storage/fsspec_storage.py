@@ -14,14 +14,17 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 
 from connectors.errors import DeniedError, NotFoundError, StorageError
-from connectors.storage.contract import Denied, Enter, Entry, Folder, Mark, StagedFile, entered
+from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
+from connectors.storage.event_loop import wait_for
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.retry import retrying, translated, wait_for
+from connectors.storage.retry import retrying, translated
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
+_ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
+"""Options that tell one store from another of the same protocol."""
 _READ_ONLY = frozenset({"http", "https"})
 
 
@@ -39,6 +42,7 @@ class FsspecStorage(RemoteStorage):
 
     def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__(protocol, secrets)
+        self._options = options
         try:
             self._fs = driver(protocol)(
                 **{"use_listings_cache": False, "skip_instance_cache": True, **options}
@@ -106,9 +110,9 @@ class FsspecStorage(RemoteStorage):
 
     def _sorted_out(
         self, found: dict[str, dict[str, Any]]
-    ) -> tuple[list[Entry], list[str], list[str]]:
+    ) -> tuple[list[FileInfo], list[str], list[str]]:
         """Files, names of links and paths of folders among what a folder holds."""
-        files: list[Entry] = []
+        files: list[FileInfo] = []
         links: list[str] = []
         below: list[str] = []
         for path, detail in found.items():
@@ -127,7 +131,7 @@ class FsspecStorage(RemoteStorage):
         found = self._details(path, "listing")
         if not found or (set(found) == {path} and self.info(path) is not None):
             self._refuse_walk(path)
-        files: dict[str, list[Entry]] = defaultdict(list)
+        files: dict[str, list[FileInfo]] = defaultdict(list)
         links: dict[str, list[str]] = defaultdict(list)
         for file, detail in found.items():
             folder, _, name = file.rpartition("/")
@@ -141,7 +145,7 @@ class FsspecStorage(RemoteStorage):
             own = sorted(files[folder], key=lambda entry: entry.path)
             yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
 
-    def info(self, path: str) -> Entry | None:
+    def info(self, path: str) -> FileInfo | None:
         """None for folders as well."""
         try:
             detail = self._call("info", path)
@@ -205,7 +209,11 @@ class FsspecStorage(RemoteStorage):
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
 
-    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+    def _store(self) -> str:
+        where = (str(self._options[name]).lower() for name in _ADDRESS if name in self._options)
+        return ":".join((self.protocol, *where))
+
+    def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
         block = self.read(entry.path, start=start, end=stop)
         return block if self.info(entry.path) == entry else None
 
@@ -243,12 +251,12 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, doing) from failure
         return {file: found[file] for file in found if relative(file, path) is not None}
 
-    def _entry(self, path: str, detail: dict[str, Any]) -> Entry:
+    def _entry(self, path: str, detail: dict[str, Any]) -> FileInfo:
         size = detail.get("size")
         if size is None:
             size = len(self.read(path))
         version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
-        return Entry(path, int(size), str(version))
+        return FileInfo(path, int(size), str(version))
 
     def _is_folder(self, path: str) -> bool:
         try:

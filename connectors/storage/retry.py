@@ -1,15 +1,13 @@
-"""How a call to a distant store is repeated, bounded in time or turned into an error of ours."""
+"""Repeat calls to distant stores, bound them in time, and translate their errors."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import math
 import random
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
 from connectors.storage.deadline import check_deadline, seconds_left
@@ -72,26 +70,6 @@ def retrying(
                 raise
         time.sleep(pause)
         number += 1
-
-
-def wait_for(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
-    """The result of `work` done on a loop of another thread.
-
-    Args:
-        loop: The loop.
-        work: What to do on it.
-        seconds: How long it may take; infinite where it sees to that itself.
-
-    Raises:
-        TimeoutError: It took longer than `seconds`, and was cancelled.
-    """
-    limit = None if seconds == math.inf else max(seconds, 0.001)
-    future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, limit), loop)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
 
 
 def is_transient(failure: BaseException) -> bool:

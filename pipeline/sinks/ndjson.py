@@ -11,15 +11,11 @@ import pyarrow as pa
 from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
+from pipeline.rows.column import Column, Table, count_non_finite
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
-from pipeline.sinks.text import (
-    TextRenderer,
-    render_integers,
-    render_timestamps,
-    texts_of,
-)
+from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
 
@@ -141,7 +137,9 @@ def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa
     if column.type == "text":
         return TextRenderer(_json_string, _NULL)
     if column.type == "timestamp":
-        return lambda instants: render_timestamps(instants, _NULL, '"')
+        return lambda instants: render_timestamps(
+            instants, _NULL, '"', has_fractions=column.has_fractions
+        )
     if column.type == "number":
         return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
     if column.type == "integer":

@@ -16,11 +16,11 @@ import pytest
 
 from connectors.errors import DeniedError
 from connectors.storage import connect
-from pipeline.cli import run_cli
+from pipeline.cli.main import run_cli
 from pipeline.errors import RunError, StorageError
-from pipeline.export import export
-from pipeline.report import Report
-from pipeline.verify import verify
+from pipeline.exports.report import Report
+from pipeline.exports.run import export
+from pipeline.verification import verify
 from tests.exporting import config, spec, write_runs
 
 NOBODY = 65534

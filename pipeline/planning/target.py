@@ -1,0 +1,160 @@
+"""Where the files of a sink go: templates to paths that stay where they belong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
+from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
+from pipeline.config.path_template import format_of, names_run, stem, template_fields
+from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
+from pipeline.errors import ConfigError
+from pipeline.sinks import Sink
+
+
+@dataclass(frozen=True)
+class Target:
+    """One export of one sink: a file or a folder of files, with a descriptor.
+
+    Attributes:
+        storage: Where it is.
+        path: The file or folder, as the storage names it.
+        url: The same for people.
+        is_folder: Whether it is a data set of files.
+        runs: Rows of the runs it holds.
+        link_free_root: The folder below which no link is followed, as the target is in a run's
+            own folder; None elsewhere.
+    """
+
+    storage: Storage
+    path: str
+    url: str
+    is_folder: bool
+    runs: tuple[int, ...]
+    link_free_root: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder that the descriptor stands in."""
+        return self.path if self.is_folder else self.path.rpartition("/")[0]
+
+    @property
+    def descriptor(self) -> str:
+        """Path of the descriptor."""
+        if self.is_folder:
+            return join(self.path, FOLDER_NAME)
+        return join(self.folder, stem(self.path.rpartition("/")[2]) + FILE_SUFFIX)
+
+    def refuse_links(self, path: str) -> None:
+        """Refuse a path of this target that leads through a link of a run directory.
+
+        Raises:
+            StorageError: It does, and so to where it may not be written.
+        """
+        if self.link_free_root is not None:
+            self.storage.refuse_links(self.link_free_root, path)
+
+    def identity(self, sink: Sink) -> str:
+        """What tells this target from others that share its descriptor."""
+        return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class TargetResolver:
+    """Makes the targets of sinks.
+
+    Attributes:
+        name: The config's name.
+        now: When the export began, UTC.
+        source: Storage and path that the runs are read from.
+        options: Option set of a named storage; None is the source's own.
+    """
+
+    name: str
+    now: datetime
+    source: tuple[Storage, str]
+    source_options: StorageOptions | None
+    options: Callable[[str | None], StorageOptions | None]
+
+    def of_all_runs(self, sink: Sink) -> Target | None:
+        """The target of a sink whose path names no run; which runs it holds is left open."""
+        return None if names_run(sink.path) else self._target(sink, None, ())
+
+    def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
+        """The targets of a sink, none of which lies in what the source reads.
+
+        Raises:
+            ConfigError: Two runs share a target, or a target lies among the runs.
+        """
+        if not names_run(sink.path):
+            return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
+        made: dict[tuple[int, str], Target] = {}
+        for row, run in enumerate(runs):
+            target = self._checked(self._target(sink, run, (row,)), [run])
+            key = (id(target.storage), target.path)
+            if key in made:
+                other = runs[made[key].runs[0]]
+                raise ConfigError(
+                    f"runs {other.url} and {run.url} would both be written to {target.url}: "
+                    "name the run by {run_name} or {run_url} in the sink's path"
+                )
+            made[key] = target
+        return list(made.values())
+
+    def _target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+        url = self._render(sink, run)
+        of_run = sink.storage is None and sink.path.startswith("{run_url}")
+        options = self.source_options if of_run else self.options(sink.storage)
+        storage, path = connect(url, options)
+        is_folder = format_of(path) is None
+        return Target(storage, path, storage.url(path), is_folder, rows)
+
+    def _render(self, sink: Sink, run: Run | None) -> str:
+        fields = {"name": self.name, "format": sink.format, "date": self.now.strftime("%Y-%m-%d")}
+        if run is not None:
+            fields |= {"run_id": run.run_id, "run_name": run.name, "run_url": run.url}
+            for key in ("run_id", "run_name"):
+                if key in template_fields(sink.path):
+                    _refuse_unsafe(key, fields[key], run)
+        return sink.path.format(**fields)
+
+    def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
+        """Return a target that is outside the source, or in a run's own folder.
+
+        Raises:
+            ConfigError: It is elsewhere in the source, by its path or by where links lead.
+        """
+        storage, root = self.source
+        if target.storage.protocol != storage.protocol:
+            return target
+        if relative(target.path, root) is not None:
+            if any(_is_own_folder(target.path, run.path) for run in runs):
+                return replace(target, link_free_root=root)
+        elif not target.storage.location(target.folder).is_within(self._source_location):
+            return target
+        raise ConfigError(
+            f"the sink would write {target.url} below {storage.url(root)}, which the source "
+            "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
+        )
+
+    @cached_property
+    def _source_location(self) -> Location:
+        storage, root = self.source
+        return storage.location(root)
+
+
+def _is_own_folder(path: str, run_path: str) -> bool:
+    below = relative(path, run_path)
+    first = "" if below is None else below.partition("/")[0]
+    return first in NEVER_READ_FOLDERS
+
+
+def _refuse_unsafe(field: str, value: str, run: Run) -> None:
+    if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
+        raise ConfigError(
+            f"run {run.url}: {{{field}}} is {value!r}, which cannot stand in a path: "
+            "use another field"
+        )
