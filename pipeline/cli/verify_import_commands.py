@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.imports.telemetry import ForeignDataError, ForeignOptions
-from pipeline.readback.local_copy import MAX_EXPANSION
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification import verify
 
 _max_expansion = click.option(
