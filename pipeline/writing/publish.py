@@ -101,7 +101,7 @@ def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarg
     folders: dict[DescriptorKey, dict[DescriptorKey, list[StagedTarget]]] = {}
     for pending, outputs in written:
         target = pending.target
-        groups = folders.setdefault((id(target.storage), target.folder), {})
+        groups = folders.setdefault((target.storage, target.folder), {})
         groups.setdefault(place_of(target), []).append((pending, outputs))
     for groups in folders.values():
         yield list(groups.values())
@@ -216,7 +216,7 @@ def _package(
         new += descriptor.resources(
             described,
             pending.plan.sink,
-            [shown.column for shown in pending.plan.in_file],
+            plan.file_columns(pending.plan, pending.target),
             [output.file for output in outputs],
         )
     runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))

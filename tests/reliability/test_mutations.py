@@ -75,7 +75,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
-        "pipeline/exports/run.py", "            tidy(standing, choice.current)\n", "",
+        "pipeline/exports/attempt.py", "        tidy(before, choice.current)\n", "",
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (
@@ -92,8 +92,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "if below is None:", [LEFTOVERS, "-k", "below_another"],
     ),
     "links on the way to a run are followed": (
-        "pipeline/planning/published.py", "root = run if relative(run, source) is None else source",
-        "root = run", [CHANGES, "-k", "becomes_a_link"],
+        "pipeline/planning/target.py", "self.storage.refuse_links(self.link_free_root, path)",
+        "self.storage.refuse_links(self.folder, path)", [CHANGES, "-k", "becomes_a_link"],
     ),
     "the interpreter is taken down after an error": (
         "pipeline/cli/main.py", "    if code != DONE:\n        leave(code)\n", "",
