@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,10 @@ from pipeline.cli.streams import reader_is_gone
 from pipeline.config import ExportConfig, single_run_config
 from pipeline.config.values import parse_duration
 from pipeline.exports.preview import preview
+from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
-from pipeline.exports.run import ProgressCallback, export, plan_export
+from pipeline.exports.run import export
+from pipeline.exports.session import ExportSession
 from pipeline.exports.watch import Watch
 from pipeline.logs import LOGGER
 from pipeline.planning.plan import ExportPlan
@@ -203,7 +204,7 @@ def _log_report(report: Report) -> None:
 
 def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
     source = find_runs(settings)
-    return source, plan_export(settings, source, datetime.now(UTC))
+    return source, ExportSession.open(settings).plan(source)
 
 
 def _nothing_found(source: Source) -> int:

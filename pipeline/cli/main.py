@@ -64,6 +64,10 @@ _BACK = "pipeline.cli.verify_import_commands"
 
 _VERBS = {
     "clean": LazyCommand(_STORAGE, "Remove what a crashed export of ours left at or below TARGET."),
+    "compare": LazyCommand(
+        "pipeline.cli.compare_command",
+        "Compare OTHER with BASELINE: runs, exports, telemetry bundles or plain tables.",
+    ),
     "doctor": LazyCommand(_STORAGE, "Check that every storage can be reached, listed and written."),
     "export": LazyCommand(_EXPORT, "Export one RUN directory without a config."),
     "import": LazyCommand(

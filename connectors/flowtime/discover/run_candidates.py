@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +32,8 @@ class Candidate:
         described: Name relative to the folder → file, of those that describe the run.
         series: Name, bytes and version of every other file that may hold a series.
         denied: Why a folder of the run could not be listed, if one could not.
+        top_names: Names of all files directly in it.
+        other_bytes: Bytes of its files that are in neither of the two.
     """
 
     path: str
@@ -40,6 +42,8 @@ class Candidate:
     links: list[str] = field(default_factory=list)
     described: dict[str, FileInfo] = field(default_factory=dict)
     series: list[tuple[str, int, str]] = field(default_factory=list)
+    top_names: list[str] = field(default_factory=list)
+    other_bytes: int = 0
     denied: DeniedError | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +59,16 @@ class Candidate:
     def bytes(self) -> int:
         """Of the files that describe it."""
         return sum(entry.size for entry in self.described.values())
+
+    @property
+    def all_bytes(self) -> int:
+        """Of all its files, exports in its own folders apart."""
+        return self.bytes + sum(size for _, size, _ in self.series) + self.other_bytes
+
+    @property
+    def versions(self) -> list[str]:
+        """What the store tells the versions of its files by."""
+        return [version for _, _, version in self._files()]
 
     @property
     def listing(self) -> str:
@@ -92,12 +106,20 @@ class CandidateSearch:
         storage: Where to look.
         root: The folder to begin with.
         observer: Decides about folders, and takes what cannot be followed or listed.
+        watch: Takes every folder that is listed; with it, no folder of a run is left out.
     """
 
-    def __init__(self, storage: Storage, root: str, observer: SearchObserver) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        root: str,
+        observer: SearchObserver,
+        watch: Callable[[Folder], None] | None = None,
+    ) -> None:
         self._storage = storage
         self._root = root
         self._observer = observer
+        self._watch = watch
         self._pending: dict[str, Candidate] = {}
 
     def candidates(self) -> Iterator[Candidate]:
@@ -113,6 +135,8 @@ class CandidateSearch:
             ]
             yield from (self._pending.pop(path) for path in over)
             self._sort_in(folder)
+            if self._watch is not None:
+                self._watch(folder)
         yield from self._pending.values()
 
     def _enter(self, path: str) -> bool:
@@ -120,13 +144,13 @@ class CandidateSearch:
         owner = _owner(path, self._pending)
         if owner is None:
             return self._observer.enters(_name(path))
-        return _top(owner, path) in _READ_FOLDERS
+        return self._watch is not None or _top(owner, path) in _READ_FOLDERS
 
     def _denied(self, path: str, error: DeniedError) -> None:
         owner = _owner(path, self._pending)
         if owner is None:
             self._observer.denied(path, error)
-        elif owner.denied is None:
+        elif owner.denied is None and _top(owner, path) in _READ_FOLDERS:
             owner.denied = error
 
     def _sort_in(self, folder: Folder) -> None:
@@ -170,12 +194,16 @@ def _join(candidate: Candidate, folder: Folder, files: dict[str, FileInfo]) -> N
         return
     candidate.links += [below(relative, link) for link in folder.links]
     before = below(relative, "")
+    if not top:
+        candidate.top_names += files
     for last, entry in files.items():
         name = before + last
         if name in DESCRIBING:
             candidate.described[name] = entry
         elif top == "series" or (not top and name.endswith(".csv")):
             candidate.series.append((name, entry.size, entry.version))
+        else:
+            candidate.other_bytes += entry.size
 
 
 def _name(path: str) -> str:
