@@ -1,0 +1,1 @@
+"""Filters: a SQL condition becomes typed Polars expressions, or is refused in plain words."""
