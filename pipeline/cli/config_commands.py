@@ -10,6 +10,8 @@ from pipeline.cli.config_template import starter_config
 from pipeline.cli.console import DONE, config_argument, print_json, set_option, settings_of
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
+from pipeline.logs import LOGGER
+from pipeline.planning.warnings import config_warnings
 from pipeline.sinks.formats import ALL_FORMATS
 
 
@@ -44,6 +46,8 @@ def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
     """Check CONFIG without touching any storage."""
     settings = settings_of(config, overrides)
     sinks = ", ".join(sink.format for sink in settings.sinks)
+    for warning in config_warnings(settings):
+        LOGGER.warning(warning)
     click.echo(f"{config}: valid ({settings.name}: {settings.source.url} -> {sinks})")
     return DONE
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import codec_of, format_of, template_fields
 from pipeline.config.problems import ConfigProblem
 from pipeline.config.values import check_no_password
+from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
+from pipeline.rows.filter import parse_filter
 from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -45,6 +49,7 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
         *_storage_problems(settings),
         *_metadata_problems(settings.metadata),
         *_rename_problems(settings),
+        *_filter_problems(settings),
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
@@ -94,6 +99,16 @@ def _rename_problems(settings: Settings) -> Iterator[ConfigProblem]:
                 path, f"another column is called {new!r} already; choose another name"
             )
         taken.add(new)
+
+
+def _filter_problems(settings: Settings) -> Iterator[ConfigProblem]:
+    text = settings.transform.filter
+    if text is None:
+        return
+    try:
+        parse_filter(text, settings.metadata.constants, _ANY_TIME)
+    except ConfigError as error:
+        yield ConfigProblem(("transform", "filter"), str(error))
 
 
 def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:

@@ -9,7 +9,7 @@ import polars as pl
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import CATALOGUE

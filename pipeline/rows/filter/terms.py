@@ -65,7 +65,12 @@ class Term:
 class NodeCompiler(Protocol):
     """Compiles the nodes of one type."""
 
-    def __call__(self, compiler: TermCompiler, node: exp.Expr, /) -> Term: ...
+    def __call__(self, compiler: TermCompiler, node: exp.Expr, /) -> Term:
+        """Compile a node.
+
+        Raises:
+            ConfigError: It holds what filters do not support.
+        """
 
 
 @dataclass(frozen=True, slots=True)
