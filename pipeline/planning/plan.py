@@ -19,6 +19,8 @@ from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
+from pipeline.planning.locations import refuse_shared_places
+from pipeline.planning.partitions import refuse_colliding
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.rows.column import Column, Table
@@ -231,6 +233,7 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
+    refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
 
 
@@ -258,9 +261,13 @@ def _sink_plan(
         else Shown(name, tables.column(name, renamed.get(name, name)))
         for name in sources
     ]
-    return SinkPlan(
-        sink, _picked(sink, shown), tuple(resolver.targets(sink, runs)), measures, notes
-    )
+    targets = tuple(resolver.targets(sink, runs))
+    plan = SinkPlan(sink, _picked(sink, shown), targets, measures, notes)
+    if sink.partition_by:
+        local = any(target.storage.is_local for target in targets)
+        values = tables.texts(plan.partition_sources)
+        refuse_colliding(sink.partition_by, values, sink.path, local=local)
+    return plan
 
 
 def _wide_sources(

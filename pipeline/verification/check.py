@@ -12,6 +12,7 @@ import polars as pl
 
 from connectors.storage import StorageOptions, relative
 from pipeline.errors import IntegrityError, RunError, StorageError
+from pipeline.planning.partitions import is_data_file
 from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
@@ -22,7 +23,6 @@ from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
 from pipeline.wording import few
-from pipeline.writing.router import DATA_EXTENSIONS, is_data_file
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
@@ -92,7 +92,7 @@ def _extra_files(export: Export) -> Iterator[str]:
         for entry in place.files:
             below = relative(entry.path, export.folder)
             name = entry.path.rpartition("/")[2]
-            ours = any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
+            ours = is_data_file(name)
             if below is not None and ours and below not in named:
                 extra.append(below)
     if extra:
