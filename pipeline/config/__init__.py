@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from connectors.storage import StorageOptions, protocol_of
 from pipeline.config.blocks import (
@@ -27,7 +34,14 @@ from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import Node, node_of, read_document
 from pipeline.config.interpolation import Interpolation
 from pipeline.config.overrides import apply_override
-from pipeline.config.path_template import codec_of, format_of, template_fields
+from pipeline.config.path_template import (
+    codec_of,
+    format_of,
+    is_tab_separated,
+    probe_path,
+    refuse_unknown_ending,
+    template_fields,
+)
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
@@ -86,12 +100,15 @@ class ExportConfig(ConfigBlock):
 
     @field_validator("sinks", mode="before")
     @classmethod
-    def _compress_as_named(cls, sinks: Any) -> Any:
-        return [_compressed_as_named(s) for s in sinks] if isinstance(sinks, list) else sinks
+    def _complete_by_path(cls, sinks: Any, info: ValidationInfo) -> Any:
+        name = str(info.data.get("name", ""))
+        return [_completed_by_path(s, name) for s in sinks] if isinstance(sinks, list) else sinks
 
     @model_validator(mode="after")
     def _check_together(self) -> ExportConfig:
-        settings = Settings(self.storage, self.source, self.metadata, self.transform, self.sinks)
+        settings = Settings(
+            self.name, self.storage, self.source, self.metadata, self.transform, self.sinks
+        )
         problems = find_problems(settings)
         if problems:
             raise UnfitBlocksError(problems)
@@ -107,13 +124,21 @@ class ExportConfig(ConfigBlock):
         return {secret for block in self.storage.values() for secret in block.secrets()}
 
 
-def _compressed_as_named(sink: Any) -> Any:
-    """A sink whose path ends in .gz or .zst is compressed unless it says otherwise."""
-    if not isinstance(sink, dict) or "compression" in sink or sink.get("format") == "parquet":
+def _completed_by_path(sink: Any, name: str) -> Any:
+    """Return a sink with the options that the ending of its path asks for."""
+    if not isinstance(sink, dict) or not isinstance(sink.get("path"), str):
         return sink
-    path = sink.get("path")
-    codec = codec_of(path) if isinstance(path, str) else None
-    return sink if codec is None else {**sink, "compression": codec}
+    form = sink.get("format")
+    try:
+        path = probe_path(sink["path"], name=name, form=str(form))
+    except ValueError:  # reported with what else is wrong
+        return sink
+    asked: dict[str, Any] = {}
+    if form == "csv" and is_tab_separated(path):
+        asked["separator"] = "\t"
+    if form != "parquet" and (codec := codec_of(path)) is not None:
+        asked["compression"] = codec
+    return {**asked, **sink}
 
 
 def load_config(
@@ -278,5 +303,14 @@ def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")
-    is_file = len(formats) == 1 and format_of(path) is not None
-    return path if is_file else f"{path.rstrip('/')}/export{extension}"
+    try:
+        refuse_unknown_ending(path)
+    except ValueError as error:
+        raise ConfigError(f"--out: {error}") from error
+    if format_of(path) is None:
+        return f"{path.rstrip('/')}/export{extension}"
+    if len(formats) > 1:
+        raise ConfigError(
+            f"--out: {path} is a file, but there are {len(formats)} formats: name a folder"
+        )
+    return path

@@ -373,15 +373,15 @@ WRONG_TAILS = {
 }
 WRONG_PATHS = {
     "{run_nam}": "no field {run_nam}; did you mean 'run_name'?",
-    "{}": "no field {}; choose from run_id, run_name, run_url, name, format, date",
-    "{0}": "no field {0}; choose from run_id, run_name, run_url, name, format, date",
+    "{}": "no field {}; choose from run_id, run_name, run_url, created_date, name, format, date",
+    "{0}": "no field {0}; choose from run_id, run_name, run_url, created_date, name, format, date",
     "{name.__class__}": (
-        "no field {name.__class__}; choose from run_id, run_name, run_url, name, format, date"
+        "no field {name.__class__}; choose from run_id, run_name, run_url, created_date, name, format, date"
     ),
     "{name[0]}": "no field {name[0]}; did you mean 'name'?",
-    "{run_id:}": "fields stand alone in their braces, e.g. {run_id}",
-    "{run_id:>9}": "fields stand alone in their braces, e.g. {run_id}",
-    "{run_id!r}": "fields stand alone in their braces, e.g. {run_id}",
+    "{run_id:}": "fields are alone in their braces, e.g. {run_id}",
+    "{run_id:>9}": "fields are alone in their braces, e.g. {run_id}",
+    "{run_id!r}": "fields are alone in their braces, e.g. {run_id}",
     "a}b": "a brace without its partner; a literal one is written {{ or }}",
     "{run_id": "a brace without its partner; a literal one is written {{ or }}",
     "out/{run_url}": "{run_url} is a whole URL and can only begin the path",
