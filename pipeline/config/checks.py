@@ -23,7 +23,6 @@ from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
 from pipeline.rows.filter import parse_filter
 from pipeline.sinks import Sink
-from pipeline.sinks.compression import SUFFIXES
 from pipeline.wording import suggestion
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -163,8 +162,9 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
     asked = getattr(sink, "compression", "none")
     place = (*path, "compression")
     if codec is None and asked != "none":
-        ending = SUFFIXES[asked]
-        yield ConfigProblem(place, f"{file} names no {asked} file; end the path in {ending}")
+        yield ConfigProblem(
+            place, f"{file} is no {asked} file by its name; end the path in {sink.extension}"
+        )
     elif codec is not None and asked != codec:
         yield ConfigProblem(
             place, f"the path asks for {codec}; leave the key out, or change the path"

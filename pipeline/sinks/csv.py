@@ -155,7 +155,9 @@ class CsvWriter:
         if column.type == "text":
             return TextRenderer(self._text, null)
         if column.type == "timestamp":
-            return lambda instants: render_timestamps(instants, null, quote)
+            return lambda instants: render_timestamps(
+                instants, null, quote, has_fractions=column.has_fractions
+            )
         if column.type == "integer":
             return lambda numbers: render_integers(numbers, null, quote)
         if quote:

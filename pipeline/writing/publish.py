@@ -216,7 +216,7 @@ def _package(
         new += descriptor.resources(
             described,
             pending.plan.sink,
-            [shown.column for shown in pending.plan.in_file],
+            plan.file_columns(pending.plan, pending.target),
             [output.file for output in outputs],
         )
     runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))

@@ -148,7 +148,7 @@ class TestWhatIsAccepted:
 
     @pytest.mark.parametrize(
         ("path", "compression"),
-        [("a.csv", "none"), ("a.csv.gz", "gzip"), ("a.csv.zst", "zstd"), ("a.gz", "none")],
+        [("a.csv", "none"), ("a.csv.gz", "gzip"), ("a.csv.zst", "zstd"), ("gold.gz/", "none")],
     )
     def test_the_path_names_the_compression(self, path: str, compression: str) -> None:
         sink = parse(MINIMAL.replace("out.csv", path)).sinks[0]

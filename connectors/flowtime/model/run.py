@@ -11,6 +11,9 @@ from connectors.flowtime.model.series_table import SeriesTable
 NEVER_READ_FOLDERS = frozenset({"gold", "aggregates"})
 """Folders of a run directory that hold exports of the run, not the run."""
 
+CONFIGURED_ORIGIN = "config"
+"""`Run.origin_source` where the config sets the time origin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -38,7 +41,7 @@ class Run:
         series: All series, in the index's order.
         created: `createdUtc`, or None.
         time_origin: Start of bin 0, UTC.
-        origin_source: Where the origin comes from: a file and key, or `createdUtc`.
+        origin_source: Where the origin comes from: a file and key, `createdUtc`, or `config`.
         fingerprint: sha256 hex over the bytes of the JSON and YAML files that were read.
         listing: sha256 hex over names, sizes and versions of its files as listed.
         notes: What a reader of the report should know, e.g. an assumed time origin.

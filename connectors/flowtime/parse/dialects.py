@@ -14,7 +14,7 @@ from sys import intern
 
 from connectors.errors import RunError
 from connectors.flowtime.model.instant import parse_instant
-from connectors.flowtime.model.run import Grid, Run
+from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Grid, Run
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.schema import (
     GridFile,
@@ -241,7 +241,7 @@ def _origin(
 ) -> tuple[datetime, str]:
     if configured is not None:
         aware = configured if configured.tzinfo else configured.replace(tzinfo=UTC)
-        return aware.astimezone(UTC), "config"
+        return aware.astimezone(UTC), CONFIGURED_ORIGIN
     if spec.start is not None:
         return spec.start, f"{SPEC_FILE} {spec.start_key}"
     if created is None:
