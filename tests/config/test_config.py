@@ -376,7 +376,8 @@ WRONG_PATHS = {
     "{}": "no field {}; choose from run_id, run_name, run_url, created_date, name, format, date",
     "{0}": "no field {0}; choose from run_id, run_name, run_url, created_date, name, format, date",
     "{name.__class__}": (
-        "no field {name.__class__}; choose from run_id, run_name, run_url, created_date, name, format, date"
+        "no field {name.__class__}; "
+        "choose from run_id, run_name, run_url, created_date, name, format, date"
     ),
     "{name[0]}": "no field {name[0]}; did you mean 'name'?",
     "{run_id:}": "fields are alone in their braces, e.g. {run_id}",

@@ -133,8 +133,8 @@ def test_name_and_compression_agree(path: str, options: dict[str, Any], complain
 def test_a_tsv_file_has_tabs(path: str, runs: Path, tmp_path: Path) -> None:
     export(config(runs, {"format": "csv", "path": tmp_path / path}))
     found = duckdb.sql(
-        f"SELECT component_id, measure, value FROM read_csv('{tmp_path / path}', comment='#', delim='\t', header=true, "
-        "quote='\"') ORDER BY ALL"
+        f"SELECT component_id, measure, value FROM read_csv('{tmp_path / path}', comment='#', "
+        "delim='\t', header=true, quote='\"') ORDER BY ALL"
     )
     frame = pd.read_csv(tmp_path / path, comment="#", sep="\t")
     rows = sorted(frame[found.columns].itertuples(index=False, name=None))
