@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.config_template import starter_config
+from pipeline.cli.config_template import config_template
 from pipeline.cli.console import DONE, config_argument, print_json, set_option, settings_of
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
@@ -24,7 +24,7 @@ from pipeline.sinks.formats import ALL_FORMATS
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | None) -> int:
     """Write a commented config to begin with, to stdout or --out."""
-    text = starter_config(url, formats or ALL_FORMATS, out=target)
+    text = config_template(url, formats or ALL_FORMATS, out=target)
     if out is None:
         click.echo(text, nl=False)
         return DONE

@@ -42,7 +42,7 @@ from pipeline.config.path_template import (
     refuse_unknown_ending,
     template_fields,
 )
-from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
 from pipeline.errors import ConfigError
@@ -69,6 +69,12 @@ MAX_BYTES = 1024 * 1024
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
 
 
+def _check_version(value: object) -> object:
+    if isinstance(value, bool | float):  # they equal 1, and are not written as it
+        raise expected("1")
+    return value
+
+
 def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
@@ -87,7 +93,7 @@ class ExportConfig(ConfigBlock):
         execution: What the export may use of the machine.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_check_version)]
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict

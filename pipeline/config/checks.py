@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from connectors.errors import StorageError
-from connectors.storage import canonical_url
+from connectors.storage import canonical_url, check_url
 from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import (
@@ -127,6 +127,11 @@ def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:
     except ValueError as error:
         yield ConfigProblem(place, str(error))
         return
+    try:
+        if not path.startswith("{run_url}"):
+            check_url(path, for_writing=True)
+    except StorageError as error:
+        yield ConfigProblem(place, str(error))
     if not path.isprintable():
         yield ConfigProblem(place, "the path holds a character that cannot be printed")
     if "run_url" in fields and (path.rfind("{run_url}") > 0 or fields.count("run_url") > 1):

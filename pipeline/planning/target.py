@@ -133,7 +133,9 @@ class TargetResolver:
                     _refuse_unsafe(key, fields[key], run)
             if "created_date" in wanted:
                 fields["created_date"] = _created_date(run)
-        return sink.path.format(**fields)
+        url = sink.path.format(**fields)
+        # The name of a run is never a home folder.
+        return f"./{url}" if url.startswith("~") and sink.path.startswith("{") else url
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
         """Return a target that is outside the source, or in a run's own folder.
