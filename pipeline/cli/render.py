@@ -35,8 +35,8 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
 def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
     standing = PublishedTargets.read(plan)
     choice = choose(plan, standing)
-    states = {id(pending.target): "write" for pending in choice.to_write}
-    states |= {id(pending.target): "unchanged" for pending in choice.current}
+    states = {pending.target: "write" for pending in choice.to_write}
+    states |= {pending.target: "unchanged" for pending in choice.current}
     return [
         {
             "format": sink.sink.format,
@@ -45,7 +45,7 @@ def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
             "runs": len(target.runs),
             "rows": plan.rows_known(sink, target),
             "columns": [shown.column.name for shown in sink.shown],
-            "status": states.get(id(target), "keep"),
+            "status": states.get(target, "keep"),
         }
         for sink in plan.sinks
         for target in sink.targets

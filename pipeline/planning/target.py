@@ -22,9 +22,11 @@ from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """One export of one sink: a file or a folder of files, with a descriptor.
+
+    Each is equal to itself alone, and so a key of what belongs to it.
 
     Attributes:
         storage: Where it is.
@@ -99,10 +101,10 @@ class TargetResolver:
         """
         if not differs_by_run(sink.path):
             return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
-        made: dict[tuple[int, str], Target] = {}
+        made: dict[tuple[Storage, str], Target] = {}
         for row, run in enumerate(runs):
             target = self._checked(self._target(sink, run, (row,)), [run])
-            key = (id(target.storage), target.path)
+            key = (target.storage, target.path)
             before = made.get(key)
             if before is None:
                 made[key] = target
