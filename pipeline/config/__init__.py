@@ -44,6 +44,7 @@ from pipeline.config.path_template import (
 from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
+from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
 __all__ = [
