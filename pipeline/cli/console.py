@@ -12,7 +12,6 @@ import click
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
 from pipeline.config import ExportConfig, load_config, single_run_config
-from pipeline.planning.plan import parse_filter
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
@@ -59,7 +58,7 @@ def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
 
 
 def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
-    """The settings of a config file, once its filter is known to be one.
+    """Return the settings of a config file.
 
     Raises:
         ConfigError: What the file or an override says is wrong.
@@ -67,5 +66,4 @@ def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
     settings = load_config(path, overrides=overrides)
     current_invocation().name = settings.name
     redaction.learn(settings.secrets())
-    parse_filter(settings)
     return settings
