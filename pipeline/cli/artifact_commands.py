@@ -14,18 +14,17 @@ import click
 from connectors.flowtime.model.instant import parse_instant
 from pipeline.cli.artifact_tables import artifact_lines, page_lines, relationship_lines, stats_lines
 from pipeline.cli.console import (
-    DONE,
-    FAILED,
     json_option,
     print_json,
-    redaction,
     registry_option,
     storage_of,
     storage_option,
 )
+from pipeline.cli.exit_codes import DONE, FAILED
+from pipeline.cli.failures import redaction
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError, UnknownArtifactError
-from pipeline.registry.artifact import TYPES
+from pipeline.registry.artifact import STATES, TYPES
 from pipeline.registry.query import MAX_LIMIT, SORT_KEYS
 from pipeline.registry.registry import Registry, open_registry
 from pipeline.wording import counted, human_size
@@ -82,7 +81,7 @@ def _filters(command: _Command) -> _Command:
 @artifacts_command.command("list")
 @click.option("--type", type=click.Choice(TYPES, case_sensitive=False), help="Of this type.")
 @_filters
-@click.option("--state", type=click.Choice(["complete", "broken", "incomplete", "link"]))
+@click.option("--state", type=click.Choice(STATES))
 @click.option("--pinned/--not-pinned", default=None, help="Pinned ones alone, or the others.")
 @click.option("--include-archived", is_flag=True, help="With the archived ones.")
 @click.option("--sort-by", type=click.Choice(SORT_KEYS), default="created", show_default=True)

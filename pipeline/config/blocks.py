@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from connectors.storage import StorageOptions
+from connectors.storage.options import is_secret, names_secret
 from pipeline.config.values import (
     Address,
     Bytes,
@@ -35,30 +35,7 @@ _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 DEFAULT_REGISTRY_SECONDS = 10.0
 
-_OPEN_OPTIONS = frozenset(
-    {
-        "endpoint_url",
-        "region",
-        "region_name",
-        "anon",
-        "use_ssl",
-        "requester_pays",
-        "version_aware",
-        "addressing_style",
-        "signature_version",
-        "payload_signing_enabled",
-        "request_checksum_calculation",
-        "response_checksum_validation",
-        "mode",
-        "project",
-        "host",
-        "port",
-    }
-)
-"""Options whose text may be shown; whatever else is text could be a secret."""
-
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
-_TEXT_OPTION = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
 
 
 class ConfigBlock(BaseModel):
@@ -111,18 +88,14 @@ def _hidden(key: str, value: Any) -> Any:
         return {name: _hidden(name, child) for name, child in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden(key, child) for child in value]
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and _TEXT_OPTION.fullmatch(key)
-    ):
+    if isinstance(value, int | float) and not isinstance(value, bool) and names_secret(key):
         # YAML reads 0123 as 123: a secret of digits would be another one.
         raise ValueError(f"{key} is a number; put text in quotes")
     if not isinstance(value, str):
         return value
     if key in _FLAGS and value.lower() in ("true", "false"):
         return value.lower() == "true"  # from the environment everything comes as text
-    return value if key in _OPEN_OPTIONS and "@" not in value else SecretStr(value)
+    return SecretStr(value) if is_secret(key, value) else value
 
 
 def _secrets_in(value: object) -> Iterator[str]:
@@ -136,8 +109,15 @@ def _secrets_in(value: object) -> Iterator[str]:
             yield from _secrets_in(child)
 
 
-def unvalidated_secrets(storage: object) -> set[str]:
-    """Texts of a storage block not to be shown, whether it is valid or not."""
+def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
+    """Return the texts of a document that are not to be shown, whether it is valid or not."""
+    registry = document.get("registry")
+    url = registry.get("url") if isinstance(registry, dict) else None
+    passwords = passwords_in(url) if isinstance(url, str) else ()
+    return {*_secrets_of_storages(document.get("storage")), *passwords}
+
+
+def _secrets_of_storages(storage: object) -> set[str]:
     found: set[str] = set()
     stack: list[tuple[str, object]] = [("", storage)]
     while stack:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.discover.selection import Selection, select_series
@@ -11,6 +13,8 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import Storage, connect
 from pipeline.config import ExportConfig
 from pipeline.reading.left_out import LeftOut
+
+Look = Literal["remembered", "first", "second"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Source:
         path: The folder they were looked for under.
         runs: The runs, in the order of the rows.
         left_out: Runs that will not be exported.
-        is_remembered: Whether runs that were known as they are listed were not read again.
+        look: `remembered`, as runs that are known as they are listed were not read again; else
+            whether all of them were read for the `first` or the `second` time.
         whole_runs: The same runs with all of their series, where a registry wants them.
     """
 
@@ -30,19 +35,24 @@ class Source:
     path: str
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
-    is_remembered: bool = False
+    look: Look = "first"
     whole_runs: tuple[Run, ...] = ()
 
+    def without(self, broken: Sequence[LeftOut]) -> Source:
+        """Return the source with some of its runs left out."""
+        urls = {run.url for run in broken}
+        runs = tuple(run for run in self.runs if run.url not in urls)
+        return replace(self, runs=runs, left_out=(*self.left_out, *broken))
 
-def find_runs(
-    config: ExportConfig, known: KnownRun | None = None, *, is_trusted: bool = False
-) -> Source:
+
+def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = "first") -> Source:
     """Discover and select the runs of a config.
 
     Args:
         config: The settings.
         known: Runs that need not be read again.
-        is_trusted: Whether what is known of them is enough to export them by.
+        look: `remembered` where what is known proves no more than that nothing has changed; else
+            whether runs are read for the first or the second time.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -60,8 +70,7 @@ def find_runs(
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)
     whole = found.runs if is_registered else ()
-    is_remembered = known is not None and not is_trusted
-    return Source(storage, path, runs, left_out, is_remembered, whole)
+    return Source(storage, path, runs, left_out, look, whole)
 
 
 def _selected(run: Run, selection: Selection) -> Run:

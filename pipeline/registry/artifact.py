@@ -11,13 +11,14 @@ from typing import Any, Literal, get_args
 from connectors.flowtime.model.instant import instant_text
 
 ArtifactType = Literal["run", "telemetry", "model", "export", "comparison"]
-ArtifactState = Literal["complete", "broken", "incomplete", "link"]
+ArtifactState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
 Relation = Literal[
     "exportOf", "restoredFrom", "model", "baseline", "comparison", "sameScenario", "sameModel"
 ]
 Capability = Literal["replay", "compare", "export", "import"]
 TermKind = Literal["component", "measure", "class", "tag"]
 
+STATES: tuple[ArtifactState, ...] = get_args(ArtifactState)
 TYPES: tuple[ArtifactType, ...] = get_args(ArtifactType)
 ARCHIVED_TAG = "archived"
 SCHEMA_VERSION = 1
