@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.workloads import Workload
 
 OURS = "flowtime-export"
-PROGRAM = (sys.executable, "-c", "from pipeline.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from pipeline.cli.main import main; main()")
 METADATA = ("bin_index", "run_id", "unit", "source", "scenario_hash")
 
 

@@ -23,9 +23,9 @@ from benchmarks.measure import measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
 from benchmarks.workloads import WORKLOADS, generate, warm
-from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import scan
-from connectors.flowtime.series_files import series_files
+from connectors.flowtime.discover.discovery import discover
+from connectors.flowtime.scan.scanner import scan
+from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import connect
 from tests.servers import S3Server, serve_rclone
 

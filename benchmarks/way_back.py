@@ -13,7 +13,7 @@ from benchmarks.rounds import clear
 from benchmarks.tables import aligned
 from benchmarks.workloads import FORMATS, Shape, generate
 
-_CLI = (sys.executable, "-c", "from pipeline.cli import main; main()")
+_CLI = (sys.executable, "-c", "from pipeline.cli.main import main; main()")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

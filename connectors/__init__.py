@@ -1,1 +1,1 @@
-"""Where runs and bytes live."""
+"""FlowTime's file formats, and the storages that hold them."""

@@ -1,1 +1,1 @@
-"""What is done with runs."""
+"""Export FlowTime runs to tables, check the tables, and turn them back into runs."""

@@ -9,5 +9,5 @@ try:
 except PackageNotFoundError:  # run from a checkout that was never installed
     VERSION = "0+unknown"
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the layouts that outputs follow; a change of bytes raises it."""

@@ -1,8 +1,9 @@
-"""Counts, sizes and lists of names as people read them."""
+"""Format counts, sizes and names for messages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -38,3 +39,14 @@ def human_size(size: int) -> str:
             return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """The nearest right name, or all of them.
+
+    >>> suggestion("compresion", ["compression", "path"]), suggestion("x", ["csv", "ndjson"])
+    ("did you mean 'compression'?", 'choose from csv, ndjson')
+    """
+    names = list(choices)
+    near = difflib.get_close_matches(name[:128], names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"

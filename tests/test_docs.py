@@ -20,11 +20,11 @@ import pytest
 from pydantic import BaseModel
 
 from connectors.storage import connect
-from pipeline.cli import cli, run_cli
-from pipeline.columns import CATALOGUE
+from pipeline.cli.main import cli, run_cli
 from pipeline.config import ExportConfig
-from pipeline.naming import TEMPLATE_FIELDS
-from pipeline.sinks import AnySink
+from pipeline.config.path_template import TEMPLATE_FIELDS
+from pipeline.rows.catalogue import CATALOGUE
+from pipeline.sinks.formats import AnySink
 from tests.servers import S3Server
 
 ROOT = Path(__file__).parent.parent

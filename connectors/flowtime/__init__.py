@@ -1,1 +1,1 @@
-"""What FlowTime writes, read as it is."""
+"""Run directories as FlowTime writes them: model, parsers, discovery, scan and restoration."""

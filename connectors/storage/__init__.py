@@ -1,4 +1,4 @@
-"""Places where bytes live, by URL."""
+"""Connect to storages by URL: local disk, S3, or any other that fsspec knows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.claim import Claim, claimed
-from connectors.storage.contract import Entry, Folder, StagedFile, Storage, Writable, sha256_of
-from connectors.storage.local import LocalStorage
+from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
+from connectors.storage.disk.local import LocalStorage
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
 from connectors.storage.staging import remove_scratch, scratch_folder
 
 __all__ = [
     "Claim",
-    "Entry",
+    "FileInfo",
     "Folder",
     "StagedFile",
     "Storage",
@@ -144,7 +144,9 @@ def _spelled(value: Any) -> str:
 def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
     if protocol == "file":
         return LocalStorage()
-    name = "connectors.storage.s3" if protocol == "s3" else "connectors.storage.fsspec_storage"
+    name = (
+        "connectors.storage.s3.storage" if protocol == "s3" else "connectors.storage.fsspec_storage"
+    )
     try:
         module = importlib.import_module(name)
     except ImportError as failure:

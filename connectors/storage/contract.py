@@ -15,7 +15,7 @@ _HASHED_BYTES = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileInfo:
     """A stored file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Folder:
     """
 
     path: str
-    files: tuple[Entry, ...]
+    files: tuple[FileInfo, ...]
     links: tuple[str, ...] = ()
 
 
@@ -116,7 +116,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def info(self, path: str) -> Entry | None:
+    def info(self, path: str) -> FileInfo | None:
         """The file at `path`, or None where there is no file."""
 
     @abstractmethod
@@ -172,7 +172,7 @@ class Storage(ABC):
             StorageError: It is not visible; or, after a lost answer, it may be.
         """
 
-    def commit_over(self, staged: StagedFile, before: Entry | None) -> None:
+    def commit_over(self, staged: StagedFile, before: FileInfo | None) -> None:
         """Commit, provided that the target still is what `before` says.
 
         Where the store cannot make that one step, it is looked at just before; see `claimed` for

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import fsspec
 
 from connectors.errors import StorageError
-from connectors.storage.contract import Entry, Folder, Mark, StagedFile
+from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.retry import retrying, translated, wait_for
@@ -57,7 +57,7 @@ class FsspecStorage(RemoteStorage):
         found = self._details(path, "listing")
         if not found or (set(found) == {path} and self.info(path) is not None):
             self._refuse_walk(path)
-        files: dict[str, list[Entry]] = defaultdict(list)
+        files: dict[str, list[FileInfo]] = defaultdict(list)
         links: dict[str, list[str]] = defaultdict(list)
         for file, detail in found.items():
             folder, _, name = file.rpartition("/")
@@ -71,7 +71,7 @@ class FsspecStorage(RemoteStorage):
             own = sorted(files[folder], key=lambda entry: entry.path)
             yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
 
-    def info(self, path: str) -> Entry | None:
+    def info(self, path: str) -> FileInfo | None:
         """None for folders as well."""
         try:
             detail = self._call("info", path)
@@ -135,7 +135,7 @@ class FsspecStorage(RemoteStorage):
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
 
-    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+    def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
         block = self.read(entry.path, start=start, end=stop)
         return block if self.info(entry.path) == entry else None
 
@@ -173,12 +173,12 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, doing) from failure
         return {file: found[file] for file in found if relative(file, path) is not None}
 
-    def _entry(self, path: str, detail: dict[str, Any]) -> Entry:
+    def _entry(self, path: str, detail: dict[str, Any]) -> FileInfo:
         size = detail.get("size")
         if size is None:
             size = len(self.read(path))
         version = detail.get("etag") or detail.get("ETag") or _modified(detail) or ""
-        return Entry(path, int(size), str(version))
+        return FileInfo(path, int(size), str(version))
 
     def _is_folder(self, path: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury, is_claim
-from connectors.storage.contract import Entry, Mark, StagedFile, Storage
+from connectors.storage.contract import FileInfo, Mark, StagedFile, Storage
 from connectors.storage.paths import join
 from connectors.storage.retry import translated
 from connectors.storage.staged_names import staged_name
@@ -156,7 +156,7 @@ class RemoteStorage(Storage):
         )
 
     @abstractmethod
-    def _range(self, entry: Entry, start: int, stop: int) -> bytes | None:
+    def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
         """Bytes of a file, or None where it is not that version any more."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from connectors.storage import StorageOptions, protocol_of
 from pipeline.config.blocks import (
-    Block,
+    ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
     MetadataBlock,
@@ -27,12 +27,12 @@ from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import Node, node_of, read_document
 from pipeline.config.interpolation import Interpolation
 from pipeline.config.overrides import apply_override
+from pipeline.config.path_template import codec_of, format_of, template_fields
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
 from pipeline.errors import ConfigError
-from pipeline.naming import codec_of, format_of, template_fields
-from pipeline.sinks import AnySink
+from pipeline.sinks.formats import AnySink
 
 __all__ = [
     "CreatedBlock",
@@ -59,7 +59,7 @@ def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
 
-class ExportConfig(Block):
+class ExportConfig(ConfigBlock):
     """Settings of one export.
 
     Attributes:

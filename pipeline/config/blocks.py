@@ -25,7 +25,8 @@ from pipeline.config.values import (
     Url,
     Workers,
 )
-from pipeline.sinks.sink import ColumnName, Flag
+from pipeline.rows.column import ColumnName
+from pipeline.sinks.sink import Flag
 
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
@@ -57,7 +58,7 @@ _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 _TEXT_OPTION = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
 
 
-class Block(BaseModel):
+class ConfigBlock(BaseModel):
     """A block of the config; a key with nothing after it counts as an empty one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -148,7 +149,7 @@ def unvalidated_secrets(storage: object) -> set[str]:
     return found
 
 
-class CreatedBlock(Block):
+class CreatedBlock(ConfigBlock):
     """When the wanted runs were created, against `createdUtc`; half-open.
 
     Attributes:
@@ -166,7 +167,7 @@ class CreatedBlock(Block):
         return self
 
 
-class SeriesBlock(Block):
+class SeriesBlock(ConfigBlock):
     """Which series are wanted: one glob of each list must match.
 
     Attributes:
@@ -180,7 +181,7 @@ class SeriesBlock(Block):
     classes: Globs = ("*",)
 
 
-class SourceBlock(Block):
+class SourceBlock(ConfigBlock):
     """Where runs are read from, and which of them are wanted.
 
     Attributes:
@@ -208,7 +209,7 @@ class SourceBlock(Block):
     require_runs: Flag = False
 
 
-class MetadataBlock(Block):
+class MetadataBlock(ConfigBlock):
     """Columns beside the base columns.
 
     Attributes:
@@ -220,7 +221,7 @@ class MetadataBlock(Block):
     constants: dict[ColumnName, Constant] = Field(default_factory=dict)
 
 
-class TransformBlock(Block):
+class TransformBlock(ConfigBlock):
     """What happens to rows and columns before they are written.
 
     Attributes:
@@ -232,7 +233,7 @@ class TransformBlock(Block):
     rename: dict[str, ColumnName] = Field(default_factory=dict)
 
 
-class ExecutionBlock(Block):
+class ExecutionBlock(ConfigBlock):
     """What an export may use of the machine.
 
     Attributes:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.columns import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
-from pipeline.config.blocks import (
-    MetadataBlock,
-    SourceBlock,
-    StorageBlock,
-    TransformBlock,
-)
+from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
 from pipeline.config.document import KeyPath
-from pipeline.config.problems import Problem
+from pipeline.config.path_template import codec_of, format_of, template_fields
+from pipeline.config.problems import ConfigProblem
 from pipeline.config.values import check_no_password
-from pipeline.naming import codec_of, format_of, template_fields
+from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
 from pipeline.sinks import Sink
-from pipeline.suggestion import suggestion
+from pipeline.wording import suggestion
 
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
@@ -44,7 +39,7 @@ class Settings:
         return {rename.get(name, name): name for name in self.columns}
 
 
-def find_problems(settings: Settings) -> list[Problem]:
+def find_problems(settings: Settings) -> list[ConfigProblem]:
     """Whatever does not fit together."""
     problems = [
         *_storage_problems(settings),
@@ -59,7 +54,7 @@ def find_problems(settings: Settings) -> list[Problem]:
     return [*problems, *_shared_paths(settings.sinks)]
 
 
-def _storage_problems(settings: Settings) -> Iterator[Problem]:
+def _storage_problems(settings: Settings) -> Iterator[ConfigProblem]:
     places: list[tuple[KeyPath, str | None]] = [(("source", "storage"), settings.source.storage)]
     places += [(("sinks", i, "storage"), sink.storage) for i, sink in enumerate(settings.sinks)]
     for path, name in places:
@@ -70,86 +65,94 @@ def _storage_problems(settings: Settings) -> Iterator[Problem]:
             if settings.storage
             else "the config has no storage block"
         )
-        yield Problem(path, f"no storage {name!r}; {hint}")
+        yield ConfigProblem(path, f"no storage {name!r}; {hint}")
 
 
-def _metadata_problems(metadata: MetadataBlock) -> Iterator[Problem]:
+def _metadata_problems(metadata: MetadataBlock) -> Iterator[ConfigProblem]:
     for index, name in enumerate(metadata.columns):
         if name in metadata.columns[:index]:
-            yield Problem(("metadata", "columns", index), f"{name!r} is named twice")
+            yield ConfigProblem(("metadata", "columns", index), f"{name!r} is named twice")
     for name in metadata.constants:
         if name in BASE_COLUMNS or name in CATALOGUE_NAMES:
             kind = "base" if name in BASE_COLUMNS else "metadata"
             path: KeyPath = ("metadata", "constants", name)
-            yield Problem(path, f"{name!r} is the name of a {kind} column; choose another", True)
+            yield ConfigProblem(
+                path, f"{name!r} is the name of a {kind} column; choose another", True
+            )
 
 
-def _rename_problems(settings: Settings) -> Iterator[Problem]:
+def _rename_problems(settings: Settings) -> Iterator[ConfigProblem]:
     columns = settings.columns
     rename = settings.transform.rename
     taken = {name for name in columns if name not in rename}
     for old, new in rename.items():
         path: KeyPath = ("transform", "rename", old)
         if old not in columns:
-            yield Problem(path, f"no column {old!r}; {suggestion(old, columns)}", True)
+            yield ConfigProblem(path, f"no column {old!r}; {suggestion(old, columns)}", True)
         elif new in taken:
-            yield Problem(path, f"another column is called {new!r} already; choose another name")
+            yield ConfigProblem(
+                path, f"another column is called {new!r} already; choose another name"
+            )
         taken.add(new)
 
 
-def _template_problems(path: str, place: KeyPath) -> Iterator[Problem]:
+def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:
     try:
         check_no_password(path)
         fields = template_fields(path)
     except ValueError as error:
-        yield Problem(place, str(error))
+        yield ConfigProblem(place, str(error))
         return
     if not path.isprintable():
-        yield Problem(place, "the path holds a character that cannot be printed")
+        yield ConfigProblem(place, "the path holds a character that cannot be printed")
     if "run_url" in fields and (path.rfind("{run_url}") > 0 or fields.count("run_url") > 1):
-        yield Problem(place, "{run_url} is a whole URL and can only begin the path")
+        yield ConfigProblem(place, "{run_url} is a whole URL and can only begin the path")
 
 
-def _file_problems(sink: Sink, path: KeyPath) -> Iterator[Problem]:
+def _file_problems(sink: Sink, path: KeyPath) -> Iterator[ConfigProblem]:
     form = format_of(sink.path)
     if form is None:
         return
     for key in ("partition_by", "max_rows_per_file"):
         if getattr(sink, key):
             name = sink.path.rpartition("/")[2]
-            yield Problem((*path, key), f"needs a folder as path; {name} is a file")
+            yield ConfigProblem((*path, key), f"needs a folder as path; {name} is a file")
     if form != sink.format:
-        yield Problem((*path, "path"), f"format {sink.format} writes no .{form} file")
+        yield ConfigProblem((*path, "path"), f"format {sink.format} writes no .{form} file")
     codec = codec_of(sink.path)
     if codec is None:
         return
     if sink.format == "parquet":
-        yield Problem(
+        yield ConfigProblem(
             (*path, "path"), "Parquet compresses inside the file; end the path in .parquet"
         )
     elif getattr(sink, "compression", codec) != codec:
         place = (*path, "compression")
-        yield Problem(place, f"the path asks for {codec}; leave the key out, or change the path")
+        yield ConfigProblem(
+            place, f"the path asks for {codec}; leave the key out, or change the path"
+        )
 
 
-def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[Problem]:
+def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[ConfigProblem]:
     finals = settings.finals
     if sink.layout == "long":  # the columns of a wide layout are only known with the runs
         for index, name in enumerate(sink.columns or ()):
             if name not in finals:
-                yield Problem((*path, "columns", index), _unknown_column(name, settings))
+                yield ConfigProblem((*path, "columns", index), _unknown_column(name, settings))
     for index, name in enumerate(sink.partition_by):
         place = (*path, "partition_by", index)
         if name not in finals:
-            yield Problem(place, _unknown_column(name, settings))
+            yield ConfigProblem(place, _unknown_column(name, settings))
         elif sink.layout == "wide" and finals[name] in PER_MEASURE:
-            yield Problem(place, f"layout wide has no column {name!r}, which differs by measure")
+            yield ConfigProblem(
+                place, f"layout wide has no column {name!r}, which differs by measure"
+            )
         elif not _partitions(finals[name], settings.metadata.constants):
-            yield Problem(
+            yield ConfigProblem(
                 place, f"{name!r} cannot name folders; choose text or whole numbers of the series"
             )
     if sink.columns and set(sink.columns) <= set(sink.partition_by):
-        yield Problem((*path, "partition_by"), "leaves no column for the files")
+        yield ConfigProblem((*path, "partition_by"), "leaves no column for the files")
 
 
 def _partitions(column: str, constants: Mapping[str, object]) -> bool:
@@ -169,11 +172,11 @@ def _unknown_column(name: str, settings: Settings) -> str:
     return f"no column {name!r}; {suggestion(name, settings.finals)}"
 
 
-def _shared_paths(sinks: Collection[Sink]) -> Iterator[Problem]:
+def _shared_paths(sinks: Collection[Sink]) -> Iterator[ConfigProblem]:
     seen: dict[tuple[str, str | None], int] = {}
     for index, sink in enumerate(sinks):
         key = (sink.path.replace("{format}", sink.format).rstrip("/"), sink.storage)
         if key in seen:
             message = f"sinks[{seen[key]}] writes there already; choose another path"
-            yield Problem(("sinks", index, "path"), message)
+            yield ConfigProblem(("sinks", index, "path"), message)
         seen.setdefault(key, index)

@@ -38,7 +38,7 @@ _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DocumentPosition:
     """Where something was written.
 
     Attributes:
@@ -68,8 +68,8 @@ class Node:
     """
 
     value: Scalar | dict[str, Node] | list[Node]
-    place: Place
-    key_place: Place | None = None
+    place: DocumentPosition
+    key_place: DocumentPosition | None = None
     size: int = 1
     height: int = 1
 
@@ -94,7 +94,7 @@ class Node:
             return self.value[part]
         return None
 
-    def copied(self, place: Place) -> Node:
+    def copied(self, place: DocumentPosition) -> Node:
         """A copy of the whole tree that begins at another place."""
         value = self.value
         if isinstance(value, dict):
@@ -112,7 +112,7 @@ def _copied_child(child: Node) -> Node:
 
 def node_of(value: Scalar | dict[str, Any] | list[Any], label: str) -> Node:
     """A document made of plain values instead of text."""
-    place = Place(label)
+    place = DocumentPosition(label)
     if isinstance(value, dict):
         return Node({key: node_of(child, label) for key, child in value.items()}, place, place)
     if isinstance(value, list):
@@ -128,7 +128,7 @@ def read_document(text: str, filename: str) -> Node:
     """
     root = _compose(text, _Builder(filename))
     if root is None:
-        raise ConfigError(f"{Place(filename, 1, 1)}: the config is empty")
+        raise ConfigError(f"{DocumentPosition(filename, 1, 1)}: the config is empty")
     if not isinstance(root.value, dict):
         raise ConfigError(f"{root.place}: expected a block of keys, e.g. version: 1")
     return root
@@ -187,7 +187,7 @@ def _syntax_error(error: yaml.YAMLError, text: str, builder: _Builder) -> Config
     return ConfigError(f"{place}: not YAML: {problem}{hint}")
 
 
-def _scalar(text: str, place: Place) -> Scalar:
+def _scalar(text: str, place: DocumentPosition) -> Scalar:
     """A plain scalar by the core schema of YAML 1.2: `no`, times and dates stay text."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -208,7 +208,7 @@ class _Frame:
 
     node: Node
     anchor: str | None
-    key: tuple[str, Place] | None = None
+    key: tuple[str, DocumentPosition] | None = None
 
 
 @dataclass(slots=True)
@@ -224,8 +224,12 @@ class _Builder:
     anchors: dict[str, Node] = field(default_factory=dict)
     stack: list[_Frame] = field(default_factory=list)
 
-    def place(self, line: int, column: int) -> Place:
-        return Place(self.label, line, column) if self.by_line else Place(self.label)
+    def place(self, line: int, column: int) -> DocumentPosition:
+        return (
+            DocumentPosition(self.label, line, column)
+            if self.by_line
+            else DocumentPosition(self.label)
+        )
 
     def take(self, event: yaml.Event) -> None:
         """Take the next event."""
@@ -242,7 +246,9 @@ class _Builder:
         elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
             self._take_node(event, place)
 
-    def _take_node(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: Place) -> None:
+    def _take_node(
+        self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, place: DocumentPosition
+    ) -> None:
         if event.tag is not None:
             raise ConfigError(
                 f"{place}: tags are not allowed; put text that begins with ! in quotes"
@@ -258,7 +264,7 @@ class _Builder:
         self.anchors.pop(event.anchor or "", None)
         self.stack.append(_Frame(Node({} if is_mapping else [], place), event.anchor))
 
-    def _take_scalar(self, event: yaml.ScalarEvent, place: Place) -> None:
+    def _take_scalar(self, event: yaml.ScalarEvent, place: DocumentPosition) -> None:
         plain = event.implicit[0]
         if self._awaits_key():
             self._open_key(event.value, plain, place)
@@ -272,7 +278,7 @@ class _Builder:
         top = self.stack[-1] if self.stack else None
         return top is not None and isinstance(top.node.value, dict) and top.key is None
 
-    def _open_key(self, key: str, plain: bool, place: Place) -> None:
+    def _open_key(self, key: str, plain: bool, place: DocumentPosition) -> None:
         frame = self.stack[-1]
         assert isinstance(frame.node.value, dict)
         if plain and key == "<<":
@@ -281,11 +287,11 @@ class _Builder:
             raise ConfigError(f"{place}: {show_path((key,))}: this key stands here twice")
         frame.key = (key, place)
 
-    def _refuse_as_key(self, place: Place) -> None:
+    def _refuse_as_key(self, place: DocumentPosition) -> None:
         if self._awaits_key():
             raise ConfigError(f"{place}: expected a plain key, found a list, a block or an alias")
 
-    def _add_alias(self, anchor: str, place: Place) -> None:
+    def _add_alias(self, anchor: str, place: DocumentPosition) -> None:
         self._refuse_as_key(place)
         self.aliases += 1
         if self.aliases > MAX_ALIASES:
@@ -301,7 +307,7 @@ class _Builder:
         self._count(node.size, place)
         self._add(node.copied(place))
 
-    def _count(self, nodes: int, place: Place) -> None:
+    def _count(self, nodes: int, place: DocumentPosition) -> None:
         self.count += nodes
         if self.count > MAX_NODES:
             raise ConfigError(f"{place}: more than {MAX_NODES} values, aliases written out")

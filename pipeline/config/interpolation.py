@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.document import KeyPath, Node
-from pipeline.config.problems import Problem
+from pipeline.config.problems import ConfigProblem
 
 MAX_SECRET_BYTES = 64 * 1024
 MAX_TOTAL_CHARS = 4 * 1024 * 1024
@@ -30,7 +30,7 @@ class Interpolation:
     Attributes:
         environ: The variables.
         base_dir: Where relative paths of secret files begin.
-        secrets: Contents of the secret files read so far.
+        secrets: TableSpec of the secret files read so far.
         problems: References that could not be followed.
         put_in: The texts that references were replaced by, where they stood.
     """
@@ -38,7 +38,7 @@ class Interpolation:
     environ: Mapping[str, str]
     base_dir: Path
     secrets: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
     put_in: dict[KeyPath, list[str]] = field(default_factory=dict)
     _left: int = MAX_TOTAL_CHARS
 
@@ -55,7 +55,7 @@ class Interpolation:
             texts = self.put_in.setdefault(path, [])
             return _REFERENCE.sub(lambda match: self._replacement(match, texts), value)
         except _ReferenceError as error:
-            self.problems.append(Problem(path, str(error)))
+            self.problems.append(ConfigProblem(path, str(error)))
             return value
 
     def _replacement(self, match: re.Match[str], put_in: list[str]) -> str:

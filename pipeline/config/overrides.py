@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-from pipeline.config.document import MAX_DEPTH, KeyPath, Node, Place, read_value, show_path
+from pipeline.config.document import (
+    MAX_DEPTH,
+    DocumentPosition,
+    KeyPath,
+    Node,
+    read_value,
+    show_path,
+)
 from pipeline.errors import ConfigError
 
 _SEGMENT = re.compile(r"(?:^|\.)([^.\[\]=]+)|\[([0-9]+)\]")
@@ -28,7 +35,7 @@ def apply_override(
     name, equals, text = override.partition("=")
     if not equals:
         raise ConfigError(f"{option}: expected KEY=VALUE, found no '='")
-    label = Place(f"{option} {name.strip()[:200]}")
+    label = DocumentPosition(f"{option} {name.strip()[:200]}")
     path = (*below, *_parse_path(name.strip(), label))
     if _TEMPLATE.match(text):  # `{run_url}/gold` is a path to fill in, not a mapping
         node: Node | None = Node(text, label)
@@ -39,7 +46,7 @@ def apply_override(
     _put(root, path, value, label)
 
 
-def _parse_path(name: str, label: Place) -> KeyPath:
+def _parse_path(name: str, label: DocumentPosition) -> KeyPath:
     parts: list[str | int] = []
     end = 0
     for match in _SEGMENT.finditer(name):
@@ -55,7 +62,7 @@ def _parse_path(name: str, label: Place) -> KeyPath:
     return tuple(parts)
 
 
-def _put(root: Node, path: KeyPath, value: Node, label: Place) -> None:
+def _put(root: Node, path: KeyPath, value: Node, label: DocumentPosition) -> None:
     node = root
     for depth, part in enumerate(path[:-1]):
         child = node.child(part)
@@ -66,7 +73,9 @@ def _put(root: Node, path: KeyPath, value: Node, label: Place) -> None:
     _assign(node, path[-1], value, path[:-1], label)
 
 
-def _assign(node: Node, part: str | int, child: Node, parent: KeyPath, label: Place) -> None:
+def _assign(
+    node: Node, part: str | int, child: Node, parent: KeyPath, label: DocumentPosition
+) -> None:
     if isinstance(node.value, dict):
         node.value[str(part)] = child
     elif not isinstance(node.value, list):

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.config.document import KeyPath, Node, show_path
 from pipeline.errors import ConfigError
-from pipeline.suggestion import suggestion
+from pipeline.wording import suggestion
 
 MOST_SHOWN = 10
 _DEFAULT = re.compile(r":-[^}]*")
@@ -43,7 +43,7 @@ _BOUNDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """One thing that is wrong.
 
     Attributes:
@@ -60,7 +60,7 @@ class Problem:
 class UnfitBlocksError(ValueError):
     """Problems that only show when blocks are looked at together."""
 
-    def __init__(self, problems: Collection[Problem]) -> None:
+    def __init__(self, problems: Collection[ConfigProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{show_path(p.path)}: {p.message}" for p in self.problems))
 
@@ -86,7 +86,7 @@ class ProblemReport:
     secrets: Collection[str] = ()
     put_in: Mapping[KeyPath, Collection[str]] = field(default_factory=dict)
 
-    def error(self, problems: Iterable[Problem]) -> ConfigError:
+    def error(self, problems: Iterable[ConfigProblem]) -> ConfigError:
         """One line per problem, in the order of the document."""
         ordered = sorted(dict.fromkeys(problems), key=self._order)
         lines = [self._line(problem) for problem in ordered[:MOST_SHOWN]]
@@ -94,9 +94,9 @@ class ProblemReport:
             lines.append(f"... and {len(ordered) - MOST_SHOWN} more")
         return ConfigError("\n".join(lines))
 
-    def problems_of(self, error: ValidationError) -> list[Problem]:
+    def problems_of(self, error: ValidationError) -> list[ConfigProblem]:
         """The problems that a failed validation tells of."""
-        problems: list[Problem] = []
+        problems: list[ConfigProblem] = []
         for details in error.errors(include_url=False):
             cause = details.get("ctx", {}).get("error")
             if isinstance(cause, UnfitBlocksError):
@@ -105,7 +105,7 @@ class ProblemReport:
                 problems.append(self._problem(details))
         return problems
 
-    def _line(self, problem: Problem) -> str:
+    def _line(self, problem: ConfigProblem) -> str:
         text = f"{show_path(problem.path)}: {problem.message}" if problem.path else problem.message
         put_in = self.put_in.get(problem.path, ())
         hidden = {*self.secrets, *put_in, *(_beginning(one, text) for one in put_in)}
@@ -116,12 +116,12 @@ class ProblemReport:
             text = text[:_LONGEST_MESSAGE] + "..."
         return f"{self._place(problem)}: {text}"
 
-    def _place(self, problem: Problem) -> str:
+    def _place(self, problem: ConfigProblem) -> str:
         node, depth = self._nearest(problem.path)
         at_key = problem.at_key and depth == len(problem.path)
         return str(node.key_place if at_key and node.key_place is not None else node.place)
 
-    def _order(self, problem: Problem) -> tuple[bool, int, int]:
+    def _order(self, problem: ConfigProblem) -> tuple[bool, int, int]:
         node, _ = self._nearest(problem.path)
         return (node.place.line == 0, node.place.line, node.place.column)
 
@@ -133,30 +133,34 @@ class ProblemReport:
                 return node, depth
         return self.root, 0
 
-    def _problem(self, details: ErrorDetails) -> Problem:
+    def _problem(self, details: ErrorDetails) -> ConfigProblem:
         path = _document_path(details["loc"])
         kind = details["type"]
         context: Mapping[str, Any] = details.get("ctx", {})
         if details["loc"][-1:] == ("[key]",):
             message = self._of_value(kind, context, {**details, "input": None}, path)
-            return Problem(path, message.removesuffix(", found nothing"), at_key=True)
+            return ConfigProblem(path, message.removesuffix(", found nothing"), at_key=True)
         if kind == "missing":
-            return Problem(path, "is required")
+            return ConfigProblem(path, "is required")
         if kind == "extra_forbidden":
             keys = _keys_of(_model_at(self.model, details["loc"][:-1]))
-            return Problem(path, f"unknown key; {suggestion(str(path[-1]), keys)}", at_key=True)
+            return ConfigProblem(
+                path, f"unknown key; {suggestion(str(path[-1]), keys)}", at_key=True
+            )
         if kind in ("union_tag_invalid", "union_tag_not_found"):
             return self._of_tag(kind, context, path)
-        return Problem(path, self._of_value(kind, context, details, path))
+        return ConfigProblem(path, self._of_value(kind, context, details, path))
 
-    def _of_tag(self, kind: str, context: Mapping[str, Any], path: KeyPath) -> Problem:
+    def _of_tag(self, kind: str, context: Mapping[str, Any], path: KeyPath) -> ConfigProblem:
         field = str(context["discriminator"]).strip("'")
         place = (*path, field)
         if kind == "union_tag_not_found":
-            return Problem(place, "is required; choose from csv, ndjson, parquet")
+            return ConfigProblem(place, "is required; choose from csv, ndjson, parquet")
         tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
         found = self._found(context["tag"], place)
-        return Problem(place, f"unknown {field}, {found}; {suggestion(str(context['tag']), tags)}")
+        return ConfigProblem(
+            place, f"unknown {field}, {found}; {suggestion(str(context['tag']), tags)}"
+        )
 
     def _of_value(
         self, kind: str, context: Mapping[str, Any], details: ErrorDetails, path: KeyPath

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from connectors.flowtime.instant import parse_instant
-from pipeline.columns import BASE_COLUMNS, CATALOGUE_NAMES
+from connectors.flowtime.model.instant import parse_instant
 from pipeline.config.problems import expected
-from pipeline.suggestion import suggestion
+from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE_NAMES
+from pipeline.wording import suggestion
 
 SMALLEST_MEMORY = 64 * 10**6
 LARGEST_MEMORY = 2**50

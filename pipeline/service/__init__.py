@@ -1,1 +1,1 @@
-"""The HTTP doors: runs, exports and jobs over an API."""
+"""The HTTP service: runs, exports, imports and jobs over an API and a page."""

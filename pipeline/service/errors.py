@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import FlowtimeExportError
+from pipeline.errors import (
+    ConfigError,
+    FlowtimeExportError,
+    RunError,
+    RunExistsError,
+    SinkError,
+    StorageError,
+)
 
 
 class ServiceError(FlowtimeExportError):
@@ -54,7 +61,7 @@ class UnknownError(ServiceError):
     status = 404
 
 
-class ConflictError(ServiceError):
+class RequestConflictError(ServiceError):
     """The request does not fit the state of what it names."""
 
     status = 409
@@ -94,3 +101,32 @@ class BusyError(ServiceError):
     """Not now: the queue is full, or the runs have not been listed yet."""
 
     status = 503
+
+
+_TOLD: tuple[tuple[type[FlowtimeExportError], int, str], ...] = (
+    (ConfigError, 400, "GET /docs describes the options"),
+    (RunExistsError, 409, "ifExists=replace replaces it, ifExists=skip keeps it"),
+    (RunError, 422, "mend the run, or evaluate its model again"),
+    (StorageError, 502, "look at the store, then do it again"),
+    (SinkError, 502, "look at the store, then do it again"),
+)
+OURS = (500, "look at the service's log")
+"""Status and advice for what nobody but the service can be blamed for."""
+
+
+def told(error: FlowtimeExportError) -> tuple[int, str]:
+    """The status and the advice for an error.
+
+    >>> told(RunExistsError("a run stands there"))
+    (409, 'ifExists=replace replaces it, ifExists=skip keeps it')
+    """
+    if isinstance(error, ServiceError):
+        return error.status, error.hint
+    found = ((status, hint) for kind, status, hint in _TOLD if isinstance(error, kind))
+    return next(found, OURS)
+
+
+def failure(error: FlowtimeExportError) -> dict[str, Any]:
+    """An error as plain data, with the fields of a job's error."""
+    status, hint = told(error)
+    return {"type": type(error).__name__, "error": str(error), "status": status, "hint": hint}

@@ -11,9 +11,10 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pipeline.rows.column import Column, Table
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Column, Flag, Sink, Table, Written
+from pipeline.sinks.sink import Flag, Sink, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 COMMENT = "#"

@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.sinks.sink import Column, unnamed
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.rows.column import Column, unnamed
+from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000

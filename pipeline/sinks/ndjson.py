@@ -11,15 +11,11 @@ import pyarrow as pa
 from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
+from pipeline.rows.column import Column, Table, count_non_finite
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Column, Sink, Table, Written, count_non_finite
-from pipeline.sinks.text import (
-    TextRenderer,
-    render_integers,
-    render_timestamps,
-    texts_of,
-)
+from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
 

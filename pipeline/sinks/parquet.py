@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from pipeline.sinks.sink import Column, Sink, Table, Written, unnamed
-from pipeline.sinks.stretches import Rows, changes, first_rows, lengths, physical
+from pipeline.rows.column import Column, Table, unnamed
+from pipeline.sinks.parquet_sections import SectionedWriter
+from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.sink import Sink, Written
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
@@ -97,7 +98,7 @@ class ParquetWriter:
         self._non_finite = 0
         self._schema = pa.schema([_written_field(column) for column in table.columns])
         self._stream = stream
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: SectionedWriter | None = None
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take the rows of a batch; whole row groups are written at once."""
@@ -128,8 +129,7 @@ class ParquetWriter:
         footer = {FOOTER_PREFIX + key: json.dumps(v) for key, v in self._table.metadata.items()}
         footer[FOOTER_PREFIX + "rows"] = json.dumps(self._rows)
         writer = self._writer or self._begin(pl.DataFrame())
-        writer.add_key_value_metadata({"ARROW:schema": _declared_schema(self._table), **footer})
-        writer.close()
+        writer.close({"ARROW:schema": _declared_schema(self._table), **footer})
         return Written(self._rows, self._non_finite)
 
     def _hold(self, batch: pl.DataFrame) -> None:
@@ -143,12 +143,12 @@ class ParquetWriter:
         if self._writer is None:
             self._writer = self._begin(group)
         columns = _encodable(group, self._table)
-        self._writer.write_table(
+        self._writer.write(
             pa.Table.from_arrays(columns, schema=self._schema),
-            row_group_size=self._sink.row_group_size,
+            without_statistics=_with_nan(group, self._table),
         )
 
-    def _begin(self, first: pl.DataFrame) -> pq.ParquetWriter:
+    def _begin(self, first: pl.DataFrame) -> SectionedWriter:
         """Open the file, with encodings that fit the rows of its first row group.
 
         A dictionary of what hardly repeats is built in vain and given up when it has grown too
@@ -161,7 +161,7 @@ class ParquetWriter:
             for column in self._table.columns
             if column.type in ("timestamp", "integer") and column.name not in repeating
         }
-        return pq.ParquetWriter(
+        return SectionedWriter(
             self._stream,
             self._schema,
             compression=self._sink.compression,
@@ -169,13 +169,26 @@ class ParquetWriter:
             or _FAST_LEVEL.get(self._sink.compression),
             use_dictionary=repeating,
             column_encoding=stepping or None,
-            write_statistics=True,
             write_batch_size=_ENCODED_AT_ONCE,
             store_schema=False,
             # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
             # each on its own, which took 40 % more bytes and 5 % more time.
             max_rows_per_page=self._sink.row_group_size,
         )
+
+
+def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
+    """Return the names of the columns that hold NaN.
+
+    Minimum and maximum leave NaN out, so that readers which skip row groups by them lose rows:
+    with `[7, NaN, 7]`, those of `value > 100` in engines that order NaN after all numbers, and
+    those of `value <> 7` everywhere.
+    """
+    return [
+        column.name
+        for column in table.columns
+        if column.type == "number" and unnamed(rows[column.name]).is_nan().any()
+    ]
 
 
 def _repeats(column: Column, rows: pl.DataFrame) -> bool:

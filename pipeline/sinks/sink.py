@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Annotated, Any, Literal, Protocol
 
-import numpy as np
 import polars as pl
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
-ColumnType = Literal["timestamp", "number", "integer", "text", "boolean"]
+from pipeline.rows.column import ColumnName, Table
 
 
 def _flag(value: object) -> object:
@@ -25,73 +24,6 @@ def _flag(value: object) -> object:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-
-
-def refuse_pattern(name: str) -> str:
-    """Refuse a column's name that Polars would take for a pattern of many columns' names.
-
-    Raises:
-        ValueError: It is `*`, or begins with ^ and ends with $.
-    """
-    if name == "*" or (name.startswith("^") and name.endswith("$")):
-        raise ValueError("a column's name should not be *, nor begin with ^ and end with $")
-    return name
-
-
-ColumnName = Annotated[
-    str,
-    Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    AfterValidator(refuse_pattern),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of an output.
-
-    Attributes:
-        name: Its name in the output.
-        type: Its logical type; formats choose the physical one.
-        unit: Unit of its values where all of them share one.
-    """
-
-    name: str
-    type: ColumnType
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a file is to hold.
-
-    Attributes:
-        columns: The columns in their order.
-        metadata: What the file says of itself; JSON-compatible values.
-    """
-
-    columns: tuple[Column, ...]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def names(self) -> list[str]:
-        """The column names in their order."""
-        return [column.name for column in self.columns]
-
-    def count_non_finite(self, batch: pl.DataFrame) -> int:
-        """NaN and infinite values among the numbers of a batch; nulls do not count."""
-        numbers = [batch[column.name] for column in self.columns if column.type == "number"]
-        return sum(count_non_finite(column) for column in numbers)
-
-
-def unnamed(column: pl.Series) -> pl.Series:
-    """A column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
-    return column.alias("column")
-
-
-def count_non_finite(numbers: pl.Series) -> int:
-    """NaN and infinite values; nulls do not count."""
-    known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
-    return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))
 
 
 @dataclass(frozen=True, slots=True)

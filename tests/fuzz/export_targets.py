@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import FlowtimeExportError
-from pipeline.export import export
-from pipeline.ingest import ImportOptions, import_export
-from pipeline.verify import VerifyReport, verify
+from pipeline.exports.run import export
+from pipeline.imports import ImportOptions, import_export
+from pipeline.verification import VerifyReport, verify
 from tests.exporting import config, spec, write_runs
 from tests.fuzz.target import Target
 

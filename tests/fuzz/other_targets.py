@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from connectors.flowtime.run_files import check_restorable
+from connectors.flowtime.restore.run_files import check_restorable
 from pipeline.config import config_hash, load_config
-from pipeline.foreign import open_foreign
+from pipeline.imports.telemetry import open_foreign
 from tests.fuzz.target import CANARY, Target
 
 _CONFIGS = Path(__file__).parents[2] / "configs"

@@ -13,16 +13,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from connectors.errors import RunError
-from connectors.flowtime.dialects import RunFiles, parse_run
-from connectors.flowtime.run import Run
-from connectors.flowtime.run_files import check_restorable, differences
-from connectors.flowtime.scan import ScanOptions, scan
-from connectors.flowtime.series_file import SeriesFile, header_length, parse_strictly
-from connectors.flowtime.series_table import SeriesTable
-from connectors.flowtime.telemetry import parse_bundle
+from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.series_table import SeriesTable
+from connectors.flowtime.parse.dialects import RunFiles, parse_run
+from connectors.flowtime.parse.telemetry import parse_bundle
+from connectors.flowtime.restore.run_files import check_restorable, differences
+from connectors.flowtime.scan.scanner import ScanOptions, scan
+from connectors.flowtime.scan.series_file import SeriesFile, header_length, parse_strictly
 from connectors.storage import connect
-from pipeline.descriptor import dump, load, package
-from pipeline.run_facts import describe_run, read_run
+from pipeline.datapackage.descriptor import dump, load, package
+from pipeline.datapackage.run_record import describe_run, read_run
 from tests.exporting import spec
 from tests.fuzz.target import Target
 from tests.run_builder import DIALECTS, series_bytes, write_bundles, write_run

@@ -7,10 +7,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-import pipeline.export
+import pipeline.exports.run
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
-from pipeline.publish import publish
+from pipeline.writing.publish import publish
 from tests.reliability.killing import PRELOADED
 
 
@@ -68,10 +68,10 @@ def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
         barrier.wait(60)
         return publish(*args)
 
-    pipeline.export.publish = together  # type: ignore[assignment]
+    pipeline.exports.run.publish = together  # type: ignore[assignment]
     while (settings := jobs.get()) is not None:
         try:
-            report = pipeline.export.export(ExportConfig.model_validate(settings))
+            report = pipeline.exports.run.export(ExportConfig.model_validate(settings))
             outcome = Outcome(place, tuple(target.status for target in report.targets))
         except FlowtimeExportError as error:
             outcome = Outcome(place, error=type(error).__name__, message=str(error))

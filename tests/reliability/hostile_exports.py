@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.flowtime.float_text import FLOAT_DIALECTS
+from connectors.flowtime.restore.float_text import FLOAT_DIALECTS
 
 Change = Callable[[dict[str, Any]], object]
 

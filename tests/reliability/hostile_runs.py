@@ -16,7 +16,7 @@ from typing import Any
 
 import zstandard
 
-from tests.pipeline.test_faults import FILE, ID, Harm, entry, index, replaced, rewritten
+from tests.exports.test_faults import FILE, ID, Harm, entry, index, replaced, rewritten
 
 INDEX = "series/index.json"
 

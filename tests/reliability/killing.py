@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.storage import s3_upload
+from connectors.storage.s3 import upload as s3_upload
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
-from pipeline.export import export
-from pipeline.ingest.importer import ImportOptions, import_export
+from pipeline.exports.run import export
+from pipeline.imports.importer import ImportOptions, import_export
 
 CALLS = ("openat", "write", "fsync", "rename", "unlink", "mkdir")
 _SYNONYMS = {
@@ -35,7 +35,7 @@ _KINDS = {name: kind for kind, names in _SYNONYMS.items() for name in names.spli
 PRELOADED = [
     "tests.reliability.killing",
     "tests.reliability.exporters",
-    "connectors.storage.s3",
+    "connectors.storage.s3.storage",
     "numpy.ma",
     "pyarrow.compute",
 ]

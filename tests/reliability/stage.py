@@ -19,7 +19,7 @@ import pyarrow.parquet
 from connectors.errors import NotFoundError
 from connectors.storage.contract import Storage
 from pipeline.config import ExportConfig
-from pipeline.export import export
+from pipeline.exports.run import export
 from tests.exporting import names, spec, write_runs
 
 FORMATS = ("csv", "ndjson", "parquet")

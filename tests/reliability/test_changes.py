@@ -21,15 +21,15 @@ import polars as pl
 import pytest
 
 from connectors.errors import FlowtimeExportError, IntegrityError, RunError, StorageError
-from connectors.flowtime import scan as scanning
-from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import ScanOptions, scan
-from connectors.flowtime.series_files import series_files
+from connectors.flowtime.discover.discovery import discover
+from connectors.flowtime.scan import scanner as scanning
+from connectors.flowtime.scan.scanner import ScanOptions, scan
+from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import connect
-from pipeline.cli import run_cli
-from pipeline.export import export, plan_export
-from pipeline.source import find_runs
-from pipeline.standing import Standing
+from pipeline.cli.main import run_cli
+from pipeline.exports.run import export, plan_export
+from pipeline.planning.published import PublishedTargets
+from pipeline.reading.source import find_runs
 from tests.exporting import config, names, spec, write_runs
 from tests.run_builder import RunSpec, write_run
 
@@ -148,7 +148,7 @@ def test_a_fault_that_stays_is_looked_at_twice_and_no_more(
     file = runs / "run_a" / "series" / "served@A@DEFAULT.csv"
     file.write_bytes(file.read_bytes().replace(b"12.5", b"12.6"))
     opened: Counter[str] = Counter()
-    from connectors.storage.local import LocalStorage
+    from connectors.storage.disk.local import LocalStorage
 
     real = LocalStorage.read
 
@@ -201,7 +201,7 @@ def test_a_run_directory_that_becomes_a_link_is_not_written(tmp_path: Path, outs
     (runs / "run_b").rename(tmp_path / "away")
     (runs / "run_b").symlink_to(outside)
     with pytest.raises(StorageError, match="run_b is a link"):
-        Standing.read(plan)
+        PublishedTargets.read(plan)
 
 
 def test_a_source_that_is_named_by_a_link_is_written(tmp_path: Path, outside: Path) -> None:

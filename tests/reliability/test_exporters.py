@@ -27,7 +27,7 @@ from connectors.storage import StorageOptions, claimed, connect
 from connectors.storage import claim as claims
 from connectors.storage.contract import Storage
 from pipeline.errors import PublishConflictError
-from pipeline.export import export
+from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
 from tests.reliability.exporters import Crowd, Outcome
 from tests.servers import S3Server
@@ -285,7 +285,7 @@ def test_a_descriptor_written_between_look_and_put_is_not_replaced(
 def test_an_export_that_was_overtaken_says_by_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline import publish as publishing
+    from pipeline.writing import publish as publishing
 
     runs, out = write_runs(tmp_path / "runs", spec("run_a")), tmp_path / "out"
     ours = config(runs, {"path": out / "e.csv"})
@@ -293,15 +293,15 @@ def test_an_export_that_was_overtaken_says_by_whom(
     real = publishing.publish
 
     def overtaken(*args: Any) -> Any:
-        monkeypatch.setattr("pipeline.export.publish", real)
+        monkeypatch.setattr("pipeline.exports.run.publish", real)
         export(theirs)
         return real(*args)
 
-    monkeypatch.setattr("pipeline.export.publish", overtaken)
+    monkeypatch.setattr("pipeline.exports.run.publish", overtaken)
     with pytest.raises(PublishConflictError, match="config 'rival', created 20"):
         export(ours)
     assert json.loads((out / "e.datapackage.json").read_text())["name"] == "rival"
-    monkeypatch.setattr("pipeline.export.publish", overtaken)
+    monkeypatch.setattr("pipeline.exports.run.publish", overtaken)
     theirs = ours
     report = export(config(runs, {"path": out / "e.csv"}, name="test"))
     assert [target.status for target in report.targets] == ["unchanged"]

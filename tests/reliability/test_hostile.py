@@ -17,13 +17,13 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.cli import run_cli
+from pipeline.cli.main import run_cli
 from pipeline.errors import FlowtimeExportError, RunError, StorageError
-from pipeline.export import export
-from pipeline.ingest import import_export
-from pipeline.verify import verify
+from pipeline.exports.run import export
+from pipeline.imports import import_export
+from pipeline.verification import verify
 from tests.exporting import config, names, spec, write_runs
-from tests.pipeline.test_faults import FILE
+from tests.exports.test_faults import FILE
 from tests.reliability.hostile_runs import CASES, Case
 
 FORMATS = ("csv", "ndjson", "parquet")

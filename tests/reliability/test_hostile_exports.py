@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.cli import run_cli
+from pipeline.cli.main import run_cli
 from pipeline.errors import IntegrityError
-from pipeline.export import export
-from pipeline.ingest import ImportOptions, import_export
-from pipeline.verify import verify
+from pipeline.exports.run import export
+from pipeline.imports import ImportOptions, import_export
+from pipeline.verification import verify
 from tests.exporting import config, names, snapshot, spec, write_runs
 from tests.reliability.hostile_exports import DAMAGED, FORGED, Change
 

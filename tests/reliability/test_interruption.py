@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 
 from pipeline.errors import SinkError
-from pipeline.export import export
+from pipeline.exports.run import export
 from tests.exporting import config, descriptor, names, spec, write_runs
 from tests.run_builder import write_many
 
-COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()"]
-READY = "import pipeline.cli, os; print('ready', flush=True); pipeline.cli.main()"
+COMMAND = [sys.executable, "-c", "from pipeline.cli.main import main; main()"]
+READY = "import pipeline.cli.main, os; print('ready', flush=True); pipeline.cli.main.main()"
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_threads_that_are_at_work_do_not_spoil_the_exit_code(raised: str, code: 
     program = (
         "import threading, time\n"
         "import polars as pl\n"
-        "import pipeline.cli as cli\n"
+        "import pipeline.cli.main as cli\n"
         "from pipeline.errors import SinkError\n"
         "def work():\n"
         "    while True: pl.Series(range(100_000)).map_elements(lambda x: x, pl.Int64)\n"
@@ -160,7 +160,7 @@ def test_threads_that_are_at_work_do_not_spoil_the_exit_code(raised: str, code: 
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"
-        "from pipeline.commands.interruption import interruptible\n"
+        "from pipeline.cli.signals import interruptible\n"
         "with interruptible():\n"
         "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
         "    finally: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
@@ -174,7 +174,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 def test_a_signal_that_a_finalizer_swallows_comes_again(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"
-        "from pipeline.commands.interruption import Terminated, interruptible\n"
+        "from pipeline.cli.signals import Terminated, interruptible\n"
         "class Held:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
         "with interruptible():\n"

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.flowtime.discover import discover
-from connectors.flowtime.scan import ScanOptions, scan
-from connectors.flowtime.series_files import series_files
+from connectors.flowtime.discover.discovery import discover
+from connectors.flowtime.scan.scanner import ScanOptions, scan
+from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import connect
-from pipeline.export import export
-from pipeline.ingest.importer import ImportOptions, import_export
+from pipeline.exports.run import export
+from pipeline.imports.importer import ImportOptions, import_export
 from tests.exporting import config, names, spec, write_runs
 from tests.reliability.killing import Trace, Victims, tries
 

@@ -20,8 +20,8 @@ import pytest
 from connectors.errors import StorageError
 from connectors.storage import claimed, connect, scratch_folder, staging
 from connectors.storage.staged_names import host_mark
-from pipeline.cli import run_cli
-from pipeline.export import export
+from pipeline.cli.main import run_cli
+from pipeline.exports.run import export
 from tests.exporting import config, dead_process, descriptor, names, spec, write_runs
 from tests.servers import S3Server
 
@@ -141,7 +141,7 @@ def test_only_staging_folders_of_the_dead_are_removed(
 
 DIES_WHILE_IMPORTING = """
 import os, sys
-from pipeline.foreign.table import Reading
+from pipeline.imports.telemetry.table import Reading
 from pipeline.cli import main
 Reading.names = lambda self: os.kill(os.getpid(), 9)
 main(["import", sys.argv[1], "--out", sys.argv[2]])
@@ -176,8 +176,8 @@ def test_an_interrupted_import_leaves_nothing(tmp_path: Path, temporary: Path, t
     """A second signal ends the process at once: what it works on is removed all the same."""
     code = (
         "import os, signal, sys, time\n"
-        "from pipeline.foreign.table import Reading\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.imports.telemetry.table import Reading\n"
+        "from pipeline.cli.main import main\n"
         "def names(self):\n"
         "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
         "    finally: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
@@ -259,7 +259,7 @@ def test_a_signal_inside_stage_loses_no_file(
         real(file)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("connectors.storage.local.os.close", interrupted)
+    monkeypatch.setattr("connectors.storage.disk.local.os.close", interrupted)
     with pytest.raises(KeyboardInterrupt):
         place.stage(path)
     monkeypatch.undo()

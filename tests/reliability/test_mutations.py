@@ -15,7 +15,7 @@ KILLS, EXPORTERS = "tests/reliability/test_kills.py", "tests/reliability/test_ex
 CHANGES, FAULTS = "tests/reliability/test_changes.py", "tests/reliability/test_store_faults.py"
 LEFTOVERS = "tests/reliability/test_leftovers.py"
 IMPORTS = "tests/reliability/test_killed_imports.py"
-LOCAL, S3 = "connectors/storage/local.py", "connectors/storage/s3.py"
+LOCAL, S3 = "connectors/storage/disk/local.py", "connectors/storage/s3/storage.py"
 
 _COMMITS = """\
     for _, outputs in group:
@@ -52,8 +52,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "no staging": (LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and each_call"]),
     "no hash check": (
-        "connectors/flowtime/scan.py", "    if found != file.sha256:\n        raise",
-        "    if False:\n        raise", ["tests/pipeline/test_faults.py", CHANGES],
+        "connectors/flowtime/scan/scanner.py", "    if found != file.sha256:\n        raise",
+        "    if False:\n        raise", ["tests/exports/test_faults.py", CHANGES],
     ),
     "no condition on the descriptor": (
         S3, '{"IfNoneMatch": "*"} if before is None else {"IfMatch": f\'"{before.version}"\'}',
@@ -64,17 +64,18 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
     ),
     "no look under the claim": (
-        "pipeline/publish.py", "if listed == standing.resources(pending.plan, pending.target):",
+        "pipeline/writing/publish.py",
+        "if listed == standing.resources(pending.plan, pending.target):",
         "if True:", [EXPORTERS, "-k", "overtaken"],
     ),
     "descriptor first": (
-        "pipeline/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "-k", "each_call"],
+        "pipeline/writing/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "-k", "each_call"],
     ),
     "lost answers are failures": (
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
-        "pipeline/export.py", "            tidy(standing, choice.current)\n", "",
+        "pipeline/exports/run.py", "            tidy(standing, choice.current)\n", "",
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (
@@ -82,28 +83,28 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
     "parts of other data sets are taken for one's own": (
-        "pipeline/publish.py", "if below and FOLDER_NAME in names:", "if False:",
+        "pipeline/writing/publish.py", "if below and FOLDER_NAME in names:", "if False:",
         [LEFTOVERS, "-k", "below_another"],
     ),
     "parts in other folders are taken for one's own": (
-        "pipeline/publish.py",
+        "pipeline/writing/publish.py",
         "if below is None or not is_partition(below) or _is_in(below, others):",
         "if below is None:", [LEFTOVERS, "-k", "below_another"],
     ),
     "links on the way to a run are followed": (
-        "pipeline/standing.py", "root = run if relative(run, source) is None else source",
+        "pipeline/planning/published.py", "root = run if relative(run, source) is None else source",
         "root = run", [CHANGES, "-k", "becomes_a_link"],
     ),
     "the interpreter is taken down after an error": (
-        "pipeline/cli.py", "    if code != DONE:\n        leave(code)\n", "",
+        "pipeline/cli/main.py", "    if code != DONE:\n        leave(code)\n", "",
         ["tests/reliability/test_interruption.py", "-k", "spoil"],
     ),
     "no wait for a store that joins parts": (
-        "connectors/storage/s3_upload.py", "(joining if is_silence(failure) else 0)", "0",
+        "connectors/storage/s3/upload.py", "(joining if is_silence(failure) else 0)", "0",
         [FAULTS, "-k", "slowly"],
     ),
     "manifest.json stays while its run is replaced": (
-        "connectors/flowtime/run_folder.py",
+        "connectors/flowtime/restore/run_folder.py",
         "first = [MANIFEST_FILE] if MANIFEST_FILE in self.standing else []",
         "first: list[str] = []", [IMPORTS, "--times", "3"],
     ),

@@ -19,7 +19,7 @@ from connectors.storage import connect
 from tests.exporting import spec, write_runs
 from tests.servers import S3Server, free_port
 
-COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from pipeline.cli.main import main; main()"]
 MOUNTED = "canary-mounted-5up3r"
 TOKEN = "canary-t0ken-5up3r"
 VERBS = (["run"], ["run", "--json"], ["run", "--dry-run"], ["plan", "--json"], ["doctor"],

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import connect, retry, s3_options, s3_upload
-from connectors.storage import s3 as s3_storage
+from connectors.storage import connect, retry
 from connectors.storage.contract import Storage
+from connectors.storage.s3 import options as s3_options
+from connectors.storage.s3 import storage as s3_storage
+from connectors.storage.s3 import upload as s3_upload
 from pipeline.errors import FlowtimeExportError
-from pipeline.export import export
+from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
 from tests.reliability.faulty_store import FAULTS, Faults, before
 from tests.servers import S3Server
@@ -264,7 +266,7 @@ def test_a_flipped_bit_of_a_series_is_found(
         storage={"lake": lake},
         source={"storage": "lake"},
     )
-    from connectors.flowtime import scan as scanning
+    from connectors.flowtime.scan import scanner as scanning
 
     real = scanning._checked_size
     flips = [1]

@@ -18,7 +18,7 @@ import httpx
 
 from tests.servers import free_port, wait_until_open
 
-MAIN = "from pipeline.cli import main; main()"
+MAIN = "from pipeline.cli.main import main; main()"
 SECONDS = 60.0
 
 
@@ -70,7 +70,7 @@ class Server:
                 except OSError:
                     continue
                 is_child = int(status[1]) == self.process.pid
-                if is_child and b"pipeline.service.worker" in command:
+                if is_child and b"pipeline.service.worker.worker" in command:
                     found.append(int(folder.name))
         return found
 

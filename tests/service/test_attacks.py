@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli import run_cli
-from pipeline.service.downloads import attachment
+from pipeline.cli.main import run_cli
+from pipeline.service.web.downloads import attachment
 from tests.exporting import spec, write_runs
 from tests.service.serving import Server, found, serving
 

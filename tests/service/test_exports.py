@@ -13,7 +13,7 @@ import duckdb
 import httpx
 import pytest
 
-from pipeline.cli import run_cli
+from pipeline.cli.main import run_cli
 from tests.exporting import names, spec, write_runs
 from tests.servers import S3Server
 from tests.service.conftest import write_some_runs

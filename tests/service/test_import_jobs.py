@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.export import export
-from pipeline.service.job import ExportRequest, Job
-from pipeline.service.job_store import JobStore
+from pipeline.exports.run import export
+from pipeline.service.jobs.job import ExportRequest, Job
+from pipeline.service.jobs.job_store import JobStore
 from tests.exporting import config, names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, until
 from tests.service.test_imports import TABLE, imported, series, upload

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.export import export
+from pipeline.exports.run import export
 from tests.exporting import config, names, spec, write_runs
 from tests.exporting import upload as upload_folder
 from tests.servers import S3Server

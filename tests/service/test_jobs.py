@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.service.job import ExportOrder
-from pipeline.service.worker_process import WorkerDiedError, WorkerProcess
+from pipeline.service.jobs.job import ExportOrder
+from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
 from tests.exporting import names, spec, write_runs
 from tests.service.serving import Server, events, finished, serving, start, stop, until
 

@@ -9,9 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from connectors.flowtime.discover import discover
+from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
-from pipeline.service.series_chart import chart_values
+from pipeline.service.catalog.series_chart import chart_values
 from tests.exporting import spec, write_runs
 from tests.run_builder import write_run
 from tests.service.conftest import AWKWARD_ID

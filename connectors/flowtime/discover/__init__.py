@@ -1,0 +1,1 @@
+"""Find run directories below a URL and select among them."""

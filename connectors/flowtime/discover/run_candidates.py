@@ -1,0 +1,143 @@
+"""A listing taken apart into folders that look like run directories."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS
+from connectors.flowtime.parse.dialects import INDEX_FILE, MANIFEST_FILE, METADATA_FILE, RUN_FILE
+from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.storage import FileInfo, Folder
+
+DESCRIBING = (RUN_FILE, MANIFEST_FILE, INDEX_FILE, SPEC_FILE, METADATA_FILE)
+"""Files of a run directory that say what its series are."""
+
+_OWN_FOLDERS = NEVER_READ_FOLDERS | {"series", "model"}
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A folder that looks like a run directory, as far as it has been listed.
+
+    Attributes:
+        path: The folder, as its storage names it.
+        name: Its name.
+        prefix: What the paths of all below it begin with.
+        links: What lies in it and is never followed, relative to it.
+        described: Name relative to the folder → file, of those that describe the run.
+        series: Name, bytes and version of every other file that may hold a series.
+    """
+
+    path: str
+    name: str = field(init=False)
+    prefix: str = field(init=False)
+    links: list[str] = field(default_factory=list)
+    described: dict[str, FileInfo] = field(default_factory=dict)
+    series: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.name = _name(self.path)
+        self.prefix = below(self.path, "")
+
+    @property
+    def is_run(self) -> bool:
+        """Whether everything below belongs to it; a lone manifest.json claims nothing."""
+        return RUN_FILE in self.described or INDEX_FILE in self.described
+
+    @property
+    def bytes(self) -> int:
+        """Of the files that describe it."""
+        return sum(entry.size for entry in self.described.values())
+
+    @property
+    def listing(self) -> str:
+        """sha256 hex over names, sizes and versions of its files."""
+        lines = [f"{name}\0{size}\0{version}\n" for name, size, version in self._files()]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether the store says of each file when it changes."""
+        return all(version for _, _, version in self._files())
+
+    def _files(self) -> list[tuple[str, int, str]]:
+        described = ((name, one.size, one.version) for name, one in self.described.items())
+        return sorted((*described, *self.series))
+
+
+def find_candidates(
+    folders: Iterator[Folder], root: str, refuse_link: Callable[[str, str], None]
+) -> Iterator[Candidate]:
+    """Gather folders into candidates, each handed on as soon as nothing can join it any more."""
+    pending: dict[str, Candidate] = {}
+    for folder in folders:
+        # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
+        # both orders a folder is over once something sorts after everything below it.
+        over = [
+            path
+            for path, candidate in pending.items()
+            if folder.path > candidate.prefix + "\U0010ffff"
+        ]
+        yield from (pending.pop(path) for path in over)
+        _sort_in(folder, root, pending, refuse_link)
+    yield from pending.values()
+
+
+def _sort_in(
+    folder: Folder,
+    root: str,
+    pending: dict[str, Candidate],
+    refuse_link: Callable[[str, str], None],
+) -> None:
+    owner = _owner(folder.path, pending)
+    files = {entry.path.rpartition("/")[2]: entry for entry in folder.files}
+    if owner is None and _name(folder.path) == "series" and "index.json" in files:
+        parent = folder.path.rpartition("/")[0]
+        if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:
+            owner = pending[parent] = Candidate(parent)
+    if owner is not None:
+        _join(owner, folder, files)
+    elif RUN_FILE in files or MANIFEST_FILE in files:
+        candidate = pending[folder.path] = Candidate(folder.path)
+        _join(candidate, folder, files)
+    else:
+        for link in folder.links:
+            refuse_link(folder.path, link)
+
+
+def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
+    """The candidate that a folder is part of."""
+    for candidate in pending.values():
+        if path.startswith(candidate.prefix):
+            top = path[len(candidate.prefix) :].partition("/")[0]
+            if candidate.is_run or top in _OWN_FOLDERS:
+                return candidate
+    return None
+
+
+def _join(candidate: Candidate, folder: Folder, files: dict[str, FileInfo]) -> None:
+    """Keep of a folder what matters to its run."""
+    relative = folder.path[len(candidate.prefix) :]
+    top = relative.partition("/")[0]
+    if top and top not in ("series", "model"):
+        return
+    candidate.links += [below(relative, link) for link in folder.links]
+    before = below(relative, "")
+    for last, entry in files.items():
+        name = before + last
+        if name in DESCRIBING:
+            candidate.described[name] = entry
+        elif top == "series" or (not top and name.endswith(".csv")):
+            candidate.series.append((name, entry.size, entry.version))
+
+
+def _name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2] or "run"
+
+
+def below(path: str, name: str) -> str:
+    """The path of a name in a folder; the empty path is no folder."""
+    folder = path.rstrip("/")
+    return f"{folder}/{name}" if folder else name

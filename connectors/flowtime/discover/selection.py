@@ -1,0 +1,75 @@
+"""Which runs, and which of their series, are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from connectors.flowtime.model.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which runs and which of their series are wanted.
+
+    Attributes:
+        include: Globs on the run directory's name, case-sensitive; one must match.
+        exclude: Likewise; none may match.
+        created_from: Earliest `createdUtc`, inclusive.
+        created_to: Latest `createdUtc`, exclusive.
+        measures, components, classes: Globs on the series; one of each must match.
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    measures: tuple[str, ...] = ("*",)
+    components: tuple[str, ...] = ("*",)
+    classes: tuple[str, ...] = ("*",)
+
+    def wants_name(self, name: str) -> bool:
+        """Whether a run directory of that name is wanted."""
+        return _any_matches(name, self.include) and not _any_matches(name, self.exclude)
+
+    @property
+    def asks_created(self) -> bool:
+        """Whether `createdUtc` plays a part."""
+        return self.created_from is not None or self.created_to is not None
+
+    def wants_created(self, created: datetime) -> bool:
+        """Whether a run created at that instant is wanted."""
+        after = self.created_from is None or created >= _utc(self.created_from)
+        return after and (self.created_to is None or created < _utc(self.created_to))
+
+
+EVERYTHING = Selection()
+
+
+def select_series(run: Run, selection: Selection) -> Run:
+    """The same run with the wanted series only, in the same order."""
+    asked = (selection.measures, selection.components, selection.classes)
+    if all("*" in globs for globs in asked):
+        return run
+    places = [
+        place
+        for place, one in enumerate(run.series.kinds)
+        if _matches(one.measure, selection.measures)
+        and _matches(one.component or "", selection.components)
+        and _matches(one.class_name, selection.classes)
+    ]
+    return replace(run, series=run.series.picked(places))
+
+
+def _any_matches(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+_matches = lru_cache(maxsize=65536)(_any_matches)
+"""Likewise, for names that recur in run after run."""
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

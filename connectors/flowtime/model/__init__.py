@@ -1,0 +1,1 @@
+"""Immutable values that describe a run: its grid, its series and its instants."""

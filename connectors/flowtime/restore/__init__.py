@@ -1,0 +1,1 @@
+"""Write run directories back, byte for byte."""

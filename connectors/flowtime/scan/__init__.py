@@ -1,0 +1,1 @@
+"""Read series files into rows, with every check."""

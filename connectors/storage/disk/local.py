@@ -1,0 +1,382 @@
+"""The disk of this machine as a storage."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from operator import attrgetter
+from pathlib import Path
+
+from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile, Storage, Writable
+from connectors.storage.disk.steady_file import SteadyFile
+from connectors.storage.paths import relative
+from connectors.storage.retry import translated
+from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
+from connectors.storage.staging import abandoned_folders, remove_folders
+
+# Not following links, and not waiting for the other end of a pipe, whatever the path names.
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class LocalStorage(Storage):
+    """Plain files; os-level calls throughout, as thousands of small files are read."""
+
+    protocol = "file"
+    is_local = True
+
+    def __init__(self) -> None:
+        # Noted before it is made, so that a signal finds every file that was.
+        self._staged: set[Path] = set()
+
+    def url(self, path: str) -> str:
+        """The path itself."""
+        return path
+
+    def walk(self, path: str) -> Iterator[Folder]:
+        """Folders depth first, names in order."""
+        if not Path(path).exists():
+            raise NotFoundError(
+                f"listing {path}: there is no such folder: correct the path", url=path
+            )
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            files, links, below = _listed(folder)
+            if files or links:
+                yield Folder(folder, tuple(files), tuple(links))
+            pending.extend(reversed(below))
+
+    def info(self, path: str) -> FileInfo | None:
+        """A link is no file."""
+        with _translating(path, "looking for"):
+            try:
+                status = os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return _entry(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """From one open file, checked for changes in between."""
+        with _translating(path, "reading"), _opened(path) as (file, before):
+            stop = before.st_size if end is None else min(end, before.st_size)
+            data = _read_exactly(file, start, stop)
+            _check_unchanged(path, file, before, whole=len(data) == max(stop - start, 0))
+            return data
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
+        """One after the other: the disk's cache answers faster than a thread starts."""
+        return [_whole(path) for path in paths]
+
+    def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
+        """From one open file, checked for changes after each block."""
+        with _translating(path, "reading"), _opened(path) as (file, before):
+            for start in range(0, before.st_size, block_bytes):
+                stop = min(start + block_bytes, before.st_size)
+                block = _read_exactly(file, start, stop)
+                _check_unchanged(path, file, before, whole=len(block) == stop - start)
+                yield block
+
+    def refuse_links(self, root: str, path: str) -> None:
+        """Every folder below `root` is looked at, and never followed."""
+        place = Path(root)
+        for part in (relative(path, root) or "").split("/"):
+            place /= part
+            if place.is_symlink():
+                raise StorageError(
+                    f"{place} is a link, and what it points to may be anywhere: "
+                    "remove it, or choose another folder to write to",
+                    url=str(place),
+                )
+
+    def stage(self, path: str) -> StagedFile:
+        """Beside the target, so that the commit is one rename within a file system."""
+        target = Path(path)
+        _refuse_folder(path)
+        with _translating(path, "writing"):
+            _make_folders(target.parent)
+            local = target.parent / staged_name(target.name)
+            self._staged.add(local)
+            # Mode 0666 less the umask: what a file has that is simply written.
+            os.close(os.open(local, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        return StagedFile(local, path)
+
+    def open(self, staged: StagedFile) -> Writable:
+        """It stays where it is written: Linux is told to bring it to the disk meanwhile."""
+        return SteadyFile(staged.local) if sys.platform == "linux" else super().open(staged)
+
+    def commit(self, staged: StagedFile) -> None:
+        """Bytes on the disk, then the name, then the folder on the disk."""
+        _refuse_folder(staged.target)
+        with _translating(staged.target, "writing"):
+            _sync(staged.local)
+            staged.local.replace(staged.target)
+            _sync(staged.local.parent)
+        self._staged.discard(staged.local)
+
+    def mark(self, path: str, data: bytes) -> None:
+        """The name is what counts; a reader may see a part of the bytes."""
+        with _translating(path, "writing"):
+            _make_folders(Path(path).parent)
+            Path(path).write_bytes(data)
+
+    def marks(self, folder: str, prefix: str) -> list[Mark]:
+        """In the order of names."""
+        with _translating(folder, "listing"):
+            try:
+                names = [name for name in os.listdir(folder) if name.startswith(prefix)]
+            except FileNotFoundError:
+                return []
+        found = []
+        for name in sorted(names):
+            with suppress(FileNotFoundError):
+                found.append(_mark(f"{folder}/{name}"))
+        return found
+
+    def discard(self, staged: StagedFile) -> None:
+        """The folders made for it stay."""
+        with _translating(staged.target, "discarding"):
+            staged.local.unlink(missing_ok=True)
+        self._staged.discard(staged.local)
+
+    def discard_all(self) -> None:
+        """Staged files and marks."""
+        for local in list(self._staged):
+            local.unlink(missing_ok=True)
+        self._staged.clear()
+
+    def delete(self, path: str) -> None:
+        """A link is removed, not what it points to."""
+        with _translating(path, "deleting"):
+            Path(path).unlink(missing_ok=True)
+
+    def remove_folder(self, path: str) -> None:
+        """Only the folder itself, never through a link."""
+        with _translating(path, "deleting"):
+            try:
+                Path(path).rmdir()
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError as failure:
+                if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+    def leftovers(self, path: str) -> list[str]:
+        """Of processes of this machine that live no more, or older than a day."""
+        return [*_abandoned(path), *abandoned_folders()]
+
+    def remove_leftovers(self, path: str) -> list[str]:
+        """Remove what `leftovers` finds and return it."""
+        files = list(_abandoned(path))
+        for one in files:
+            self.delete(one)
+        folders = abandoned_folders()
+        remove_folders(folders)
+        return files + folders
+
+    def sweep(self, folder: str) -> None:
+        """Remove what exports that died have left in staging directly in `folder`."""
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as failure:
+            raise translated(failure, folder, "listing") from failure
+        for file in _abandoned_among(folder, names):
+            self.delete(file)
+
+    def check_list(self, path: str) -> None:
+        """Opens the folder."""
+        with _translating(path, "listing"), os.scandir(path) as entries:
+            next(entries, None)
+
+    def check_write(self, path: str) -> None:
+        """In the nearest folder that exists, so that none is made for a trial."""
+        folder = Path(path)
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        with _translating(path, "writing"):
+            if not folder.is_dir():
+                raise NotADirectoryError
+        staged = self.stage(str(folder / "probe"))
+        try:
+            with _translating(path, "writing"):
+                staged.local.write_bytes(b"probe")
+                _sync(staged.local)
+        finally:
+            self.discard(staged)
+
+
+# --------------------------------------------------------------------------- listing
+
+
+def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
+    """Files, names of links and paths of folders, each in order."""
+    files: list[FileInfo] = []
+    links: list[str] = []
+    folders: list[str] = []
+    with _translating(path, "listing"):
+        try:
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=attrgetter("name"))
+        except FileNotFoundError:
+            # What vanishes between two looks is as if it had gone before both.
+            return files, links, folders
+        except NotADirectoryError as failure:
+            raise NotFoundError(
+                f"listing {path}: this is a file, not a folder: name the folder above", url=path
+            ) from failure
+        for entry in found:
+            name = entry.name
+            if not name.isascii() and not _is_text(name):
+                links.append(name.encode("utf-8", "backslashreplace").decode())
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                links.append(name)
+            elif not is_staged_name(name):
+                try:
+                    files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
+    return files, links, folders
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _mark(path: str) -> Mark:
+    return Mark(path, os.lstat(path).st_mtime)
+
+
+def _entry(path: str, status: os.stat_result) -> FileInfo:
+    return FileInfo(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _abandoned(path: str) -> Iterator[str]:
+    def refuse(failure: OSError) -> None:
+        if not isinstance(failure, FileNotFoundError | NotADirectoryError):
+            raise translated(failure, path, "listing") from failure
+
+    for folder, _, names in os.walk(path, onerror=refuse):
+        yield from _abandoned_among(folder, names)
+
+
+def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[str]:
+    for name in sorted(filter(is_staged_name, names)):
+        file = f"{folder.rstrip('/')}/{name}"
+        try:
+            modified = os.lstat(file).st_mtime
+        except FileNotFoundError:
+            continue
+        if is_abandoned(name, modified):
+            yield file
+
+
+# --------------------------------------------------------------------------- reading
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    file = os.open(path, _OPEN)
+    try:
+        status = os.fstat(file)
+        _refuse_special(path, status)
+        yield file, status
+    finally:
+        os.close(file)
+
+
+def _refuse_special(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+        raise StorageError(f"reading {path}: it is {kind}, not a file", url=path)
+
+
+def _read_exactly(file: int, start: int, stop: int) -> bytes:
+    """The bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
+    if stop <= start:
+        return b""
+    data = os.pread(file, stop - start, start)
+    if len(data) == stop - start:
+        return data
+    pieces = [data]
+    at = start + len(data)
+    while pieces[-1] and at < stop:
+        pieces.append(os.pread(file, stop - at, at))
+        at += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: bool) -> None:
+    after = os.fstat(file)
+    if whole and (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
+        return
+    raise ChangedError(
+        f"reading {path}: it changed while it was being read: try again when it is at rest",
+        url=path,
+    )
+
+
+def _whole(path: str) -> bytes | StorageError:
+    """What `read` does, without what a part of a file needs: thousands are read in a row."""
+    try:
+        file = os.open(path, _OPEN)
+        try:
+            before = os.fstat(file)
+            _refuse_special(path, before)
+            data = _read_exactly(file, 0, before.st_size)
+            _check_unchanged(path, file, before, whole=len(data) == before.st_size)
+        finally:
+            os.close(file)
+    except StorageError as failure:
+        return failure
+    except (OSError, ValueError) as failure:
+        error = translated(failure, path, "reading")
+        error.__cause__ = failure
+        return error
+    return data
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def _refuse_folder(path: str) -> None:
+    if Path(path).is_dir():
+        raise StorageError(
+            f"writing {path}: a folder is there: choose another name, or remove it", url=path
+        )
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder that outlives a power cut, with those above it."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _translating(path: str, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as failure:
+        raise translated(failure, path, doing) from failure

@@ -1,0 +1,75 @@
+"""What the verbs of the command line share: how they take settings, and how they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from connectors.storage import StorageOptions
+from pipeline.config import ExportConfig, load_config, single_run_config
+from pipeline.logs import Redaction
+from pipeline.planning.plan import parse_filter
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+redaction = Redaction()
+"""Learns the secrets of this process and masks them in logs and messages."""
+
+config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a config value."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+storage_option = click.option(
+    "--storage-option",
+    "storage_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
+)
+
+
+def print_json(data: Any) -> None:
+    """Print a value on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+class _Shown(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def print_report(report: _Shown, *, as_json: bool) -> None:
+    """Print a report on stdout, for people or machines."""
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+
+
+def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
+    """The options of a URL's storage, by `KEY=VALUE` each.
+
+    Raises:
+        ConfigError: An option is wrong.
+    """
+    settings = single_run_config(url, ["csv"], None, pairs)
+    redaction.learn(settings.secrets())
+    return settings.storage_options("source")
+
+
+def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
+    """The settings of a config file, once its filter is known to be one.
+
+    Raises:
+        ConfigError: What the file or an override says is wrong.
+    """
+    settings = load_config(path, overrides=overrides)
+    redaction.learn(settings.secrets())
+    parse_filter(settings)
+    return settings

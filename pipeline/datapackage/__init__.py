@@ -1,0 +1,1 @@
+"""The descriptor beside every export: files, table specs and run records."""

@@ -1,0 +1,314 @@
+"""What an export consists of: a Frictionless Data Package, as data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from connectors.flowtime.model.instant import instant_text
+from connectors.strict_json import strict_loads
+from pipeline.datapackage.lazy_sequence import LazySequence
+from pipeline.datapackage.run_list import RunEntry, cut_out, spans
+from pipeline.datapackage.table_spec import TableSpec
+from pipeline.errors import IntegrityError
+from pipeline.rows.column import Column, ColumnType
+from pipeline.sinks import Sink
+from pipeline.version import VERSION
+
+FILE_SUFFIX = ".datapackage.json"
+FOLDER_NAME = "_datapackage.json"
+"""Spark, DuckDB's hive scan and Polars pass over names that begin with an underscore."""
+
+MAX_BYTES = 1024 * 1024 * 1024
+_MAX_BYTES_AT_ONCE = 256 * 1024 * 1024
+FRICTIONLESS_TYPES: dict[ColumnType, str] = {
+    "timestamp": "datetime",
+    "number": "number",
+    "integer": "integer",
+    "text": "string",
+    "boolean": "boolean",
+}
+Codec = Literal["gz", "zst"]
+COMPRESSION: dict[str, Codec] = {".gz": "gz", ".zst": "zst"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFile:
+    """One file of an export.
+
+    Attributes:
+        path: Relative to the descriptor's folder, with `/`.
+        size: Bytes.
+        sha256: Lower-case hex digest of the bytes.
+        rows: Data rows.
+        non_finite: NaN and infinite values.
+        partition: Columns that the folders name instead of the file.
+        header_row: Line of the row with the column names, in formats that have one.
+    """
+
+    path: str
+    size: int
+    sha256: str
+    rows: int
+    non_finite: int
+    partition: Mapping[str, str | None]
+    header_row: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the files of one target have in common.
+
+    Attributes:
+        target: What tells this target from others of the same descriptor.
+        state: Digest of all that shaped the bytes: an equal one means nothing has changed.
+        contents: What the rows are.
+        runs: Positions of the runs in the descriptor's list, in the order of the rows.
+    """
+
+    target: str
+    state: str
+    contents: TableSpec
+    runs: Sequence[int]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON-compatible data."""
+        return {
+            "target": self.target,
+            "state": self.state,
+            **self.contents.as_json(),
+            "runs": spans(self.runs),
+        }
+
+
+def resources(
+    described: Described, sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
+) -> list[dict[str, Any]]:
+    """Data Resources of one target (https://datapackage.org/standard/data-resource/).
+
+    Args:
+        described: What the files have in common.
+        sink: The sink that wrote the files.
+        columns: The columns of the files.
+        files: The files.
+    """
+    schema = {"fields": [_field(column) for column in columns]}
+    own = described.as_json()
+    return [_resource(own, sink, schema, file) for file in files]
+
+
+def package(
+    name: str,
+    config_hash: str,
+    created: datetime,
+    runs: Sequence[RunEntry],
+    files: list[dict[str, Any]],
+    write_id: str | None = None,
+) -> dict[str, Any]:
+    """A Data Package of the given resources and runs.
+
+    Args:
+        name: The config's name.
+        config_hash: sha256 hex of what the config asks for.
+        created: When the export began, UTC.
+        runs: The runs in the files, as `describe_run` gives them.
+        files: The resources, as `resources` gives them.
+        write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
+    """
+    return {
+        "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
+        "name": _slug(name),
+        "created": instant_text(created),
+        "resources": _with_unique_names(files),
+        "flowtime": {
+            "version": VERSION,
+            "created": instant_text(created),
+            "config": {"name": name, "hash": f"sha256:{config_hash}"},
+            **({} if write_id is None else {"writeId": write_id}),
+            "runs": runs,
+        },
+    }
+
+
+def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
+    """A descriptor as the bytes that are published, piece by piece, each run on a line of its own.
+
+    Tens of thousands of series are listed: laid out over lines they would take ten times the time
+    and half again the bytes.
+    """
+    own = descriptor["flowtime"]
+    rest = without_runs(descriptor)
+    rest["flowtime"]["runs"] = []
+    text = json.dumps(rest, indent=2, ensure_ascii=False) + "\n"
+    # The last of all: no key follows the runs.
+    head, mark, tail = text.rpartition('"runs": []')
+    between = f"{head}{mark[:-1]}\n"
+    for run in own.get("runs", []):
+        line = json.dumps(run, ensure_ascii=False, separators=(",", ":"))
+        yield f"{between}      {line}".encode()
+        between = ",\n"
+    yield (f"\n    ]{tail}" if between == ",\n" else text).encode()
+
+
+def without_runs(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    """The same descriptor without its runs, which are most of it."""
+    own = {key: value for key, value in descriptor["flowtime"].items() if key != "runs"}
+    return {**descriptor, "flowtime": own}
+
+
+def runs_of(descriptor: Mapping[str, Any]) -> Sequence[RunEntry]:
+    """The runs that a descriptor names."""
+    listed = descriptor["flowtime"].get("runs", [])
+    if isinstance(listed, LazySequence):
+        return listed
+    return [run for run in listed if isinstance(run, dict)] if isinstance(listed, list) else []
+
+
+def load(data: bytes, url: str, *, check_runs: bool = True) -> dict[str, Any]:
+    """Read a descriptor of ours; its runs stay text until they are asked for.
+
+    Args:
+        data: The bytes of the descriptor.
+        url: Where it is, for errors.
+        check_runs: Whether each run is looked at now; else one that is no JSON raises a ValueError
+            when it is asked for.
+
+    Raises:
+        IntegrityError: It is no JSON object, not one of ours, or a part that is written again is
+            not as it was.
+    """
+    if len(data) > MAX_BYTES:
+        raise IntegrityError(f"{url}: has {len(data)} bytes, too many for a descriptor")
+    try:
+        found = _parsed(data, check_runs)
+    except ValueError as error:
+        raise IntegrityError(f"{url}: the descriptor is no JSON: {error}") from error
+    ours = isinstance(found, dict) and isinstance(found.get("flowtime"), dict)
+    listed = found.get("resources") if ours else None
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        raise IntegrityError(
+            f"{url}: this is a descriptor of something else; choose another path for the export"
+        )
+    for number, item in enumerate(listed):
+        if fault := _fault_of(item):
+            raise IntegrityError(
+                f"{url}: resources[{number}].{fault}: the descriptor was changed after it was "
+                "written; restore it, or remove it and export again"
+            )
+    return dict(found)
+
+
+def _parsed(data: bytes, check_runs: bool) -> Any:
+    with suppress(ValueError):  # it is raised again, with the place in the whole
+        cut = cut_out(data)
+        if cut is not None:
+            rest, runs = cut
+            if check_runs:
+                for _ in runs:
+                    pass
+            rest["flowtime"]["runs"] = runs
+            return rest
+    if len(data) > _MAX_BYTES_AT_ONCE:
+        raise ValueError(f"its {len(data)} bytes are not laid out as an export writes them")
+    return strict_loads(data)
+
+
+def _fault_of(resource: Mapping[str, Any]) -> str | None:
+    """What is wrong with a resource, of the keys that an export over it relies on."""
+    if not isinstance(resource.get("name"), str):
+        return "name: should be text"
+    if "flowtime" not in resource:  # somebody else's, which is kept as it is
+        return None
+    if not isinstance(resource["flowtime"], dict):
+        return "flowtime: should be a JSON object"
+    if not isinstance(resource.get("path"), str):
+        return "path: should be text"
+    return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
+
+
+def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
+    """The resources of one target in a descriptor."""
+    return [item for item in descriptor["resources"] if _own(item).get("target") == target]
+
+
+def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[dict[str, Any]]:
+    """The resources of all other targets, and of others than us."""
+    return [
+        item
+        for item in descriptor["resources"]
+        if not any(_own(item).get("target") == target for target in targets)
+    ]
+
+
+def state_of(resource: Mapping[str, Any]) -> str | None:
+    """The state digest that a resource was written for."""
+    state = _own(resource).get("state")
+    return state if isinstance(state, str) else None
+
+
+def _own(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = resource.get("flowtime")
+    return own if isinstance(own, dict) else {}
+
+
+def _resource(
+    own: Mapping[str, Any], sink: Sink, schema: Mapping[str, Any], file: ExportedFile
+) -> dict[str, Any]:
+    resource: dict[str, Any] = {
+        "name": _slug(file.path),
+        "type": "table",
+        "path": file.path,
+        "format": sink.format,
+        "mediatype": sink.mediatype,
+    }
+    suffix = "." + sink.extension.rsplit(".", 1)[-1]
+    if suffix in COMPRESSION:
+        resource["compression"] = COMPRESSION[suffix]
+    if sink.format != "parquet":
+        resource["encoding"] = "utf-8"
+    resource |= {
+        "bytes": file.size,
+        "hash": f"sha256:{file.sha256}",
+        "rowCount": file.rows,
+        "nonFiniteCount": file.non_finite,
+        "schema": _schema(schema, sink),
+    }
+    dialect = sink.dialect(file.header_row)
+    if dialect:
+        resource["dialect"] = dict(dialect)
+    resource["flowtime"] = {**own, "partition": dict(file.partition)}
+    return resource
+
+
+def _schema(schema: Mapping[str, Any], sink: Sink) -> dict[str, Any]:
+    null = getattr(sink, "null_value", "")
+    return {**schema, "missingValues": [null]}
+
+
+def _field(column: Column) -> dict[str, Any]:
+    field: dict[str, Any] = {"name": column.name, "type": FRICTIONLESS_TYPES[column.type]}
+    if column.type == "timestamp":
+        field["format"] = "%Y-%m-%dT%H:%M:%SZ"
+        field["timezone"] = "UTC"
+    if column.unit is not None:
+        field["unit"] = column.unit
+    return field
+
+
+def _with_unique_names(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    seen: dict[str, int] = {}
+    named = []
+    for item in files:
+        count = seen[item["name"]] = seen.get(item["name"], 0) + 1
+        named.append(item if count == 1 else {**item, "name": f"{item['name']}-{count}"})
+    return named
+
+
+def _slug(text: str) -> str:
+    """A name as the specification asks: lower case, and `-`, `_`, `.`, `/` only."""
+    return re.sub(r"[^a-z0-9._/-]+", "-", text.lower()).strip("-") or "export"

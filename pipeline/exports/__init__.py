@@ -1,0 +1,1 @@
+"""The export itself; `run.py` holds the whole flow."""

@@ -1,0 +1,59 @@
+"""The first rows that each sink would write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import polars as pl
+
+from connectors.flowtime.scan.scanner import scan
+from connectors.flowtime.scan.series_files import SeriesFiles
+from pipeline.exports.run import lazy_rows
+from pipeline.planning.plan import ExportPlan, SinkPlan
+from pipeline.reading.inputs import scan_options
+from pipeline.reading.source import Source
+from pipeline.rows.wide import WideAssembler
+
+
+def preview(plan: ExportPlan, source: Source, rows: int) -> list[tuple[SinkPlan, pl.DataFrame]]:
+    """The first rows of each sink; only the files that hold them are read.
+
+    Args:
+        plan: What would be exported.
+        source: Where the runs are.
+        rows: Rows of each sink at the most.
+    """
+    return [(sink, _first_rows(plan, source, sink, rows)) for sink in plan.sinks]
+
+
+def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> pl.DataFrame:
+    frame = _first_wide(plan, source, sink) if sink.measures else _first_long(plan, source, rows)
+    shown = [pl.col(entry.source).alias(entry.column.name) for entry in sink.shown]
+    return frame.head(rows).select(shown).with_columns(pl.col(pl.Enum).cast(pl.String))
+
+
+def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:
+    files = SeriesFiles(plan.runs, plan.is_kept)
+    return lazy_rows(plan, source, files).head(rows).collect()
+
+
+def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFrame:
+    """The wide rows of the first run that has any."""
+    files = SeriesFiles(plan.runs, plan.is_kept)
+    by_run = groupby(files, key=lambda file: file.run_url)
+    first = next((list(of_run) for _, of_run in by_run), [])
+    narrow = scan(source.storage, first, scan_options(plan.config))
+    if plan.row_filter is not None:
+        narrow = plan.row_filter.apply(narrow, plan.tables)
+    wide = next(_wide(narrow, WideAssembler(plan.runs, sink.measures)), None)
+    if wide is None:
+        return pl.DataFrame(schema=[entry.source for entry in sink.shown])
+    laid = [plan.tables.expression(e.source) for e in sink.shown if e.source not in sink.measures]
+    return wide.with_columns(laid)
+
+
+def _wide(narrow: pl.LazyFrame, assembler: WideAssembler) -> Iterator[pl.DataFrame]:
+    for batch in narrow.collect_batches():
+        yield from assembler.add(batch)
+    yield from assembler.finish()

@@ -1,0 +1,173 @@
+"""What happened in an export, as data; rendered for people and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from pipeline.reading.left_out import LeftOut
+from pipeline.wording import counted, human_size
+
+Status = Literal["exported", "unchanged", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTarget:
+    """One target of a sink.
+
+    Attributes:
+        format: The sink's format.
+        url: The file or folder.
+        descriptor: URL of the descriptor that names its files.
+        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
+        files: Number of files.
+        rows: Data rows in them.
+        size: Bytes in them.
+        non_finite: NaN and infinite values in them.
+    """
+
+    format: str
+    url: str
+    descriptor: str
+    status: Status
+    files: int = 0
+    rows: int = 0
+    size: int = 0
+    non_finite: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """What a reader should know of one run.
+
+    Attributes:
+        run: Name of the run directory.
+        text: The note.
+    """
+
+    run: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened.
+
+    Attributes:
+        name: The config's name.
+        source: URL the runs were looked for under.
+        runs: Runs that the export covers.
+        series: Series of those runs, after selection.
+        rows_read: Rows read from series files.
+        bytes_read: Bytes read from series files.
+        targets: What was written or found unchanged.
+        left_out: Runs that are not in the export.
+        sink_notes: What a reader should know of the sinks, e.g. columns that a layout leaves out.
+        run_notes: What a reader should know of the runs, e.g. assumed time origins.
+        seconds: Wall time by phase.
+    """
+
+    name: str
+    source: str
+    runs: int
+    series: int
+    rows_read: int = 0
+    bytes_read: int = 0
+    targets: tuple[ExportedTarget, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    sink_notes: tuple[str, ...] = ()
+    run_notes: tuple[RunNote, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, each run's own ones by its name."""
+        return (*self.sink_notes, *(f"run {note.run}: {note.text}" for note in self.run_notes))
+
+    @property
+    def skipped(self) -> tuple[LeftOut, ...]:
+        """Broken runs that were left out; runs still being written and links are not among them."""
+        return tuple(run for run in self.left_out if run.kind == "broken")
+
+    @property
+    def exit_code(self) -> int:
+        """0 when done, 3 when broken runs were left out."""
+        return 3 if self.skipped else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON-compatible data."""
+        data = asdict(replace(self, sink_notes=(), run_notes=()))
+        del data["sink_notes"], data["run_notes"]
+        data["notes"] = self.notes
+        for target in data["targets"]:
+            target["bytes"] = target.pop("size")
+        data["exit_code"] = self.exit_code
+        data["status"] = "skipped some runs" if self.skipped else "done"
+        return data
+
+    def as_text(self) -> str:
+        """The report as lines for people."""
+        lines = [self._headline()]
+        lines += [_target_line(target) for target in _shown(self.targets)]
+        if len(self.targets) > _MOST_LINES:
+            lines.append(f"  ... {len(self.targets) - _MOST_LINES} more (all of them with --json)")
+        lines += [f"  {_verdict(run)} {run.url}: {run.reason}" for run in self.left_out]
+        lines += [f"  note: {note}" for note in self._condensed_notes()]
+        return "\n".join(lines)
+
+    def _condensed_notes(self) -> list[str]:
+        """Notes for people: what several runs have in common is said once."""
+        shown = [*dict.fromkeys(self.sink_notes), *_by_text(self.run_notes)]
+        if len(shown) <= _MOST_LINES:
+            return shown
+        return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]
+
+    def _headline(self) -> str:
+        if not self.targets and not self.runs:
+            return f"{self.name}: no runs found under {self.source}; nothing to do"
+        written = [target for target in self.targets if target.status == "exported"]
+        if not written:
+            return f"{self.name}: {counted(self.runs, 'run')}, nothing changed, nothing written"
+        total = self.seconds.get("total", 0.0)
+        series = counted(self.series, "series", "series")
+        return (
+            f"{self.name}: {counted(self.runs, 'run')}, {series}, "
+            f"{self.rows_read:,} rows read in {total:.1f} s"
+        )
+
+
+_MOST_LINES = 20
+_MOST_NAMES = 3
+_VERDICTS = {"broken": "skipped", "incomplete": "waiting", "link": "passed by"}
+
+
+def _shown(targets: Sequence[ExportedTarget]) -> Sequence[ExportedTarget]:
+    return targets[:_MOST_LINES]
+
+
+def _target_line(target: ExportedTarget) -> str:
+    if target.status != "exported":
+        return f"  {target.format:<8}{target.status:<10}{target.url}"
+    files = "" if target.files == 1 else f", {target.files} files"
+    odd = f", {target.non_finite} not finite" if target.non_finite else ""
+    return (
+        f"  {target.format:<8}{target.rows:>12,} rows  {human_size(target.size):>9}  "
+        f"{target.url}{files}{odd}"
+    )
+
+
+def _verdict(run: LeftOut) -> str:
+    return _VERDICTS[run.kind]
+
+
+def _by_text(notes: Sequence[RunNote]) -> Iterator[str]:
+    runs: dict[str, list[str]] = {}
+    for note in notes:
+        runs.setdefault(note.text, []).append(note.run)
+    for text, names in runs.items():
+        if len(names) == 1:
+            yield f"run {names[0]}: {text}"
+            continue
+        more = ", ..." if len(names) > _MOST_NAMES else ""
+        yield f"{len(names):,} runs ({', '.join(names[:_MOST_NAMES])}{more}): {text}"

@@ -1,0 +1,68 @@
+"""The same export again and again, so that runs are exported as they complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Event
+
+from pipeline.config import ExportConfig
+from pipeline.errors import ConfigError, FlowtimeExportError
+from pipeline.exports.report import Report
+from pipeline.exports.run import export
+
+Round = Report | FlowtimeExportError
+"""What one export of a watch gave: its report, or why it failed."""
+
+
+@dataclass
+class Watch:
+    """Exports a config at an interval until it is stopped.
+
+    An export with nothing new writes nothing, so a round costs little more than a listing. A round
+    that fails, because a run is broken or a store does not answer, is told and tried again; only
+    what no later round can mend, an error in the config, ends the watch.
+
+    Attributes:
+        config: The settings.
+        interval: Seconds from the end of one export to the beginning of the next.
+        stopped: Set it, from any thread, to end the watch once the export under way is done.
+    """
+
+    config: ExportConfig
+    interval: float
+    stopped: Event = field(default_factory=Event)
+    _last: object = field(default=None, init=False, repr=False)
+
+    def rounds(self) -> Iterator[Round]:
+        """Every round that has something to tell: the first, what was written, what changed.
+
+        Raises:
+            ConfigError: The config does not fit the runs.
+        """
+        while not self.stopped.is_set():
+            outcome = self._export()
+            if self._is_news(outcome):
+                yield outcome
+            self.stopped.wait(self.interval)
+
+    def _export(self) -> Round:
+        try:
+            return export(self.config)
+        except ConfigError:
+            raise
+        except FlowtimeExportError as error:
+            return error
+
+    def _is_news(self, outcome: Round) -> bool:
+        told, self._last = self._last, _gist(outcome)
+        written = isinstance(outcome, Report) and any(
+            target.status == "exported" for target in outcome.targets
+        )
+        return written or self._last != told
+
+
+def _gist(outcome: Round) -> object:
+    if isinstance(outcome, Report):
+        return outcome.runs, outcome.left_out
+    return type(outcome), str(outcome)

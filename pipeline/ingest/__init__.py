@@ -1,8 +1,0 @@
-"""Exports and foreign tables to run directories: the way back."""
-
-from __future__ import annotations
-
-from pipeline.ingest.importer import ImportOptions, import_export
-from pipeline.ingest.report import ImportedRun, ImportReport
-
-__all__ = ["ImportOptions", "ImportReport", "ImportedRun", "import_export"]

@@ -1,0 +1,1 @@
+"""What an export will read and write, and what is published already."""

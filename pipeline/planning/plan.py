@@ -1,0 +1,374 @@
+"""What will be read and written, worked out before anything is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from connectors.flowtime.model.run import Run
+from pipeline.config import ExportConfig
+from pipeline.datapackage.run_record import describe_run
+from pipeline.datapackage.table_spec import TableSpec, TextOptions
+from pipeline.errors import ConfigError
+from pipeline.planning.target import Target, TargetResolver
+from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
+from pipeline.rows.column import Column, ColumnType, Table
+from pipeline.rows.metadata_tables import MetadataTables
+from pipeline.rows.row_filter import RowFilter
+from pipeline.rows.wide import measures_of
+from pipeline.sinks import Sink
+from pipeline.version import FORMAT_VERSION
+from pipeline.wording import few, suggestion
+
+_RUNS_LISTED_IN_A_FILE = 100
+_SERIES_DESCRIBED_IN_A_FILE = 400
+_NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A column of an output and what fills it: a column's name, or a measure in a wide layout."""
+
+    source: str
+    column: Column
+
+
+@dataclass(frozen=True)
+class SinkPlan:
+    """What one sink will write.
+
+    Attributes:
+        sink: Its options.
+        shown: All its columns in order, partition columns included.
+        targets: Its exports.
+        measures: Columns of a wide layout, in order; empty for a long one.
+        notes: What a reader of the report should know.
+    """
+
+    sink: Sink
+    shown: tuple[Shown, ...]
+    targets: tuple[Target, ...]
+    measures: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def in_file(self) -> tuple[Shown, ...]:
+        """The columns of the files: partition columns are named by the folders."""
+        folders = set(self.sink.partition_by)
+        return tuple(shown for shown in self.shown if shown.column.name not in folders)
+
+    @property
+    def partition_sources(self) -> tuple[str, ...]:
+        """The columns behind `partition_by`."""
+        sources = {shown.column.name: shown.source for shown in self.shown}
+        return tuple(sources[name] for name in self.sink.partition_by)
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What one export will read and write.
+
+    Attributes:
+        config: The settings.
+        runs: The runs, in the order of the rows.
+        tables: What metadata columns are gathered from.
+        kept: Rows of the series whose files are read.
+        row_filter: The condition on rows, if there is one.
+        sinks: What each sink will write.
+        layouts: URL of a run → how the file of each series is laid out, where only the file can
+            tell, as no sha256 does.
+    """
+
+    config: ExportConfig
+    runs: tuple[Run, ...]
+    tables: MetadataTables
+    kept: pl.Series
+    row_filter: RowFilter | None
+    sinks: tuple[SinkPlan, ...]
+    layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def is_kept(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether the file of each series is read."""
+        found = np.zeros(self.tables.series_count, dtype=bool)
+        found[self.kept.to_numpy()] = True
+        return found
+
+    @cached_property
+    def rows_per_run(self) -> tuple[int, ...]:
+        """Rows that the kept series of each run hold."""
+        row = 0
+        counts = []
+        for run in self.runs:
+            kept = self.is_kept[row : row + len(run.series)]
+            counts.append(run.grid.bins * int(np.count_nonzero(kept)))
+            row += len(run.series)
+        return tuple(counts)
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of the series files that are read."""
+        sizes = (size for run in self.runs for size in run.series.sizes())
+        return sum(compress(sizes, self.is_kept))
+
+    def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
+        """Rows of a target's only file, where they are known before it is written."""
+        filtered = self.row_filter is not None and self.row_filter.of_rows is not None
+        if filtered or plan.measures or target.is_folder:
+            return None
+        return sum(self.rows_per_run[row] for row in target.runs)
+
+    def table(self, plan: SinkPlan, target: Target) -> Table:
+        """What a file of a target holds, and says of itself."""
+        runs = [self.runs[row] for row in target.runs]
+        metadata: dict[str, Any] = {
+            "format": f"flowtime-gold-{plan.sink.format}",
+            "format_version": FORMAT_VERSION,
+            "config": self.config.name,
+            "layout": plan.sink.layout,
+            "run_count": len(runs),
+            "runs": [_run_header(run) for run in runs[:_RUNS_LISTED_IN_A_FILE]],
+            "columns": [_column_header(shown.column) for shown in plan.in_file],
+        }
+        rows = self.rows_known(plan, target)
+        if rows is not None:
+            metadata["rows"] = rows
+        metadata["contents"] = self.contents(plan, target).as_json()
+        few = sum(len(run.series) for run in runs) <= _SERIES_DESCRIBED_IN_A_FILE
+        # What is in one hive folder alone is never a whole run.
+        if few and not plan.sink.partition_by:
+            # Where a run is changes no byte unless a column shows it.
+            with_place = any(shown.source == "run_url" for shown in plan.shown)
+            metadata["described_runs"] = [
+                self.described(run, with_place=with_place) for run in runs
+            ]
+        return Table(tuple(shown.column for shown in plan.in_file), metadata)
+
+    def described(self, run: Run, *, with_place: bool = True) -> dict[str, Any]:
+        """A run as descriptors and files name it."""
+        return describe_run(run, with_place=with_place, layouts=self.layouts.get(run.url))
+
+    def contents(self, plan: SinkPlan, target: Target) -> TableSpec:
+        """What the rows of a target are."""
+        sources = [shown.source for shown in plan.shown]
+        constants = self.config.metadata.constants
+        row_filter = self.row_filter if self._filtered_out() else None
+        return TableSpec(
+            layout=plan.sink.layout,
+            columns={shown.column.name: shown.source for shown in plan.shown},
+            measures=plan.measures,
+            constants={name: constants[name] for name in sources if name in constants},
+            exported_at=self.tables.exported_at if "exported_at" in sources else None,
+            options=TextOptions.model_validate(plan.sink.text_options()),
+            filter=None if row_filter is None else row_filter.text,
+            reasons=tuple(self._left_out(target)),
+        )
+
+    def _filtered_out(self) -> bool:
+        """Whether the condition may have left rows out."""
+        if self.row_filter is None:
+            return False
+        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series_count
+
+    def _left_out(self, target: Target) -> list[str]:
+        """Why not all rows of all series of a target's runs are in it."""
+        reasons = []
+        if self.row_filter is not None and self._filtered_out():
+            reasons.append(f"rows were filtered by {self.row_filter.text}")
+        runs = [self.runs[row] for row in target.runs]
+        left_out = sum(run.series_left_out for run in runs)
+        if left_out:
+            total = left_out + sum(len(run.series) for run in runs)
+            reasons.append(f"the selection of series leaves out {left_out} of {total}")
+        return reasons
+
+    def state(self, plan: SinkPlan, target: Target) -> str:
+        """Digest of all that shapes a target's bytes; an equal one means nothing has changed."""
+        config = self.config
+        shaping = {
+            "format_version": FORMAT_VERSION,
+            "name": config.name,
+            "source": config.source.model_dump(
+                mode="json", include={"series", "time_origin", "verify"}
+            ),
+            "metadata": config.metadata.model_dump(mode="json"),
+            "order": [*config.metadata.constants],
+            "transform": config.transform.model_dump(mode="json"),
+            "sink": plan.sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"}),
+            "measures": plan.measures,
+            "runs": [_run_state(self.runs[row]) for row in target.runs],
+        }
+        text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def column_types(config: ExportConfig) -> dict[str, ColumnType]:
+    """Every column that a condition can look at, with its type."""
+    types = {name: column.type for name, column in CATALOGUE.items()}
+    empty = MetadataTables.build((), (), config.metadata.constants, _NO_DATE)
+    return types | {name: empty.type_of(name) for name in config.metadata.constants}
+
+
+def parse_filter(config: ExportConfig) -> RowFilter | None:
+    """The config's condition on rows.
+
+    Raises:
+        ConfigError: It is no condition over the columns.
+    """
+    text = config.transform.filter
+    if text is None:
+        return None
+    # Imported when needed: the SQL parser takes longer to load than most exports need it.
+    from pipeline.rows.filter_sql import parse_condition  # noqa: PLC0415
+
+    return parse_condition(text, column_types(config))
+
+
+def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolver) -> ExportPlan:
+    """Work out what an export of these runs will read and write.
+
+    Raises:
+        ConfigError: The runs do not fit the config, e.g. two of them share a target.
+    """
+    row_filter = parse_filter(config)
+    names = _all_columns(config)
+    if row_filter is not None:
+        looked_at = (
+            row_filter.of_series.meta.root_names() if row_filter.of_series is not None else []
+        )
+        names += [*row_filter.columns, *looked_at]
+    tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
+    kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
+    sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
+    return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
+
+
+def _all_columns(config: ExportConfig) -> list[str]:
+    return [*BASE_COLUMNS, *config.metadata.columns, *config.metadata.constants]
+
+
+def _sink_plan(
+    config: ExportConfig,
+    sink: Sink,
+    runs: Sequence[Run],
+    tables: MetadataTables,
+    resolver: TargetResolver,
+) -> SinkPlan:
+    renamed = config.transform.rename
+    measures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources = _all_columns(config)
+    if sink.layout == "wide":
+        measures = measures_of(runs)
+        sources, notes = _wide_sources(config, sink, measures, runs)
+    shown = [
+        Shown(name, Column(name, "number"))
+        if name in measures
+        else Shown(name, tables.column(name, renamed.get(name, name)))
+        for name in sources
+    ]
+    return SinkPlan(
+        sink, _picked(sink, shown), tuple(resolver.targets(sink, runs)), measures, notes
+    )
+
+
+def _wide_sources(
+    config: ExportConfig, sink: Sink, measures: Sequence[str], runs: Iterable[Run]
+) -> tuple[list[str], tuple[str, ...]]:
+    constants = config.metadata.constants
+    left_out = [name for name in config.metadata.columns if name in PER_MEASURE]
+    metadata = [name for name in config.metadata.columns if name not in PER_MEASURE]
+    keys = [name for name in BASE_COLUMNS if name not in PER_MEASURE]
+    taken = {*keys, *metadata, *constants, "series_row", "bin_index"}.intersection(measures)
+    if taken:
+        raise ConfigError(
+            f"layout wide: measure {min(taken)!r} has the name of a column: use layout long, or "
+            "leave the measure out by source.series.measures"
+        )
+    others = {config.transform.rename.get(n, n) for n in (*keys, *metadata, *constants)}
+    clash = sorted(others.intersection(measures))
+    if clash:
+        raise ConfigError(
+            f"layout wide: measure {clash[0]!r} has the name of another column: rename that one"
+        )
+    for run in runs:
+        _refuse_twins(run)
+    return [*keys, *measures, *metadata, *constants], _left_out_note(sink, left_out)
+
+
+def _left_out_note(sink: Sink, columns: Sequence[str]) -> tuple[str, ...]:
+    if not columns:
+        return ()
+    what = "column that differs" if len(columns) == 1 else "columns that differ"
+    names = few([repr(name) for name in columns])
+    return (f"sink {sink.path}: layout wide leaves out {len(columns)} {what} by measure: {names}",)
+
+
+def _refuse_twins(run: Run) -> None:
+    seen: dict[tuple[str | None, str, str], str] = {}
+    for series in run.series.kinds:
+        place = (series.component, series.class_name, series.measure)
+        if place in seen:
+            raise ConfigError(
+                f"run {run.url}: series {seen[place]} and {series.id} would share a cell of the "
+                "wide layout: use layout long for it"
+            )
+        seen[place] = series.id
+
+
+def _picked(sink: Sink, shown: Sequence[Shown]) -> tuple[Shown, ...]:
+    by_name = {entry.column.name: entry for entry in shown}
+    wanted = list(sink.columns) if sink.columns is not None else list(by_name)
+    for name in (*wanted, *sink.partition_by):
+        if name not in by_name:
+            raise ConfigError(
+                f"sink {sink.path}: there is no column {name!r}; {suggestion(name, by_name)}"
+            )
+    for name in sink.partition_by:
+        entry = by_name[name]
+        catalogued = CATALOGUE.get(entry.source)
+        if entry.column.type not in ("text", "integer", "boolean") or (
+            catalogued is not None and catalogued.level != "series"
+        ):
+            raise ConfigError(
+                f"sink {sink.path}: partition_by {name!r} is no column of series or runs; "
+                "partition by text or whole numbers that a series has one of"
+            )
+    picked = [by_name[name] for name in wanted]
+    return tuple(picked + [by_name[name] for name in sink.partition_by if name not in wanted])
+
+
+def _run_header(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.run_id,
+        "fingerprint": f"sha256:{run.fingerprint}",
+        "source": run.source,
+        "engine_version": run.engine_version,
+        "scenario_hash": run.scenario_hash,
+        "created_at": None if run.created is None else run.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time_origin": run.time_origin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "bins": run.grid.bins,
+        "bin_size_minutes": run.grid.bin_minutes,
+        "series": len(run.series),
+    }
+
+
+def _column_header(column: Column) -> dict[str, Any]:
+    header: dict[str, Any] = {"name": column.name, "type": column.type}
+    if column.unit is not None:
+        header["unit"] = column.unit
+    return header
+
+
+def _run_state(run: Run) -> list[str]:
+    origin = run.time_origin.isoformat()
+    return [run.run_id, run.url, run.fingerprint, run.listing, origin]

@@ -1,0 +1,161 @@
+"""Where the files of a sink go: templates to paths that stay where they belong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
+from connectors.storage import Storage, StorageOptions, connect, join, relative
+from pipeline.config.path_template import format_of, names_run, stem, template_fields
+from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
+from pipeline.errors import ConfigError
+from pipeline.sinks import Sink
+
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One export of one sink: a file or a folder of files, with a descriptor.
+
+    Attributes:
+        storage: Where it is.
+        path: The file or folder, as the storage names it.
+        url: The same for people.
+        is_folder: Whether it is a data set of files.
+        runs: Rows of the runs it holds.
+    """
+
+    storage: Storage
+    path: str
+    url: str
+    is_folder: bool
+    runs: tuple[int, ...]
+
+    @property
+    def folder(self) -> str:
+        """The folder that the descriptor stands in."""
+        return self.path if self.is_folder else self.path.rpartition("/")[0]
+
+    @property
+    def descriptor(self) -> str:
+        """Path of the descriptor."""
+        if self.is_folder:
+            return join(self.path, FOLDER_NAME)
+        return join(self.folder, stem(self.path.rpartition("/")[2]) + FILE_SUFFIX)
+
+    def identity(self, sink: Sink) -> str:
+        """What tells this target from others that share its descriptor."""
+        return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
+
+
+def partition_folder(column: str, value: str | None) -> str:
+    """A hive folder's name, its value percent-encoded as Hive and Spark do.
+
+    >>> partition_folder("measure", "a/b"), partition_folder("kind", None)
+    ('measure=a%2Fb', 'kind=__HIVE_DEFAULT_PARTITION__')
+    """
+    shown = _NULL_FOLDER if value is None else quote(value, safe=" @+,!()-_.~")
+    return f"{quote(column, safe='')}={shown}"
+
+
+def is_partition(path: str) -> bool:
+    """Whether a path below a data set is one that partitions give, of any depth.
+
+    >>> is_partition(""), is_partition("source=a/measure=b"), is_partition("archive/measure=b")
+    (True, True, False)
+    """
+    return not path or all("=" in part for part in path.split("/"))
+
+
+@dataclass(frozen=True)
+class TargetResolver:
+    """Makes the targets of sinks.
+
+    Attributes:
+        name: The config's name.
+        now: When the export began, UTC.
+        source: Storage and path that the runs are read from.
+        options: Option set of a named storage; None is the source's own.
+    """
+
+    name: str
+    now: datetime
+    source: tuple[Storage, str]
+    source_options: StorageOptions | None
+    options: Callable[[str | None], StorageOptions | None]
+
+    def of_all_runs(self, sink: Sink) -> Target | None:
+        """The target of a sink whose path names no run; which runs it holds is left open."""
+        return None if names_run(sink.path) else self._target(sink, None, ())
+
+    def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
+        """The targets of a sink, none of which lies in what the source reads.
+
+        Raises:
+            ConfigError: Two runs share a target, or a target lies among the runs.
+        """
+        if not names_run(sink.path):
+            target = self._target(sink, None, tuple(range(len(runs))))
+            self._refuse_overlap(target, runs)
+            return [target]
+        made: dict[tuple[int, str], Target] = {}
+        for row, run in enumerate(runs):
+            target = self._target(sink, run, (row,))
+            key = (id(target.storage), target.path)
+            if key in made:
+                other = runs[made[key].runs[0]]
+                raise ConfigError(
+                    f"runs {other.url} and {run.url} would both be written to {target.url}: "
+                    "name the run by {run_name} or {run_url} in the sink's path"
+                )
+            self._refuse_overlap(target, [run])
+            made[key] = target
+        return list(made.values())
+
+    def _target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+        url = self._render(sink, run)
+        of_run = sink.storage is None and sink.path.startswith("{run_url}")
+        options = self.source_options if of_run else self.options(sink.storage)
+        storage, path = connect(url, options)
+        is_folder = format_of(path) is None
+        return Target(storage, path, storage.url(path), is_folder, rows)
+
+    def _render(self, sink: Sink, run: Run | None) -> str:
+        fields = {"name": self.name, "format": sink.format, "date": self.now.strftime("%Y-%m-%d")}
+        if run is not None:
+            fields |= {"run_id": run.run_id, "run_name": run.name, "run_url": run.url}
+            for key in ("run_id", "run_name"):
+                if key in template_fields(sink.path):
+                    _refuse_unsafe(key, fields[key], run)
+        return sink.path.format(**fields)
+
+    def _refuse_overlap(self, target: Target, runs: Sequence[Run]) -> None:
+        storage, root = self.source
+        if target.storage.protocol != storage.protocol:
+            return
+        if relative(target.path, root) is None:
+            return
+        if any(_is_own_folder(target.path, run.path) for run in runs):
+            return
+        raise ConfigError(
+            f"the sink would write {target.url} below {storage.url(root)}, which the source "
+            "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
+        )
+
+
+def _is_own_folder(path: str, run_path: str) -> bool:
+    below = relative(path, run_path)
+    first = "" if below is None else below.partition("/")[0]
+    return first in NEVER_READ_FOLDERS
+
+
+def _refuse_unsafe(field: str, value: str, run: Run) -> None:
+    if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
+        raise ConfigError(
+            f"run {run.url}: {{{field}}} is {value!r}, which cannot stand in a path: "
+            "use another field"
+        )

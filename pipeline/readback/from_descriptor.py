@@ -1,0 +1,206 @@
+"""An export as its descriptor describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import ValidationError as Invalid
+from pydantic.alias_generators import to_camel
+
+from connectors.flowtime.parse.schema import clip
+from connectors.storage import Storage, join
+from pipeline.datapackage import descriptor
+from pipeline.datapackage.run_list import places_of
+from pipeline.datapackage.run_record import DescribedRun, first_fault, read_run
+from pipeline.datapackage.table_spec import TableSpec, read_contents
+from pipeline.errors import IntegrityError, StorageError
+from pipeline.readback.local_copy import ExportFile
+from pipeline.readback.tables import (
+    MAX_ROWS,
+    Export,
+    ExportedTable,
+    Format,
+    TableFile,
+    check_columns,
+)
+from pipeline.rows.column import Column, refuse_pattern
+
+_COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+
+class _Field(_Model):
+    name: Annotated[str, Field(strict=True, max_length=65_536), AfterValidator(refuse_pattern)]
+    type: Literal["datetime", "number", "integer", "string", "boolean"]
+    unit: str | None = None
+
+
+class _Schema(_Model):
+    fields: Annotated[list[_Field], Field(max_length=10_000)]
+
+
+class _Dialect(_Model):
+    comment_char: str | None = None
+
+
+class _Own(_Model):
+    target: Annotated[str, Field(strict=True, max_length=4096)]
+    partition: dict[str, str | None] = {}
+    complete: StrictBool | None = None
+
+
+class _Resource(_Model):
+    path: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
+    format: Format
+    compression: descriptor.Codec | None = None
+    bytes: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
+    hash: Annotated[str, Field(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
+    row_count: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
+    non_finite_count: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)] | None = None
+    schema_: Annotated[_Schema, Field(alias="schema")]
+    dialect: _Dialect = _Dialect()
+    flowtime: _Own
+
+
+def read_descriptor(storage: Storage, path: str, url: str) -> Export:
+    """The export that a descriptor describes.
+
+    Args:
+        storage: Where it is.
+        path: The descriptor.
+        url: What was opened.
+
+    Raises:
+        IntegrityError: The descriptor is none of ours, forged or broken.
+        StorageError: It could not be read.
+    """
+    where = storage.url(path)
+    entry = storage.info(path)
+    if entry is not None and entry.size > descriptor.MAX_BYTES:
+        raise IntegrityError(f"{where}: has {entry.size} bytes, too many for a descriptor")
+    found = descriptor.load(storage.read(path, end=descriptor.MAX_BYTES), where)
+    folder = path.rpartition("/")[0]
+    runs = _Runs(descriptor.runs_of(found), where)
+    groups: dict[str, list[tuple[int, _Resource]]] = {}
+    seen: set[str] = set()
+    others: list[str] = []
+    for number, data in enumerate(found["resources"]):
+        if "flowtime" not in data:
+            others.append(clip(data["name"]))
+            continue
+        resource = _resource(data, f"{where}: resources[{number}]")
+        if resource.path in seen:
+            raise IntegrityError(f"{where}: resources[{number}]: {resource.path!r} is there twice")
+        seen.add(resource.path)
+        groups.setdefault(resource.flowtime.target, []).append((number, resource))
+    if not groups:
+        raise IntegrityError(f"{where}: resources: none of them is of an export: export again")
+    tables = tuple(
+        _table(storage, folder, found["resources"], group, runs) for group in groups.values()
+    )
+    name = found.get("name")
+    shown = name if isinstance(name, str) else "export"
+    return Export(url, storage, folder, where, shown, tables, tuple(others))
+
+
+def _resource(data: Mapping[str, Any], where: str) -> _Resource:
+    try:
+        return _Resource.model_validate(data)
+    except Invalid as error:
+        raise IntegrityError(f"{where}: {first_fault(error)}") from error
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of a descriptor, read where a table refers to them."""
+
+    entries: Sequence[object]
+    where: str
+
+    @cached_property
+    def _read(self) -> dict[int, DescribedRun]:
+        return {}
+
+    def at(self, spans: object, where: str) -> tuple[DescribedRun, ...]:
+        """The runs at the given places."""
+        places = places_of(spans, len(self.entries))
+        if places is None:
+            raise IntegrityError(f"{where}.runs: are no places in the list of runs")
+        for place in places:
+            if place not in self._read:
+                self._read[place] = read_run(
+                    self.entries[place], f"{self.where}: flowtime.runs[{place}]"
+                )
+        return tuple(self._read[place] for place in places)
+
+
+def _table(
+    storage: Storage,
+    folder: str,
+    resources: Sequence[Mapping[str, Any]],
+    group: Sequence[tuple[int, _Resource]],
+    runs: _Runs,
+) -> ExportedTable:
+    number, first = group[0]
+    own = resources[number]["flowtime"]
+    where = f"{runs.where}: resources[{number}].flowtime"
+    contents = None if "columns" not in own else read_contents(own, where)
+    described = None if contents is None else runs.at(own.get("runs"), where)
+    files = []
+    for place, resource in group:
+        at = f"{runs.where}: resources[{place}]"
+        _check_alike(own, resources[place]["flowtime"], first, resource, at)
+        file = _file(storage, folder, resource, at)
+        if contents is not None:
+            check_columns(contents, file.columns, _in_folders(file, contents), at)
+        files.append(file)
+    return ExportedTable(first.flowtime.target, first.format, contents, described, tuple(files))
+
+
+def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:
+    """The columns that the folders name; a data set without rows has a file, but no folders."""
+    if file.rows or file.partition:
+        return (file.partition or {}).keys()
+    return contents.columns.keys() - {column.name for column in file.columns}
+
+
+def _check_alike(
+    own: Mapping[str, Any], other: Mapping[str, Any], first: _Resource, one: _Resource, at: str
+) -> None:
+    for key in own.keys() | other.keys():
+        if key != "partition" and own.get(key) != other.get(key):
+            raise IntegrityError(f"{at}.flowtime.{key}: differs between files of one target")
+    same = first.format == one.format and first.schema_ == one.schema_
+    if not same or first.flowtime.partition.keys() != one.flowtime.partition.keys():
+        raise IntegrityError(f"{at}: format, schema or partition differ within one target")
+
+
+def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> TableFile:
+    try:
+        path = join(folder, resource.path)
+    except StorageError as error:
+        raise IntegrityError(f"{where}.path: {error}") from error
+    if resource.format == "parquet" and resource.compression is not None:
+        raise IntegrityError(f"{where}.compression: Parquet files are not compressed as a whole")
+    stored = ExportFile(
+        storage, path, resource.compression, resource.bytes, resource.hash.removeprefix("sha256:")
+    )
+    return TableFile(
+        stored=stored,
+        path=resource.path,
+        format=resource.format,
+        columns=tuple(
+            Column(f.name, _COLUMN_TYPES[f.type], f.unit) for f in resource.schema_.fields
+        ),
+        rows=resource.row_count,
+        non_finite=resource.non_finite_count,
+        has_comments=resource.dialect.comment_char is not None,
+        partition=resource.flowtime.partition,
+    )

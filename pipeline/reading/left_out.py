@@ -1,0 +1,21 @@
+"""Runs that an export leaves out, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that is not in the export.
+
+    Attributes:
+        url: The run directory.
+        reason: Why.
+        kind: `broken`; `incomplete`, as it is still being written; or `link`, not followed.
+    """
+
+    url: str
+    reason: str
+    kind: Literal["broken", "incomplete", "link"]

@@ -1,0 +1,1 @@
+"""The rows of an export: column types, metadata columns, filters and layouts."""

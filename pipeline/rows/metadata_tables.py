@@ -1,0 +1,218 @@
+"""The stage that lays run, series and time columns over the narrow frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+
+import numpy as np
+import polars as pl
+
+from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.series import Series
+from pipeline.rows.catalogue import CATALOGUE
+from pipeline.rows.column import Column, ColumnType
+
+Constant = str | int | float | bool
+INSTANT = pl.Datetime("us", "UTC")
+_MICROSECONDS_PER_MINUTE = 60_000_000
+POLARS_TYPES: dict[ColumnType, pl.DataType] = {
+    "text": pl.String(),
+    "integer": pl.Int64(),
+    "timestamp": INSTANT,
+    "number": pl.Float64(),
+    "boolean": pl.Boolean(),
+}
+
+_FROM_RUN: dict[str, Callable[[Run], object]] = {
+    "run_name": lambda run: run.name,
+    "run_url": lambda run: run.url,
+    "created_at": lambda run: run.created,
+    "bin_size_minutes": lambda run: run.grid.bin_minutes,
+}
+_FROM_SERIES: dict[str, Callable[[Series], object]] = {
+    "component_id": lambda series: series.component,
+    "measure": lambda series: series.measure,
+    "class": lambda series: series.class_name,
+    "series_id": lambda series: series.id,
+    "kind": lambda series: series.kind,
+    "unit": lambda series: series.unit,
+    "class_kind": lambda series: series.class_kind,
+}
+_OF_SERIES = {name for name, column in CATALOGUE.items() if column.level == "series"}
+START = "start_us"
+BIN_WIDTH = "bin_us"
+
+
+@dataclass(frozen=True)
+class MetadataTables:
+    """Small tables that the columns of the rows are gathered from.
+
+    A series is known by its run and by its description, which is mostly the same in run after
+    run: what is held of each series is where the two are found.
+
+    Attributes:
+        runs: The runs, in the order of their rows.
+        of_runs: One row per run: its start, its bin width and the columns of runs that are asked
+            for; text as Enum.
+        of_kinds: One row per description of series, likewise.
+        places: One row per series, `series_row` being its place: `run_row` and `kind_row`.
+        constants: Columns with one value, in order.
+        exported_at: When the export began, UTC.
+    """
+
+    runs: tuple[Run, ...]
+    of_runs: pl.DataFrame
+    of_kinds: pl.DataFrame
+    places: pl.DataFrame
+    constants: Mapping[str, Constant]
+    exported_at: datetime
+
+    @classmethod
+    def build(
+        cls,
+        runs: Sequence[Run],
+        names: Iterable[str],
+        constants: Mapping[str, Constant],
+        exported_at: datetime,
+    ) -> MetadataTables:
+        """Gather what the named columns need from runs and series."""
+        wanted = dict.fromkeys(name for name in names if name in _OF_SERIES)
+        kinds, places = _placed(runs)
+        of_kinds = [_series_column(name, kinds) for name in wanted if name in _FROM_SERIES]
+        of_runs = [_run_column(name, runs) for name in wanted if name not in _FROM_SERIES]
+        return cls(
+            tuple(runs),
+            pl.DataFrame([*_time_columns(runs), *of_runs]),
+            pl.DataFrame(of_kinds),
+            places,
+            dict(constants),
+            exported_at,
+        )
+
+    @property
+    def series_count(self) -> int:
+        """How many series there are."""
+        return self.places.height
+
+    def type_of(self, name: str) -> ColumnType:
+        """Logical type of a base, catalogue or constant column."""
+        if name in self.constants:
+            return constant_type(self.constants[name])
+        return CATALOGUE[name].type
+
+    def column(self, name: str, shown_as: str) -> Column:
+        """The column as an output shows it, with its unit where all series share one."""
+        unit = None
+        if name == "value":
+            units = {series.unit for run in self.runs for series in run.series.kinds}
+            unit = units.pop() if len(units) == 1 else None
+        if name == "bin_size_minutes":
+            unit = "minutes"
+        return Column(shown_as, self.type_of(name), unit)
+
+    def expression(self, name: str) -> pl.Expr:
+        """The column over a frame of `series_row, bin_index, value`.
+
+        Gathering from small tables keeps the order of the rows and stays lazy, which a left
+        join does not promise.
+        """
+        if name == "value":
+            return pl.col("value")
+        if name == "bin_index":
+            return pl.col("bin_index").cast(pl.Int64)
+        if name == "time_bin":
+            return self._time_bin()
+        if name == "exported_at":
+            return pl.lit(self.exported_at, dtype=INSTANT).alias(name)
+        if name in self.constants:
+            return _constant(self.constants[name]).alias(name)
+        return (self._of_kind if name in _FROM_SERIES else self._of_run)(name).alias(name)
+
+    def _of_run(self, column: str) -> pl.Expr:
+        rows = pl.lit(self.places["run_row"]).gather("series_row")
+        return pl.lit(self.of_runs[column]).gather(rows)
+
+    def _of_kind(self, column: str) -> pl.Expr:
+        rows = pl.lit(self.places["kind_row"]).gather("series_row")
+        return pl.lit(self.of_kinds[column]).gather(rows)
+
+    def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+        """Columns of series as text, a row per series: what partitions are named by."""
+        laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
+        return self.series_rows().to_frame().select(laid).rows()
+
+    def series_rows(self) -> pl.Series:
+        """The place of each series."""
+        return pl.Series("series_row", range(self.series_count), dtype=pl.UInt32)
+
+    def apply(self, frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
+        """Lay the named columns over a narrow frame, keeping `series_row` and `bin_index`."""
+        laid = [self.expression(name) for name in names if name != "bin_index"]
+        return frame.select("series_row", "bin_index", *laid)
+
+    def _time_bin(self) -> pl.Expr:
+        since_start = pl.col("bin_index").cast(pl.Int64) * self._of_run(BIN_WIDTH)
+        return (self._of_run(START) + since_start).cast(INSTANT).alias("time_bin")
+
+
+def _placed(runs: Sequence[Run]) -> tuple[list[Series], pl.DataFrame]:
+    """The descriptions of all series, and the run and description of each series."""
+    first_of: dict[int, int] = {}
+    kinds: list[Series] = []
+    for run in runs:
+        # Runs of one shape share the tuple: comparing tuples would compare every series.
+        if id(run.series.kinds) not in first_of:
+            first_of[id(run.series.kinds)] = len(kinds)
+            kinds += run.series.kinds
+    counts = [len(run.series) for run in runs]
+    firsts = np.array([first_of[id(run.series.kinds)] for run in runs], dtype=np.int64)
+    within = np.arange(sum(counts)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
+    places = {
+        "run_row": np.repeat(np.arange(len(runs), dtype=np.uint32), counts),
+        "kind_row": (np.repeat(firsts, counts) + within).astype(np.uint32),
+    }
+    return kinds, pl.DataFrame(places)
+
+
+def _time_columns(runs: Sequence[Run]) -> list[pl.Series]:
+    starts = pl.Series(START, [run.time_origin for run in runs], dtype=INSTANT)
+    widths = [run.grid.bin_minutes * _MICROSECONDS_PER_MINUTE for run in runs]
+    return [starts.cast(pl.Int64), pl.Series(BIN_WIDTH, widths, dtype=pl.Int64)]
+
+
+def _series_column(name: str, kinds: Sequence[Series]) -> pl.Series:
+    return _column(name, [_FROM_SERIES[name](kind) for kind in kinds])
+
+
+def _run_column(name: str, runs: Sequence[Run]) -> pl.Series:
+    of_run = _FROM_RUN.get(name, attrgetter(name))
+    return _column(name, [of_run(run) for run in runs])
+
+
+def _column(name: str, values: Sequence[object]) -> pl.Series:
+    return _compact(pl.Series(name, values, dtype=POLARS_TYPES[CATALOGUE[name].type]))
+
+
+def _compact(column: pl.Series) -> pl.Series:
+    """Text as Enum: four bytes a row, and each text rendered once by the sinks."""
+    if column.dtype != pl.String:
+        return column
+    return column.cast(pl.Enum(column.unique(maintain_order=True).drop_nulls()))
+
+
+def _constant(value: Constant) -> pl.Expr:
+    if isinstance(value, str):
+        return pl.lit(value, dtype=pl.Enum([value]))
+    return pl.lit(value, dtype=POLARS_TYPES[constant_type(value)])
+
+
+def constant_type(value: Constant) -> ColumnType:
+    """Logical type of a column with one value."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else "text"

@@ -1,0 +1,1 @@
+"""The runs that the service offers, and what is exported of them."""

@@ -1,0 +1,1 @@
+"""The queue of exports and imports, and its history."""

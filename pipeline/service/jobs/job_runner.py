@@ -1,0 +1,354 @@
+"""Jobs on worker processes: a bounded queue, one job for each target at a time, and cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.errors import FlowtimeExportError, StorageError
+from pipeline.logs import LOGGER
+from pipeline.service.catalog.locations import Locations
+from pipeline.service.errors import BusyError, RequestConflictError, UnknownError, failure
+from pipeline.service.jobs.events import EventLog
+from pipeline.service.jobs.import_order import ImportOrder
+from pipeline.service.jobs.job import AnyRequest, ExportOrder, Job, JobError, Progress
+from pipeline.service.jobs.job_result import job_error, outcome
+from pipeline.service.jobs.job_store import JobStore
+from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
+from pipeline.service.settings import ServiceSettings
+
+MOST_ATTEMPTS = 2
+
+MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, ExportOrder | ImportOrder]]]
+"""Makes the order that a worker gets for a job, and says the request as it now is."""
+
+
+@dataclass
+class _Task:
+    """A job that is not over, and what goes with it in this process."""
+
+    job: Job
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    is_cancelled: bool = False
+    worker: WorkerProcess | None = None
+
+
+@dataclass
+class _Slot:
+    """A place for one worker, which is used again for the next job."""
+
+    worker: WorkerProcess | None = None
+
+
+class JobRunner:
+    """Takes jobs, runs them, and remembers them.
+
+    Args:
+        settings: Limits.
+        store: The history.
+        events: Told of everything.
+        places: How places are called in front of clients.
+        make_order: Makes the order of a job.
+        is_ready: Whether what a request waits for has come.
+        finished: Called with every job that is over.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        store: JobStore,
+        events: EventLog,
+        places: Locations,
+        make_order: MakeOrder,
+        is_ready: Callable[[AnyRequest], bool],
+        finished: Callable[[Job], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._events = events
+        self._places = places
+        self._make_order = make_order
+        self._is_ready = is_ready
+        self._finished = finished
+        self._tasks: dict[str, _Task] = {}
+        self._waiting: list[_Task] = []
+        self._busy: set[tuple[str, str | None]] = set()
+        self._changed = asyncio.Condition()
+        self._slots: list[asyncio.Task[None]] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a worker."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Jobs that a worker is at."""
+        return len(self._tasks) - len(self._waiting)
+
+    @property
+    def waits_for_runs(self) -> bool:
+        """Whether a job waits for its run to be complete."""
+        return any(task.job.request.when == "complete" for task in self._waiting)
+
+    def look_again(self) -> None:
+        """What jobs wait for may have come."""
+        self._looking = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def start(self) -> None:
+        """Take up what waited when the service ended, and begin to work."""
+        for job in self._store.unfinished():
+            if job.state == "running" or job.request.temporary:
+                self._end(_Task(job), "failed", error=_interrupted())
+            else:
+                task = self._tasks[job.id] = _Task(job)
+                self._waiting.append(task)
+        self._slots = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
+
+    async def stop(self) -> None:
+        """End the workers; jobs that run fail, jobs that wait are taken up at the next start."""
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        for task in list(self._tasks.values()):
+            if task.job.state == "running":
+                self._end(task, "failed", error=_interrupted())
+            task.over.set()
+
+    async def submit(self, request: AnyRequest, job_id: str | None = None) -> tuple[Job, bool]:
+        """Put a job into the queue, or join one that does the same.
+
+        Args:
+            request: What is to be done.
+            job_id: Id of the job, where something was made ready under it.
+
+        Returns:
+            The job, and whether it was there already.
+
+        Raises:
+            BusyError: The queue is full.
+        """
+        for task in self._tasks.values():
+            if task.job.request.is_same_work(request) and not task.is_cancelled:
+                return task.job, True
+        # Those that wait for their runs may do so for days, and block nobody else meanwhile.
+        alike = sum(task.job.request.when == request.when for task in self._waiting)
+        if alike >= self._settings.queue:
+            raise BusyError(
+                f"{alike} jobs are waiting already",
+                "try again later",
+                headers={"Retry-After": "15"},
+            )
+        job = Job(id=job_id or secrets.token_hex(8), request=request, created=datetime.now(UTC))
+        self._store.add(job)
+        task = self._tasks[job.id] = _Task(job)
+        self._waiting.append(task)
+        self._events.publish("job", job.shown())
+        async with self._changed:
+            self._changed.notify()
+        return job, False
+
+    def get(self, job_id: str) -> Job:
+        """A job as it stands.
+
+        Raises:
+            UnknownError: There is none.
+        """
+        task = self._tasks.get(job_id)
+        job = self._store.get(job_id) if task is None else task.job
+        if job is None:
+            raise UnknownError("Job not found", "GET /v1/jobs lists the jobs that are remembered")
+        return job
+
+    def current(self, jobs: Iterable[Job]) -> list[Job]:
+        """Remembered jobs with the progress they have made since."""
+        return [self._tasks[job.id].job if job.id in self._tasks else job for job in jobs]
+
+    async def wait(self, job_id: str, seconds: float | None) -> Job:
+        """A job when it is over, or as it stands after so many seconds or when the service ends."""
+        task = self._tasks.get(job_id)
+        if task is not None and (seconds is None or seconds > 0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(task.over.wait(), seconds)
+            return task.job
+        return self.get(job_id)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop a job; a running one throws away what it has staged.
+
+        Raises:
+            RequestConflictError: It is over already.
+            UnknownError: There is none.
+        """
+        task = self._tasks.get(job_id)
+        if task is None:
+            job = self.get(job_id)
+            raise RequestConflictError(
+                f"the job is {job.state} already", "only a job that is not over"
+            )
+        task.is_cancelled = True
+        if task in self._waiting:
+            self._waiting.remove(task)
+            self._end(task, "cancelled")
+        elif task.worker is not None:
+            await task.worker.end(self._settings.cancel_grace)
+        # A slot that has just taken the job sees that it is cancelled before it begins.
+        await task.over.wait()
+        return task.job
+
+    # ----------------------------------------------------------------- one slot
+
+    async def _work(self) -> None:
+        slot = _Slot()
+        try:
+            while True:
+                await self._run(await self._next(), slot)
+        finally:
+            await self._empty(slot)
+
+    async def _next(self) -> _Task:
+        """The oldest job that waits for nothing, and whose target nobody writes."""
+        async with self._changed:
+            while True:
+                ready = [task for task in self._waiting if self._is_ready(task.job.request)]
+                for task in ready:
+                    if task.job.request.temporary or task.job.request.target not in self._busy:
+                        self._waiting.remove(task)
+                        if not task.job.request.temporary:
+                            self._busy.add(task.job.request.target)
+                        return task
+                await self._changed.wait()
+
+    async def _run(self, task: _Task, slot: _Slot) -> None:
+        began = time.monotonic()
+        try:
+            request, order = await self._make_order(task.job)
+            task.job = task.job.changed(request=request)
+            worker = await self._usable_worker(slot)
+            if task.is_cancelled:
+                self._end(task, "cancelled")
+                return
+            self._begin(task, worker)
+            event = await self._in_time(worker, order, lambda told: self._told(task, told))
+        except WorkerDiedError as death:
+            self._after_death(task, death)
+        except TimeoutError:
+            error = f"the {task.job.request.kind} took too long"
+            self._fail(task, type="Timeout", error=error, hint="see --job-timeout")
+        except FlowtimeExportError as fault:
+            self._fail(task, **failure(fault))
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:  # one job's fault must not end the slot that others need
+            LOGGER.exception("job %s", task.job.id)
+            await self._empty(slot)  # who knows what the worker is at
+            self._fail(task, type="InternalError", error=type(fault).__name__)
+        else:
+            if "trace" in event:
+                LOGGER.error("job %s: %s", task.job.id, event["trace"])
+            self._end(task, **outcome(task.job.request, event, self._places.masked))
+        finally:
+            task.worker = None
+            if not task.job.request.temporary:
+                self._busy.discard(task.job.request.target)
+            LOGGER.info(
+                "job %s: %s after %.1f s", task.job.id, task.job.state, time.monotonic() - began
+            )
+            await self._wake()
+
+    async def _usable_worker(self, slot: _Slot) -> WorkerProcess:
+        if slot.worker is None or not slot.worker.is_usable:
+            await self._empty(slot)
+            slot.worker = await WorkerProcess.start()
+        return slot.worker
+
+    async def _empty(self, slot: _Slot) -> None:
+        if slot.worker is not None:
+            await slot.worker.end(self._settings.cancel_grace)
+            slot.worker = None
+
+    def _begin(self, task: _Task, worker: WorkerProcess) -> None:
+        task.worker = worker
+        now = datetime.now(UTC)
+        attempts = task.job.attempts + 1
+        self._keep(task, state="running", started=now, attempts=attempts, progress=Progress())
+
+    async def _in_time(
+        self,
+        worker: WorkerProcess,
+        order: ExportOrder | ImportOrder,
+        told: Callable[[dict[str, Any]], None],
+    ) -> dict[str, Any]:
+        """The export looks at its own timeout between batches; this is the net below it."""
+        most = self._settings.job_timeout + self._settings.cancel_grace
+        try:
+            return await asyncio.wait_for(worker.work(order, told), most)
+        except TimeoutError:
+            await worker.end(self._settings.cancel_grace)
+            raise
+
+    def _told(self, task: _Task, event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            known = {**task.job.progress.model_dump(by_alias=False), **event}
+            known.pop("event")
+            task.job = task.job.changed(progress=Progress.model_validate(known))
+            self._events.publish("progress", task.job.shown())
+
+    def _after_death(self, task: _Task, death: WorkerDiedError) -> None:
+        if task.is_cancelled:
+            self._end(task, "cancelled")
+        elif not task.job.request.can_be_tried_again(task.job.progress.phase):
+            hint = "some of the runs may be there: look at them, then send ifExists=replace"
+            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
+        elif task.job.attempts < MOST_ATTEMPTS:
+            LOGGER.warning("job %s: %s; it is tried again", task.job.id, death)
+            self._keep(task, state="queued", progress=Progress())
+            self._waiting.insert(0, task)
+        else:
+            hint = "it may have needed more memory: give the service more, or ask for less"
+            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
+
+    # ----------------------------------------------------------------- states
+
+    def _keep(self, task: _Task, **changes: Any) -> None:
+        task.job = task.job.changed(**changes)
+        self._remember(lambda: self._store.update(task.job))
+        self._events.publish("job", task.job.shown())
+
+    def _fail(self, task: _Task, **told: Any) -> None:
+        self._end(task, "failed", error=job_error(told, self._places.masked))
+
+    def _end(self, task: _Task, state: str, **changes: Any) -> None:
+        progress = task.job.progress.changed(phase="over")
+        now = datetime.now(UTC)
+        self._tasks.pop(task.job.id, None)
+        self._keep(task, state=state, finished=now, progress=progress, **changes)
+        task.over.set()
+        self._remember(lambda: self._finished(task.job))
+
+    def _remember(self, change: Callable[[], None]) -> None:
+        """A history that cannot be written, e.g. on a full disk, stops no export."""
+        try:
+            change()
+        except StorageError as error:
+            LOGGER.error("%s", error)
+
+
+def _interrupted() -> JobError:
+    return JobError(
+        type="Interrupted",
+        error="the service ended while the job ran; nothing was published half",
+        hint="do it again",
+        status=503,
+    )

@@ -1,0 +1,123 @@
+"""Finished jobs told to other services: signed, and again until they take it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import httpx
+
+from pipeline.logs import LOGGER
+from pipeline.service.errors import BadRequestError
+from pipeline.service.jobs.job import Job
+from pipeline.service.jobs.job_store import Delivery, JobStore
+from pipeline.service.settings import ServiceSettings
+
+MOST_ATTEMPTS = 6
+FIRST_PAUSE = 1.0
+_TIMEOUT = 10.0
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
+    """A signature of version 1 (https://www.standardwebhooks.com).
+
+    >>> signature("key", "msg_1", 1, "{}")
+    'v1,jKGHVBDuJf5ZbCMVrrutoMHDN1OlFFCE9iogVIO9MLQ='
+    """
+    signed = f"{message_id}.{timestamp}.{body}".encode()
+    return "v1," + base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
+
+
+class Webhooks:
+    """Delivers messages in the background.
+
+    Args:
+        settings: URLs and the secret.
+        store: Keeps messages until they are delivered.
+    """
+
+    def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+        self._running: set[asyncio.Task[None]] = set()
+
+    def check(self, url: str) -> None:
+        """Refuse a URL that the settings do not allow.
+
+        Raises:
+            BadRequestError: They do not.
+        """
+        if url not in (*self._settings.webhooks, *self._settings.webhook_allow):
+            raise BadRequestError(
+                "this webhook is not allowed", "ask for it to be named by --webhook-allow"
+            )
+
+    def start(self) -> None:
+        """Go on with what was not delivered when the service ended."""
+        for delivery in self._store.owed():
+            self._begin(delivery)
+
+    def tell(self, job: Job) -> None:
+        """Tell of a finished job."""
+        body = job.shown().model_dump_json()
+        for url in self._urls(job):
+            delivery = Delivery(f"msg_{secrets.token_hex(12)}", url, body)
+            self._store.owe(delivery)
+            self._begin(delivery)
+
+    async def close(self) -> None:
+        """Stop; what is not delivered is taken up at the next start."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._client.aclose()
+
+    def _urls(self, job: Job) -> Sequence[str]:
+        if job.request.temporary:
+            return ()
+        asked = [] if job.request.webhook is None else [job.request.webhook]
+        allowed = {*self._settings.webhooks, *self._settings.webhook_allow}
+        return tuple(dict.fromkeys(u for u in (*self._settings.webhooks, *asked) if u in allowed))
+
+    def _begin(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._deliver(delivery))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        pause = FIRST_PAUSE
+        for attempt in range(MOST_ATTEMPTS):
+            if await self._post(delivery):
+                self._store.settle(delivery)
+                return
+            if attempt + 1 < MOST_ATTEMPTS:
+                await asyncio.sleep(pause)
+                pause *= 5
+        LOGGER.warning("webhook %s: given up", urlsplit(delivery.url).hostname)
+        self._store.settle(delivery)
+
+    async def _post(self, delivery: Delivery) -> bool:
+        secret = self._settings.webhook_secret
+        assert secret is not None  # settings.check has asked for it
+        now = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": str(now),
+            "webhook-signature": signature(
+                secret.get_secret_value(), delivery.id, now, delivery.body
+            ),
+        }
+        try:
+            answer = await self._client.post(delivery.url, content=delivery.body, headers=headers)
+        except httpx.HTTPError as error:
+            LOGGER.info("webhook %s: %s", urlsplit(delivery.url).hostname, type(error).__name__)
+            return False
+        return answer.is_success

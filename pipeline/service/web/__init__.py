@@ -1,0 +1,1 @@
+"""The FastAPI application: settings, security, bodies and downloads."""

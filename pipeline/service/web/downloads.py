@@ -1,0 +1,220 @@
+"""A stored file as an answer: conditions, ranges, compression."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from functools import partial
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from pipeline.service.catalog.export_store import DownloadableFile
+from pipeline.service.errors import BeyondTheEndError
+
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+_WORTH_COMPRESSING = 1024
+_LEVEL = 5
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_END: bytes = b""
+
+
+def download(
+    request: Request,
+    file: DownloadableFile,
+    *,
+    name: str,
+    limiter: anyio.CapacityLimiter,
+    after: Callable[[], None] | None = None,
+) -> Response:
+    """Answer with a file, or that the client has it already.
+
+    Args:
+        request: What was asked.
+        file: The file.
+        name: The name it is to be saved by.
+        limiter: Threads that read files.
+        after: Called when the answer is over.
+
+    Raises:
+        BeyondTheEndError: The file ends before the range; `after` is not called.
+    """
+    answer = _answer(request, file, _headers(file, name), limiter)
+    if after is None:
+        return answer
+    if isinstance(answer, StreamingResponse):
+        return _Closing(answer, after)
+    after()
+    return answer
+
+
+def _answer(
+    request: Request,
+    file: DownloadableFile,
+    headers: dict[str, str],
+    limiter: anyio.CapacityLimiter,
+) -> Response:
+    if _is_known(request, file):
+        return Response(status_code=304, headers=headers)
+    size = file.entry.size
+    span = _span(request, file)
+    if span is not None:
+        return _part(file, headers, span, limiter)
+    if _wants_gzip(request, file):
+        headers["Content-Encoding"] = "gzip"
+        headers["ETag"] = f'{file.etag[:-1]}-gzip"'
+        headers.pop("Repr-Digest", None)
+        blocks = _compressed(file.blocks(0, size))
+    else:
+        headers["Content-Length"] = str(size)
+        blocks = file.blocks(0, size)
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=file.media_type)
+    return StreamingResponse(
+        _in_threads(blocks, limiter), headers=headers, media_type=file.media_type
+    )
+
+
+class _Closing(Response):
+    """An answer after which something is cleared away, however it ends."""
+
+    def __init__(self, answer: Response, after: Callable[[], None]) -> None:
+        super().__init__(status_code=answer.status_code)
+        self._answer = answer
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._after()
+
+
+def attachment(name: str) -> str:
+    """A Content-Disposition (RFC 6266) that no name can break out of.
+
+    >>> print(attachment('a"b€.csv'))
+    attachment; filename="a_b_.csv"; filename*=UTF-8''a%22b%E2%82%AC.csv
+    """
+    plain = _UNSAFE.sub("_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _headers(file: DownloadableFile, name: str) -> dict[str, str]:
+    headers = {
+        "ETag": file.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": attachment(name),
+        "Vary": "Accept-Encoding",
+    }
+    if file.modified is not None:
+        headers["Last-Modified"] = format_datetime(file.modified.astimezone(UTC), usegmt=True)
+    if file.digest is not None:
+        headers["Repr-Digest"] = file.digest
+    return headers
+
+
+def _is_known(request: Request, file: DownloadableFile) -> bool:
+    """Whether the client has the file (RFC 9110, 13.2.2)."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        names = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+        return bool(names & {"*", file.etag, f'{file.etag[:-1]}-gzip"'})
+    since = _instant(request.headers.get("if-modified-since"))
+    if since is None or file.modified is None:
+        return False
+    return file.modified.replace(microsecond=0) <= since
+
+
+def _span(request: Request, file: DownloadableFile) -> tuple[int, int] | None:
+    """The asked range as start and end; start is the size where there is nothing to give.
+
+    Several ranges, and units that are not bytes, are answered by the whole file, as RFC 9110
+    allows.
+    """
+    match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if match is None or request.method != "GET" or not _is_still(request, file):
+        return None
+    size = file.entry.size
+    first, last, tail = match.groups()
+    if tail is not None:
+        return (max(0, size - int(tail)), size) if int(tail) else (size, size)
+    start, end = int(first), int(last) + 1 if last else size
+    if last and int(last) < start:
+        return None
+    return (min(start, size), min(end, size))
+
+
+def _is_still(request: Request, file: DownloadableFile) -> bool:
+    condition = request.headers.get("if-range")
+    if condition is None or condition == file.etag:
+        return True
+    asked = _instant(condition)
+    return asked is not None and file.modified is not None and asked == file.modified
+
+
+def _part(
+    file: DownloadableFile,
+    headers: dict[str, str],
+    span: tuple[int, int],
+    limiter: anyio.CapacityLimiter,
+) -> Response:
+    start, end = span
+    if start >= end:
+        headers = {**headers, "Content-Range": f"bytes */{file.entry.size}"}
+        headers.pop("Content-Disposition")
+        raise BeyondTheEndError("the file ends before this range", "ask for less", headers=headers)
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
+    headers["Content-Length"] = str(end - start)
+    return StreamingResponse(
+        _in_threads(file.blocks(start, end), limiter),
+        status_code=206,
+        headers=headers,
+        media_type=file.media_type,
+    )
+
+
+def _wants_gzip(request: Request, file: DownloadableFile) -> bool:
+    if file.media_type.endswith("parquet") or file.entry.size < _WORTH_COMPRESSING:
+        return False
+    for part in request.headers.get("accept-encoding", "").lower().split(","):
+        coding, _, weight = part.strip().partition(";")
+        if coding.strip() == "gzip":
+            return not re.fullmatch(r"q=0(\.0*)?", weight.replace(" ", ""))
+    return False
+
+
+def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 31)
+    for block in blocks:
+        packed = packer.compress(block)
+        if packed:
+            yield packed
+    yield packer.flush()
+
+
+async def _in_threads(
+    blocks: Iterator[bytes], limiter: anyio.CapacityLimiter
+) -> AsyncIterator[bytes]:
+    """Blocks that are read on threads, so that nobody else waits for a disk."""
+    step = partial(next, blocks, _END)
+    while block := await anyio.to_thread.run_sync(step, limiter=limiter):
+        yield block
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

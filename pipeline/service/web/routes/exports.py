@@ -1,0 +1,275 @@
+"""Exports: made by POST, fetched by GET, with FlowTime's paths and fields."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi.responses import Response
+
+from connectors.flowtime.model.run import Run
+from pipeline.service.catalog.locations import local_place
+from pipeline.service.catalog.run_catalog import CatalogEntry
+from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.jobs.job import ExportRequest, Job, download_url
+from pipeline.service.jobs.job_config import job_config, job_plan
+from pipeline.service.web.api_models import ExportAnswer, ExportOptions
+from pipeline.service.web.downloads import download
+from pipeline.service.web.routes.shared import (
+    FORMAT_NAMES,
+    JOB_BEGUN,
+    JobFailedError,
+    Prefer,
+    RunName,
+    ServiceOf,
+    Shape,
+    ShapeOf,
+    begun_or_done,
+    complete_run,
+    errors,
+    format_named,
+    on_thread,
+    preference,
+)
+from pipeline.service.web.service import Service
+from pipeline.sinks.formats import Format
+
+router = APIRouter(tags=["exports"])
+
+_VARIANT = re.compile(r"custom-[0-9a-f]{12}")
+_POLL_SECONDS = 0.5
+
+Options = Annotated[ExportOptions | None, Body(description="How to export; may be left out.")]
+RunQuery = Annotated[
+    str | None,
+    Query(alias="runId", description="A run; default the one created last.", max_length=1024),
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a download is to be.
+
+    Attributes:
+        format: Its format.
+        shape: The options of the export.
+        fresh: Whether it is made for this download only.
+        variant: The options of an export that is there, as POST named them.
+    """
+
+    format: Format
+    shape: Shape
+    fresh: bool
+    variant: str | None
+
+
+def _asked_of(
+    shape: ShapeOf,
+    form: Annotated[
+        str,
+        Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
+    ],
+    fresh: Annotated[
+        bool, Query(description="Make it now from the run, for this download only; stores nothing.")
+    ] = False,
+    variant: Annotated[
+        str | None,
+        Query(description="Exports with options of their own: as POST answered.", max_length=40),
+    ] = None,
+) -> Asked:
+    return Asked(format_named(form), shape, fresh, variant)
+
+
+AskedOf = Annotated[Asked, Depends(_asked_of)]
+
+_MADE: dict[int | str, dict[str, Any]] = {
+    200: {"model": ExportAnswer, "description": "Done."},
+    202: {"model": ExportAnswer, **JOB_BEGUN},
+    **errors(404, 408, 409, 500, 502, 503),
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FETCHED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+            "application/vnd.apache.parquet": _BINARY,
+        },
+    },
+    206: {"description": "A part of the file."},
+    304: {"description": "The client has it already."},
+    **errors(404, 409, 416, 500, 502, 503),
+}
+
+
+@router.post("/v1/runs/{runId}/export", response_model=ExportAnswer, responses=_MADE)
+async def export_run(
+    service: ServiceOf,
+    run_id: RunName,
+    options: Options = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Export a run; with options of its own it goes beside the plain export, not over it."""
+    return await _export(service, run_id, options or ExportOptions(), prefer)
+
+
+@router.post("/export", response_model=ExportAnswer, responses=_MADE)
+async def export_newest(
+    service: ServiceOf, run_id: RunQuery = None, options: Options = None, prefer: Prefer = None
+) -> Response:
+    """The same for the run that was created last, or for `runId`."""
+    name = await _name_of(service, run_id)
+    return await _export(service, name, options or ExportOptions(), prefer)
+
+
+@router.head("/v1/runs/{runId}/export/{format}", include_in_schema=False)
+@router.get("/v1/runs/{runId}/export/{format}", response_class=Response, responses=_FETCHED)
+async def get_export(
+    request: Request, service: ServiceOf, run_id: RunName, asked: AskedOf
+) -> Response:
+    """An export that is committed, plain or with the options asked for; or one made just now."""
+    entry, run = await complete_run(service, run_id)
+    return await _fetch(request, service, entry, run, asked)
+
+
+@router.head("/export/{format}", include_in_schema=False)
+@router.get("/export/{format}", response_class=Response, responses=_FETCHED)
+async def get_newest_export(
+    request: Request, service: ServiceOf, asked: AskedOf, run_id: RunQuery = None
+) -> Response:
+    """The same for the run that was created last, or for `runId`."""
+    entry, run = await complete_run(service, await _name_of(service, run_id))
+    return await _fetch(request, service, entry, run, asked)
+
+
+async def _name_of(service: Service, run_id: str | None) -> str:
+    return run_id if run_id is not None else (await service.catalog.newest()).key
+
+
+# --------------------------------------------------------------------------- POST
+
+
+async def _export(
+    service: Service, name: str, options: ExportOptions, prefer: str | None
+) -> Response:
+    if options.webhook is not None:
+        service.webhooks.check(options.webhook)
+    entry = await service.catalog.find(name)
+    if entry.state == "incomplete" and options.when == "complete":
+        return await _export_later(service, _request(entry, options))
+    entry, run = await complete_run(service, name)
+    request = _request(entry, options)
+    await on_thread(service.readers, _check, service, request, run)
+    job, _ = await service.runner.submit(request)
+    wait, preferred = preference(prefer, service.settings.wait)
+    if preferred is None and sum(run.series.sizes()) > (service.settings.large_bytes):
+        wait = 0.0
+    job = await service.runner.wait(job.id, wait)
+    if job.is_over and job.state != "done":
+        raise JobFailedError(job)
+    return begun_or_done(job, _answer(service, entry, run, request, job), preferred)
+
+
+async def _export_later(service: Service, request: ExportRequest) -> Response:
+    """Keep a request until the run is complete; what does not fit it is told by the job."""
+    job, _ = await service.runner.submit(request.changed(when="complete"))
+    answer = ExportAnswer(
+        message="Export waits until the run is complete",
+        run_id=request.run_id,
+        formats=list(request.formats),
+        artifacts_path="",
+        files=[f"export.{form}" for form in request.formats],
+        job_id=job.id,
+        state=job.state,
+        variant=request.variant,
+        downloads={},
+    )
+    return begun_or_done(job, answer, None)
+
+
+def _request(entry: CatalogEntry, options: ExportOptions) -> ExportRequest:
+    shape = Shape(options.columns, options.metadata, options.filter)
+    formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
+    return shape.request(entry, *formats).changed(webhook=options.webhook)
+
+
+def _check(service: Service, request: ExportRequest, run: Run) -> None:
+    """Find out what does not fit before a worker is asked."""
+    job_plan(job_config(request, run, service.places, service.settings, None), run, service.places)
+
+
+def _answer(
+    service: Service, entry: CatalogEntry, run: Run, request: ExportRequest, job: Job
+) -> ExportAnswer:
+    variant = request.variant
+    done = job.state == "done"
+    return ExportAnswer(
+        message="Export completed successfully" if done else "Export is being made",
+        run_id=entry.run_id,
+        formats=list(request.formats),
+        artifacts_path=service.places.shown_folder(run, variant),
+        files=[f"export.{form}" for form in request.formats],
+        job_id=job.id,
+        state=job.state,
+        variant=variant,
+        downloads={form: download_url(entry.key, form, variant) for form in request.formats},
+    )
+
+
+# --------------------------------------------------------------------------- GET
+
+
+async def _fetch(
+    request: Request, service: Service, entry: CatalogEntry, run: Run, asked: Asked
+) -> Response:
+    wanted = asked.shape.request(entry, asked.format)
+    name = f"{entry.run_id}.{asked.format}"
+    if asked.variant is not None and (asked.fresh or wanted.variant is not None):
+        raise BadRequestError(
+            "variant names an export that is there", "give it, or else the options"
+        )
+    if asked.fresh:
+        return await _made_now(request, service, wanted, run, name)
+    if asked.variant is not None and not _VARIANT.fullmatch(asked.variant):
+        raise UnknownError("There is no such variant", "GET /v1/runs/{runId} lists the exports")
+    variant = asked.variant or wanted.variant
+    files = await on_thread(service.readers, service.shelf.files, run, variant)
+    if asked.format not in files:
+        raise UnknownError(
+            f"Export {asked.format} not found for this run",
+            f"Run POST /v1/runs/{entry.key}/export to create it first, or ask with ?fresh=true",
+        )
+    return download(request, files[asked.format], name=name, limiter=service.readers)
+
+
+async def _made_now(
+    request: Request, service: Service, wanted: ExportRequest, run: Run, name: str
+) -> Response:
+    await on_thread(service.readers, _check, service, wanted, run)
+    job, _ = await service.runner.submit(wanted.changed(temporary=True))
+    folder = service.temporary / job.id
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        job = await _finished(request, service, job)
+        if job.state != "done":
+            raise JobFailedError(job)
+        files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
+        file = files[wanted.formats[0]]
+        return download(request, file, name=name, limiter=service.readers, after=remove)
+    except BaseException:
+        remove()
+        raise
+
+
+async def _finished(request: Request, service: Service, job: Job) -> Job:
+    """A job that is over; it is cancelled when nobody waits for it any more."""
+    while not job.is_over:
+        job = await service.runner.wait(job.id, _POLL_SECONDS)
+        if not job.is_over and await request.is_disconnected():
+            return await service.runner.cancel(job.id)
+    return job

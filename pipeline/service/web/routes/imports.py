@@ -1,0 +1,233 @@
+"""Imports: uploaded exports and tables become runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from pipeline.config.path_template import format_of, stem
+from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.jobs.import_order import ImportedRunBody, ImportRequest, ImportWishes
+from pipeline.service.jobs.job import Job
+from pipeline.service.web.api_models import ImportAnswer, ImportProblemsBody
+from pipeline.service.web.protection import UPLOAD_PATH
+from pipeline.service.web.routes.shared import (
+    JOB_BEGUN,
+    JobFailedError,
+    Prefer,
+    ServiceOf,
+    begun_or_done,
+    errors,
+    preference,
+)
+
+router = APIRouter(tags=["import"])
+
+MOST_FILES = 100
+_BLOCK = 1024 * 1024
+_BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 64 * 1024}
+"""Of a form; the size is that of a field which is no file."""
+_DATA_SET = "_datapackage.json"
+_DESCRIPTOR = ".datapackage.json"
+_PREFERRED = ("parquet", "ndjson", "csv")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,199}")
+_ODD = re.compile(r"[^A-Za-z0-9._@-]+")
+
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {
+                    "files": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MOST_FILES,
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "Data files, and the descriptor beside them.",
+                    },
+                    **ImportWishes.model_json_schema()["properties"],
+                },
+                "additionalProperties": False,
+            }
+        }
+    },
+}
+
+
+@router.post(
+    UPLOAD_PATH,
+    response_model=ImportAnswer,
+    responses={
+        200: {"model": ImportAnswer, "description": "Done."},
+        202: {"model": ImportAnswer, **JOB_BEGUN},
+        **errors(404, 408, 409, 500, 502, 503),
+        422: {"model": ImportProblemsBody, "description": "The files cannot become runs."},
+    },
+    openapi_extra={"requestBody": _FORM},
+)
+async def import_files(request: Request, service: ServiceOf, prefer: Prefer = None) -> Response:
+    """Make runs of uploaded exports, or a telemetry run of a table; all of it or nothing.
+
+    The answer waits for the end, however long it takes, unless something else is preferred.
+    """
+    if service.settings.max_upload == 0:
+        raise UnknownError("This server takes no uploads", "see --max-upload")
+    async with service.uploads.receiving() as upload:
+        async with request.form(**_BOUNDS) as form:
+            wishes = _wishes(form)
+            names = await _kept(form, upload.files)
+        wanted = ImportRequest(
+            files=tuple(names), sources=tuple(_sources(names)), bytes=upload.size, wishes=wishes
+        )
+        job, _ = await service.runner.submit(wanted, upload.id)
+    wait, preferred = preference(prefer, None)
+    job = await service.runner.wait(job.id, wait)
+    if job.is_over:
+        await service.uploads.left(job.id)
+    if job.is_over and job.state != "done":
+        raise ImportFailedError(job)
+    return begun_or_done(job, _answer(job, wishes), preferred)
+
+
+def _wishes(form: FormData) -> ImportWishes:
+    """Options out of the form's fields.
+
+    Raises:
+        BadRequestError: One is unknown, there twice, or not as it should be.
+    """
+    given: dict[str, Any] = {}
+    for key, value in form.multi_items():
+        if key == "files":
+            continue
+        if not isinstance(value, str) or key in given:
+            raise BadRequestError(f"field {key!r}: one text is expected", "see /docs")
+        given[key] = value
+    try:
+        if "columns" in given:
+            given["columns"] = json.loads(given["columns"])
+        return ImportWishes.model_validate(given)
+    except json.JSONDecodeError:
+        raise BadRequestError("field columns: it is no JSON object", "see /docs") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise BadRequestError(f"field {where}: {fault['msg']}", "see /docs") from None
+
+
+async def _kept(form: FormData, folder: Path) -> list[str]:
+    """Put the form's files into a folder, under names that are only names."""
+    names: list[str] = []
+    for part in form.getlist("files"):
+        if not isinstance(part, UploadFile):
+            raise BadRequestError("field files: a file is expected", "send multipart/form-data")
+        name = plain_name(part.filename or "")
+        if name in names:
+            raise BadRequestError(f"two files are called {name}", "give each a name of its own")
+        names.append(name)
+        await asyncio.to_thread(_copy, part, folder / name)
+    if not names:
+        raise BadRequestError("no file was sent", "send multipart/form-data with parts `files`")
+    return names
+
+
+def plain_name(name: str) -> str:
+    r"""A file's name without folders and odd characters.
+
+    Raises:
+        BadRequestError: Nothing is left of it.
+
+    >>> plain_name("C:\\tables\\März (1).csv"), plain_name("../../etc/passwd")
+    ('M_rz_1_.csv', 'passwd')
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    plain = _ODD.sub("_", last).lstrip(".-")[-200:]
+    if not _NAME.fullmatch(plain):
+        raise BadRequestError("a file has no usable name", "use letters, digits, '.', '_' and '-'")
+    return plain
+
+
+def _copy(part: UploadFile, path: Path) -> None:
+    with path.open("xb") as file:
+        while block := part.file.read(_BLOCK):
+            file.write(block)
+
+
+def _sources(names: Sequence[str]) -> list[str]:
+    """What is given to the importer: of an export in several formats one, not all.
+
+    Raises:
+        BadRequestError: There is nothing but descriptors.
+    """
+    if _DATA_SET in names:
+        return [_DATA_SET]
+    exports = {name.removesuffix(_DESCRIPTOR) for name in names if name.endswith(_DESCRIPTOR)}
+    chosen: dict[str, str] = {}
+    for name in sorted((one for one in names if not one.endswith(_DESCRIPTOR)), key=_rank):
+        base = stem(name).removesuffix(".")
+        chosen.setdefault(base if base in exports else name, name)
+    if not chosen:
+        raise BadRequestError("a descriptor holds no rows", "send the data files beside it")
+    return sorted(chosen.values())
+
+
+def _rank(name: str) -> int:
+    form = format_of(name)
+    return _PREFERRED.index(form) if form in _PREFERRED else len(_PREFERRED)
+
+
+def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:
+    done = job.imported
+    return ImportAnswer(
+        message="Import is being made" if done is None else _message(done.runs),
+        dry_run=wishes.dry_run,
+        kind=None if done is None else done.kind,
+        runs=() if done is None else done.runs,
+        notes=job.notes,
+        job_id=job.id,
+        state=job.state,
+    )
+
+
+def _message(runs: Sequence[ImportedRunBody]) -> str:
+    """What became of runs, in words: `2 runs imported, 1 run there already`."""
+    told = {"checked": "can be imported", "skipped": "there already", "": "imported"}
+    counts = Counter(run.status if run.status in told else "" for run in runs)
+    parts = [
+        f"{count} {'run' if count == 1 else 'runs'} {told[status]}"
+        for status, count in sorted(counts.items())
+    ]
+    return ", ".join(parts)
+
+
+class ImportFailedError(JobFailedError):
+    """An import that is over without being done.
+
+    Args:
+        job: The job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._error = job.error
+
+    def body(self) -> dict[str, Any]:
+        """What the answer says, with all problems."""
+        shown = ImportProblemsBody(error=str(self), hint=self.hint)
+        if self._error is not None:
+            shown = shown.changed(
+                problems=self._error.problems, problem_counts=self._error.problem_counts
+            )
+        return shown.model_dump(mode="json")

@@ -1,0 +1,86 @@
+"""Runs as the API shows them."""
+
+from __future__ import annotations
+
+from connectors.flowtime.model.run import Run
+from pipeline.service.catalog.run_catalog import CatalogEntry
+from pipeline.service.catalog.run_query import row_count
+from pipeline.service.web.api_models import GridBody, RunSummary, SeriesBody, SeriesIndexBody
+
+
+def grid(run: Run) -> GridBody:
+    """The grid of a run, in minutes."""
+    minutes = run.grid.bin_minutes
+    return GridBody(bins=run.grid.bins, bin_minutes=minutes, bin_size=minutes)
+
+
+def summary(entry: CatalogEntry) -> RunSummary:
+    """A run as lists show it."""
+    run = entry.run
+    shown = RunSummary(
+        id=entry.key,
+        run_id=entry.run_id,
+        name=entry.name,
+        path=entry.path,
+        state=entry.state,
+        reason=entry.reason,
+    )
+    if run is None:
+        return shown
+    return shown.changed(
+        created_utc=run.created,
+        grid=grid(run),
+        series_count=len(run.series),
+        rows=row_count(entry),
+        bytes=sum(run.series.sizes()),
+        warning_count=len(run.warnings),
+        source=run.source,
+        mode=run.mode,
+        template_id=run.template_id,
+        template_title=run.template_title,
+        model_title=run.model_title,
+    )
+
+
+def details(run: Run) -> dict[str, object]:
+    """What a run's own page shows beside that."""
+    return {
+        "time_origin": run.time_origin,
+        "time_origin_from": run.origin_source,
+        "engine_version": run.engine_version,
+        "schema_version": run.schema_version,
+        "scenario_hash": run.scenario_hash,
+        "model_hash": run.model_hash,
+        "seed": run.seed,
+        "fingerprint": f"sha256:{run.fingerprint}",
+        "warnings": list(run.warnings),
+        "notes": list(run.notes),
+        "measures": list(dict.fromkeys(s.measure for s in run.series.kinds)),
+        "components": list(dict.fromkeys(s.component for s in run.series.kinds if s.component)),
+        "classes": list(dict.fromkeys(s.class_name for s in run.series.kinds)),
+    }
+
+
+def series_index(run: Run) -> SeriesIndexBody:
+    """The index of a run's series."""
+    return SeriesIndexBody(
+        schema_version=run.schema_version or 1,
+        run_id=run.run_id,
+        grid=grid(run),
+        time_origin=run.time_origin,
+        series=[
+            SeriesBody(
+                id=series.id,
+                kind=series.kind,
+                path=series.path,
+                unit=series.unit,
+                measure=series.measure,
+                component_id=series.component,
+                class_=series.class_name,
+                class_kind=series.class_kind,
+                points=series.points,
+                hash=None if series.sha256 is None else f"sha256:{series.sha256}",
+            )
+            for series in run.series
+        ],
+    )

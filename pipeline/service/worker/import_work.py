@@ -1,0 +1,132 @@
+"""One import of uploaded files, as a worker does it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from connectors.storage import StorageOptions
+from pipeline.errors import ConfigError, FlowtimeExportError, NotFoundError
+from pipeline.imports import ImportedRun, ImportOptions, import_export
+from pipeline.imports.telemetry import ForeignDataError, ForeignOptions, TableProblem
+from pipeline.service.errors import UnprocessableError, failure
+from pipeline.service.jobs.import_order import (
+    ImportedRunBody,
+    ImportOrder,
+    ImportResult,
+    ImportWishes,
+    ProblemBody,
+)
+
+_MEND = "mend the file, or look at the options"
+_OPTION = re.compile(r"--(as-telemetry|values-only|partial)\b")
+
+
+def imported(order: ImportOrder, publishing: Callable[[], None]) -> dict[str, Any]:
+    """Import files.
+
+    Args:
+        order: What is to be done.
+        publishing: Called when all is checked, before the first run becomes visible.
+
+    Returns:
+        An `ImportResult` as plain data, and `notes`.
+
+    Raises:
+        FlowtimeExportError: They cannot become runs, or a store failed.
+    """
+    storage = None
+    if order.storage is not None:
+        storage = StorageOptions("imports", order.protocol, order.storage)
+    sources = [f"{order.files}/{name}" for name in order.request.sources]
+    options = _options(order.request.wishes)
+    with _temporary_files_in(Path(order.scratch)):
+        report = import_export(
+            sources, order.out, options, out_storage=storage, publishing=publishing
+        )
+    result = ImportResult(kind=report.kind, runs=tuple(_run(run) for run in report.runs))
+    notes = [str(note) for note in report.notes]
+    return {**result.model_dump(mode="json", by_alias=False), "notes": notes}
+
+
+def import_failure(order: ImportOrder, error: FlowtimeExportError) -> dict[str, Any]:
+    """Why files could not become runs, by the names that their sender knows."""
+    if isinstance(error, NotFoundError) and error.url.startswith(f"{order.files}/"):
+        error = UnprocessableError(f"{error.url} was not sent", "send it along")
+    told = failure(error)
+    if type(error) is not UnprocessableError and told["status"] == UnprocessableError.status:
+        told["hint"] = _MEND
+    told["error"] = _as_sent(order, told["error"])
+    if isinstance(error, ForeignDataError):
+        problems = (_problem(one) for one in error.report.problems)
+        told["problems"] = [one.model_dump(mode="json", by_alias=False) for one in problems]
+        told["problem_counts"] = error.report.counts
+    return told
+
+
+def _as_sent(order: ImportOrder, text: str) -> str:
+    """A message with the names that files were sent by, and fields instead of options."""
+    return _OPTION.sub(_field, text.replace(f"{order.files}/", ""))
+
+
+def _field(option: re.Match[str]) -> str:
+    first, *rest = option[1].split("-")
+    return first + "".join(word.capitalize() for word in rest) + "=true"
+
+
+def _options(wishes: ImportWishes) -> ImportOptions:
+    try:
+        foreign = ForeignOptions.of(**wishes.of_tables())
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"]) or "options"
+        raise ConfigError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
+    return ImportOptions(
+        if_exists=wishes.if_exists,
+        partial=wishes.partial,
+        values_only=wishes.values_only,
+        as_telemetry=wishes.as_telemetry,
+        foreign=foreign,
+        dry_run=wishes.dry_run,
+    )
+
+
+def _run(run: ImportedRun) -> ImportedRunBody:
+    notes = []
+    if run.matched:
+        notes.append(f"{run.matched} of {run.series} files as they were, byte for byte")
+    if run.different:
+        notes.append(f"{len(run.different)} files with the same values in other bytes")
+    return ImportedRunBody(
+        run_id=run.run_id,
+        status=run.status,
+        series=run.series,
+        rows=run.rows,
+        bytes=run.size,
+        notes=tuple(notes),
+    )
+
+
+def _problem(one: TableProblem) -> ProblemBody:
+    where = [one.file.rpartition("/")[2] or "the table"]
+    if one.line is not None:
+        where.append(f"line {one.line:,}")
+    if one.column is not None:
+        where.append(f"column {one.column}")
+    return ProblemBody(where=", ".join(where), message=one.found, hint=one.expected)
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have temporary files made where they are cleared away even after a kill."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before

@@ -1,0 +1,136 @@
+"""Write Parquet files whose row groups differ in the columns that have statistics."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_MAGIC = b"PAR1"
+_FILLER = bytes(1 << 20)
+
+
+class SectionedWriter:
+    """Writes row groups, each with statistics for columns of its own choice.
+
+    Arrow fixes the columns with statistics when a writer is opened, and a writer begins a file.
+    A row group with another choice than the one before therefore gets a new writer, whose head is
+    discarded, as is the footer of the writer before: a section of row groups. One footer at the
+    end lists the row groups of all sections. Most files have one section, written by one writer.
+
+    Args:
+        stream: The open binary stream, at its beginning; `close` leaves it open.
+        schema: The schema of all row groups.
+        options: Options of `pyarrow.parquet.ParquetWriter`, the same for all sections.
+    """
+
+    def __init__(self, stream: IO[bytes], schema: pa.Schema, **options: Any) -> None:
+        self._out = _Body(stream)
+        self._schema = schema
+        self._options = options
+        self._writer: pq.ParquetWriter | None = None
+        self._without: frozenset[str] = frozenset()
+        self._finished: list[pq.FileMetaData] = []
+
+    def write(self, rows: pa.Table, without_statistics: Collection[str]) -> None:
+        """Append a row group.
+
+        Args:
+            rows: The rows, of which there is at least one.
+            without_statistics: Names of the columns that get no statistics in this row group.
+        """
+        without = frozenset(without_statistics)
+        if self._writer is not None and without != self._without:
+            self._end_section(self._writer)
+            self._writer = None
+        if self._writer is None:
+            self._without = without
+            self._writer = self._begin_section()
+        self._writer.write_table(rows, row_group_size=rows.num_rows)
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write the footer.
+
+        Args:
+            metadata: Key-value pairs of the footer.
+        """
+        writer = self._writer or self._begin_section()
+        if self._finished:
+            self._end_section(writer)
+            self._out.write(self._joined_footer(metadata))
+        else:
+            writer.add_key_value_metadata(metadata)
+            writer.close()
+
+    def _begin_section(self) -> pq.ParquetWriter:
+        written = self._out.written
+        sink = pa.PythonFile(self._out, mode="w")
+        if not written:
+            return self._open(sink, self._finished)
+        with self._out.discarding():
+            writer = self._open(sink, self._finished)
+            # Offsets in the footer are counts of the bytes that the sink was given.
+            missing = written - sink.tell()
+            for _ in range(missing // len(_FILLER)):
+                sink.write(_FILLER)
+            sink.write(_FILLER[: missing % len(_FILLER)])
+        return writer
+
+    def _end_section(self, writer: pq.ParquetWriter) -> None:
+        with self._out.discarding():
+            writer.close()
+
+    def _open(self, sink: pa.NativeFile, footers: list[pq.FileMetaData]) -> pq.ParquetWriter:
+        with_statistics = [name for name in self._schema.names if name not in self._without]
+        return pq.ParquetWriter(
+            sink,
+            self._schema,
+            write_statistics=with_statistics if self._without else True,
+            metadata_collector=footers,
+            **self._options,
+        )
+
+    def _joined_footer(self, metadata: Mapping[str, str]) -> bytes:
+        """Return a footer with the row groups of all sections."""
+        footers: list[pq.FileMetaData] = []
+        # A file without row groups supplies the key-value pairs.
+        with self._open(pa.BufferOutputStream(), footers) as empty:
+            empty.add_key_value_metadata(metadata)
+        (joined,) = footers
+        for section in self._finished:
+            joined.append_row_groups(section)
+        footer = io.BytesIO()
+        joined.write_metadata_file(footer)
+        return footer.getvalue().removeprefix(_MAGIC)
+
+
+class _Body:
+    """A binary stream that counts what is written, and can discard what it is given."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._discards = False
+        self.written = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        if not self._discards:
+            self._stream.write(data)
+            self.written += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: the owner of the stream flushes it."""
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Discard what is written within the block."""
+        self._discards = True
+        try:
+            yield
+        finally:
+            self._discards = False

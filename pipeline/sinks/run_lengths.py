@@ -1,0 +1,49 @@
+"""Stretches of rows in which columns say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.rows.column import Column
+
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+Rows = np.ndarray[Any, np.dtype[np.intp]]
+
+
+def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
+    """Columns in their physical types, text as the codes of its Enum."""
+    # By one query, as a call to Polars costs as much as comparing 30,000 codes; by place, as
+    # Polars would take a name such as `^a.*$` for a pattern.
+    named = [rows[column.name].alias(str(place)) for place, column in enumerate(columns)]
+    return pl.DataFrame(named).select(pl.all().to_physical()).get_columns()
+
+
+def changes(codes: pl.Series) -> Flags:
+    """Of each row but the first, whether it differs from the one before.
+
+    Args:
+        codes: A column in its physical type.
+    """
+    if codes.null_count() or not codes.dtype.is_integer():
+        return codes.ne_missing(codes.shift(1)).to_numpy()[1:]
+    plain = codes.to_numpy()
+    changed: Flags = plain[1:] != plain[:-1]
+    return changed
+
+
+def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
+    """The first row of each stretch in which none of the columns changes."""
+    begins = np.zeros(rows, dtype=bool)
+    begins[:1] = True
+    for one in changed:
+        begins[1:] |= one
+    return np.flatnonzero(begins)
+
+
+def lengths(starts: Rows, rows: int) -> Rows:
+    """Rows of each stretch, given the first row of each."""
+    return np.diff(starts, append=rows)

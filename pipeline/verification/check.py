@@ -1,0 +1,345 @@
+"""An export against its description and against its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from connectors.storage import StorageOptions, relative
+from pipeline.errors import IntegrityError, RunError, StorageError
+from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.readback.open_export import open_export
+from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
+from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
+from pipeline.readback.table_reader import Batch
+from pipeline.readback.tables import Export, ExportedTable, TableFile
+from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
+from pipeline.verification.row_keys import Keys
+from pipeline.verification.run_values import RunSource, RunValues, match_runs
+from pipeline.wording import few
+from pipeline.writing.router import DATA_EXTENSIONS, is_data_file
+
+_MOST_DIFFERENCES = 10
+_MOST_EXTRA = 5
+_Array = np.ndarray[Any, Any]
+
+
+def verify(
+    target: str,
+    against: str | None = None,
+    options: StorageOptions | None = None,
+    *,
+    against_options: StorageOptions | None = None,
+    max_expansion: int = MAX_EXPANSION,
+) -> VerifyReport:
+    """Check an export: files, bytes, hashes, rows, columns, keys; and values against the runs.
+
+    Args:
+        target: A descriptor, a folder with one, or a data file.
+        against: A run directory or a folder of them, whose values are compared with every value.
+        options: Of the target's storage.
+        against_options: Of the runs' storage.
+        max_expansion: How many times its size a compressed file may unpack to.
+
+    Raises:
+        IntegrityError: The target is no export of ours, or its description is broken.
+        StorageError: Target or runs could not be listed or read.
+    """
+    export = open_export(target, options)
+    folder = None if against is None else RunSource.open(against, against_options)
+    notes = [*_extra_files(export), *_others(export)]
+    files: list[CheckedFile] = []
+    comparisons: list[ValueCheck] = []
+    for table in export.tables:
+        check = _TableCheck(table, folder, max_expansion)
+        check.run()
+        files += check.files
+        comparisons += check.comparisons
+        notes += check.notes
+    return VerifyReport(
+        target=export.url,
+        descriptor=export.descriptor_url,
+        against=None if folder is None else folder.url,
+        files=tuple(files),
+        comparisons=tuple(comparisons),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _is_opened_whole(export: Export) -> bool:
+    return export.url in (export.descriptor_url, export.storage.url(export.folder))
+
+
+def _others(export: Export) -> Iterator[str]:
+    if export.others and _is_opened_whole(export):
+        yield f"resources of somebody else, not checked: {few(export.others, _MOST_EXTRA)}"
+
+
+def _extra_files(export: Export) -> Iterator[str]:
+    """Data files of ours in a data set's folder that its descriptor does not name."""
+    if export.descriptor_url is None or not export.descriptor_url.endswith("/_datapackage.json"):
+        return
+    if not _is_opened_whole(export):
+        return
+    named = {file.path for file in export.files}
+    extra = []
+    for place in export.storage.walk(export.folder):
+        for entry in place.files:
+            below = relative(entry.path, export.folder)
+            name = entry.path.rpartition("/")[2]
+            ours = any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
+            if below is not None and ours and below not in named:
+                extra.append(below)
+    if extra:
+        yield (
+            "data files that the descriptor does not name: "
+            f"{few(extra, _MOST_EXTRA)}; the next export removes them"
+        )
+
+
+@dataclass
+class _TableCheck:
+    """The check of one table."""
+
+    table: ExportedTable
+    folder: RunSource | None
+    max_expansion: int
+    files: list[CheckedFile] = field(default_factory=list)
+    comparisons: list[ValueCheck] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Check every file, and every row as far as its description goes."""
+        contents = self.table.contents
+        if contents is None or self.table.runs is None:
+            self._without_rows()
+            return
+        order = RowOrder.of(self.table)
+        comparing = None if self.folder is None else _Comparing(self.table, order, self.folder)
+        if contents.filter is not None:
+            self.notes.append(
+                f"{self.table.name}: rows were filtered by {contents.filter}: whether a row is "
+                "missing that the condition keeps was not checked"
+            )
+        self._note_lone_file()
+        for key, files in self.table.partitions.items():
+            columns = [name for name, _ in key]
+            blocks: Sequence[RowBlock] = order.partitioned(columns).get(key, ())
+            self._partition(order, blocks, files, comparing)
+        self._check_whole(order)
+        if comparing is not None:
+            self.comparisons.append(comparing.result())
+            self.notes += comparing.notes
+
+    def _without_rows(self) -> None:
+        contents = self.table.contents
+        why = (
+            "an earlier version wrote it, so its rows were not looked at"
+            if contents is None
+            else "its runs are not described in the file, so no row's series was checked"
+        )
+        self.notes.append(f"{self.table.name}: {why}")
+        if self.folder is not None:
+            problem = f"cannot be compared: {why}"
+            self.comparisons.append(ValueCheck(self.table.name, 0, 0, (problem,)))
+        for file in self.table.files:
+            with self._checking(file) as rows:
+                if contents is None:
+                    with local_copy(file.stored, max_expansion=self.max_expansion):
+                        continue
+                for batch in checked_batches(file, contents.options, self.max_expansion):
+                    rows.count += batch.frame.height
+
+    def _note_lone_file(self) -> None:
+        if any(file.stored.sha256 is None for file in self.table.files):
+            self.notes.append(
+                f"{self.table.name}: its descriptor is not there: rows, columns and keys were "
+                "checked by its own metadata, bytes and sha256 by nothing"
+            )
+        if not self.table.is_whole:
+            self.notes.append(f"{self.table.name}: a part of a data set: the rest was not checked")
+
+    def _partition(
+        self,
+        order: RowOrder,
+        blocks: Sequence[RowBlock],
+        files: Sequence[TableFile],
+        comparing: _Comparing | None,
+    ) -> None:
+        places = _Places(order, blocks, files)
+        if places.fault is not None:
+            self.notes.append(f"no row's series was checked: {places.fault}")
+            if comparing is not None:
+                comparing.cannot(places.fault)
+        values = None if comparing is None else comparing.values(blocks)
+        first = files[0].first_row or 0
+        for file in files:
+            with self._checking(file) as rows:
+                options = order.contents.options
+                for batch in checked_batches(file, options, self.max_expansion):
+                    placed = places.of(file, batch, first + rows.count)
+                    rows.count += batch.frame.height
+                    if placed is None:
+                        continue
+                    for start, end, place in placed.stretches():
+                        block = blocks[place]
+                        cells = block_cells(
+                            placed, start, end, block, order, may_lack=self._may_lack
+                        )
+                        if comparing is not None and values is not None:
+                            comparing.compare(placed, start, block, cells, values)
+            first += rows.count if file.rows is None else file.rows
+
+    @property
+    def _may_lack(self) -> bool:
+        contents = self.table.contents
+        assert contents is not None
+        filtered_wide = contents.layout == "wide" and contents.filter is not None
+        return filtered_wide or writes_nulls(self.table)
+
+    def _check_whole(self, order: RowOrder) -> None:
+        """Compare the numbers of rows with what the runs have; told at the first file."""
+        if order.contents.filter is not None or not self.table.is_whole:
+            return
+        columns = [name for name, _ in self.table.files[0].partition_key]
+        positions = {k: Positions(order, b) for k, b in order.partitioned(columns).items()}
+        known = {file.path: file.rows for file in self.files}
+        table = _with_rows(self.table, known)
+        try:
+            check_rows(table, positions)
+        except IntegrityError as error:
+            place = next(n for n, f in enumerate(self.files) if f.path == table.files[0].path)
+            if not any(one.problems for one in self.files):
+                self.files[place] = replace(self.files[place], problems=(str(error),))
+
+    @contextmanager
+    def _checking(self, file: TableFile) -> Iterator[_Rows]:
+        """A file's check: what goes wrong becomes its problem, and the next file is checked."""
+        rows = _Rows()
+        problems: tuple[str, ...] = ()
+        try:
+            yield rows
+        except (IntegrityError, StorageError) as error:
+            problems = (str(error).removeprefix(f"{file.url}: "),)
+        size = file.stored.size
+        if size is None:
+            entry = file.stored.storage.info(file.stored.path)
+            size = 0 if entry is None else entry.size
+        count = rows.count if file.rows is None else file.rows
+        self.files.append(CheckedFile(file.path, file.url, file.format, size, count, problems))
+
+
+@dataclass
+class _Rows:
+    """Rows of a file that have been read."""
+
+    count: int = 0
+
+
+class _Places:
+    """Locations of the rows of one partition, by position or, where rows were left out, by key."""
+
+    def __init__(
+        self, order: RowOrder, blocks: Sequence[RowBlock], files: Sequence[TableFile]
+    ) -> None:
+        self.fault: str | None = None
+        self._positions: Positions | None = None
+        self._keys: Keys | None = None
+        if order.contents.filter is None:
+            self._positions = Positions(order, blocks)
+            return
+        try:
+            self._keys = Keys(order, blocks, files[0])
+        except IntegrityError as error:
+            self.fault = str(error)
+
+    def of(self, file: TableFile, batch: Batch, first: int) -> Placed | None:
+        """The places of a batch, or None where nothing tells them."""
+        if self._positions is not None:
+            return self._positions.place(file, batch, first)
+        return None if self._keys is None else self._keys.place(file, batch)
+
+
+class _Comparing:
+    """The comparison of one table's values with those of its runs."""
+
+    def __init__(self, table: ExportedTable, order: RowOrder, folder: RunSource) -> None:
+        self._table = table
+        self._folder = folder
+        self._order = order
+        matches = match_runs(folder, order.runs)
+        self._files = matches.files
+        self.notes = list(matches.notes)
+        self._problems = list(matches.problems)
+        self._compared = 0
+        self._different = 0
+        if not order.values:
+            self._problems.append("nothing can be compared: the columns of values were left out")
+
+    def values(self, blocks: Sequence[RowBlock]) -> RunValues:
+        """The runs' values of one partition."""
+        return RunValues(self._folder, self._files, blocks)
+
+    def cannot(self, reason: str) -> None:
+        """Note what stands against a comparison."""
+        self._problems.append(f"cannot be compared: {reason}")
+
+    def compare(
+        self,
+        placed: Placed,
+        start: int,
+        block: RowBlock,
+        cells: dict[str, pl.Series],
+        runs: RunValues,
+    ) -> None:
+        """Compare the values of a stretch of rows bit for bit; NaN equals NaN."""
+        try:
+            expected = runs.of(block)
+        except (RunError, StorageError) as error:
+            # The run is at fault, not the export.
+            self._problems.append(f"the run cannot be read: {error}")
+            self._files = {}
+            runs.give_up()
+            return
+        rows = dict(block.members)
+        for column, found in cells.items():
+            if column in expected:
+                bins = placed.bins[start : start + len(found)]
+                self._compare(rows[column], bins, found, expected[column][bins])
+
+    def _compare(self, series_row: int, bins: _Array, found: pl.Series, expected: _Array) -> None:
+        values = found.to_numpy()
+        same = (values.view(np.uint64) == expected.view(np.uint64)) | (
+            np.isnan(values) & np.isnan(expected)
+        )
+        compared = len(values)
+        if found.null_count():
+            missing = found.is_null().to_numpy()
+            if writes_nulls(self._table):
+                same = np.where(missing, ~np.isfinite(expected), same)
+            else:  # the filter has removed it
+                same |= missing
+                compared -= int(missing.sum())
+        self._compared += compared
+        for row in np.flatnonzero(~same):
+            self._different += 1
+            if self._different <= _MOST_DIFFERENCES:
+                there = "missing" if found[int(row)] is None else repr(float(values[row]))
+                self._problems.append(
+                    f"{self._order.series_name(series_row)}, bin {bins[row]}: the export has "
+                    f"{there}, the run {float(expected[row])!r}"
+                )
+
+    def result(self) -> ValueCheck:
+        """What was found."""
+        return ValueCheck(self._table.name, self._compared, self._different, tuple(self._problems))
+
+
+def _with_rows(table: ExportedTable, rows: dict[str, int | None]) -> ExportedTable:
+    files = tuple(replace(file, rows=rows[file.path]) for file in table.files)
+    return replace(table, files=files)

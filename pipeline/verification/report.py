@@ -1,0 +1,123 @@
+"""What a verification found, as data; rendered for people and machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.wording import counted, human_size
+
+_MOST_FILES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """One file of an export.
+
+    Attributes:
+        path: Relative to the export's folder.
+        url: The file.
+        format: Its format.
+        size: Bytes that were promised, or are there where nobody promised any.
+        rows: Rows that were promised or, where nobody did, read; None where neither is known.
+        problems: What is wrong with it; empty: nothing is.
+    """
+
+    path: str
+    url: str
+    format: str
+    size: int
+    rows: int | None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCheck:
+    """The values of one table compared with those of its runs.
+
+    Attributes:
+        table: Name of the table.
+        values: Values that were compared.
+        different: How many of them differ.
+        problems: The first differences, and what could not be compared though it should be.
+    """
+
+    table: str
+    values: int
+    different: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        target: What was verified.
+        descriptor: The descriptor it was verified by; None: the file's own metadata.
+        against: Where the runs are that values were compared with, if they were.
+        files: The files.
+        comparisons: One for each table that was compared.
+        notes: What could not be checked, and what else a reader should know.
+    """
+
+    target: str
+    descriptor: str | None
+    against: str | None
+    files: tuple[CheckedFile, ...]
+    comparisons: tuple[ValueCheck, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was checked is as it should be."""
+        wrong = [file.problems for file in self.files]
+        return not any(wrong) and not any(one.problems for one in self.comparisons)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything is as it should be, else 1."""
+        return 0 if self.ok else 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON-compatible data."""
+        data = asdict(self)
+        for file in data["files"]:
+            file["bytes"] = file.pop("size")
+        return {"ok": self.ok, **data, "exit_code": self.exit_code}
+
+    def as_text(self) -> str:
+        """The report as a table for people."""
+        bad = [file for file in self.files if file.problems]
+        good = [file for file in self.files if not file.problems]
+        room = max(0, _MOST_FILES - len(bad))
+        lines = [self._headline()]
+        lines += [line for file in (*bad, *good[:room]) for line in _file_lines(file)]
+        if len(good) > room:
+            lines.append(f"  ... {len(good) - room} more, ok (all of them with --json)")
+        lines += [line for one in self.comparisons for line in _comparison_lines(one, self.against)]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _headline(self) -> str:
+        rows = sum(file.rows or 0 for file in self.files)
+        verdict = "as promised" if self.ok else "NOT as promised"
+        by = self.descriptor or "its own metadata"
+        files = counted(len(self.files), "file")
+        return f"{self.target}: {files}, {rows:,} rows, {verdict} by {by}"
+
+
+def _file_lines(file: CheckedFile) -> list[str]:
+    verdict = "FAIL" if file.problems else "ok"
+    rows = "" if file.rows is None else f"{file.rows:,} rows"
+    head = f"  {file.format:<8}{rows:>18}  {human_size(file.size):>9}  {verdict:<5} {file.path}"
+    return [head, *(f"      {problem}" for problem in file.problems)]
+
+
+def _comparison_lines(one: ValueCheck, against: str | None) -> list[str]:
+    verdict = "ok" if not one.problems else "FAIL"
+    head = (
+        f"  values  {one.values - one.different:>13,} equal  {one.different:>6,} differ  "
+        f"{verdict:<5} {one.table} against {against}"
+    )
+    return [head, *(f"      {problem}" for problem in one.problems)]

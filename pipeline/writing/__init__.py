@@ -1,0 +1,1 @@
+"""Rows into staged files, and staged files into a published export."""

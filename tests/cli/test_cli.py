@@ -1,0 +1,279 @@
+"""The command line: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import polars as pl
+import pytest
+import yaml
+
+from pipeline.cli.main import run_cli
+from pipeline.config import parse_config
+from tests.exporting import descriptor, names, snapshot, spec, write_runs
+from tests.read_outputs import read_runs
+from tests.run_builder import write_many
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+NO_RUNS = ("--set", "source.include=[nothing]")
+COMMAND = [sys.executable, "-c", "from pipeline.cli.main import main; main()"]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+
+
+@pytest.fixture
+def config(runs: Path, tmp_path: Path) -> str:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        f"version: 1\nname: nightly\nsource: {{url: {runs}}}\n"
+        f"sinks:\n  - {{format: csv, path: {tmp_path}/out/e.csv}}\n"
+        f"  - {{format: parquet, path: {tmp_path}/out/e.parquet}}\n"
+    )
+    return str(path)
+
+
+Streams = pytest.CaptureFixture[str]
+
+
+def printed(capsys: Streams) -> Any:
+    """What is on stdout, as JSON; stderr must be empty."""
+    out, err = capsys.readouterr()
+    assert err == ""
+    return json.loads(out)
+
+
+# --- the main job ---------------------------------------------------------------------------
+
+
+def test_run(config: str, tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["run", config]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[0].startswith("nightly: 2 runs, 6 series, 24 rows read in ")
+    assert f"{tmp_path}/out/e.csv" in out
+    assert run_cli(["run", config]) == 0
+    assert "nothing changed, nothing written" in capsys.readouterr().out
+    assert run_cli(["run", config, "--full-refresh", "--json"]) == 0
+    report = printed(capsys)
+    assert [target["status"] for target in report["targets"]] == ["exported"] * 2
+    assert (report["exit_code"], report["rows_read"], report["status"]) == (0, 24, "done")
+
+
+def test_set(config: str, tmp_path: Path, capsys: Streams) -> None:
+    changes = [f"sinks.0.path={tmp_path}/other.csv", "source.include=[run_a]", "name=mine"]
+    arguments = [part for change in changes for part in ("--set", change)]
+    assert run_cli(["run", config, *arguments, "--json"]) == 0
+    report = printed(capsys)
+    assert (report["name"], report["runs"]) == ("mine", 1)
+    assert (tmp_path / "other.csv").exists()
+
+
+@pytest.mark.parametrize("verb", [["plan"], ["run", "--dry-run"], ["preview"], ["validate"]])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_verbs_that_touch_nothing(
+    config: str, tmp_path: Path, capsys: Streams, verb: list[str], form: list[str]
+) -> None:
+    if verb == ["validate"] and form:
+        return
+    before = snapshot(tmp_path)
+    assert run_cli([verb[0], config, *verb[1:], *form]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert json.loads(out) if form else "csv" in out
+    assert snapshot(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "runs"]
+
+
+def test_plan_counts(config: str, tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["plan", config, "--json"]) == 0
+    plan = printed(capsys)
+    size = sum(path.stat().st_size for path in (tmp_path / "runs").rglob("series/*.csv"))
+    assert (plan["runs"], plan["series"], plan["rows"], plan["bytes"]) == (2, 6, 24, size)
+    assert [sink["status"] for sink in plan["sinks"]] == ["write", "write"]
+    run_cli(["run", config, "--json"])
+    capsys.readouterr()
+    run_cli(["plan", config, "--json"])
+    assert [sink["status"] for sink in printed(capsys)["sinks"]] == ["unchanged", "unchanged"]
+
+
+def test_preview_shows_what_is_written(config: str, tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["preview", config, "--rows", "5", "--json"]) == 0
+    shown = printed(capsys)
+    assert [len(sink["rows"]) for sink in shown] == [5, 5]
+    run_cli(["run", config])
+    frame = pl.read_parquet(tmp_path / "out" / "e.parquet").head(5)
+    assert [row["value"] for row in shown[1]["rows"]] == frame["value"].to_list()
+    assert list(shown[1]["rows"][0]) == frame.columns
+
+
+def test_doctor(config: str, tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["doctor", config]) == 0
+    assert capsys.readouterr().out.count("ok  ") == 3
+    assert not (tmp_path / "out").exists()
+    assert run_cli(["doctor", config, "--set", "source.url=/nowhere/at/all", "--json"]) == 1
+    found = printed(capsys)
+    assert "/nowhere/at/all" in found[0]["problem"]
+    assert [entry["problem"] for entry in found[1:]] == [None, None]
+
+
+# --- without a config -----------------------------------------------------------------------
+
+
+def test_runs(runs: Path, capsys: Streams) -> None:
+    (runs / "run_b" / "manifest.json").unlink()
+    assert run_cli(["runs", str(runs), "--json"]) == 0
+    whole, waiting = printed(capsys)
+    assert (whole["id"], whole["bins"], whole["series"], whole["complete"]) == ("run_a", 4, 3, True)
+    assert (waiting["name"], waiting["complete"]) == ("run_b", False)
+    assert "manifest.json" in waiting["reason"]
+    assert run_cli(["runs", str(runs)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "run",
+        "run_a",
+        "run_b",
+    ]
+    assert run_cli(["runs", "/nowhere/at/all"]) == 1
+
+
+def test_export_all(runs: Path, tmp_path: Path, capsys: Streams) -> None:
+    run = runs / "run_a"
+    assert run_cli(["export", str(run), "--format", "all"]) == 0
+    capsys.readouterr()
+    assert names(run / "gold") == [
+        "export.csv",
+        "export.datapackage.json",
+        "export.ndjson",
+        "export.parquet",
+    ]
+    descriptor(run / "gold" / "export.datapackage.json")
+    rows = read_runs(runs)[0].rows
+    assert pl.read_parquet(run / "gold/export.parquet").height == len(rows)
+    out = tmp_path / "else" / "x.csv"
+    assert run_cli(["export", str(run), "--format", "csv", "--out", str(out), "--json"]) == 0
+    assert printed(capsys)["targets"][0]["rows"] == len(rows)
+    assert out.exists()
+
+
+def test_init_and_schema(tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["schema"]) == 0
+    schema = printed(capsys)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    texts = [path.read_text() for path in CONFIGS]
+    assert len(texts) > 3
+    for arguments in ([], ["--source", "s3://sim/runs", "--to", "s3://lake/x", "--format", "csv"]):
+        assert run_cli(["init", *arguments]) == 0
+        texts.append(capsys.readouterr().out)
+        environ = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        assert parse_config(texts[-1], environ=environ).sinks
+    for text in texts:
+        jsonschema.validate(yaml.safe_load(text), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"version": 1, "sources": {}}, schema)
+    path = tmp_path / "new.yaml"
+    assert run_cli(["init", "--out", str(path)]) == 0
+    assert run_cli(["validate", str(path)]) == 0
+    assert run_cli(["init", "--out", str(path)]) == 2
+
+
+def test_clean(tmp_path: Path, capsys: Streams) -> None:
+    script = f"""
+from connectors.storage import connect
+storage, path = connect({str(tmp_path / "out")!r})
+storage.stage(path + "/e.csv").local.write_text("half")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    (tmp_path / "out" / "mine.part").write_text("mine")
+    assert len(names(tmp_path / "out")) == 2
+    assert run_cli(["clean", str(tmp_path / "out"), "--json"]) == 0
+    assert len(printed(capsys)["removed"]) == 1
+    assert names(tmp_path / "out") == ["mine.part"]
+
+
+# --- how it ends ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["run"], "Missing argument"),
+        (["frobnicate"], "No such command"),
+        (["run", "CONFIG", "--set", "sinks.0.formt=csv"], "format"),
+        (["run", "CONFIG", "--set", "transform.filter=valu > 0"], "value"),
+        (["validate", "CONFIG", "--set", "transform.filter=valu > 0"], "value"),
+        (["run", "CONFIG", *NO_RUNS, "--set", "source.require_runs=true"], "require_runs"),
+        (["export", "nowhere", "--format", "xlsx"], "xlsx"),
+        (["preview", "CONFIG", "--rows", "0"], "rows"),
+    ],
+)
+def test_usage_and_config_errors(
+    config: str, tmp_path: Path, capsys: Streams, arguments: list[str], said: str
+) -> None:
+    assert run_cli([config if part == "CONFIG" else part for part in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_runs_is_a_warning(config: str, capsys: Streams) -> None:
+    assert run_cli(["run", config, *NO_RUNS]) == 0
+    out, err = capsys.readouterr()
+    assert "no runs found" in out
+    assert err.startswith("WARNING no runs found under")
+
+
+def test_logs_are_json_on_stderr(config: str, runs: Path) -> None:
+    (runs / "run_b" / "series" / "served@A@DEFAULT.csv").write_text("")
+    arguments = ["--log-format", "json", "--log-level", "info", "run", config, "--json"]
+    ended = subprocess.run(
+        [*COMMAND, *arguments, "--set", "source.on_error=skip"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert json.loads(ended.stdout)["exit_code"] == 3
+    records = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert {"time", "level", "logger", "message"} <= set(records[0])
+    assert [r["level"] for r in records] == ["info", "warning", "info"]
+    assert "run_b" in records[1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"]
+)
+def test_a_signal_in_the_midst_of_an_export(tmp_path: Path, number: int, code: int) -> None:
+    write_many(tmp_path / "runs", runs=1, series=40, bins=60_000, seed=1)
+    out = tmp_path / "out"
+    path = tmp_path / "config.yaml"
+    sinks = [{"format": f, "path": f"{out}/{f}", "layout": "long"} for f in ("csv", "ndjson")]
+    source = {"url": str(tmp_path / "runs")}
+    path.write_text(json.dumps({"version": 1, "source": source, "sinks": sinks}))
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 30
+    while sum(file.stat().st_size > 0 for file in out.rglob(".*.part")) < len(sinks):
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (code, "")
+    # Python may complain before of a generator that the signal hit while it was being closed.
+    assert stderr.splitlines()[-1].endswith("nothing was published half")
+    assert names(out) == []
