@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-import duckdb
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from connectors.storage import connect
@@ -29,7 +29,8 @@ from tests.servers import S3Server
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+FORMATS = ROOT / "docs/formats.md"
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 CONFIGS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 S3_CONFIG = "nightly-s3-lake.yaml"
 SAMPLE_RUNS = sorted(path.name for path in (ROOT / "samples/runs").iterdir())
@@ -145,29 +146,18 @@ def test_readme_export_command_works(checkout: Path, capsys: pytest.CaptureFixtu
     assert "224.5" in shown
 
 
+def test_frictionless_accepts_the_quickstart(checkout: Path) -> None:
+    assert run_cli(["run", "configs/quickstart.yaml"]) == 0
+    command = ["frictionless", "validate", "out/quickstart/export.datapackage.json"]
+    subprocess.run([sys.executable, "-m", *command], check=True)
+
+
 def test_readme_and_format_snippets_run(checkout: Path) -> None:
     assert run_cli(["run", "configs/quickstart.yaml"]) == 0
-    python = [*snippets(README, "python"), *_portable(ROOT / "docs/formats.md", "python")]
-    assert len(python) >= 2
+    python = [one for page in (README, FORMATS) for one in snippets(page, "python")]
     for snippet in python:
-        subprocess.run([sys.executable, "-c", snippet], check=True, env=_environment())
-    sql = [s for s in snippets(README, "sql") if "-- DuckDB" in s]
-    assert sql
-    for statement in (*sql, *_portable(ROOT / "docs/formats.md", "sql")):
-        counted = f"SELECT count(*) FROM ({statement.strip().rstrip(';')})"
-        with duckdb.connect() as database:
-            assert database.execute(counted).fetchall() > [(0,)]
-
-
-def _portable(page: Path, language: str) -> Iterator[str]:
-    """Statements of a page that read the quickstart's output with what the tests install."""
-    for snippet in snippets(page, language):
-        if "spark." in snippet:
-            continue
-        if language == "sql":
-            yield from (s for s in snippet.strip().split(";\n") if "out/ds" not in s)
-        else:
-            yield "\n".join(line for line in snippet.splitlines() if "out/ds" not in line)
+        if "out/lake" not in snippet:
+            subprocess.run([sys.executable, "-c", snippet], check=True, env=_environment())
 
 
 def _environment() -> dict[str, str]:
@@ -179,9 +169,8 @@ def test_readme_config_is_valid(
 ) -> None:
     for variable in ("S3_ENDPOINT", "S3_KEY", "S3_SECRET"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    pages = [README, ROOT / "docs/config.md"]
-    whole = [s for page in pages for s in snippets(page, "yaml") if "version: 1" in s]
-    assert len(whole) >= 2
+    whole = [s for page in (README, *DOCS) for s in snippets(page, "yaml") if "version: 1" in s]
+    assert len(whole) >= 5
     for number, text in enumerate(whole):
         file = tmp_path / f"{number}.yaml"
         file.write_text(text)
@@ -191,6 +180,55 @@ def test_readme_config_is_valid(
 def test_readme_names_every_command() -> None:
     named = set(re.findall(r"`flowtime-export ([a-z-]+)", README.read_text()))
     assert named == set(cli.list_commands(click.Context(cli)))
+
+
+# --------------------------------------------------------------------------- guides
+
+GUIDES = ("tutorial.md", "excel.md")
+"""Pages whose commands all work in a clone, one after the other."""
+
+
+def _page_commands(page: Path) -> Iterator[list[str]]:
+    """Calls of the tool in the order of the page, typed at a prompt or listed."""
+    for command in re.findall(r"^(?:\$ )?(flowtime-export .+)$", page.read_text(), re.MULTILINE):
+        yield from cli_calls(command)
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_commands_of_a_guide_work(name: str, checkout: Path) -> None:
+    page = ROOT / "docs" / name
+    calls = list(_page_commands(page))
+    assert calls
+    for call in calls:
+        assert run_cli(call) == 0, call
+    for snippet in snippets(page, "python"):
+        subprocess.run([sys.executable, "-c", snippet], check=True, env=_environment())
+
+
+def test_the_lake_guide_exports(checkout: Path) -> None:
+    (config,) = snippets(ROOT / "docs/lake.md", "yaml")
+    (checkout / "lake.yaml").write_text(config)
+    assert run_cli(["run", "lake.yaml"]) == 0
+    assert (checkout / "out/lake/_datapackage.json").is_file()
+
+
+def test_every_decision_is_listed_with_its_status() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = re.findall(
+        r"^\| (\d+) \| \[(.+?)\]\((.+?)\) \| (.+) \|$", (folder / "index.md").read_text(), re.M
+    )
+    assert [file for _, _, file, _ in listed] == sorted(p.name for p in folder.glob("0*.md"))
+    for number, title, file, status in listed:
+        text = (folder / file).read_text()
+        assert text.startswith(f"# {number}. {title}\n\nDate: ")
+        assert f"\nStatus: {status}\n" in text
+
+
+def test_hosted_ci_calls_the_projects_own_script() -> None:
+    for name in ("ci.yml", "release.yml"):
+        jobs = yaml.safe_load((ROOT / ".github/workflows" / name).read_text())["jobs"]
+        steps = [step.get("run") for job in jobs.values() for step in job["steps"]]
+        assert "bash .ci/run" in steps
 
 
 # --------------------------------------------------------------------------- excerpts

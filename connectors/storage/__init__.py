@@ -12,6 +12,7 @@ from connectors.errors import StorageError
 from connectors.storage.claim import Claim, claimed
 from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.disk.local import LocalStorage
+from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
 from connectors.storage.staging import remove_scratch, scratch_folder
@@ -20,10 +21,12 @@ __all__ = [
     "Claim",
     "FileInfo",
     "Folder",
+    "Location",
     "StagedFile",
     "Storage",
     "StorageOptions",
     "Writable",
+    "canonical_url",
     "claimed",
     "connect",
     "discard_all",
@@ -84,6 +87,21 @@ def protocol_of(url: str) -> str:
     """
     scheme, found, _ = url.partition("://")
     return scheme.lower() if found and "/" not in scheme else "file"
+
+
+def canonical_url(url: str) -> str:
+    """One spelling for all that name the same path or URL, links aside.
+
+    Raises:
+        StorageError: The URL is not one.
+
+    >>> canonical_url("file:///lake//a/./b.csv"), canonical_url("s3a://lake/gold/")
+    ('/lake/a/b.csv', 's3://lake/gold')
+    """
+    protocol = protocol_of(url)
+    if protocol in _LOCAL:
+        return _local_path(url)
+    return f"s3://{_s3_path(url)}" if protocol in _S3 else url.rstrip("/")
 
 
 def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.errors import ConflictError, StorageError
+from connectors.storage.location import Location
 
 _HASHED_BYTES = 4_000_000
 
@@ -102,6 +103,10 @@ class Storage(ABC):
     @abstractmethod
     def url(self, path: str) -> str:
         """The path for people, without credentials; an absolute plain path where local."""
+
+    @abstractmethod
+    def location(self, path: str) -> Location:
+        """Where a path leads, over links and under whatever name; no request is made."""
 
     @abstractmethod
     def walk(self, path: str) -> Iterator[Folder]:

@@ -21,6 +21,8 @@ from connectors.storage.staged_names import is_abandoned, is_staged_name, staged
 
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
+_ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
+"""Options that tell one store from another of the same protocol."""
 _READ_ONLY = frozenset({"http", "https"})
 
 
@@ -38,6 +40,7 @@ class FsspecStorage(RemoteStorage):
 
     def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__(protocol, secrets)
+        self._options = options
         try:
             self._fs = driver(protocol)(
                 **{"use_listings_cache": False, "skip_instance_cache": True, **options}
@@ -134,6 +137,10 @@ class FsspecStorage(RemoteStorage):
             self._call("ls", path, detail=False)
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
+
+    def _store(self) -> str:
+        where = (str(self._options[name]).lower() for name in _ADDRESS if name in self._options)
+        return ":".join((self.protocol, *where))
 
     def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
         block = self.read(entry.path, start=start, end=stop)

@@ -11,6 +11,7 @@ from typing import NoReturn
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury, is_claim
 from connectors.storage.contract import FileInfo, Mark, StagedFile, Storage
+from connectors.storage.location import Location
 from connectors.storage.paths import join
 from connectors.storage.retry import translated
 from connectors.storage.staged_names import staged_name
@@ -34,6 +35,10 @@ class RemoteStorage(Storage):
         self._secrets = tuple(secrets)
         self._staging = StagingFolders()
         self._swept = False
+
+    def location(self, path: str) -> Location:
+        """By what the store is reached at, whatever the credentials."""
+        return Location.of_parts(self._store(), path)
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""
@@ -154,6 +159,10 @@ class RemoteStorage(Storage):
         raise NotFoundError(
             f"listing {self.url(path)}: {kind}: correct the URL", url=self.url(path)
         )
+
+    @abstractmethod
+    def _store(self) -> str:
+        """What tells the store from others of its protocol, such as its endpoint."""
 
     @abstractmethod
     def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:

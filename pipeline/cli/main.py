@@ -122,6 +122,7 @@ class _Interval(click.ParamType[float]):
 
 _LATER = {
     "clean": "pipeline.cli.storage_commands",
+    "compare": "pipeline.cli.compare_command",
     "doctor": "pipeline.cli.storage_commands",
     "runs": "pipeline.cli.storage_commands",
     "init": "pipeline.cli.config_commands",

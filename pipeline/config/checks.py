@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.errors import StorageError
+from connectors.storage import canonical_url
 from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import codec_of, format_of, template_fields
@@ -173,10 +175,17 @@ def _unknown_column(name: str, settings: Settings) -> str:
 
 
 def _shared_paths(sinks: Collection[Sink]) -> Iterator[ConfigProblem]:
-    seen: dict[tuple[str, str | None], int] = {}
+    seen: dict[tuple[str, str, str | None], int] = {}
     for index, sink in enumerate(sinks):
-        key = (sink.path.replace("{format}", sink.format).rstrip("/"), sink.storage)
+        key = (_canonical(sink.path.replace("{format}", sink.format)), sink.format, sink.storage)
         if key in seen:
             message = f"sinks[{seen[key]}] writes there already; choose another path"
             yield ConfigProblem(("sinks", index, "path"), message)
         seen.setdefault(key, index)
+
+
+def _canonical(path: str) -> str:
+    try:
+        return canonical_url(path)
+    except StorageError:  # reported where the URL is used
+        return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import compress
@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
 from pipeline.config import ExportConfig
 from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
+from pipeline.planning.locations import refuse_shared_places
+from pipeline.planning.partitions import refuse_colliding
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.rows.column import Column, ColumnType, Table
-from pipeline.rows.metadata_tables import MetadataTables
+from pipeline.rows.metadata_tables import MetadataTables, with_fractions
 from pipeline.rows.row_filter import RowFilter
 from pipeline.rows.wide import measures_of
 from pipeline.sinks import Sink
@@ -130,6 +133,7 @@ class ExportPlan:
     def table(self, plan: SinkPlan, target: Target) -> Table:
         """What a file of a target holds, and says of itself."""
         runs = [self.runs[row] for row in target.runs]
+        columns = self.file_columns(plan, target)
         metadata: dict[str, Any] = {
             "format": f"flowtime-gold-{plan.sink.format}",
             "format_version": FORMAT_VERSION,
@@ -137,7 +141,7 @@ class ExportPlan:
             "layout": plan.sink.layout,
             "run_count": len(runs),
             "runs": [_run_header(run) for run in runs[:_RUNS_LISTED_IN_A_FILE]],
-            "columns": [_column_header(shown.column) for shown in plan.in_file],
+            "columns": [_column_header(column) for column in columns],
         }
         rows = self.rows_known(plan, target)
         if rows is not None:
@@ -151,7 +155,16 @@ class ExportPlan:
             metadata["described_runs"] = [
                 self.described(run, with_place=with_place) for run in runs
             ]
-        return Table(tuple(shown.column for shown in plan.in_file), metadata)
+        return Table(columns, metadata)
+
+    def file_columns(self, plan: SinkPlan, target: Target) -> tuple[Column, ...]:
+        """Return the columns of a target's files."""
+        runs = (self.runs[row] for row in target.runs)
+        fractional = with_fractions(runs, self.tables.exported_at)
+        return tuple(
+            replace(shown.column, has_fractions=shown.source in fractional)
+            for shown in plan.in_file
+        )
 
     def described(self, run: Run, *, with_place: bool = True) -> dict[str, Any]:
         """A run as descriptors and files name it."""
@@ -249,6 +262,7 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
+    refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
 
 
@@ -276,9 +290,13 @@ def _sink_plan(
         else Shown(name, tables.column(name, renamed.get(name, name)))
         for name in sources
     ]
-    return SinkPlan(
-        sink, _picked(sink, shown), tuple(resolver.targets(sink, runs)), measures, notes
-    )
+    targets = tuple(resolver.targets(sink, runs))
+    plan = SinkPlan(sink, _picked(sink, shown), targets, measures, notes)
+    if sink.partition_by:
+        local = any(target.storage.is_local for target in targets)
+        values = tables.texts(plan.partition_sources)
+        refuse_colliding(sink.partition_by, values, sink.path, local=local)
+    return plan
 
 
 def _wide_sources(
@@ -354,8 +372,8 @@ def _run_header(run: Run) -> dict[str, Any]:
         "source": run.source,
         "engine_version": run.engine_version,
         "scenario_hash": run.scenario_hash,
-        "created_at": None if run.created is None else run.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "time_origin": run.time_origin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_at": None if run.created is None else instant_text(run.created),
+        "time_origin": instant_text(run.time_origin),
         "bins": run.grid.bins,
         "bin_size_minutes": run.grid.bin_minutes,
         "series": len(run.series),

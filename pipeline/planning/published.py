@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, connect, join, relative
+from connectors.storage import Storage, join
 from pipeline.datapackage import descriptor
 from pipeline.errors import PublishConflictError
 from pipeline.planning.plan import ExportPlan, SinkPlan
@@ -194,16 +194,12 @@ def place_of(target: Target) -> DescriptorKey:
 
 
 def _refuse_links(plan: ExportPlan) -> None:
-    """A run comes from strangers: it, or its `gold/`, may be a link to where nobody means to write.
+    """Refuse targets in run directories that links lead to somewhere else.
 
-    The source's own URL may lead over links, as who runs the export has chosen it.
+    Runs are untrusted: a run, or its `gold/`, may be a link to any folder. The source's own URL
+    may lead over links, as the user has chosen it.
     """
     for sink in plan.sinks:
         for target in sink.targets:
-            for row in target.runs if len(target.runs) == 1 else ():
-                run = plan.runs[row].path
-                if target.storage.is_local and relative(target.path, run) is not None:
-                    _, source = connect(plan.config.source.url)
-                    root = run if relative(run, source) is None else source
-                    for path in (target.path, target.descriptor):
-                        target.storage.refuse_links(root, path)
+            for path in (target.path, target.descriptor):
+                target.refuse_links(path)

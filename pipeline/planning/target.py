@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from urllib.parse import quote
+from functools import cached_property
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
-from connectors.storage import Storage, StorageOptions, connect, join, relative
+from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import format_of, names_run, stem, template_fields
 from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
 from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
-
-_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,8 @@ class Target:
         url: The same for people.
         is_folder: Whether it is a data set of files.
         runs: Rows of the runs it holds.
+        link_free_root: The folder below which no link is followed, as the target is in a run's
+            own folder; None elsewhere.
     """
 
     storage: Storage
@@ -34,6 +34,7 @@ class Target:
     url: str
     is_folder: bool
     runs: tuple[int, ...]
+    link_free_root: str | None = None
 
     @property
     def folder(self) -> str:
@@ -47,28 +48,18 @@ class Target:
             return join(self.path, FOLDER_NAME)
         return join(self.folder, stem(self.path.rpartition("/")[2]) + FILE_SUFFIX)
 
+    def refuse_links(self, path: str) -> None:
+        """Refuse a path of this target that leads through a link of a run directory.
+
+        Raises:
+            StorageError: It does, and so to where it may not be written.
+        """
+        if self.link_free_root is not None:
+            self.storage.refuse_links(self.link_free_root, path)
+
     def identity(self, sink: Sink) -> str:
         """What tells this target from others that share its descriptor."""
         return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
-
-
-def partition_folder(column: str, value: str | None) -> str:
-    """A hive folder's name, its value percent-encoded as Hive and Spark do.
-
-    >>> partition_folder("measure", "a/b"), partition_folder("kind", None)
-    ('measure=a%2Fb', 'kind=__HIVE_DEFAULT_PARTITION__')
-    """
-    shown = _NULL_FOLDER if value is None else quote(value, safe=" @+,!()-_.~")
-    return f"{quote(column, safe='')}={shown}"
-
-
-def is_partition(path: str) -> bool:
-    """Whether a path below a data set is one that partitions give, of any depth.
-
-    >>> is_partition(""), is_partition("source=a/measure=b"), is_partition("archive/measure=b")
-    (True, True, False)
-    """
-    return not path or all("=" in part for part in path.split("/"))
 
 
 @dataclass(frozen=True)
@@ -99,12 +90,10 @@ class TargetResolver:
             ConfigError: Two runs share a target, or a target lies among the runs.
         """
         if not names_run(sink.path):
-            target = self._target(sink, None, tuple(range(len(runs))))
-            self._refuse_overlap(target, runs)
-            return [target]
+            return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
         made: dict[tuple[int, str], Target] = {}
         for row, run in enumerate(runs):
-            target = self._target(sink, run, (row,))
+            target = self._checked(self._target(sink, run, (row,)), [run])
             key = (id(target.storage), target.path)
             if key in made:
                 other = runs[made[key].runs[0]]
@@ -112,7 +101,6 @@ class TargetResolver:
                     f"runs {other.url} and {run.url} would both be written to {target.url}: "
                     "name the run by {run_name} or {run_url} in the sink's path"
                 )
-            self._refuse_overlap(target, [run])
             made[key] = target
         return list(made.values())
 
@@ -133,18 +121,29 @@ class TargetResolver:
                     _refuse_unsafe(key, fields[key], run)
         return sink.path.format(**fields)
 
-    def _refuse_overlap(self, target: Target, runs: Sequence[Run]) -> None:
+    def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
+        """Return a target that is outside the source, or in a run's own folder.
+
+        Raises:
+            ConfigError: It is elsewhere in the source, by its path or by where links lead.
+        """
         storage, root = self.source
         if target.storage.protocol != storage.protocol:
-            return
-        if relative(target.path, root) is None:
-            return
-        if any(_is_own_folder(target.path, run.path) for run in runs):
-            return
+            return target
+        if relative(target.path, root) is not None:
+            if any(_is_own_folder(target.path, run.path) for run in runs):
+                return replace(target, link_free_root=root)
+        elif not target.storage.location(target.folder).is_within(self._source_location):
+            return target
         raise ConfigError(
             f"the sink would write {target.url} below {storage.url(root)}, which the source "
             "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
         )
+
+    @cached_property
+    def _source_location(self) -> Location:
+        storage, root = self.source
+        return storage.location(root)
 
 
 def _is_own_folder(path: str, run_path: str) -> bool:

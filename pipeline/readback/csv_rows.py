@@ -12,9 +12,8 @@ from connectors.flowtime.parse.schema import clip
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.readback.line_blocks import Lines
-from pipeline.readback.text_values import NAMED, TEXT_TYPES, fits
+from pipeline.readback.text_values import NAMED, TEXT_TYPES, fits, parse_timestamps
 from pipeline.rows.column import Column
-from pipeline.sinks.text import TIMESTAMP_FORMAT
 
 MARKED_FORMULA = r"^'([=+\-@\t\r])"
 
@@ -58,9 +57,7 @@ class CsvRows:
         self._check_named(lines, frame)
         try:
             return frame.with_columns(
-                pl.col(self._instants).str.to_datetime(
-                    TIMESTAMP_FORMAT, time_unit="us", time_zone="UTC", cache=True
-                ),
+                *[parse_timestamps(frame[name]) for name in self._instants],
                 *([self._unmarked()] if self._options.escape_formulas and self._texts else []),
             )
         except pl.exceptions.PolarsError as error:

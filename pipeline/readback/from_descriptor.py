@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
@@ -54,6 +55,7 @@ class _Own(_Model):
     target: Annotated[str, Field(strict=True, max_length=4096)]
     partition: dict[str, str | None] = {}
     complete: StrictBool | None = None
+    comparison: dict[str, Any] | None = None
 
 
 class _Resource(_Model):
@@ -161,7 +163,14 @@ def _table(
         if contents is not None:
             check_columns(contents, file.columns, _in_folders(file, contents), at)
         files.append(file)
-    return ExportedTable(first.flowtime.target, first.format, contents, described, tuple(files))
+    return ExportedTable(
+        first.flowtime.target,
+        first.format,
+        contents,
+        described,
+        tuple(files),
+        is_comparison=first.flowtime.comparison is not None,
+    )
 
 
 def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:
@@ -182,6 +191,13 @@ def _check_alike(
         raise IntegrityError(f"{at}: format, schema or partition differ within one target")
 
 
+def _codec(resource: _Resource) -> descriptor.Codec | None:
+    """Return how a file is compressed; zstd is named by the path alone."""
+    if resource.compression is not None or resource.format == "parquet":
+        return resource.compression
+    return descriptor.COMPRESSION.get(PurePosixPath(resource.path).suffix)
+
+
 def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> TableFile:
     try:
         path = join(folder, resource.path)
@@ -190,7 +206,7 @@ def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> Tab
     if resource.format == "parquet" and resource.compression is not None:
         raise IntegrityError(f"{where}.compression: Parquet files are not compressed as a whole")
     stored = ExportFile(
-        storage, path, resource.compression, resource.bytes, resource.hash.removeprefix("sha256:")
+        storage, path, _codec(resource), resource.bytes, resource.hash.removeprefix("sha256:")
     )
     return TableFile(
         stored=stored,

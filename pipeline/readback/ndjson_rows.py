@@ -12,9 +12,8 @@ from connectors.flowtime.parse.schema import clip
 from connectors.strict_json import strict_loads
 from pipeline.errors import IntegrityError
 from pipeline.readback.line_blocks import Lines
-from pipeline.readback.text_values import NAMED, TEXT_TYPES, fits
+from pipeline.readback.text_values import NAMED, TEXT_TYPES, fits, parse_timestamps
 from pipeline.rows.column import Column
-from pipeline.sinks.text import TIMESTAMP_FORMAT
 
 # The unit separator: JSON escapes every control character, so it cannot occur in a row of ours.
 _GAP = "\x1f"
@@ -71,7 +70,7 @@ class NdjsonRows:
             return None
         if not all(frame[name].is_finite().all() for name in numbers):
             return None
-        return frame.with_columns(_instants(frame[name]) for name in self._instants)
+        return frame.with_columns(parse_timestamps(frame[name]) for name in self._instants)
 
     def _odd(self, data: bytes, lines: Lines) -> pl.DataFrame:
         """Rows with anything that the sink writes."""
@@ -132,7 +131,7 @@ class NdjsonRows:
             raise self._fault(lines, f"{column.name} holds what is no text")
         bare = cells.str.strip_prefix('"').str.strip_suffix('"')
         if column.type == "timestamp":
-            return _instants(bare)
+            return parse_timestamps(bare)
         return _unescaped(bare) if b"\\" in lines.data else bare
 
     def _fault(self, lines: Lines, reason: str) -> IntegrityError:
@@ -149,10 +148,6 @@ class NdjsonRows:
         if line.startswith(self._first) and keys and line.endswith(b"}"):
             return None
         return "is laid out otherwise than this project writes rows"
-
-
-def _instants(texts: pl.Series) -> pl.Series:
-    return texts.str.to_datetime(TIMESTAMP_FORMAT, time_unit="us", time_zone="UTC")
 
 
 def _complaint(line: bytes, names: Sequence[str], columns: Sequence[Column]) -> str | None:

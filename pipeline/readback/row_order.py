@@ -253,7 +253,7 @@ def expected_keys(order: RowOrder, file: TableFile, narrow: pl.DataFrame) -> lis
 
 def _as_read(column: pl.Series, kind: str, file: TableFile, contents: TableSpec) -> pl.Series:
     if kind == "timestamp":
-        return column if file.format == "parquet" else column.dt.truncate("1s")
+        return column
     if kind == "text":
         column = column.cast(pl.String)
     if file.format != "csv":

@@ -38,6 +38,8 @@ class SeriesValues:
 def obstacles(table: ExportedTable) -> list[str]:
     """What stands against giving back the runs of a table whole; nothing is read."""
     contents = table.contents
+    if table.is_comparison:
+        return ["it holds a comparison, whose rows are of no run"]
     if contents is None:
         return ["an earlier version wrote it and did not say what its rows are: export again"]
     found = list(contents.reasons)

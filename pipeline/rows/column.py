@@ -39,11 +39,13 @@ class Column:
         name: Its name in the output.
         type: Its logical type; formats choose the physical one.
         unit: Unit of its values where all of them share one.
+        has_fractions: Whether some of its timestamps are not whole seconds.
     """
 
     name: str
     type: ColumnType
     unit: str | None = None
+    has_fractions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

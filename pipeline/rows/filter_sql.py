@@ -118,7 +118,7 @@ def _instant(text: str) -> exp.Expr:
         ) from error
     if instant.tzinfo is not None:
         instant = instant.astimezone(UTC).replace(tzinfo=None)
-    return exp.cast(exp.Literal.string(instant.isoformat(sep=" ", timespec="seconds")), "TIMESTAMP")
+    return exp.cast(exp.Literal.string(instant.isoformat(sep=" ")), "TIMESTAMP")
 
 
 def _expression(part: exp.Expr, text: str) -> pl.Expr:

@@ -158,6 +158,24 @@ class MetadataTables:
         return (self._of_run(START) + since_start).cast(INSTANT).alias("time_bin")
 
 
+def with_fractions(runs: Iterable[Run], exported_at: datetime) -> frozenset[str]:
+    """Return the columns whose timestamps are not all whole seconds.
+
+    Bins are whole minutes wide, so that `time_bin` has the fraction of its run's time origin.
+
+    Args:
+        runs: The runs of one export.
+        exported_at: When the export began.
+    """
+    found = {"exported_at"} if exported_at.microsecond else set[str]()
+    for run in runs:
+        if run.time_origin.microsecond:
+            found |= {"time_bin", "time_origin"}
+        if run.created is not None and run.created.microsecond:
+            found.add("created_at")
+    return frozenset(found)
+
+
 def _placed(runs: Sequence[Run]) -> tuple[list[Series], pl.DataFrame]:
     """The descriptions of all series, and the run and description of each series."""
     first_of: dict[int, int] = {}

@@ -137,7 +137,9 @@ def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa
     if column.type == "text":
         return TextRenderer(_json_string, _NULL)
     if column.type == "timestamp":
-        return lambda instants: render_timestamps(instants, _NULL, '"')
+        return lambda instants: render_timestamps(
+            instants, _NULL, '"', has_fractions=column.has_fractions
+        )
     if column.type == "number":
         return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
     if column.type == "integer":

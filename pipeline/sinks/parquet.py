@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -47,6 +47,8 @@ class ParquetSink(Sink):
             level 3 on this data at a third of the time.
         row_group_size: Rows in a row group.
     """
+
+    is_text: ClassVar[bool] = False
 
     format: Literal["parquet"]
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Annotated, Any, Literal, Protocol
+from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
 import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -72,6 +72,8 @@ class Sink(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    is_text: ClassVar[bool] = True
+    """Whether the files are UTF-8 text, compressed or not."""
 
     format: str
     path: Annotated[str, Field(min_length=1, max_length=2048)]

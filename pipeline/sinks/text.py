@@ -9,8 +9,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-"""ISO 8601 to the second: bins are whole minutes, so nothing is cut off."""
+WHOLE_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
+"""How timestamps are written where all of a column are whole seconds."""
+
+MICROSECONDS = "%Y-%m-%dT%H:%M:%S%.6fZ"
+"""How timestamps are written where some of a column are not."""
+
+NUMBER_CHARACTERS = frozenset("0123456789-+.eNaNinf")
+TIMESTAMP_CHARACTERS = frozenset("0123456789-:.TZ")
+BOOLEAN_CHARACTERS = frozenset("truefalse")
 
 TEXT = pa.large_string()
 """Type of rendered values, whose offsets cannot overflow."""
@@ -46,13 +53,23 @@ def _arrow(texts: pl.Series) -> pa.Array:
     return array
 
 
-def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Array:
-    """UTC timestamps as `2025-01-01T00:05:00Z`, between quotes where asked for.
+def render_timestamps(
+    instants: pl.Series, null: str, quote: str = "", *, has_fractions: bool = False
+) -> pa.Array:
+    """Render UTC timestamps as `2025-01-01T00:05:00Z`.
 
     Formatting each instant would take longer than all else that is done to a row. Bins are whole
     minutes, close together: the texts of days and of minutes, which all have the same length, are
     gathered and laid side by side. Other instants are formatted.
+
+    Args:
+        instants: The timestamps, in microseconds.
+        null: Text of a null.
+        quote: Put before and after each timestamp.
+        has_fractions: Write all of them with microseconds, `2025-01-01T00:05:00.500000Z`.
     """
+    if has_fractions:
+        return texts_of(quote + instants.dt.to_string(MICROSECONDS) + quote, null)
     if instants.null_count() == 0 and instants.len():
         minutes, rest = np.divmod(instants.to_numpy().view(np.int64), _MINUTE)
         days = minutes // _DAY_MINUTES
@@ -60,7 +77,7 @@ def render_timestamps(instants: pl.Series, null: str, quote: str = "") -> pa.Arr
         close = first >= _FIRST_DAY and last < _END_DAY and last - first <= len(days)
         if close and not rest.any():
             return _fixed_width(days, minutes - days * _DAY_MINUTES, quote.encode("ascii"))
-    rendered = quote + instants.dt.to_string(TIMESTAMP_FORMAT) + quote
+    rendered = quote + instants.dt.to_string(WHOLE_SECONDS) + quote
     return texts_of(rendered, null)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 
 from connectors.storage import StorageOptions, relative
+from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
+from pipeline.planning.partitions import is_data_file
 from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
@@ -22,7 +24,6 @@ from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
 from pipeline.wording import few
-from pipeline.writing.router import DATA_EXTENSIONS, is_data_file
 
 _MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
@@ -92,7 +93,7 @@ def _extra_files(export: Export) -> Iterator[str]:
         for entry in place.files:
             below = relative(entry.path, export.folder)
             name = entry.path.rpartition("/")[2]
-            ours = any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
+            ours = is_data_file(name)
             if below is not None and ours and below not in named:
                 extra.append(below)
     if extra:
@@ -138,21 +139,24 @@ class _TableCheck:
 
     def _without_rows(self) -> None:
         contents = self.table.contents
-        why = (
-            "an earlier version wrote it, so its rows were not looked at"
-            if contents is None
-            else "its runs are not described in the file, so no row's series was checked"
-        )
+        options = None if contents is None else contents.options
+        if self.table.is_comparison:
+            options = TextOptions()
+            why = "it holds a comparison, so no row's series was checked"
+        elif contents is None:
+            why = "an earlier version wrote it, so its rows were not looked at"
+        else:
+            why = "its runs are not described in the file, so no row's series was checked"
         self.notes.append(f"{self.table.name}: {why}")
         if self.folder is not None:
             problem = f"cannot be compared: {why}"
             self.comparisons.append(ValueCheck(self.table.name, 0, 0, (problem,)))
         for file in self.table.files:
             with self._checking(file) as rows:
-                if contents is None:
+                if options is None:
                     with local_copy(file.stored, max_expansion=self.max_expansion):
                         continue
-                for batch in checked_batches(file, contents.options, self.max_expansion):
+                for batch in checked_batches(file, options, self.max_expansion):
                     rows.count += batch.frame.height
 
     def _note_lone_file(self) -> None:

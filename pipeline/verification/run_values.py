@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.discover.discovery import Discovery, discover
-from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.instant import instant_text
+from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Run
 from connectors.flowtime.scan.scanner import scan
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import series_files
@@ -86,6 +87,7 @@ def match_runs(folder: RunSource, exported: Sequence[Run]) -> Matches:
                 f"run {run.run_id}: has {found.grid.bins} bins; {run.grid.bins} were exported"
             )
         else:
+            problems += _other_times(run, found)
             if found.fingerprint != run.fingerprint:
                 notes.append(
                     f"run {run.run_id}: {found.url} was changed, or written again, after the export"
@@ -99,6 +101,23 @@ def _not_there(folder: RunSource, run: Run) -> str:
     broken = [one for one in folder.found.refusals if one.name == run.name]
     why = f": {broken[0].error}" if broken else ""
     return f"run {run.run_id} is not under {folder.url}{why}"
+
+
+def _other_times(run: Run, found: Run) -> Iterator[str]:
+    """Yield how the times that rows show differ between an exported run and the run found."""
+    times = [("created", run.created, found.created)]
+    # An origin that the config set is none of the run's.
+    if run.origin_source != CONFIGURED_ORIGIN:
+        times.append(("its time origin", run.time_origin, found.time_origin))
+    for what, exported, there in times:
+        if exported is not None and exported != there:
+            now = "not known" if there is None else instant_text(there)
+            yield f"run {run.run_id}: {what} is {now}; {instant_text(exported)} was exported"
+    if run.grid.bin_minutes != found.grid.bin_minutes:
+        yield (
+            f"run {run.run_id}: a bin has {found.grid.bin_minutes} minutes; "
+            f"{run.grid.bin_minutes} were exported"
+        )
 
 
 def _match_series(run: Run, found: Run, first: int, files: dict[int, SeriesFile]) -> Iterator[str]:

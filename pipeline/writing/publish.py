@@ -17,6 +17,7 @@ from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.datapackage.run_list import RunEntries, merged_runs
 from pipeline.errors import PublishConflictError, SinkError
+from pipeline.planning.partitions import is_data_file, is_partition
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import (
     DescriptorKey,
@@ -25,8 +26,8 @@ from pipeline.planning.published import (
     is_published,
     place_of,
 )
-from pipeline.planning.target import Target, is_partition
-from pipeline.writing.router import DATA_EXTENSIONS, StagedOutput, is_data_file
+from pipeline.planning.target import Target
+from pipeline.writing.router import StagedOutput
 
 StagedTarget = tuple[Pending, Sequence[StagedOutput]]
 """A target with its staged files."""
@@ -215,7 +216,7 @@ def _package(
         new += descriptor.resources(
             described,
             pending.plan.sink,
-            [shown.column for shown in pending.plan.in_file],
+            plan.file_columns(pending.plan, pending.target),
             [output.file for output in outputs],
         )
     runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))
@@ -286,7 +287,7 @@ def _is_our_name(pending: Pending, path: str) -> bool:
     if not pending.target.is_folder:
         return path == pending.target.identity(pending.plan.sink)
     name = path.rpartition("/")[2]
-    return any(is_data_file(name, extension) for extension in DATA_EXTENSIONS)
+    return is_data_file(name)
 
 
 def _remove_unnamed(pending: Pending, named: set[str]) -> None:
@@ -317,7 +318,9 @@ def _data_files(target: Target, extension: str) -> Iterator[str]:
             others.append(below)
             continue
         yield from (
-            f"{below}/{name}".lstrip("/") for name in names if is_data_file(name, extension)
+            f"{below}/{name}".lstrip("/")
+            for name in names
+            if is_data_file(name) and name.endswith(extension)
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,8 +13,9 @@ import polars as pl
 from connectors.storage import StagedFile, join
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError, SinkError
+from pipeline.planning.partitions import Partition, data_file_path
 from pipeline.planning.plan import ExportPlan, SinkPlan
-from pipeline.planning.target import Target, partition_folder
+from pipeline.planning.target import Target
 from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
@@ -25,13 +25,6 @@ MOST_OPEN_FILES = 400
 # A sink's open row groups may hold a quarter of the memory, at up to 120 bytes a row while they
 # are being encoded.
 _BYTES_A_HELD_ROW = 480
-DATA_EXTENSIONS = (
-    ".csv", ".csv.gz", ".csv.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst", ".parquet",
-)  # fmt: skip
-"""What names of data files end in."""
-
-_ATTEMPT_DIGITS = 12
-_DATA_FILE = re.compile(rf"part-\d{{5,}}-[0-9a-f]{{{_ATTEMPT_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class _Destination:
     """
 
     target: Target
-    partition: tuple[tuple[str, str | None], ...]
+    partition: Partition
     last_series: int
     files: int = 0
     rows: int = 0
@@ -214,6 +207,7 @@ class SinkOutput:
     def _begin(self, destination: _Destination) -> None:
         target = destination.target
         destination.path = self._file_path(destination)
+        target.refuse_links(destination.path)
         self._sweep(destination)
         destination.staged = target.storage.stage(destination.path)
         try:
@@ -254,12 +248,11 @@ class SinkOutput:
         target = destination.target
         if not target.is_folder:
             return target.path
-        folders = [partition_folder(column, value) for column, value in destination.partition]
-        # Files of a new export have names that no earlier one had: readers of the old files are
-        # not disturbed until the descriptor switches.
-        attempt = self._states[id(target)][:_ATTEMPT_DIGITS]
-        name = f"part-{destination.files:05d}-{attempt}{self.plan.sink.extension}"
-        return join(target.path, *folders, name)
+        state = self._states[id(target)]
+        name = data_file_path(
+            destination.partition, state, destination.files, self.plan.sink.extension
+        )
+        return join(target.path, name)
 
     def _close(self, place: int) -> None:
         destination = self._destinations[place]
@@ -306,15 +299,6 @@ class SinkOutput:
             largest = max(range(len(held)), key=lambda place: held[place][0])
             held[largest][1].flush()
             held[largest] = (0, held[largest][1])
-
-
-def is_data_file(name: str, extension: str) -> bool:
-    """Whether a file of a data set bears a name that this module gives.
-
-    >>> is_data_file("part-00000-0123456789ab.csv", ".csv"), is_data_file("mine.csv", ".csv")
-    (True, False)
-    """
-    return name.endswith(extension) and bool(_DATA_FILE.fullmatch(name.removesuffix(extension)))
 
 
 def shown_sources(plan: SinkPlan) -> Iterator[str]:

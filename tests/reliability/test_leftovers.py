@@ -142,7 +142,7 @@ def test_only_staging_folders_of_the_dead_are_removed(
 DIES_WHILE_IMPORTING = """
 import os, sys
 from pipeline.imports.telemetry.table import Reading
-from pipeline.cli import main
+from pipeline.cli.main import main
 Reading.names = lambda self: os.kill(os.getpid(), 9)
 main(["import", sys.argv[1], "--out", sys.argv[2]])
 """

@@ -92,8 +92,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "if below is None:", [LEFTOVERS, "-k", "below_another"],
     ),
     "links on the way to a run are followed": (
-        "pipeline/planning/published.py", "root = run if relative(run, source) is None else source",
-        "root = run", [CHANGES, "-k", "becomes_a_link"],
+        "pipeline/planning/target.py", "self.storage.refuse_links(self.link_free_root, path)",
+        "self.storage.refuse_links(self.folder, path)", [CHANGES, "-k", "becomes_a_link"],
     ),
     "the interpreter is taken down after an error": (
         "pipeline/cli/main.py", "    if code != DONE:\n        leave(code)\n", "",

@@ -11,6 +11,9 @@ from connectors.flowtime.model.series_table import SeriesTable
 NEVER_READ_FOLDERS = frozenset({"gold", "aggregates"})
 """Folders of a run directory that hold exports of the run, not the run."""
 
+CONFIGURED_ORIGIN = "config"
+"""`Run.origin_source` where the config sets the time origin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -26,6 +29,42 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOrigin:
+    """The export that a run was restored from, as the manifest of the run names it.
+
+    Attributes:
+        location: URL of the export's descriptor or file.
+        export: What the export was called.
+    """
+
+    location: str
+    export: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a catalogue shows of a run directory and an export does not need.
+
+    Attributes:
+        files: Names of the files directly in the run directory, sorted.
+        size: Bytes of all its files, exports of the run apart.
+        modified: When a file of it was last written, UTC, where the store says so.
+        title: The model's title, by the order in which FlowTime looks for one.
+        description: The model's description.
+        tags: The model's own tags.
+        restored_from: The export it was restored from.
+    """
+
+    files: tuple[str, ...] = ()
+    size: int = 0
+    modified: datetime | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    restored_from: ExportOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One complete run directory.
 
@@ -38,7 +77,7 @@ class Run:
         series: All series, in the index's order.
         created: `createdUtc`, or None.
         time_origin: Start of bin 0, UTC.
-        origin_source: Where the origin comes from: a file and key, or `createdUtc`.
+        origin_source: Where the origin comes from: a file and key, `createdUtc`, or `config`.
         fingerprint: sha256 hex over the bytes of the JSON and YAML files that were read.
         listing: sha256 hex over names, sizes and versions of its files as listed.
         notes: What a reader of the report should know, e.g. an assumed time origin.
@@ -49,6 +88,7 @@ class Run:
         is_bundle: Whether it is a flat telemetry bundle, whose files may name a class and lack
             values.
         series_left_out: Series of the index that were not selected and are not in `series`.
+        summary: What catalogues show of it, where discovery was asked for that.
     """
 
     url: str
@@ -77,3 +117,4 @@ class Run:
     extra: Mapping[str, object]
     is_bundle: bool = False
     series_left_out: int = 0
+    summary: RunSummary | None = None

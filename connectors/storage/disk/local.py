@@ -14,6 +14,7 @@ from pathlib import Path
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile, Storage, Writable
 from connectors.storage.disk.steady_file import SteadyFile
+from connectors.storage.location import Location
 from connectors.storage.paths import relative
 from connectors.storage.retry import translated
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
@@ -36,6 +37,18 @@ class LocalStorage(Storage):
     def url(self, path: str) -> str:
         """The path itself."""
         return path
+
+    def location(self, path: str) -> Location:
+        """By device and inode, as far as folders exist: links, mounts and case do not count."""
+        real = Path(os.path.realpath(path))
+        missing: list[str] = []
+        for place in (real, *real.parents):
+            with suppress(OSError):
+                found = [_inode(one) for one in (place, *place.parents)]
+                below = ["/".join((found[0], *missing[:end])) for end in range(len(missing), 0, -1)]
+                return Location((*below, *found))
+            missing.insert(0, place.name)
+        return Location((path,))
 
     def walk(self, path: str) -> Iterator[Folder]:
         """Folders depth first, names in order."""
@@ -212,6 +225,11 @@ class LocalStorage(Storage):
 
 
 # --------------------------------------------------------------------------- listing
+
+
+def _inode(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:

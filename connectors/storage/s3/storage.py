@@ -263,6 +263,12 @@ class S3Storage(RemoteStorage):
 
     # ----------------------------------------------------------------------- writing
 
+    def _store(self) -> str:
+        endpoint = self._options.get("endpoint_url")
+        if endpoint is None:
+            endpoint = self._options.get("client_kwargs", {}).get("endpoint_url")
+        return f"s3:{endpoint or ''}".rstrip("/").lower()
+
     def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
         try:
             block, version = self._requests.get(entry.path, start, stop, version=entry.version)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from connectors.flowtime.model.instant import instant_text
 from pipeline.exports.preview import preview
 from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source
@@ -72,4 +74,4 @@ def _cell(value: Any) -> Any:
         return str(value).replace("nan", "NaN")
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else str(value)
+    return instant_text(value) if isinstance(value, datetime) else str(value)
