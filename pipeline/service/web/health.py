@@ -67,6 +67,10 @@ class HealthMonitor:
                 self._found["runs"] = "the storage does not respond"
         return [HealthProblem(part=part, message=text) for part, text in self._found.items()]
 
+    def expire(self) -> None:
+        """Check again at the next request."""
+        self._checked = 0.0
+
     async def close(self) -> None:
         """Wait for a check that is being made."""
         if self._checking is not None:

@@ -75,7 +75,7 @@ class Service:
             settings.refresh,
             self._runs_changed,
             self.store.damaged_runs,
-            self._health_changed,
+            self._listing_problem_changed,
         )
         self.exports = ExportStore(self.locations)
         self.run_pages = RunPages(self.exports)
@@ -236,6 +236,10 @@ class Service:
         self.runner.look_again()
         self._in_background(self.auto_export.handle(listing))
         self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
+
+    def _listing_problem_changed(self) -> None:
+        self.health.expire()
+        self._health_changed()
 
     def _health_changed(self) -> None:
         self.events.publish("health", HealthChanged())

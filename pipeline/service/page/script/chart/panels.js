@@ -12,6 +12,8 @@ const FLAT = 170;
 const AXIS = 64;
 const TICK_ROOM = 84;
 const LEAST_BINS = 2;
+const WIDE = 1.5;
+const THIN = 0.75;
 
 /** Series that can be shown at a time. */
 export const MOST_SERIES = 6;
@@ -54,6 +56,7 @@ export class Panels {
       const { times, lows, highs } = panel.data;
       const isBand = panel.lines[0].series.binsPerPoint > 1;
       const columns = highs.flatMap((high, n) => [high, isBand ? lows[n] : new Array(times.length).fill(null)]);
+      panel.plot.series.slice(1).forEach((one) => (one.width = isBand ? THIN : WIDE));
       panel.plot.batch(() => {
         panel.plot.setData([times, ...columns], false);
         panel.plot.setScale("x", window);
@@ -167,7 +170,7 @@ export function within(reader, { min, max }) {
   return { min: start, max: start + width };
 }
 
-const line = (slot) => ({ stroke: colour(`--series-${slot + 1}`), width: 1.5, spanGaps: false, pxAlign: 0, points: { size: 5 } });
+const line = (slot) => ({ stroke: colour(`--series-${slot + 1}`), width: WIDE, spanGaps: false, pxAlign: 0, points: { size: 5 } });
 
 function faded(slot) {
   return colour(`--series-${slot + 1}`).replace(/^rgb\((.*)\)$/, "rgba($1, 0.28)");

@@ -3,6 +3,7 @@
 import { fill, h, plain } from "../element.js";
 
 const TYPING_PAUSE = 200;
+const SORTS = { "": "Newest first", created: "Oldest first", id: "By id", "-rows": "Most rows", "-series": "Most series" };
 const STATES = { "": "Any state", complete: "Complete", incomplete: "Being written", broken: "Broken", link: "Link" };
 
 /**
@@ -37,6 +38,7 @@ export function runFilters(query, change) {
     field("Source", source),
     day("Created from", "createdFrom"),
     day("Created before", "createdTo"),
+    h("label.field.only-narrow", {}, h("span", {}, "Order"), select("Order", query.get("sort"), SORTS, (value) => change({ sort: value }))),
     h("label.check", {}, warned, "With warnings"),
   );
 

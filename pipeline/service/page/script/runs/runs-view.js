@@ -40,6 +40,7 @@ export function runsView(main, route, signal) {
     const mine = (turn += 1);
     const wanted = new URLSearchParams(query);
     wanted.set("pageSize", PAGE_SIZE);
+    wanted.set("exports", "true");
     let page;
     try {
       page = await ask(`/v1/runs?${wanted}`, { signal });
