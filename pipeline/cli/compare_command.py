@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
-from pipeline.cli.console import DONE, json_option, print_json, storage_of, storage_option
+from pipeline.cli.console import (
+    DONE,
+    FAILED,
+    json_option,
+    print_json,
+    print_report,
+    redaction,
+    storage_of,
+    storage_option,
+)
 from pipeline.cli.foreign_table import foreign_options
 from pipeline.comparison.alignment import ALIGNMENT_METHODS, AlignmentMethod
 from pipeline.comparison.compare import compare_matched
@@ -15,7 +26,9 @@ from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, o
 from pipeline.comparison.outputs import OutputFiles, write_outputs
 from pipeline.comparison.result import Comparison, FailOn, table_lines
 from pipeline.comparison.side import SideSource
+from pipeline.comparison.sweep import compare_all
 from pipeline.comparison.tolerance import Tolerances
+from pipeline.config.comparison import load_comparison_config
 from pipeline.errors import ConfigError
 from pipeline.imports.telemetry import ForeignDataError
 
@@ -27,8 +40,13 @@ _MOST_NAMES = 10
 
 
 @click.command("compare")
-@click.argument("baseline")
-@click.argument("other")
+@click.argument("baseline", required=False)
+@click.argument("other", required=False)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Compare what a YAML file names, one or many, with its baseline.",
+)
 @click.option(
     "--tolerance",
     "tolerances",
@@ -81,8 +99,9 @@ _MOST_NAMES = 10
 @storage_option
 @json_option
 def compare_command(
-    baseline: str,
-    other: str,
+    baseline: str | None,
+    other: str | None,
+    config: Path | None,
     tolerances: tuple[str, ...],
     fail_on: FailOn | None,
     outputs: tuple[str, ...],
@@ -97,6 +116,19 @@ def compare_command(
     **foreign: str | None,
 ) -> int:
     """Compare OTHER with BASELINE: runs, exports, telemetry bundles or plain tables."""
+    if config is not None:
+        given = click.get_current_context()
+        beside = [
+            name
+            for name in given.params
+            if name not in ("config", "fail_on", "as_json")
+            and given.get_parameter_source(name) is not ParameterSource.DEFAULT
+        ]
+        if beside:
+            raise click.UsageError("--config goes with --fail-on and --json alone")
+        return _compare_all(config, fail_on, as_json=as_json)
+    if baseline is None or other is None:
+        raise click.UsageError("name BASELINE and OTHER, or a file with --config")
     table = foreign_options(columns, **foreign)
     options = ComparisonOptions(
         tolerances=Tolerances.parse(tolerances),
@@ -122,6 +154,16 @@ def compare_command(
     else:
         click.echo("\n".join(_lines(comparison)))
     return DIFFERENT if comparison.fails(fail_on) else DONE
+
+
+def _compare_all(path: Path, fail_on: FailOn | None, *, as_json: bool) -> int:
+    settings = load_comparison_config(path)
+    redaction.learn(settings.secrets())
+    report = compare_all(settings, fail_on=fail_on)
+    print_report(report, as_json=as_json)
+    if report.errors:
+        return FAILED
+    return DIFFERENT if report.failures else DONE
 
 
 def _pairs(option: str, texts: Sequence[str]) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-
-import polars as pl
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.storage import Storage, StorageOptions, connect, relative
@@ -17,7 +15,6 @@ from pipeline.comparison.html_report import html_report
 from pipeline.comparison.matching import MatchedSides
 from pipeline.comparison.result import Comparison, metrics_as_json
 from pipeline.errors import ConfigError
-from pipeline.rows.column import Column
 from pipeline.writing.publish import write_whole
 from pipeline.writing.table_output import StagedTable, TableTarget, stage_tables
 
@@ -137,26 +134,6 @@ def write_outputs(
         )
     for page in files.pages:
         page.write(report)
-
-
-def write_metrics(
-    frame: pl.DataFrame,
-    columns: Sequence[Column],
-    targets: Sequence[TableTarget],
-    about: dict[str, Any],
-    now: datetime | None = None,
-) -> None:
-    """Write a table of metrics.
-
-    Raises:
-        SinkError: It could not be written.
-        StorageError: A store failed.
-    """
-    staged = stage_tables(targets, columns, {"content": "metrics", **about}, [frame])
-    with ExitStack() as stack:
-        for table in staged:
-            stack.callback(table.discard)
-        publish_tables(staged, about, now)
 
 
 def publish_tables(
