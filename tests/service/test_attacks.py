@@ -108,7 +108,7 @@ def raw(server: Server, request: bytes, seconds: float = 10.0) -> bytes:
 def test_what_the_documentation_names_is_there() -> None:
     """Each row of the table of attacks has tests, and there are tests of these names."""
     here = Path(__file__).parent
-    known = {name for file in here.glob("test_*.py") for name in NAMES.findall(file.read_text())}
+    known = {name for file in here.rglob("test_*.py") for name in NAMES.findall(file.read_text())}
     text = (here.parents[1] / "docs/service.md").read_text().partition("## Security")[2]
     table = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][1:]
     assert len(table) >= 25

@@ -28,7 +28,7 @@ def opened(browser: Browser, server: Server, **context: object) -> Iterator[Page
     page.goto(f"{server.url}/page/")
     yield page
     made.close()
-    assert faults == []
+    assert faults == [], faults
 
 
 def go(page: Page, address: str) -> None:

@@ -128,7 +128,7 @@ def test_the_pointer_shows_the_exact_value(page: Page) -> None:
     box = page.locator(".u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
-    time = page.locator(".chart-panel .muted.small").first
+    time = page.locator(".pointer-time")
     expect(time).to_contain_text("UTC")
     hour = datetime.fromisoformat(time.inner_text().replace(" UTC", "+00:00"))
     bin_index = (hour - START) // timedelta(hours=1)

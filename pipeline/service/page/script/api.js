@@ -36,7 +36,7 @@ export async function ask(path, options = {}) {
     throw new ApiError(0, { error: "The server cannot be reached", code: "unreachable" });
   }
   if (response.status === 401) doors.dispatchEvent(new Event("token"));
-  const body = await bodyOf(response);
+  const body = await bodyOf(response, options.signal);
   if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
@@ -50,11 +50,12 @@ export function send(path, body, options = {}) {
 /** Return the path of a run, with its id encoded. */
 export const runPath = (id, rest = "") => `/v1/runs/${encodeURIComponent(id)}${rest}`;
 
-async function bodyOf(response) {
+async function bodyOf(response, signal) {
   if (response.status === 204) return null;
   try {
     return await response.json();
-  } catch {
+  } catch (error) {
+    if (signal?.aborted) throw error;
     return {};
   }
 }

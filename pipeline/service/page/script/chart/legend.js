@@ -8,7 +8,7 @@ export class Legend {
   /** @param {(id: string) => void} remove Called when a series is to be removed. */
   constructor(remove) {
     this.remove = remove;
-    this.time = h("span.muted.small");
+    this.time = h("p.pointer-time.muted.small");
     this.list = h("ul.legend", { "aria-label": "Shown series" });
     this.element = h("div", {}, this.list, this.time);
     this.values = new Map();
