@@ -45,7 +45,7 @@ _lock = threading.Lock()
 
 
 def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, str]:
-    """The storage of a URL, and the storage's own path for it.
+    """Return the storage of a URL, and the storage's own path for it.
 
     No request is made. Equal options give the same storage.
 
@@ -80,7 +80,7 @@ def discard_all() -> None:
 
 
 def protocol_of(url: str) -> str:
-    """The protocol of a URL; `file` for a path.
+    """Return the protocol of a URL; `file` for a path.
 
     >>> protocol_of("S3://lake/runs"), protocol_of("runs")
     ('s3', 'file')
@@ -90,7 +90,7 @@ def protocol_of(url: str) -> str:
 
 
 def canonical_url(url: str) -> str:
-    """One spelling for all that name the same path or URL, links aside.
+    """Return one spelling for all that name the same path or URL, links aside.
 
     Raises:
         StorageError: The URL is not one.
@@ -141,7 +141,7 @@ def _s3_path(url: str) -> str:
 
 
 def _kept(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
-    """One storage for equal arguments, so that connections are shared.
+    """Return one storage for equal arguments, so that connections are shared.
 
     A process that was forked makes its own: connections do not survive that.
     """

@@ -22,7 +22,7 @@ from connectors.storage.staged_names import is_abandoned, is_staged_name, staged
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
 _ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
-"""Options that tell one store from another of the same protocol."""
+"""Options that distinguish stores of the same protocol."""
 _READ_ONLY = frozenset({"http", "https"})
 
 
@@ -56,7 +56,7 @@ class FsspecStorage(RemoteStorage):
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def walk(self, path: str) -> Iterator[Folder]:
-        """The whole listing at once, as fsspec has no other."""
+        """Yield the whole listing at once, as fsspec has no other."""
         found = self._details(path, "listing")
         if not found or (set(found) == {path} and self.info(path) is not None):
             self._refuse_walk(path)
@@ -75,7 +75,7 @@ class FsspecStorage(RemoteStorage):
             yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
 
     def info(self, path: str) -> FileInfo | None:
-        """None for folders as well."""
+        """Return None for folders as well."""
         try:
             detail = self._call("info", path)
         except (FileNotFoundError, NotADirectoryError):
@@ -123,7 +123,7 @@ class FsspecStorage(RemoteStorage):
         return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
 
     def delete(self, path: str) -> None:
-        """Nothing happens where there is no file."""
+        """Remove a file, if there is one."""
         try:
             self._call("rm_file", path)
         except FileNotFoundError:
@@ -132,7 +132,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "deleting") from failure
 
     def check_list(self, path: str) -> None:
-        """One level only."""
+        """List one level."""
         try:
             self._call("ls", path, detail=False)
         except Exception as failure:
@@ -194,7 +194,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "looking for") from failure
 
     def _call(self, method: str, *args: Any, transfer_bytes: int = 0, **kwargs: Any) -> Any:
-        """A method of the file system, bounded in time where its driver is asynchronous."""
+        """Return a method of the file system, bounded in time where its driver is asynchronous."""
         work = getattr(self._fs, f"_{method}", None)
 
         def attempt(seconds: float) -> Any:
@@ -206,12 +206,12 @@ class FsspecStorage(RemoteStorage):
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
-    """A storage for URLs of a protocol."""
+    """Return a storage for URLs of a protocol."""
     return FsspecStorage(protocol, options, secrets)
 
 
 def driver(protocol: str) -> Any:
-    """The class of fsspec for a protocol.
+    """Return the class of fsspec for a protocol.
 
     Raises:
         StorageError: There is none, or its package is missing.
@@ -231,12 +231,12 @@ def driver(protocol: str) -> Any:
 
 
 def url_options(protocol: str, url: str) -> dict[str, Any]:
-    """What a URL says that its path does not: a host, a port, a user."""
+    """Return what a URL says that its path does not: a host, a port, a user."""
     return dict(driver(protocol)._get_kwargs_from_urls(url))
 
 
 def native_path(protocol: str, url: str) -> str:
-    """The storage's own path for a URL of its protocol."""
+    """Return the storage's own path for a URL of its protocol."""
     return str(driver(protocol)._strip_protocol(url)).rstrip("/")
 
 

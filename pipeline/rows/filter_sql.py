@@ -1,4 +1,4 @@
-"""A SQL condition to the filter it stands for."""
+"""Compile a SQL condition to a row filter."""
 
 from __future__ import annotations
 

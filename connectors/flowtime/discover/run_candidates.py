@@ -62,7 +62,7 @@ class Candidate:
 
     @property
     def versions(self) -> list[str]:
-        """What the store tells the versions of its files by."""
+        """Digest of the names, sizes and versions of its files."""
         return [version for _, _, version in self._files()]
 
     @property
@@ -122,7 +122,7 @@ def _sort_in(
 
 
 def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
-    """The candidate that a folder is part of."""
+    """Return the candidate that a folder is part of."""
     for candidate in pending.values():
         if path.startswith(candidate.prefix):
             top = path[len(candidate.prefix) :].partition("/")[0]
@@ -156,6 +156,6 @@ def _name(path: str) -> str:
 
 
 def below(path: str, name: str) -> str:
-    """The path of a name in a folder; the empty path is no folder."""
+    """Return the path of a name in a folder; the empty path is no folder."""
     folder = path.rstrip("/")
     return f"{folder}/{name}" if folder else name
