@@ -29,7 +29,7 @@ _MOST_SHOWN = 5
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
 
-RunState = Literal["complete", "broken", "incomplete", "link"]
+RunState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True)

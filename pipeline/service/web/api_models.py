@@ -84,7 +84,7 @@ class RunSummary(Data):
         name: Name of its directory.
         path: Its directory, relative to the folder of the runs.
         state: `complete`, or why it cannot be exported as it is: `broken`, `incomplete` (still
-            being written), `link` (not followed).
+            being written), `link` (not followed), `unlisted` (its folder cannot be read).
         reason: The same in words.
         created_utc: When it was created.
         grid: Its time grid; none where it cannot be read.
