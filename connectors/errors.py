@@ -6,6 +6,7 @@
     │   └── RunExistsError another stands where it is to be written
     ├── StorageError       a store refused, failed or did not answer
     │   ├── NotFoundError  nothing is stored there
+    │   ├── DeniedError    it may not be read, listed or written
     │   ├── ChangedError   it changed while it was being read
     │   └── ConflictError  another writer is at work there, or was
     ├── IntegrityError     bytes are not those that were promised
@@ -64,6 +65,10 @@ class StorageError(FlowtimeExportError):
 
 class NotFoundError(StorageError):
     """Nothing is stored at the URL."""
+
+
+class DeniedError(StorageError):
+    """The store does not permit what was tried at the URL."""
 
 
 class ChangedError(StorageError):

@@ -14,6 +14,7 @@ from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage.contract import Mark, Storage
+from connectors.storage.deadline import within
 from connectors.storage.paths import is_safe_name, join
 from connectors.storage.staged_names import is_abandoned, staged_name
 
@@ -94,7 +95,7 @@ class Claim:
         """Take the claim back."""
         self._over.set()
         # What stays is a leftover by its name, and lapses.
-        with suppress(StorageError):
+        with suppress(StorageError), within(None):
             self._storage.delete(self._path)
 
     def _renew(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from connectors.errors import ConflictError, StorageError
+from connectors.errors import ConflictError, DeniedError, StorageError
 from connectors.storage.location import Location
+from connectors.storage.paths import relative
 
 _HASHED_BYTES = 4_000_000
 
@@ -44,6 +45,13 @@ class Folder:
     path: str
     files: tuple[FileInfo, ...]
     links: tuple[str, ...] = ()
+
+
+Enter = Callable[[str], bool]
+"""Whether a walk opens the folder at a path."""
+
+Denied = Callable[[str, DeniedError], None]
+"""Takes a folder that may not be listed, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +117,24 @@ class Storage(ABC):
         """Where a path leads, over links and under whatever name; no request is made."""
 
     @abstractmethod
-    def walk(self, path: str) -> Iterator[Folder]:
-        """Every folder at or below `path` that directly holds a file or a link.
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield every folder at or below `path` that directly holds a file or a link.
 
         Listed afresh. A folder comes before all folders below it, and these before any folder
         that is not below it. Files that are being staged are left out.
 
+        Args:
+            path: The folder to begin with.
+            enter: Answers for each folder below `path`, before it is opened, whether it is
+                walked; the others are left out with all that is below them.
+            denied: Called for each folder below `path` that may not be listed; the walk goes on.
+
         Raises:
             NotFoundError: Nothing is there, or a file.
-            StorageError: A part could not be listed.
+            DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
+            StorageError: A part could not be listed for another reason.
         """
 
     @abstractmethod
@@ -273,6 +290,32 @@ class Storage(ABC):
         Raises:
             StorageError: It cannot; the message says why.
         """
+
+
+def entered(folders: Iterator[Folder], root: str, enter: Enter | None) -> Iterator[Folder]:
+    """Leave out of a flat listing what a walk would not enter.
+
+    Args:
+        folders: Folders at or below `root`, in the order of a walk.
+        root: The folder that the walk begins with.
+        enter: See `Storage.walk`.
+    """
+    if enter is None:
+        yield from folders
+        return
+    way: list[tuple[str, bool]] = []  # the folders from the root to the present one, each once
+    for folder in folders:
+        while way and relative(folder.path, way[-1][0]) is None:
+            way.pop()
+        at, wanted = way[-1] if way else (root, True)
+        rest = relative(folder.path, at)
+        for name in (rest or "").split("/") if wanted else ():
+            if name:
+                at = f"{at.rstrip('/')}/{name}"
+                wanted = wanted and enter(at)
+                way.append((at, wanted))
+        if wanted:
+            yield folder
 
 
 def sha256_of(storage: Storage, path: str) -> str:

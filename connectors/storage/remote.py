@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury, is_claim
 from connectors.storage.contract import FileInfo, Mark, StagedFile, Storage
+from connectors.storage.deadline import ContextPool
 from connectors.storage.location import Location
 from connectors.storage.paths import join
 from connectors.storage.retry import translated
@@ -44,7 +44,7 @@ class RemoteStorage(Storage):
         """Sixteen at a time."""
         if len(paths) < 2:
             return [self._outcome(path) for path in paths]
-        with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
+        with ContextPool(min(_READERS, len(paths))) as pool:
             return list(pool.map(self._outcome, paths))
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:

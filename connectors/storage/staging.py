@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,19 @@ from connectors.storage.staged_names import host_mark, is_of_the_dead
 
 _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
+
+
+_place: ContextVar[Path | None] = ContextVar("flowtime_export_scratch", default=None)
+
+
+@contextmanager
+def scratch_below(folder: Path) -> Iterator[None]:
+    """Have the present context make its scratch folders in a folder instead of TMPDIR."""
+    token = _place.set(folder)
+    try:
+        yield
+    finally:
+        _place.reset(token)
 
 
 class StagingFolders:
@@ -44,7 +58,9 @@ class StagingFolders:
             OSError: It could not be made.
         """
         holder = tempfile.TemporaryDirectory(
-            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-", ignore_cleanup_errors=True
+            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-",
+            dir=_place.get(),
+            ignore_cleanup_errors=True,
         )
         folder = Path(holder.name)
         with self._lock:

@@ -142,7 +142,8 @@ class MetadataTables:
     def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
         """Columns of series as text, a row per series: what partitions are named by."""
         laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
-        return self.series_rows().to_frame().select(laid).rows()
+        # Not by a select, which gives one row where all columns are constants.
+        return self.series_rows().to_frame().with_columns(laid).select(names).rows()
 
     def series_rows(self) -> pl.Series:
         """The place of each series."""

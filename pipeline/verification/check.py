@@ -13,13 +13,14 @@ import polars as pl
 from connectors.storage import StorageOptions, relative
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
-from pipeline.planning.partitions import is_data_file
-from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.planning.partitions import is_data_file, is_partition
+from pipeline.readback.local_copy import local_copy
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
@@ -89,7 +90,15 @@ def _extra_files(export: Export) -> Iterator[str]:
         return
     named = {file.path for file in export.files}
     extra = []
-    for place in export.storage.walk(export.folder):
+
+    def is_ours(path: str) -> bool:
+        return is_partition(relative(path, export.folder) or "")
+
+    unlisted: list[str] = []
+    walk = export.storage.walk(
+        export.folder, enter=is_ours, denied=lambda path, _: unlisted.append(path)
+    )
+    for place in walk:
         for entry in place.files:
             below = relative(entry.path, export.folder)
             name = entry.path.rpartition("/")[2]
@@ -101,6 +110,8 @@ def _extra_files(export: Export) -> Iterator[str]:
             "data files that the descriptor does not name: "
             f"{few(extra, _MOST_EXTRA)}; the next export removes them"
         )
+    if unlisted:
+        yield f"folders that may not be listed were not looked into: {few(unlisted, _MOST_EXTRA)}"
 
 
 @dataclass

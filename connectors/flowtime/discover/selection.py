@@ -16,7 +16,7 @@ class Selection:
 
     Attributes:
         include: Globs on the run directory's name, case-sensitive; one must match.
-        exclude: Likewise; none may match.
+        exclude: Likewise; none may match, nor on a folder above it and below the source.
         created_from: Earliest `createdUtc`, inclusive.
         created_to: Latest `createdUtc`, exclusive.
         measures, components, classes: Globs on the series; one of each must match.
@@ -32,7 +32,11 @@ class Selection:
 
     def wants_name(self, name: str) -> bool:
         """Whether a run directory of that name is wanted."""
-        return _any_matches(name, self.include) and not _any_matches(name, self.exclude)
+        return _any_matches(name, self.include) and not self.excludes_name(name)
+
+    def excludes_name(self, name: str) -> bool:
+        """Return whether a folder of that name is left out with all that is below it."""
+        return _any_matches(name, self.exclude)
 
     @property
     def asks_created(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import MANIFEST_FILE
 from connectors.flowtime.restore.run_files import DESCRIBING_FILES
 from connectors.storage import StagedFile, Storage, join, relative
+from connectors.storage.deadline import ContextPool
 
 _COMMITS = 8
 _OWN_FOLDERS = frozenset({"series", "model"})
@@ -111,7 +112,7 @@ class RunDirectoryWriter:
         self._made.clear()
 
     def _commit(self, names: Iterable[str]) -> None:
-        with ThreadPoolExecutor(_COMMITS, thread_name_prefix="flowtime-restore") as pool:
+        with ContextPool(_COMMITS, thread_name_prefix="flowtime-restore") as pool:
             futures = []
             for name in names:
                 # Before it is, because after a lost answer it may be.
@@ -126,16 +127,17 @@ class RunDirectoryWriter:
 
 
 def _standing(storage: Storage, path: str) -> Iterator[str]:
-    if storage.is_local and Path(path).is_symlink():
+    if storage.is_local and os.path.islink(path):
         raise RunError(
             "the directory is a link, which is not written through: remove it",
             run_url=storage.url(path),
         )
+
+    def is_written(folder: str) -> bool:
+        return (relative(folder, path) or "").partition("/")[0] not in NEVER_READ_FOLDERS
+
     try:
-        for folder in storage.walk(path):
-            below = relative(folder.path, path) or ""
-            if below.partition("/")[0] in NEVER_READ_FOLDERS:
-                continue
+        for folder in storage.walk(path, enter=is_written):
             if folder.links:
                 raise RunError(
                     f"{folder.links[0]} is a link, which is not written through: remove it",
@@ -155,6 +157,6 @@ def _absent_folders(storage: Storage, path: str) -> Iterator[str]:
     """Folders that staging will make; none where folders are no more than parts of names."""
     if storage.is_local:
         for folder in Path(path).parents:
-            if folder.exists():
+            if os.path.exists(folder):
                 return
             yield str(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,6 +22,7 @@ from connectors.flowtime.scan.series_file import (
     plain_rows,
 )
 from connectors.storage import Storage
+from connectors.storage.deadline import ContextPool, current_deadline, each_within
 
 SCHEMA: dict[str, pl.DataType] = {
     "series_row": pl.UInt32(),
@@ -87,12 +88,14 @@ def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:
         files: The files of the frame.
         read: Gives the rows of some of them, in the same order, in the frame's schema.
     """
+    # Polars calls from threads of its own, which know nothing of the caller's deadline.
+    deadline = current_deadline()
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted, rest = _prune(files, predicate)
-        frames = read(wanted)
+        frames = each_within(deadline, read(wanted))
         if rest:
             frames = (frame.filter(*rest) for frame in frames)
         if n_rows is not None:
@@ -172,7 +175,7 @@ def read_files(
         StorageError: A file could not be read.
     """
     pending: deque[Future[_Parsed]] = deque()
-    pool = ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan")
+    pool = ContextPool(options.workers, thread_name_prefix="flowtime-scan")
     try:
         for task in _tasks(storage, files, options):
             pending.append(pool.submit(task))

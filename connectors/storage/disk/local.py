@@ -11,8 +11,18 @@ from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 
-from connectors.errors import ChangedError, NotFoundError, StorageError
-from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile, Storage, Writable
+from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    FileInfo,
+    Folder,
+    Mark,
+    StagedFile,
+    Storage,
+    Writable,
+)
+from connectors.storage.deadline import check_deadline
 from connectors.storage.disk.steady_file import SteadyFile
 from connectors.storage.location import Location
 from connectors.storage.paths import relative
@@ -50,22 +60,31 @@ class LocalStorage(Storage):
             missing.insert(0, place.name)
         return Location((path,))
 
-    def walk(self, path: str) -> Iterator[Folder]:
-        """Folders depth first, names in order."""
-        if not Path(path).exists():
-            raise NotFoundError(
-                f"listing {path}: there is no such folder: correct the path", url=path
-            )
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield folders depth first, names in order."""
+        _refuse_absent(path)
         pending = [path]
         while pending:
+            check_deadline()
             folder = pending.pop()
-            files, links, below = _listed(folder)
+            if folder != path and enter is not None and not enter(folder):
+                continue
+            try:
+                files, links, below = _listed(folder)
+            except DeniedError as error:
+                if folder == path or denied is None:
+                    raise
+                denied(folder, error)
+                continue
             if files or links:
                 yield Folder(folder, tuple(files), tuple(links))
             pending.extend(reversed(below))
 
     def info(self, path: str) -> FileInfo | None:
         """A link is no file."""
+        check_deadline()
         with _translating(path, "looking for"):
             try:
                 status = os.lstat(path)
@@ -75,6 +94,7 @@ class LocalStorage(Storage):
 
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
         """From one open file, checked for changes in between."""
+        check_deadline()
         with _translating(path, "reading"), _opened(path) as (file, before):
             stop = before.st_size if end is None else min(end, before.st_size)
             data = _read_exactly(file, start, stop)
@@ -89,6 +109,7 @@ class LocalStorage(Storage):
         """From one open file, checked for changes after each block."""
         with _translating(path, "reading"), _opened(path) as (file, before):
             for start in range(0, before.st_size, block_bytes):
+                check_deadline()
                 stop = min(start + block_bytes, before.st_size)
                 block = _read_exactly(file, start, stop)
                 _check_unchanged(path, file, before, whole=len(block) == stop - start)
@@ -99,7 +120,7 @@ class LocalStorage(Storage):
         place = Path(root)
         for part in (relative(path, root) or "").split("/"):
             place /= part
-            if place.is_symlink():
+            if os.path.islink(place):  # unlike Path.is_symlink, also where nothing may be looked at
                 raise StorageError(
                     f"{place} is a link, and what it points to may be anywhere: "
                     "remove it, or choose another folder to write to",
@@ -108,6 +129,7 @@ class LocalStorage(Storage):
 
     def stage(self, path: str) -> StagedFile:
         """Beside the target, so that the commit is one rename within a file system."""
+        check_deadline()
         target = Path(path)
         _refuse_folder(path)
         with _translating(path, "writing"):
@@ -124,6 +146,7 @@ class LocalStorage(Storage):
 
     def commit(self, staged: StagedFile) -> None:
         """Bytes on the disk, then the name, then the folder on the disk."""
+        check_deadline()
         _refuse_folder(staged.target)
         with _translating(staged.target, "writing"):
             _sync(staged.local)
@@ -210,10 +233,10 @@ class LocalStorage(Storage):
     def check_write(self, path: str) -> None:
         """In the nearest folder that exists, so that none is made for a trial."""
         folder = Path(path)
-        while not folder.exists() and folder != folder.parent:
+        while not os.path.exists(folder) and folder != folder.parent:
             folder = folder.parent
         with _translating(path, "writing"):
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise NotADirectoryError
         staged = self.stage(str(folder / "probe"))
         try:
@@ -225,6 +248,16 @@ class LocalStorage(Storage):
 
 
 # --------------------------------------------------------------------------- listing
+
+
+def _refuse_absent(path: str) -> None:
+    with _translating(path, "listing"):
+        try:
+            os.stat(path)
+        except FileNotFoundError as failure:
+            raise NotFoundError(
+                f"listing {path}: there is no such folder: correct the path", url=path
+            ) from failure
 
 
 def _inode(path: Path) -> str:
@@ -281,7 +314,11 @@ def _entry(path: str, status: os.stat_result) -> FileInfo:
 
 
 def _abandoned(path: str) -> Iterator[str]:
+    """Staged files that were given up; what may not be listed could not be removed either."""
+
     def refuse(failure: OSError) -> None:
+        if failure.filename != path and isinstance(failure, PermissionError):
+            return
         if not isinstance(failure, FileNotFoundError | NotADirectoryError):
             raise translated(failure, path, "listing") from failure
 
@@ -347,6 +384,7 @@ def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: boo
 
 def _whole(path: str) -> bytes | StorageError:
     """What `read` does, without what a part of a file needs: thousands are read in a row."""
+    check_deadline()
     try:
         file = os.open(path, _OPEN)
         try:
@@ -369,7 +407,7 @@ def _whole(path: str) -> bytes | StorageError:
 
 
 def _refuse_folder(path: str) -> None:
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, also where nothing may be looked at
         raise StorageError(
             f"writing {path}: a folder is there: choose another name, or remove it", url=path
         )

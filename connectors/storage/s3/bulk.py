@@ -15,7 +15,9 @@ from obstore.store import S3Store
 
 from connectors.errors import StorageError
 from connectors.storage import retry
-from connectors.storage.retry import retrying, wait_for
+from connectors.storage.deadline import check_deadline, seconds_left
+from connectors.storage.event_loop import wait_for
+from connectors.storage.retry import retrying
 from connectors.storage.s3.listing import split_key
 
 _BULK_READERS = 48
@@ -62,7 +64,12 @@ class BulkReader:
 
     def read(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Whole objects of connected buckets, in the order of `paths`."""
-        return wait_for(self._fs.loop, self._read_all(paths), None)
+        check_deadline()
+        try:
+            return wait_for(self._fs.loop, self._read_all(paths), seconds_left())
+        except TimeoutError:
+            check_deadline()
+            raise
 
     def _connect(self, bucket: str) -> None:
         if bucket not in self._stores:

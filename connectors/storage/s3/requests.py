@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from connectors.storage.retry import retrying, wait_for
+from connectors.storage.event_loop import wait_for
+from connectors.storage.retry import retrying
 from connectors.storage.s3.listing import split_key, version_of
 
 _T = TypeVar("_T")

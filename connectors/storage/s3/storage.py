@@ -9,7 +9,7 @@ from typing import Any
 import s3fs
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile
+from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
 from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.s3.bulk import BulkReader
@@ -49,7 +49,13 @@ class S3Storage(RemoteStorage):
         """`s3://bucket/key`."""
         return f"s3://{path}"
 
-    def walk(self, path: str) -> Iterator[Folder]:
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield from one flat listing, which is permitted as a whole or not at all."""
+        return entered(self._walk(path), path, enter)
+
+    def _walk(self, path: str) -> Iterator[Folder]:
         """One flat listing, handed on child by child of `path`, as memory must not grow with it.
 
         The files of `path` itself are listed first, because in the order of keys they may come

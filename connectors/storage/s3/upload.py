@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.contract import FileInfo, StagedFile
+from connectors.storage.deadline import ContextPool, check_deadline, within
 from connectors.storage.retry import is_silence
 from connectors.storage.s3.requests import S3Requests, with_digest
 
@@ -63,7 +63,7 @@ class PartedUpload:
         except BaseException:
             # Nobody sees the parts of an upload that is not complete, but they are paid for.
             # The failure to report is the one that led here.
-            with suppress(Exception):
+            with suppress(Exception), within(None):
                 self._requests.of(
                     target, "abort_multipart_upload", seconds=GIVING_UP_SECONDS, UploadId=upload
                 )
@@ -72,7 +72,7 @@ class PartedUpload:
     def _send_parts(self, upload: str) -> list[dict[str, Any]]:
         step = max(PART_BYTES, -(-self._size // _MOST_PARTS))
         starts = range(0, self._size, step)
-        with ThreadPoolExecutor(_SENDERS) as pool:
+        with ContextPool(_SENDERS) as pool:
             jobs = [
                 pool.submit(self._send_part, upload, number, start, step)
                 for number, start in enumerate(starts, start=1)
@@ -111,6 +111,7 @@ class PartedUpload:
             joining = min(self._size / JOINED_BYTES_PER_SECOND, MOST_JOINING_SECONDS)
             until = time.monotonic() + (joining if is_silence(failure) else 0)
             while not self._is_joined(parts):
+                check_deadline()
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_SECONDS)
