@@ -8,15 +8,16 @@ nothing is constructed, no tag is obeyed, no alias is followed, and depth and si
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 import yaml
 
 from connectors.errors import RunError
-from connectors.flowtime.model.instant import parse_instant
+from connectors.flowtime.model.instant import names_offset, parse_instant
+from connectors.flowtime.parse.time_frame import TimeDeclaration, odd_declarations
 
 SPEC_FILE = "spec.yaml"
 MAX_BLOCK_BYTES = 64 * 1024
@@ -32,6 +33,12 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _KEY = re.compile(r"""^(["']?)(grid|window|title|metadata)\1[ \t]*:(?=[ \t\n]|\Z)""", re.MULTILINE)
+_MODEL_KEY = re.compile(r"""^(["']?)(grid|nodes)\1[ \t]*:(?=[ \t\n]|\Z)""", re.MULTILINE)
+_FLOW_KEY = re.compile(r"""(["']?)\b(grid|nodes)\1\s*:""")
+_WHOLE_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?"
+    r"(?:[Zz]| ?[+-][0-9]{2}:?[0-9]{2})"
+)
 _NEXT_KEY = re.compile(r"^[^\s#]", re.MULTILINE)
 _PREAMBLE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n|---[ \t]*(?:#[^\n]*)?\n)*")
 
@@ -43,12 +50,16 @@ class Spec:
     Attributes:
         start: Start of bin 0, UTC, or None where the spec names none.
         start_key: The key that named it, e.g. `grid.start`.
+        start_is_utc: Whether that says its offset from UTC.
+        declared: Time zones other than UTC, and alignments other than left.
         title: The model's title, or None.
         notes: What a reader of the report should know.
     """
 
     start: datetime | None = None
     start_key: str | None = None
+    start_is_utc: bool = False
+    declared: tuple[TimeDeclaration, ...] = ()
     title: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -61,16 +72,19 @@ def read_spec(data: bytes, *, want_start: bool = True) -> Spec:
         want_start: False where the start is known otherwise; then no start is refused.
 
     Raises:
-        RunError: The spec speaks of a start, but which one cannot be said.
+        RunError: The spec may name a start, but which one cannot be told: it cannot be read, or
+            it was not written whole.
     """
-    speaks_of_start = want_start and (b"start" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"))
-    if not speaks_of_start and b"title" not in data:
-        return Spec()
-    text = _decode(data, required=speaks_of_start)
+    names_start = want_start and (b"start" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"))
+    text = _decode(data, required=names_start)
     if text is None:
+        if want_start:
+            refuse_cut_off(data.decode("utf-8", errors="replace"))
         return Spec(notes=(f"{SPEC_FILE} is not UTF-8; it was not read",))
-    start, start_key, notes = _start(text) if speaks_of_start else (None, None, ())
-    return Spec(start, start_key, _title(text), notes)
+    found = _start(text) if want_start else Spec()
+    if want_start and found.start is None:
+        refuse_cut_off(text)
+    return replace(found, title=_title(text) if "title" in text else None)
 
 
 def _decode(data: bytes, *, required: bool) -> str | None:
@@ -87,22 +101,102 @@ def _decode(data: bytes, *, required: bool) -> str | None:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _start(text: str) -> tuple[datetime | None, str | None, tuple[str, ...]]:
+def _start(text: str) -> Spec:
+    if not any(word in text for word in ("start", "timezone", "align")):
+        return Spec()
     scalars = _scalars(text, ("grid", "window"))
+    declared = tuple(_declared(scalars))
     named = [(key, scalars[key]) for key in START_KEYS if key in scalars]
-    starts = [(key, _instant_of(key, scalar)) for key, scalar in named if not _is_null(scalar)]
+    known = [(key, scalar) for key, scalar in named if not _is_null(scalar)]
+    for key, scalar in known:
+        _refuse_cut_value(text, key, scalar)
+    starts = [(key, _instant_of(key, scalar)) for key, scalar in known]
     if not starts:
-        return None, None, ()
+        return Spec(declared=declared)
     key, start = starts[0]
     notes = [
         f"{SPEC_FILE}: {other} ({value.isoformat()}) differs from {key}, which is used"
         for other, value in starts[1:]
         if value != start
     ]
-    zone = scalars.get(key.split(".")[0] + ".timezone")
-    if zone is not None and zone.value.upper() not in ("UTC", "Z", "ETC/UTC", "GMT", ""):
-        notes.append(f"{SPEC_FILE}: timezone {_clip(zone.value)} is passed over, FlowTime is UTC")
-    return start, key, tuple(notes)
+    is_utc = key.endswith("Utc") or names_offset(known[0][1].value)
+    return Spec(start, key, is_utc, declared, notes=tuple(notes))
+
+
+def _declared(scalars: Mapping[str, yaml.ScalarEvent]) -> Iterator[TimeDeclaration]:
+    for block in ("grid", "window"):
+        values = [scalars.get(f"{block}.{key}") for key in ("timezone", "align")]
+        texts = [None if one is None or _is_null(one) else one.value for one in values]
+        yield from odd_declarations(SPEC_FILE, block, *texts)
+
+
+def _refuse_cut_value(text: str, key: str, scalar: yaml.ScalarEvent) -> None:
+    """Refuse a start that may have gone on where the file ends."""
+    ends_here = not scalar.style and text.endswith(scalar.value)
+    if ends_here and not _WHOLE_INSTANT.fullmatch(scalar.value):
+        raise RunError(
+            f"ends in the middle of {key}, {_clip(scalar.value)}, so it seems cut off; restore it, "
+            "or set source.time_origin",
+            file=SPEC_FILE,
+        )
+
+
+def refuse_cut_off(text: str) -> None:
+    """Refuse a spec without a start that was not written whole: the start may be missing from it.
+
+    A model has a grid and nodes, and ends where its YAML may end.
+
+    Raises:
+        RunError: It lacks one of these, or breaks off.
+    """
+    is_block_style = _is_block_style(text)
+    found = {match[2] for match in (_MODEL_KEY if is_block_style else _FLOW_KEY).finditer(text)}
+    missing = [key for key in ("grid", "nodes") if key not in found]
+    if not text.strip():
+        reason = "is empty"
+    elif missing:
+        reason = f"has no {' and no '.join(missing)}, which every model has"
+    elif _breaks_off(text, is_block_style=is_block_style):
+        reason = "breaks off"
+    elif is_block_style and _ends_in_a_beginning_of_grid(text):
+        reason = "ends in its grid before the number of bins"
+    else:
+        return
+    raise RunError(
+        f"{reason}, so it was not written whole, and the start in time may be missing; restore it, "
+        "or set source.time_origin",
+        file=SPEC_FILE,
+    )
+
+
+def _breaks_off(text: str, *, is_block_style: bool) -> bool:
+    """Whether the last block, and the whole with it, is no YAML."""
+    parts = [text]
+    if is_block_style:
+        keys = [match.start() for match in _NEXT_KEY.finditer(text)]
+        last = text[keys[-1] :] if keys else text
+        parts = [last, text] if len(last) <= MAX_BLOCK_BYTES else []
+    # A block that begins with what belongs to the one before it is no YAML on its own.
+    return bool(parts) and not any(_is_yaml(part) for part in parts)
+
+
+def _ends_in_a_beginning_of_grid(text: str) -> bool:
+    *_, last = _NEXT_KEY.finditer(text)
+    block = text[last.start() :]
+    begins = _MODEL_KEY.match(block)
+    is_grid = begins is not None and begins[2] == "grid"
+    return is_grid and "grid.bins" not in _scalars(block, ("grid",))
+
+
+def _is_yaml(text: str) -> bool:
+    if len(text) > MAX_WHOLE_BYTES:
+        return True
+    try:
+        for _ in yaml.parse(text, Loader=_LOADER):
+            pass
+    except yaml.YAMLError:
+        return False
+    return True
 
 
 def _instant_of(key: str, scalar: yaml.ScalarEvent) -> datetime:
