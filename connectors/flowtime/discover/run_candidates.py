@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import INDEX_FILE, MANIFEST_FILE, METADATA_FILE, RUN_FILE
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.storage import FileInfo, Folder
 
 DESCRIBING = (RUN_FILE, MANIFEST_FILE, INDEX_FILE, SPEC_FILE, METADATA_FILE)

@@ -35,7 +35,8 @@ from connectors.flowtime.parse.series_index import (
     all_series,
     names_of,
 )
-from connectors.flowtime.parse.spec import SPEC_FILE, Spec, read_spec
+from connectors.flowtime.parse.spec import Spec, read_spec
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.flowtime.parse.time_frame import TimeDeclaration, notes_on, odd_declarations
 
 __all__ = [

@@ -147,7 +147,7 @@ def _start(manifest: _Manifest) -> str | None:
     text = manifest.window.start_time_utc if manifest.window is not None else None
     if text and parse_instant(text) is None:
         raise RunError(
-            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; mend it or set "
+            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; correct it or set "
             "source.time_origin",
             file=MANIFEST_FILE,
         )

@@ -14,7 +14,7 @@ import pytest
 from connectors.errors import IntegrityError, RunError
 from connectors.flowtime.model.instant import parse_instant
 from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.parse import schema, spec
+from connectors.flowtime.parse import schema, spec_scalars
 from connectors.flowtime.parse.dialects import RunFiles, created_of, parse_run
 from connectors.flowtime.parse.spec import read_spec
 from tests.run_builder import BOM, DIALECTS, float_text, sample_specs, write_run, written_id
@@ -503,7 +503,8 @@ def test_starts_in_specs(text: str, source: str) -> None:
         "grid:\n  bins: 4\nnodes:\n  - id: start\n", WHOLE, WHOLE + "# start\n",
         WHOLE + "start: 2025-06-01\n", "grid:\n  start:\nnodes: 1\n",
         WHOLE + "bins: [start]\ngrids:\n  start: 2025-06-01\n", "{grid: {bins: 4}, 'nodes': []}",
-        '\n{"grid": {"bins": 4},\n "nodes": []}\n', WHOLE.strip(), '"nodes": 1\n\'grid\' : {bins: 2}\n',
+        '\n{"grid": {"bins": 4},\n "nodes": []}\n', WHOLE.strip(),
+        '"nodes": 1\n\'grid\' : {bins: 2}\n',
         "grid:\n  bins: 4\nnodes:\n- id: a\n- id: b\n", "grid:\n  bins: 4\nnodes: [1,\n2]\n",
     ],
 )  # fmt: skip
@@ -528,8 +529,11 @@ def test_specs_without_a_start(text: str) -> None:
         ("base: &b {start: 2025-01-01}\ngrid:\n  <<: *b\n", "merges another block"),
         ("grid:\n  starts: " + "[" * 5000, "nested deeper than 64"),
         ("{a: start, b: " + "[" * 100_000, "nested deeper than 64"),
-        ("grid:\n  start: 2025-01-01\n  x: " + "y" * spec.MAX_BLOCK_BYTES, "longer than 65536"),
-        ("{a: start, b: '" + "y" * spec.MAX_WHOLE_BYTES + "'}", "not in block style"),
+        (
+            "grid:\n  start: 2025-01-01\n  x: " + "y" * spec_scalars.MAX_BLOCK_BYTES,
+            "longer than 65536",
+        ),
+        ("{a: start, b: '" + "y" * spec_scalars.MAX_WHOLE_BYTES + "'}", "not in block style"),
         (b"grid:\n  start: 2025-01-01 # \xff\n", "is not UTF-8"),
         ("grid:\n  start: 2025-01-01\n".encode("utf-16"), "is not UTF-8"),
     ],
