@@ -32,7 +32,7 @@ _PREAMBLE = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|%[^\n]*\n|---[ \t]*(?:#[^\n]*)?
 
 
 def scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
-    """The scalars `name` and `name.key` of the top-level blocks that are named."""
+    """Return the scalars `name` and `name.key` of the top-level blocks that are named."""
     if is_block_style(text):
         blocks = _blocks(text, names)
     elif len(text) <= MAX_WHOLE_BYTES:
@@ -58,7 +58,7 @@ def scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
 def _read_block(
     block: str, line: int, names: tuple[str, ...]
 ) -> Iterable[tuple[str, yaml.ScalarEvent]]:
-    """The scalars of a block, from memory where an equal one has been read.
+    """Return the scalars of a block, from memory where an equal one has been read.
 
     The specs of a sweep differ in their values, seldom in their grid or title.
     """
@@ -83,7 +83,7 @@ def is_block_style(text: str) -> bool:
 
 
 def _blocks(text: str, names: tuple[str, ...]) -> Iterator[tuple[int, str]]:
-    """Line and text of each block, from its key in column 0 to the next."""
+    """Yield line and text of each block, from its key in column 0 to the next."""
     for key in _KEY.finditer(text):
         if key.group(2) not in names:
             continue
@@ -111,7 +111,7 @@ class _Level:
 def _walk(
     text: str, first_line: int, names: tuple[str, ...]
 ) -> Iterator[tuple[str, yaml.ScalarEvent]]:
-    """Yield the scalars that stand at most two mappings deep, with their path."""
+    """Yield the scalars that are at most two mappings deep, with their path."""
     levels: list[_Level] = []
     try:
         for event in yaml.parse(text, Loader=LOADER):
@@ -136,7 +136,7 @@ def _walk(
 
 
 def _place(levels: list[_Level], event: yaml.NodeEvent) -> str | None:
-    """The path of a value; None for a key and for whatever lies too deep to matter."""
+    """Return the path of a value; None for a key and for whatever lies too deep to matter."""
     if not levels:
         return ""
     top = levels[-1]
