@@ -110,9 +110,9 @@ def list_command(registry: str, as_json: bool, **filters: object) -> int:
 def show_command(artifact_id: str, registry: str, as_json: bool) -> int:
     """Show one artifact."""
     with _opened(registry) as known:
-        found = known.get(artifact_id)
+        found, detail = known.get(artifact_id), known.detail(artifact_id)
     if as_json:
-        print_json(found.as_json())
+        print_json(detail)
         return DONE
     for line in artifact_lines(found):
         click.echo(line)

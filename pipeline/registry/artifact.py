@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from connectors.flowtime.model.instant import instant_text
@@ -25,6 +27,21 @@ SCHEMA_VERSION = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARK_DIGITS = 12
+
+
+class Visibility(IntEnum):
+    """Which lists show an artifact."""
+
+    NOT_USABLE = 0
+    LISTED = 1
+    ARCHIVED = 2
+
+    @classmethod
+    def of(cls, state: ArtifactState, *, archived: bool) -> Visibility:
+        """Return the visibility of an artifact."""
+        if state != "complete":
+            return cls.NOT_USABLE
+        return cls.ARCHIVED if archived else cls.LISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class ArtifactRecord:
         files: Names of its top-level files.
         links: What it was derived from.
         document: The whole description of a run, by which it need not be read again.
+        key: The number that the database knows it by.
     """
 
     type: ArtifactType
@@ -110,12 +128,12 @@ class ArtifactRecord:
     files: Sequence[str] = ()
     links: Sequence[Link] = ()
     document: bytes | None = None
+    key: int = field(init=False)
 
-    @property
-    def key(self) -> int:
-        """The number that the database knows it by."""
+    def __post_init__(self) -> None:
         is_model = self.type == "model" and self.model_hash is not None
-        return key_of(self.type, self.model_hash or "" if is_model else self.location)
+        place = self.model_hash or "" if is_model else self.location
+        object.__setattr__(self, "key", key_of(self.type, place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +155,14 @@ class RelatedArtifact:
     is_missing: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as FlowTime's clients know it; `missing` is there where it is true."""
-        shown = {
+        """Return it as FlowTime's clients know it."""
+        return {
             "id": self.id,
             "type": self.type,
             "title": self.title,
             "relationshipType": self.relation,
+            "missing": self.is_missing,
         }
-        return {**shown, "missing": True} if self.is_missing else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +185,13 @@ class Relationships:
 
     def as_json(self) -> dict[str, Any]:
         """Return them as FlowTime's clients know them."""
-        shown: dict[str, Any] = {
+        return {
             "artifactId": self.artifact_id,
             "derivedFrom": [one.as_json() for one in self.derived_from],
             "derivatives": [one.as_json() for one in self.derivatives],
             "related": [one.as_json() for one in self.related],
+            "truncated": self.is_cut,
         }
-        return {**shown, "truncated": True} if self.is_cut else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +299,7 @@ def key_of(kind: ArtifactType, location: str) -> int:
     return _number(f"{family}\0{location}")
 
 
+@lru_cache(maxsize=4096)
 def shape_of(terms: frozenset[tuple[TermKind, str]]) -> int:
     """Return the number of a set of terms."""
     return _number("\0".join(f"{kind}\1{value}" for kind, value in sorted(terms)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ _POOL = 8
 _MOST_CONNECTIONS = 40
 _CACHE_KILOBYTES = 16_000
 _STEPS = 20_000
+_DEADLINE = "deadline"
 _WRITER_LOCK = 0x666C6F7774696D65
 _QUERY_CANCELLED = "57014"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -104,6 +105,20 @@ class Database:
         wanted = select(tables.state.c.value).where(tables.state.c.name == "revision")
         return int(connection.execute(wanted).scalar_one())
 
+    def optimise(self) -> None:
+        """Have the database look how its values are distributed, after many have changed.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self.is_sqlite:
+                connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+                connection.exec_driver_sql("PRAGMA optimize")
+            else:
+                connection.exec_driver_sql("ANALYZE")
+
     def close(self) -> None:
         """Close all connections."""
         with suppress(SQLAlchemyError):
@@ -121,6 +136,8 @@ class Database:
                 connect_args={
                     "connect_timeout": _CONNECT_SECONDS,
                     "application_name": "flowtime-export",
+                    # A plan for any text reads the whole table to find a rare one.
+                    "prepare_threshold": None,
                 },
             )
         except ModuleNotFoundError as error:
@@ -199,18 +216,52 @@ class Database:
         return None if found is None else str(found)
 
     @contextmanager
-    def _bounded(self, connection: Connection, seconds: float | None) -> Iterator[None]:
-        if not self.is_sqlite:
-            milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+    def bounded(self, connection: Connection, seconds: float) -> Iterator[None]:
+        """Bound some queries of a connection more tightly; others may follow after a timeout.
+
+        Raises:
+            RegistryTimeoutError: They take longer.
+            RegistryError: The database failed.
+        """
+        if self.is_sqlite:
+            with self._translated(), self._interrupted(connection, seconds):
+                yield
+            return
+        with self._translated(), connection.begin_nested():
+            milliseconds = max(1, int(seconds * 1000))
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
             yield
+
+    @contextmanager
+    def _bounded(self, connection: Connection, seconds: float | None) -> Iterator[None]:
+        if self.is_sqlite:
+            with self._interrupted(connection, seconds):
+                yield
             return
+        milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        yield
+
+    @contextmanager
+    def _interrupted(self, connection: Connection, seconds: float | None) -> Iterator[None]:
+        """Interrupt the queries of SQLite after a time; the nearest of several ends them."""
         raw: Any = connection.connection.driver_connection
-        raw.set_progress_handler(None if seconds is None else _deadline(seconds), _STEPS)
+        before = connection.info.get(_DEADLINE)
+        until = None if seconds is None else time.monotonic() + seconds
+        nearest = min((one for one in (before, until) if one is not None), default=None)
+        self._set_deadline(connection, raw, nearest)
         try:
             yield
         finally:
+            self._set_deadline(connection, raw, before)
+
+    @staticmethod
+    def _set_deadline(connection: Connection, raw: Any, until: float | None) -> None:
+        connection.info[_DEADLINE] = until
+        if until is None:
             raw.set_progress_handler(None, 0)
+        else:
+            raw.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -265,11 +316,6 @@ def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def _deadline(seconds: float) -> Callable[[], int]:
-    until = time.monotonic() + seconds
-    return lambda: int(time.monotonic() > until)
 
 
 def _is_timeout(cause: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.registry.tables import artifact, shape_term, user_tag
 MAX_VALUES = 100
 """Values of a facet, the most frequent first."""
 
+_FEW = 20_000
 _DAY = 86_400 * 10**6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = {
@@ -26,55 +28,88 @@ _TERMS = {"component": "component", "measure": "measure", "class": "class", "tag
 
 
 def facets_of(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]]
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], total: int | None
 ) -> Mapping[str, Mapping[str, int]]:
     """Return the facets of the artifacts that meet some conditions.
 
     Args:
         connection: A connection; how long it may take bounds the counting.
         conditions: The conditions.
+        total: How many artifacts meet them, where that is known.
 
     Returns:
-        Field → value → number, of `type`, `source`, `template`, `tags`, `component`, `measure`,
-        `class` and `day`.
+        Field → value → number, of `type`, `source`, `template`, `component`, `measure`, `class`,
+        `tags` and `day`.
     """
-    found: dict[str, Mapping[str, int]] = {}
-    for name, column in _COLUMNS.items():
+    is_few = total is not None and total <= _FEW
+    counts = _read(connection, conditions) if is_few else _counted(connection, conditions)
+    terms = _terms(connection, counts.shapes)
+    _add_tags_of_users(connection, conditions, terms["tags"])
+    days = sorted(counts.days.items(), reverse=True)[:MAX_VALUES]
+    return {
+        **{name: _most(values) for name, values in counts.fields.items()},
+        **{name: _most(values) for name, values in terms.items()},
+        "day": {(_EPOCH + timedelta(days=day)).date().isoformat(): n for day, n in days},
+    }
+
+
+@dataclass
+class _Counts:
+    """How often values occur: of the fields by name, of shapes, and of days since 1970."""
+
+    fields: dict[str, Counter[str]]
+    shapes: Counter[int]
+    days: Counter[int]
+
+
+def _read(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> _Counts:
+    """Count few artifacts here: one look at each instead of one for each field."""
+    wanted = select(*_COLUMNS.values(), artifact.c.shape, artifact.c.created).where(*conditions)
+    rows = connection.execute(wanted).all()
+    fields = {
+        name: Counter(row[place] for row in rows if row[place] is not None)
+        for place, name in enumerate(_COLUMNS)
+    }
+    days = Counter(row.created // _DAY for row in rows if row.created)
+    return _Counts(fields, Counter(row.shape for row in rows), days)
+
+
+def _counted(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> _Counts:
+    """Have the database count many artifacts, field by field, from its indexes."""
+
+    def grouped(column: ColumnElement[Any]) -> Counter[Any]:
         counting = select(column, func.count()).where(*conditions).group_by(column)
-        found[name] = _most({v: n for v, n in connection.execute(counting) if v is not None})
-    found.update(_terms(connection, conditions))
-    found["day"] = _days(connection, conditions)
-    return found
+        return Counter({row[0]: row[1] for row in connection.execute(counting)})
+
+    fields = {name: grouped(column) for name, column in _COLUMNS.items()}
+    for values in fields.values():
+        values.pop(None, None)
+    days = grouped(artifact.c.created // _DAY)
+    days.pop(0, None)  # 0 is no instant
+    return _Counts(fields, grouped(artifact.c.shape), days)
 
 
-def _terms(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]]
-) -> dict[str, Mapping[str, int]]:
+def _terms(connection: Connection, shapes: Mapping[int, int]) -> dict[str, Counter[str]]:
     """Count components, measures, classes and tags by the shapes that have them."""
-    counting = select(artifact.c.shape, func.count()).where(*conditions).group_by(artifact.c.shape)
-    shapes: dict[int, int] = {row[0]: row[1] for row in connection.execute(counting)}
     counts: dict[str, Counter[str]] = {name: Counter() for name in _TERMS.values()}
     for some in parts([*shapes]):
-        for shape, kind, value in connection.execute(
-            select(shape_term).where(shape_term.c.shape.in_(some))
-        ):
+        wanted = select(shape_term).where(shape_term.c.shape.in_(some))
+        for shape, kind, value in connection.execute(wanted):
             counts[_TERMS[kind]][value] += shapes[shape]
-    of_users = (
+    return counts
+
+
+def _add_tags_of_users(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], tags: Counter[str]
+) -> None:
+    counting = (
         select(user_tag.c.tag, user_tag.c.removed, func.count())
         .join(artifact, artifact.c.key == user_tag.c.key)
         .where(*conditions)
         .group_by(user_tag.c.tag, user_tag.c.removed)
     )
-    for tag, is_removed, number in connection.execute(of_users):
-        counts["tags"][tag] += -number if is_removed else number
-    return {name: _most(values) for name, values in counts.items()}
-
-
-def _days(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> Mapping[str, int]:
-    day = (artifact.c.created // _DAY).label("day")
-    counting = select(day, func.count()).where(*conditions, artifact.c.created != 0).group_by(day)
-    rows: list[Any] = sorted(connection.execute(counting).all(), reverse=True)[:MAX_VALUES]
-    return {(_EPOCH + timedelta(days=int(number))).date().isoformat(): n for number, n in rows}
+    for tag, is_removed, number in connection.execute(counting):
+        tags[tag] += -number if is_removed else number
 
 
 def _most(counts: Mapping[str, int]) -> dict[str, int]:

@@ -9,9 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select
 
 from pipeline.registry import search_text
-from pipeline.registry.artifact import ArtifactRecord, key_of, microseconds, shape_of
+from pipeline.registry.artifact import (
+    ArtifactRecord,
+    Visibility,
+    key_of,
+    microseconds,
+    shape_of,
+)
 from pipeline.registry.names import assign_ids
 from pipeline.registry.run_records import model_id, record_of_model
+from pipeline.registry.search_text import SearchedText
 from pipeline.registry.statements import insert_into, parts, upsert
 from pipeline.registry.tables import artifact, detail, document, edge, root, shape_term, user_data
 
@@ -45,7 +52,10 @@ def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
         connection.execute(upsert(connection, document), documents)
     _write_terms(connection, ordered)
     _write_edges(connection, ordered, before)
-    search_text.write(connection, [row["key"] for row in rows], before)
+    plain = [one for one in ordered if one.key not in users]
+    texts = [_text(one, ids[one.key]) for one in plain]
+    search_text.write(connection, texts, before)
+    search_text.rewrite(connection, [*users])
 
 
 def register_root(connection: Connection, url: str) -> None:
@@ -131,9 +141,18 @@ def _row(one: ArtifactRecord, name: str, user: Any | None) -> dict[str, Any]:
         "series": one.series,
         "rows": one.rows,
         "warnings": one.warnings,
+        "visibility": Visibility.of(one.state, archived=user is not None and user.archived),
         "archived": user is not None and user.archived,
         "pinned": user is not None and user.pinned,
     }
+
+
+def _text(one: ArtifactRecord, name: str) -> SearchedText:
+    """The text of an artifact of which no user says anything."""
+    values = (str(value) for value in one.metadata.values())
+    tags = sorted(value for kind, value in one.terms if kind == "tag")
+    main = (one.title, one.description, *values)
+    return SearchedText.of(one.key, main, (name, one.folder, *tags, *one.files))
 
 
 def _model_of(one: ArtifactRecord) -> str | None:

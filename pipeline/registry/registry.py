@@ -21,13 +21,15 @@ from pipeline.registry.artifact import (
     Artifact,
     ArtifactRecord,
     Relationships,
+    Visibility,
     instant_of,
     shown_instant,
 )
+from pipeline.registry.conditions import conditions_of
 from pipeline.registry.database import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.deletion import Deletion, plan_deletion
 from pipeline.registry.facets import facets_of
-from pipeline.registry.listing import ArtifactPage, CountCache, all_conditions, page_of
+from pipeline.registry.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.loading import artifacts
 from pipeline.registry.models import tidy_models
 from pipeline.registry.query import ArtifactQuery, is_plain
@@ -42,7 +44,11 @@ from pipeline.registry.user_journal import UserJournal, as_document, read_docume
 FACET_SECONDS = 0.2
 """How long facets may take; after that a list comes without them."""
 
+STATS_SECONDS = 10.0
+"""How long counting the whole registry may take."""
+
 _FACET_AGE = 2.0
+_MANY = 1_000
 _MOST_SHOWN = 5
 
 Facets = Mapping[str, Mapping[str, int]]
@@ -114,11 +120,11 @@ class Registry:
         """
         wanted = query or ArtifactQuery.parse({to_camel(k): _text(v) for k, v in filters.items()})
         with self._database.reading(self._read_seconds) as connection:
-            revision = self._database.revision(connection)
-            page = page_of(connection, wanted, self._counts, revision)
+            page = page_of(self._database, connection, wanted, self._counts)
         if not wanted.with_facets:
             return page
-        return replace(page, has_facets=True, facets=self._facets(wanted))
+        few = page.total if page.total_is_exact else None
+        return replace(page, has_facets=True, facets=self._facets(wanted, few))
 
     def get(self, artifact_id: str) -> Artifact:
         """Return an artifact.
@@ -146,6 +152,22 @@ class Registry:
                 raise _unknown(connection, artifact_id)
             return relationships_of(connection, keys[0])
 
+    def detail(self, artifact_id: str) -> dict[str, Any]:
+        """Return an artifact as JSON-compatible data, with the ids of what it is related to.
+
+        Raises:
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        related = self.relationships(artifact_id)
+        return {
+            **self.get(artifact_id).as_json(),
+            "relationships": {
+                "derived_from": [one.id for one in related.derived_from],
+                "generates": [one.id for one in related.derivatives],
+            },
+        }
+
     def stats(self) -> dict[str, Any]:
         """Return counts and sizes of the whole registry as JSON-compatible data.
 
@@ -153,7 +175,7 @@ class Registry:
             RegistryError: The database failed.
         """
         columns = artifact.c
-        with self._database.reading(self._read_seconds) as connection:
+        with self._database.reading(STATS_SECONDS) as connection:
             kinds = connection.execute(
                 select(
                     columns.type,
@@ -162,12 +184,12 @@ class Registry:
                     func.min(columns.created).filter(columns.created != 0),
                     func.max(columns.created),
                 )
-                .where(columns.state == "complete")
+                .where(columns.visibility >= Visibility.LISTED.value)
                 .group_by(columns.type)
                 .order_by(columns.type)
             ).all()
-            broken = _count(connection, columns.state != "complete")
-            archived = _count(connection, columns.archived.is_(True))
+            broken = _count(connection, columns.visibility == Visibility.NOT_USABLE.value)
+            archived = _count(connection, columns.visibility == Visibility.ARCHIVED.value)
             roots = connection.execute(select(root.c.url).order_by(root.c.url)).scalars().all()
             revision = self._database.revision(connection)
         return {
@@ -359,6 +381,8 @@ class Registry:
                 if urls:
                     raise
                 report.problems.append(str(error))
+        if report.added >= _MANY:
+            self._database.optimise()
         self._bring_back_user_data()
         return report
 
@@ -388,6 +412,8 @@ class Registry:
             proceed()
             with self._database.writing() as connection:
                 register(connection, some)
+        if len(records) >= _MANY:
+            self._database.optimise()
         noted = set(roots) - set(self.roots())
         if noted:
             with self._database.writing() as connection:
@@ -441,7 +467,7 @@ class Registry:
             user_data.write(connection, [*emptied, *found])
             note([*emptied, *found])
 
-    def _facets(self, query: ArtifactQuery) -> Facets | None:
+    def _facets(self, query: ArtifactQuery, total: int | None) -> Facets | None:
         """Return facets as they are, or as they were a moment ago; None where that takes long."""
         key = ("facets", *query.conditions)
         known = self._counts.get(key)
@@ -451,9 +477,10 @@ class Registry:
                 now = time.monotonic()
                 if known is not None and (known[0] == revision or now - known[1] < _FACET_AGE):
                     return known[2]  # type: ignore[no-any-return]
-                found = facets_of(connection, all_conditions(connection, query))
+                conditions = conditions_of(connection, query)
+                found = facets_of(connection, conditions.to_count, total)
         except RegistryTimeoutError:
-            return None
+            return None if known is None else known[2]
         self._counts.put(key, (revision, now, found))
         return found
 

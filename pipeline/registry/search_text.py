@@ -7,7 +7,9 @@ any substring of three characters or more without reading the whole table.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -35,25 +37,60 @@ from pipeline.registry.tables import (
 TRIGRAM = 3
 """Characters that the index needs."""
 
+_HASH = "sha256:"
+_HASH_DIGITS = 16
+_LONG_HASH = re.compile(rf"({_HASH})?([0-9a-f]{{{_HASH_DIGITS}}})[0-9a-f]{{1,48}}")
+_CONTENT = table("search_text_content", column("id"), column("c0"), column("c1"))
 _FTS = table("search_text", column("rowid"), column("main"), column("more"))
 
 
-def write(connection: Connection, keys: Sequence[int], replaced: Collection[int]) -> None:
-    """Index the texts of artifacts as they are in the other tables.
+@dataclass(frozen=True, slots=True)
+class SearchedText:
+    """What is searched of one artifact.
+
+    Attributes:
+        key: The artifact.
+        main: Title, description and values of the metadata.
+        more: Id, folder, tags, names of files, and what users say.
+    """
+
+    key: int
+    main: str
+    more: str
+
+    @classmethod
+    def of(cls, key: int, main: Iterable[str | None], more: Iterable[str | None]) -> SearchedText:
+        """Return the text of an artifact, every part of it once."""
+        first = dict.fromkeys(_shortened(one) for one in main if one)
+        rest = dict.fromkeys(one for one in more if one and one not in first)
+        # No part holds the end of a line, so that nothing is found across two of them.
+        return cls(key, "\n".join(first), "\n".join(rest))
+
+
+def rewrite(connection: Connection, keys: Sequence[int]) -> None:
+    """Index the texts of artifacts anew, as they are in the other tables."""
+    texts: list[SearchedText] = []
+    for some in parts(sorted(keys)):
+        texts += _texts(connection, some)
+    write(connection, texts, set(keys))
+
+
+def write(connection: Connection, texts: Sequence[SearchedText], replaced: Collection[int]) -> None:
+    """Index the texts of artifacts.
 
     Args:
         connection: A connection that may write.
-        keys: The artifacts.
-        replaced: Those of them that may be in the index already.
+        texts: The texts, by ascending keys.
+        replaced: Keys of those that may be in the index already.
     """
-    rows: list[Mapping[str, Any]] = []
-    for some in parts(sorted(keys)):
-        rows += _rows(connection, some)
+    rows = [{"key": one.key, "main": one.main, "more": one.more} for one in texts]
+    if not rows:
+        return
     if connection.dialect.name != "sqlite":
         connection.execute(upsert(connection, POSTGRESQL_TEXT), rows)
         return
     # FTS5 writes rows together only where their numbers ascend.
-    remove(connection, sorted(key for key in keys if key in replaced))
+    remove(connection, [one.key for one in texts if one.key in replaced])
     adding = "INSERT INTO search_text (rowid, main, more) VALUES (:key, :main, :more)"
     connection.execute(text(adding), rows)
 
@@ -75,6 +112,7 @@ def keys_with(connection: Connection, wanted: str, *, everywhere: bool) -> Selec
         wanted: The text.
         everywhere: Look at ids, tags and file names as well as at titles and metadata.
     """
+    wanted = _searched(wanted)
     if connection.dialect.name == "sqlite":
         return select(_FTS.c.rowid).where(_sqlite_condition(wanted, everywhere))
     columns = POSTGRESQL_TEXT.c
@@ -86,9 +124,21 @@ def keys_with(connection: Connection, wanted: str, *, everywhere: bool) -> Selec
 
 def holds(connection: Connection, wanted: str, *, everywhere: bool) -> ColumnElement[bool]:
     """Return the condition that one artifact's texts hold a text: for looking at few rows."""
-    found = keys_with(connection, wanted, everywhere=everywhere)
-    key = next(iter(found.selected_columns))
+    if connection.dialect.name == "sqlite" and wanted.isascii():
+        # The texts themselves, which FTS5 keeps in this table: a look at one is cheap.
+        rows = _CONTENT.c
+        found = select(rows.id).where(_like((rows.c0, rows.c1), wanted, everywhere))
+        key: ColumnElement[int] = rows.id
+    else:
+        found = keys_with(connection, wanted, everywhere=everywhere)
+        key = next(iter(found.selected_columns))
     return found.where(key == artifact.c.key).correlate(artifact).exists()
+
+
+def _searched(wanted: str) -> str:
+    """Return the part of a text that the index knows, where it is a hash."""
+    found = _LONG_HASH.fullmatch(wanted.lower())
+    return wanted if found is None else f"{found[1] or ''}{found[2]}"
 
 
 def _sqlite_condition(wanted: str, everywhere: bool) -> ColumnElement[bool]:
@@ -96,8 +146,14 @@ def _sqlite_condition(wanted: str, everywhere: bool) -> ColumnElement[bool]:
         phrase = '"' + wanted.replace('"', '""') + '"'
         match = phrase if everywhere else f"main : {phrase}"
         return text("search_text MATCH :phrase").bindparams(phrase=match)  # type: ignore[return-value]
-    found = _FTS.c.main.like(_pattern(wanted), escape="\\")
-    return or_(found, _FTS.c.more.like(_pattern(wanted), escape="\\")) if everywhere else found
+    return _like((_FTS.c.main, _FTS.c.more), wanted, everywhere)
+
+
+def _like(
+    columns: tuple[ColumnElement[str], ColumnElement[str]], wanted: str, everywhere: bool
+) -> ColumnElement[bool]:
+    looked_at = columns if everywhere else columns[:1]
+    return or_(*(one.like(_pattern(wanted), escape="\\") for one in looked_at))
 
 
 def _pattern(wanted: str) -> str:
@@ -105,7 +161,7 @@ def _pattern(wanted: str) -> str:
     return f"%{escaped}%"
 
 
-def _rows(connection: Connection, keys: Sequence[int]) -> Iterator[dict[str, Any]]:
+def _texts(connection: Connection, keys: Sequence[int]) -> Iterator[SearchedText]:
     wanted = (
         select(
             artifact.c.key,
@@ -127,18 +183,14 @@ def _rows(connection: Connection, keys: Sequence[int]) -> Iterator[dict[str, Any
     rows = connection.execute(wanted).all()
     tags = tags_of(connection, {row.key: row.shape for row in rows})
     for row in rows:
-        values = [str(value) for value in json.loads(row.metadata).values()]
-        more = [row.id, row.folder, *tags[row.key], *json.loads(row.files), row.note, row.owner]
-        yield {
-            "key": row.key,
-            "main": _joined([row.title, row.description, *values]),
-            "more": _joined(more),
-        }
+        values = (str(value) for value in json.loads(row.metadata).values())
+        names = (row.id, row.folder, *tags[row.key], *json.loads(row.files), row.note, row.owner)
+        yield SearchedText.of(row.key, (row.title, row.description, *values), names)
 
 
-def _joined(texts: Sequence[str | None]) -> str:
-    # No text holds the end of a line, so that nothing is found across two of them.
-    return "\n".join(dict.fromkeys(one for one in texts if one))
+def _shortened(text: str) -> str:
+    """A text without the tail of a hash: hashes have every trigram, which fills the index."""
+    return text[: len(_HASH) + _HASH_DIGITS] if text.startswith(_HASH) else text
 
 
 def tags_of(connection: Connection, shapes: Mapping[int, int]) -> dict[int, list[str]]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -51,24 +52,30 @@ artifact = Table(
     Column("series", Integer, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("warnings", Integer, nullable=False),
+    Column("visibility", SmallInteger, nullable=False),
     Column("archived", Boolean, nullable=False),
     Column("pinned", Boolean, nullable=False),
     Index("artifact_id", "id", unique=True),
     Index("artifact_name", "name"),
+    Index("artifact_source", "visibility", "source"),
     Index("artifact_location", "location"),
-    Index("artifact_created", "archived", "created", "id"),
+    Index("artifact_created", "visibility", "created", "id"),
     Index("artifact_created_all", "created", "id"),
-    Index("artifact_type", "archived", "type", "created", "id"),
-    Index("artifact_title", "archived", "title", "id"),
-    Index("artifact_size", "archived", "size", "id"),
-    Index("artifact_modified", "archived", "modified", "id"),
-    Index("artifact_template", "template_id", "created", "id"),
+    Index("artifact_type", "visibility", "type", "created", "id", "size"),
+    Index("artifact_title", "visibility", "title", "id"),
+    Index("artifact_size", "visibility", "size", "id"),
+    Index("artifact_modified", "visibility", "modified", "id"),
+    Index("artifact_template", "visibility", "template_id", "created", "id"),
     Index("artifact_model", "model_id", "created", "id"),
     Index("artifact_scenario", "scenario", "created", "id"),
     Index("artifact_digest", "digest"),
-    Index("artifact_shape", "shape", "archived"),
+    Index("artifact_shape", "visibility", "shape"),
 )
-"""One row an artifact; instants are microseconds since 1970, 0 where they are unknown."""
+"""One row an artifact; instants are microseconds since 1970, 0 where they are unknown.
+
+`visibility` is one of `Visibility`: what most lists are narrowed by first, so that indexes begin
+with it.
+"""
 
 detail = Table(
     "detail",

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, case, delete, select, update
 
 from pipeline.registry import search_text
-from pipeline.registry.artifact import ARCHIVED_TAG, ArtifactType, key_of
+from pipeline.registry.artifact import ARCHIVED_TAG, ArtifactType, Visibility, key_of
 from pipeline.registry.statements import insert_into, parts, upsert
 from pipeline.registry.tables import artifact, detail, shape_term, user_data, user_tag
 
@@ -307,6 +307,7 @@ def _follow(connection: Connection, entries: Sequence[UserData]) -> None:
             "of": one.key,
             "new_title": one.title or automatic[one.key],
             "is_archived": one.archived,
+            "new_visibility": Visibility.of("complete", archived=one.archived).value,
             "is_pinned": one.pinned,
         }
         for one in entries
@@ -320,8 +321,12 @@ def _follow(connection: Connection, entries: Sequence[UserData]) -> None:
         .values(
             title=bindparam("new_title"),
             archived=bindparam("is_archived"),
+            visibility=case(
+                (artifact.c.state != "complete", Visibility.NOT_USABLE.value),
+                else_=bindparam("new_visibility"),
+            ),
             pinned=bindparam("is_pinned"),
         )
     )
     connection.execute(following, rows)
-    search_text.write(connection, [*automatic], automatic.keys())
+    search_text.rewrite(connection, [*automatic])

@@ -13,15 +13,19 @@ from typing import Any, ClassVar
 from pipeline.errors import (
     ConfigError,
     FlowtimeExportError,
+    RegistryError,
+    RegistryTimeoutError,
     RunError,
     RunExistsError,
     SinkError,
     StorageError,
+    UnknownArtifactError,
 )
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 CODES: Mapping[str, str] = {
+    "artifact-not-found": "There is no such artifact",
     "ambiguous-run": "Several runs have this name",
     "body-too-large": "The request's body is too large",
     "body-too-slow": "The request's body did not arrive in time",
@@ -42,6 +46,7 @@ CODES: Mapping[str, str] = {
     "method-not-allowed": "The path does not support this method",
     "not-found": "There is nothing at this path",
     "range-not-satisfiable": "The file ends before the requested range",
+    "registry-failed": "The registry's database failed",
     "run-damaged": "The run's files do not hold what the run promises",
     "run-exists": "A run of this name exists already",
     "run-not-complete": "The run cannot be exported in its current state",
@@ -219,6 +224,9 @@ _KINDS: tuple[tuple[type[FlowtimeExportError], int, str, str], ...] = (
         "send ifExists=replace to replace it, or ifExists=skip to keep it",
     ),
     (RunError, 422, "run-damaged", _REPAIR),
+    (UnknownArtifactError, 404, "artifact-not-found", "GET /v1/artifacts lists the artifacts"),
+    (RegistryTimeoutError, 503, "busy", "ask for less, or send the request again"),
+    (RegistryError, 502, "registry-failed", "check the registry's database"),
     (StorageError, 502, "store-failed", _STORE),
     (SinkError, 502, "store-failed", _STORE),
 )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from pipeline.config.values import RegistryUrl
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import Format
 
@@ -26,6 +27,7 @@ class ServiceSettings(BaseModel):
     Attributes:
         runs: A folder or bucket of run directories.
         storage_options: Options `key=value` of the storage of the runs.
+        registry: URL of the registry; default a file in the folder of the state.
         exports: Folder of the exports, one folder per run in it; default each run's own `gold/`.
         host: Address to listen on.
         port: Port to listen on.
@@ -68,6 +70,7 @@ class ServiceSettings(BaseModel):
     runs: Annotated[str, Field(min_length=1)]
     storage_options: tuple[str, ...] = ()
     exports: str | None = None
+    registry: RegistryUrl | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     tokens: tuple[SecretStr, ...] = ()
@@ -122,6 +125,13 @@ class ServiceSettings(BaseModel):
                 )
         if (self.webhooks or self.webhook_allow) and self.webhook_secret is None:
             raise ConfigError("webhooks are signed: give --webhook-secret-file")
+
+    @property
+    def registry_url(self) -> str:
+        """The URL of the registry, with its password."""
+        if self.registry is not None:
+            return self.registry.get_secret_value()
+        return f"sqlite:///{self.state_folder / 'registry.db'}"
 
     @property
     def state_folder(self) -> Path:

@@ -16,6 +16,7 @@ from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
+from pipeline.registry.artifact import mark_of
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import (
     BusyError,
@@ -121,6 +122,7 @@ class RunCatalog:
         changed: Called when the runs have changed.
         damage: Returns the runs that jobs have found damaged.
         problem_changed: Called when listing begins or ceases to fail.
+        known_before: Returns the runs that need not be read for the first listing.
 
     Attributes:
         problem: Why the runs could not be listed when it was last tried; None if they could.
@@ -133,12 +135,14 @@ class RunCatalog:
         changed: Callable[[Listing], None],
         damage: Callable[[], Damage] = dict,
         problem_changed: Callable[[], None] = lambda: None,
+        known_before: Callable[[], KnownRun | None] = lambda: None,
     ) -> None:
         self._locations = locations
         self._refresh_seconds = refresh
         self._changed = changed
         self._damage = damage
         self._problem_changed = problem_changed
+        self._known_before = known_before
         self._listing: Listing | None = None
         self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
@@ -283,7 +287,7 @@ class RunCatalog:
         return listing
 
     def _listed(self) -> Listing:
-        known = None if self._listing is None else self._listing.known()
+        known = self._known_before() if self._listing is None else self._listing.known()
         return take_listing(self._locations, self._damage(), self._count(known))
 
     def _count(self, known: KnownRun | None) -> KnownRun:
@@ -325,7 +329,7 @@ def take_listing(
     """
     began = time.monotonic()
     found = discover(locations.runs.storage, locations.runs.path, known=known)
-    entries = _with_keys(_entries(found, locations))
+    entries = _with_keys(_entries(found, locations), locations.runs.url)
     judged = (_judged(entry, damage or {}) for entry in entries)
     ordered = sorted(judged, key=lambda entry: entry.key)
     ordered.sort(key=lambda entry: entry.created, reverse=True)
@@ -381,8 +385,8 @@ def _judged(entry: CatalogEntry, damage: Damage) -> CatalogEntry:
     return replace(entry, state="complete", reason=None) if entry.state == "broken" else entry
 
 
-def _with_keys(entries: list[CatalogEntry]) -> list[CatalogEntry]:
-    """Key each entry by its run's id, with a mark of its path where several have that id.
+def _with_keys(entries: list[CatalogEntry], root: str) -> list[CatalogEntry]:
+    """Key each entry by its run's id, with a mark of its URL where several have that id.
 
     A directory that cannot be exported never takes an id from a run that can.
     """
@@ -392,13 +396,13 @@ def _with_keys(entries: list[CatalogEntry]) -> list[CatalogEntry]:
         entry
         if (complete[entry.key] == 1 and entry.run is not None)
         or (complete[entry.key] == 0 and others[entry.key] == 1)
-        else _marked(entry)
+        else _marked(entry, root)
         for entry in entries
     ]
 
 
-def _marked(entry: CatalogEntry) -> CatalogEntry:
-    mark = hashlib.sha256(entry.path.encode()).hexdigest()[:12]
+def _marked(entry: CatalogEntry, root: str) -> CatalogEntry:
+    mark = mark_of(f"{root.rstrip('/')}/{entry.path}")  # as the registry marks it
     return replace(entry, key=f"{entry.run_id}~{mark}", text=f"{entry.text}\n~{mark}")
 
 

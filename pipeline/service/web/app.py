@@ -27,6 +27,8 @@ from pipeline.service.web.metrics import Measured
 from pipeline.service.web.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.web.request_errors import request_error
 from pipeline.service.web.routes import (
+    artifact_changes,
+    artifacts,
     auto_export,
     documentation,
     events,
@@ -49,6 +51,8 @@ Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
 Errors are problem documents (RFC 9457) with a stable `code`, and FlowTime's `error` and `hint`.
 """
 _TOPICS = (
+    artifacts,
+    artifact_changes,
     runs,
     exports,
     stored_exports,

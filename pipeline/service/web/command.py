@@ -23,6 +23,9 @@ def _env(name: str) -> str:
 @click.command("serve")
 @click.option("--runs", required=True, metavar="URL", envvar=_env("RUNS"), help="Run directories.")
 @click.option("--exports", metavar="URL", envvar=_env("EXPORTS"), help="Default each run's gold/.")
+@click.option(
+    "--registry", metavar="URL", envvar=_env("REGISTRY"), help="Default a file below --state."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, envvar=_env("HOST"))
 @click.option("--port", type=int, default=8080, show_default=True, envvar=_env("PORT"))
 @click.option(

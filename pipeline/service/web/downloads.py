@@ -81,7 +81,7 @@ def _answer(
     if request.method == "HEAD":
         return Response(headers=headers, media_type=file.media_type)
     return StreamingResponse(
-        _in_threads(blocks, limiter), headers=headers, media_type=file.media_type
+        in_threads(blocks, limiter), headers=headers, media_type=file.media_type
     )
 
 
@@ -201,7 +201,7 @@ def _part(
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(
-        _in_threads(file.blocks(start, end), limiter),
+        in_threads(file.blocks(start, end), limiter),
         status_code=206,
         headers=headers,
         media_type=file.media_type,
@@ -231,7 +231,7 @@ def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-async def _in_threads(
+async def in_threads(
     blocks: Iterator[bytes], limiter: anyio.CapacityLimiter
 ) -> AsyncIterator[bytes]:
     """Yield blocks that are read on threads, so that other requests do not wait for a disk."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from pipeline.errors import StorageError
 from pipeline.logs import LOGGER
+from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
 from pipeline.service.catalog.export_store import ExportStore
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatalog, not_complete
@@ -70,12 +71,14 @@ class Service:
         self.events = EventLog()
         self.metrics = Metrics()
         self.store = JobStore(settings.state_folder, settings.keep_jobs)
+        self.artifacts = ArtifactCatalog(settings.registry_url, self.locations)
         self.catalog = RunCatalog(
             self.locations,
             settings.refresh,
             self._runs_changed,
             self.store.damaged_runs,
             self._listing_problem_changed,
+            self.artifacts.known_runs,
         )
         self.exports = ExportStore(self.locations)
         self.run_pages = RunPages(self.exports)
@@ -119,6 +122,7 @@ class Service:
         self._open.push_async_callback(self.runner.stop)
         self._open.push_async_callback(self.retention.close)
         self._open.push_async_callback(self.health.close)
+        self._open.push_async_callback(self.artifacts.close)
         self._open.push_async_callback(self.catalog.close)
         self.catalog.begin()
         for work in (self._list_regularly(), self._tidy_regularly()):
@@ -200,6 +204,8 @@ class Service:
         entry = None if last is None else last.by_path.get(request.path)
         if entry is None or entry.run is None:
             return
+        if job.state == "done" and not request.temporary:
+            self.artifacts.enter_export(self.locations.folder(entry.run, request.variant))
         if job.state == "done" and not request.temporary and request.variant is not None:
             folder = self.locations.folder(entry.run, request.variant)
             self.retention.record(job, folder.path)
@@ -234,6 +240,7 @@ class Service:
     def _runs_changed(self, listing: Listing) -> None:
         complete = sum(1 for entry in listing.entries if entry.run is not None)
         self.runner.look_again()
+        self.artifacts.rebuild_later()
         self._in_background(self.auto_export.handle(listing))
         self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
 

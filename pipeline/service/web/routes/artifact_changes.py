@@ -1,0 +1,109 @@
+"""Tag, note and archive artifacts. No file is ever deleted here: `deleted` ones are archived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from pydantic import Field
+
+from pipeline.registry.registry import Registry
+from pipeline.registry.user_data import Label, Note, Tags
+from pipeline.service.api_base import Data
+from pipeline.service.web.artifact_models import (
+    ArchivedBody,
+    ArtifactBody,
+    ArtifactId,
+    ArtifactResultBody,
+    DeletedBody,
+)
+from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
+from pipeline.service.web.service import Service
+
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
+
+_MOST_IDS = 10_000
+
+ArtifactIds = Annotated[
+    list[Annotated[str, Field(max_length=1024)]],
+    Body(description="Ids of artifacts.", max_length=_MOST_IDS, examples=[["run_a", "run_b"]]),
+]
+
+
+class ArtifactChange(Data):
+    """What is to be said of an artifact; what is left out, or null, stays as it is."""
+
+    title: Annotated[Label | None, Field(description="Empty for the automatic title.")] = None
+    tags: Annotated[Tags | None, Field(description="All tags that there are to be.")] = None
+    note: Note | None = None
+    owner: Label | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+@router.put("/{artifactId}", responses=errors(404, 502, 503))
+async def change_artifact(
+    service: ServiceOf, artifact_id: ArtifactId, change: ArtifactChange
+) -> ArtifactBody:
+    """Give an artifact a title, tags, a note or an owner; pin or archive it."""
+    wanted = {k: v for k, v in change.model_dump(by_alias=False).items() if v is not None}
+    found = await on_thread(
+        service.readers,
+        lambda: service.artifacts.registry().change(artifact_id, **wanted).as_json(),
+    )
+    return ArtifactBody.model_validate(found)
+
+
+@router.delete("/{artifactId}", responses=errors(404, 502, 503))
+async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactBody:
+    """Archive an artifact: lists leave it out, and its files stay."""
+    found = await on_thread(
+        service.readers,
+        lambda: service.artifacts.registry().change(artifact_id, archived=True).as_json(),
+    )
+    return ArtifactBody.model_validate(found)
+
+
+@router.post("/archive", response_model_exclude_none=True, responses=errors(502, 503))
+async def archive_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> ArchivedBody:
+    """Archive artifacts: lists leave them out unless they are asked for, and their files stay."""
+    done = await _archived(service, artifact_ids)
+    return ArchivedBody(
+        success=all(done.values()),
+        processed=len(done),
+        archived=sum(done.values()),
+        results=_results(done),
+    )
+
+
+@router.post("/bulk-delete", response_model_exclude_none=True, responses=errors(502, 503))
+async def delete_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> DeletedBody:
+    """Archive artifacts under the name that FlowTime's clients know; their files stay.
+
+    Files are deleted by `flowtime-export artifacts delete` alone.
+    """
+    done = await _archived(service, artifact_ids)
+    return DeletedBody(
+        success=all(done.values()),
+        processed=len(done),
+        deleted=sum(done.values()),
+        results=_results(done),
+    )
+
+
+async def _archived(service: Service, artifact_ids: list[str]) -> Mapping[str, bool]:
+    def work() -> dict[str, bool]:
+        registry: Registry = service.artifacts.registry()
+        return registry.archive(*artifact_ids)
+
+    done: dict[str, bool] = await on_thread(service.readers, work)
+    return done
+
+
+def _results(done: Mapping[str, bool]) -> list[ArtifactResultBody]:
+    found: list[Any] = []
+    for name, is_known in done.items():
+        error = None if is_known else f"Artifact '{name}' not found"
+        found.append(ArtifactResultBody(id=name, success=is_known, error=error))
+    return found
