@@ -24,6 +24,7 @@ COUNT_SECONDS = 0.25
 TEXT_COUNT_SECONDS = 0.1
 """The same where the texts of many artifacts have to be looked at."""
 
+_TOO_MANY = object()
 _MOST_HIDDEN = 500
 _KEPT_COUNTS = 256
 _SORTED = {
@@ -139,12 +140,13 @@ def _total(
     key = ("total", database.revision(connection), *query.conditions)
     known = counts.get(key)
     if known is not None:
-        return int(known)
+        return None if known is _TOO_MANY else int(known)
     seconds = TEXT_COUNT_SECONDS if conditions.look_at_many else COUNT_SECONDS
     try:
         with database.bounded(connection, seconds):
             found = _counted(connection, conditions)
     except RegistryTimeoutError:
+        counts.put(key, _TOO_MANY)
         return None
     counts.put(key, found)
     return found
