@@ -13,6 +13,7 @@ from pipeline.execution.engine import Engine
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import Pending
 from pipeline.planning.target import Target
+from pipeline.planning.target_part import TargetPart, target_parts
 from pipeline.reading.inputs import BATCH_ROWS, scan_options
 from pipeline.reading.recheck import refuse_changed
 from pipeline.reading.source import Source
@@ -80,11 +81,12 @@ def _with_columns(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _outputs(plan: ExportPlan, pending: Sequence[Pending]) -> list[SinkOutput]:
+    parts: dict[Target, TargetPart] = {part.target: part for part in target_parts(plan, pending)}
     outputs = []
     for sink in plan.sinks:
-        states = {one.target: one.state for one in pending if one.plan is sink}
-        if states:
-            outputs.append(SinkOutput(plan, sink, states))
+        of_sink = [parts[one.target] for one in pending if one.plan is sink]
+        if of_sink:
+            outputs.append(SinkOutput(plan, sink, of_sink))
     return outputs
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,13 @@ from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.locations import refuse_shared_places
 from pipeline.planning.partitions import refuse_colliding
+from pipeline.planning.segments import (
+    MOST_SEGMENT_ROWS,
+    SEGMENT_ROWS,
+    Segment,
+    cut_segments,
+    whole_runs,
+)
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.rows.column import Column, ColumnType, Table
@@ -87,6 +94,7 @@ class ExportPlan:
         kept: Rows of the series whose files are read.
         row_filter: The condition on rows, if there is one.
         sinks: What each sink will write.
+        is_filtered: Whether the condition may leave rows out.
         layouts: URL of a run → how the file of each series is laid out, where only the file can
             tell, as no sha256 does.
     """
@@ -97,6 +105,7 @@ class ExportPlan:
     kept: pl.Series
     row_filter: RowFilter | None
     sinks: tuple[SinkPlan, ...]
+    is_filtered: bool = False
     layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -116,6 +125,25 @@ class ExportPlan:
             counts.append(run.grid.bins * int(np.count_nonzero(kept)))
             row += len(run.series)
         return tuple(counts)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Row of the first series of each run in the table of series, and the end of the last."""
+        return tuple(accumulate((len(run.series) for run in self.runs), initial=0))
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments that the rows are read and encoded in."""
+        most = [sink.sink.max_rows_per_file or 0 for sink in self.sinks]
+        counts = [
+            run.grid.bins * self.is_kept[start : start + len(run.series)].astype(np.int64)
+            for run, start in zip(self.runs, self.starts[:-1], strict=True)
+        ]
+        return cut_segments(counts, min(max(SEGMENT_ROWS, *most), MOST_SEGMENT_ROWS))
+
+    def segments_of(self, sink: SinkPlan) -> tuple[Segment, ...]:
+        """The segments of one sink: a wide layout needs all series of a run at once."""
+        return whole_runs(self.segments) if sink.measures else self.segments
 
     @property
     def source_bytes(self) -> int:
@@ -174,7 +202,7 @@ class ExportPlan:
         """What the rows of a target are."""
         sources = [shown.source for shown in plan.shown]
         constants = self.config.metadata.constants
-        row_filter = self.row_filter if self._filtered_out() else None
+        row_filter = self.row_filter if self.is_filtered else None
         return TableSpec(
             layout=plan.sink.layout,
             columns={shown.column.name: shown.source for shown in plan.shown},
@@ -186,16 +214,10 @@ class ExportPlan:
             reasons=tuple(self._left_out(target)),
         )
 
-    def _filtered_out(self) -> bool:
-        """Whether the condition may have left rows out."""
-        if self.row_filter is None:
-            return False
-        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series_count
-
     def _left_out(self, target: Target) -> list[str]:
         """Why not all rows of all series of a target's runs are in it."""
         reasons = []
-        if self.row_filter is not None and self._filtered_out():
+        if self.row_filter is not None and self.is_filtered:
             reasons.append(f"rows were filtered by {self.row_filter.text}")
         runs = [self.runs[row] for row in target.runs]
         left_out = sum(run.series_left_out for run in runs)
@@ -263,7 +285,10 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
     refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
-    return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
+    is_filtered = row_filter is not None and (
+        row_filter.of_rows is not None or len(kept) < tables.series_count
+    )
+    return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks, is_filtered)
 
 
 def _all_columns(config: ExportConfig) -> list[str]:

@@ -55,10 +55,13 @@ class Table:
     Attributes:
         columns: The columns in their order.
         metadata: What the file says of itself; JSON-compatible values.
+        most_held_rows: Rows that its writer may hold back at the most; None for as many as the
+            format likes.
     """
 
     columns: tuple[Column, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    most_held_rows: int | None = None
 
     @property
     def names(self) -> list[str]:

@@ -139,10 +139,12 @@ class MetadataTables:
         rows = pl.lit(self.places["kind_row"]).gather("series_row")
         return pl.lit(self.of_kinds[column]).gather(rows)
 
-    def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+    def texts(
+        self, names: Sequence[str], first: int = 0, end: int | None = None
+    ) -> list[tuple[str | None, ...]]:
         """Columns of series as text, a row per series: what partitions are named by."""
         laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
-        return self.series_rows().to_frame().select(laid).rows()
+        return self.series_rows()[first:end].to_frame().select(laid).rows()
 
     def series_rows(self) -> pl.Series:
         """The place of each series."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table
-from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
 from pipeline.sinks.csv_dialect import (
     COMMENT,
     QuoteStyle,
@@ -97,14 +97,22 @@ class CsvSink(Sink):
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)
 
+    def open_segment(self, stream: IO[bytes], table: Table) -> CsvWriter:
+        """Begin a file of rows alone."""
+        return CsvWriter(self, stream, table, is_later=True)
+
 
 class CsvWriter:
     """Writes one CSV file batch after batch."""
 
-    def __init__(self, sink: CsvSink, stream: IO[bytes], table: Table) -> None:
+    def __init__(
+        self, sink: CsvSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+    ) -> None:
         self._sink = sink
         self._table = table
-        self._out = compressed(stream, sink.compression, sink.compression_level)
+        self._out = SegmentedStream(
+            stream, sink.compression, sink.compression_level, is_later=is_later
+        )
         self._rows = 0
         self._non_finite = 0
         cells = [
@@ -114,8 +122,9 @@ class CsvWriter:
         self._lines = LineRenderer(cells, "\n")
         comments = table.metadata if sink.metadata_header else {}
         self._header_row = len(comments) + 1
-        head = _BOM if sink.bom else b""
-        self._out.write(head + metadata_lines(comments) + self._names())
+        if not is_later:
+            head = _BOM if sink.bom else b""
+            self._out.write(head + metadata_lines(comments) + self._names())
 
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch."""
@@ -126,13 +135,9 @@ class CsvWriter:
         self._rows += batch.height
         self._non_finite += self._table.count_non_finite(batch)
 
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
-        return 0
+    def cut(self) -> None:
+        """End the compressed member or frame."""
+        self._out.cut()
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""

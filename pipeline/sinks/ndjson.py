@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table, count_non_finite
-from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
 from pipeline.sinks.lines import Cell, LineRenderer
 from pipeline.sinks.sink import Sink, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
@@ -70,14 +70,22 @@ class NdjsonSink(Sink):
         """Begin a file; NDJSON has no head."""
         return NdjsonWriter(self, stream, table)
 
+    def open_segment(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
+        """Begin a file of further rows."""
+        return NdjsonWriter(self, stream, table, is_later=True)
+
 
 class NdjsonWriter:
     """Writes one NDJSON file batch after batch."""
 
-    def __init__(self, sink: NdjsonSink, stream: IO[bytes], table: Table) -> None:
+    def __init__(
+        self, sink: NdjsonSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+    ) -> None:
         self._sink = sink
         self._table = table
-        self._out = compressed(stream, sink.compression, sink.compression_level)
+        self._out = SegmentedStream(
+            stream, sink.compression, sink.compression_level, is_later=is_later
+        )
         self._rows = 0
         self._non_finite = 0
         cells = [
@@ -106,13 +114,9 @@ class NdjsonWriter:
         self._rows += batch.height
         self._non_finite += odd
 
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
-        return 0
+    def cut(self) -> None:
+        """End the compressed member or frame."""
+        self._out.cut()
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
 import polars as pl
@@ -23,6 +24,8 @@ def _flag(value: object) -> object:
     return value
 
 
+_COPIED_AT_ONCE = 1_000_000
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
@@ -40,6 +43,41 @@ class Written:
     non_finite: int
     header_row: int | None = None
 
+    def plus(self, later: Written) -> Written:
+        """Return what is in a file that goes on with what another one holds."""
+        rows, odd = self.rows + later.rows, self.non_finite + later.non_finite
+        return Written(rows, odd, self.header_row)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A local file that holds segments of a larger file.
+
+    Attributes:
+        path: Where it is.
+        written: What is in it.
+    """
+
+    path: Path
+    written: Written
+
+
+def copy_bytes(source: IO[bytes], target: IO[bytes], count: int | None = None) -> None:
+    """Copy bytes from one open file to another.
+
+    Args:
+        source: Read from its position.
+        target: Written to; it may keep the pieces it is given.
+        count: How many bytes; all by default.
+    """
+    left = count
+    while left is None or left > 0:
+        piece = source.read(_COPIED_AT_ONCE if left is None else min(_COPIED_AT_ONCE, left))
+        if not piece:
+            return
+        target.write(piece)
+        left = None if left is None else left - len(piece)
+
 
 class TableWriter(Protocol):
     """Writes one file, batch after batch."""
@@ -47,12 +85,8 @@ class TableWriter(Protocol):
     def write(self, batch: pl.DataFrame) -> None:
         """Append a batch that holds the table's columns in order, text as Enum or String."""
 
-    def flush(self) -> None:
-        """Write the rows that are held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Rows held back until there are enough of them to write."""
+    def cut(self) -> None:
+        """End a segment: what follows is encoded as if nothing had gone before."""
 
     def close(self) -> Written:
         """Finish the file; the stream itself stays open."""
@@ -107,6 +141,26 @@ class Sink(BaseModel):
     @abstractmethod
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
+
+    @abstractmethod
+    def open_segment(self, stream: IO[bytes], table: Table) -> TableWriter:
+        """Begin a file that holds later segments of another one, for `join`."""
+
+    def join(self, stream: IO[bytes], table: Table, segments: Iterable[SegmentFile]) -> Written:
+        """Write the file that one writer would have written, from files of its segments.
+
+        Args:
+            stream: The open binary stream, at its beginning; it stays open.
+            table: What the file is to hold.
+            segments: Files that together hold all segments, in order; the first one was begun by
+                `open`, the others by `open_segment`. Each is closed before the next is taken.
+        """
+        joined = Written(0, 0)
+        for number, segment in enumerate(segments):
+            with segment.path.open("rb") as file:
+                copy_bytes(file, stream)
+            joined = segment.written if number == 0 else joined.plus(segment.written)
+        return joined
 
     def text_options(self) -> Mapping[str, Any]:
         """Options that a reader of the text must know; none where a format tells everything."""
