@@ -8,6 +8,7 @@ from typing import Any
 from connectors.flowtime.discover.discovery import Discovery
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import PublishedTargets, choose
+from pipeline.planning.warnings import config_warnings
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
 
@@ -27,6 +28,7 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [note for sink in plan.sinks for note in sink.notes],
+        "warnings": config_warnings(plan.config),
     }
 
 
@@ -66,6 +68,8 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
         yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
     for note in data["notes"]:
         yield f"  note: {note}"
+    for warning in data["warnings"]:
+        yield f"  warning: {warning}"
 
 
 def runs_as_data(found: Discovery) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pipeline.cli.foreign_table import foreign_options
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.imports.telemetry import ForeignDataError
-from pipeline.readback.local_copy import MAX_EXPANSION
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification import verify
 
 _max_expansion = click.option(

@@ -12,7 +12,6 @@ import numpy as np
 from connectors.flowtime.model.run import Run
 from pipeline.comparison.series_reader import SeriesChunk
 from pipeline.errors import IntegrityError
-from pipeline.readback.local_copy import MAX_EXPANSION
 from pipeline.readback.row_order import Placed, RowBlock, RowOrder
 from pipeline.readback.series_values import (
     block_cells,
@@ -22,6 +21,7 @@ from pipeline.readback.series_values import (
     writes_nulls,
 )
 from pipeline.readback.tables import ExportedTable, TableFile
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification.row_keys import Keys
 
 _PREFERRED = ("parquet", "ndjson", "csv")

@@ -17,7 +17,7 @@ from pipeline.comparison.series_reader import RunReader, SeriesReader
 from pipeline.errors import ConfigError, IntegrityError, NotAnExportError, NotFoundError, RunError
 from pipeline.imports.telemetry import ForeignOptions, open_foreign
 from pipeline.readback import Export, open_export
-from pipeline.readback.local_copy import MAX_EXPANSION
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.wording import few
 
 SideForm = Literal["run", "telemetry", "export", "table"]

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 
 from pipeline.datapackage.table_spec import TextOptions
-from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.readback.local_copy import local_copy
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.table_reader import Batch, batches
 from pipeline.readback.tables import ExportedTable, TableFile
 from pipeline.readback.text_values import NAMED
+from pipeline.readback.unpacking import MAX_EXPANSION
 
 _Array = np.ndarray[Any, Any]
 

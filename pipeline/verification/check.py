@@ -14,12 +14,13 @@ from connectors.storage import StorageOptions, relative
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.planning.partitions import is_data_file
-from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.readback.local_copy import local_copy
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
