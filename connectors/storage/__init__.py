@@ -15,6 +15,7 @@ from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
+from connectors.storage.staged_names import stage_for
 from connectors.storage.staging import remove_scratch, scratch_folder
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
@@ -46,6 +47,7 @@ __all__ = [
     "relative",
     "scratch_folder",
     "sha256_of",
+    "stage_for",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

@@ -17,9 +17,31 @@ _STALE_SECONDS = 24 * 3600.0
 _NAME_BYTES = 255
 
 
+_owner: int | None = None
+
+
+def stage_for(pid: int) -> None:
+    """Have what this process stages belong to another process of this machine.
+
+    What it stages is kept for as long as that process lives, which commits or discards it.
+    """
+    global _owner
+    _owner = pid
+
+
+def owner() -> int:
+    """Return the id of the process that what is staged here belongs to."""
+    return os.getpid() if _owner is None else _owner
+
+
+def stages_for_another() -> bool:
+    """Return whether what is staged here belongs to another process."""
+    return _owner is not None
+
+
 def staged_name(name: str) -> str:
     """A hidden, unique name for the file that is to become `name`."""
-    mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    mark = f".{host_mark()}-{owner()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 

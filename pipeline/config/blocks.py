@@ -245,7 +245,7 @@ class ExecutionBlock(ConfigBlock):
         timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
     """
 
-    engine: Literal["local", "dask"] = "local"
+    engine: Literal["auto", "local", "processes", "dask"] = "local"
     address: Address | None = None
     workers: Workers = "auto"
     read_ahead: ReadAhead = "auto"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
@@ -51,14 +50,7 @@ class ExportSession:
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
-        options = config.storage_options(config.source.storage)
-        resolver = TargetResolver(
-            name=config.name,
-            now=moment,
-            source=connect(config.source.url, options),
-            source_options=options,
-            options=config.storage_options,
-        )
+        resolver = TargetResolver.of(config, moment)
         clock = Clock(config.execution.timeout)
         return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
 

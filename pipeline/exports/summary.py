@@ -18,8 +18,8 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
     written = (_exported(pending, outputs) for pending, outputs in done.published.written)
     return replace(
         nothing_to_do(session, source),
-        rows_read=done.read.rows,
-        bytes_read=done.read.size,
+        rows_read=done.staged.rows,
+        bytes_read=done.staged.size,
         targets=(*written, *_untouched(done.choice, done.published.standing)),
         sink_notes=tuple(note for sink in done.plan.sinks for note in sink.notes),
     )

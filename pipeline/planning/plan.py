@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from itertools import accumulate, compress
 from typing import Any
@@ -51,9 +52,9 @@ class Shown:
     column: Column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SinkPlan:
-    """What one sink will write.
+    """What one sink will write; equal to itself alone.
 
     Attributes:
         sink: Its options.
@@ -257,13 +258,7 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
         ConfigError: The runs do not fit the config, e.g. two of them share a target.
     """
     row_filter = filter_of(config, resolver.now)
-    names = _all_columns(config)
-    if row_filter is not None:
-        looked_at = (
-            row_filter.of_series.meta.root_names() if row_filter.of_series is not None else []
-        )
-        names += [*row_filter.columns, *looked_at]
-    tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
+    tables = metadata_tables(config, runs, row_filter, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
     refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
@@ -271,6 +266,20 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
         row_filter.of_rows is not None or len(kept) < tables.series_count
     )
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks, is_filtered)
+
+
+def metadata_tables(
+    config: ExportConfig, runs: Sequence[Run], row_filter: RowFilter | None, now: datetime
+) -> MetadataTables:
+    """Return the tables that the columns of a config and of its condition are gathered from."""
+    names = _all_columns(config)
+    if row_filter is not None:
+        of_series = row_filter.of_series
+        names += [
+            *row_filter.columns,
+            *(of_series.meta.root_names() if of_series is not None else ()),
+        ]
+    return MetadataTables.build(runs, names, config.metadata.constants, now)
 
 
 def _all_columns(config: ExportConfig) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
+from pipeline.config import ExportConfig
 from pipeline.config.path_template import (
     differs_by_run,
     format_of,
@@ -88,9 +89,29 @@ class TargetResolver:
     source_options: StorageOptions | None
     options: Callable[[str | None], StorageOptions | None]
 
+    @classmethod
+    def of(cls, config: ExportConfig, now: datetime) -> TargetResolver:
+        """Return the resolver of a config's sinks; no request is made.
+
+        Args:
+            config: The settings.
+            now: When the export began, UTC.
+
+        Raises:
+            StorageError: The source's URL is none, or no package knows its protocol.
+        """
+        options = config.storage_options(config.source.storage)
+        return cls(
+            name=config.name,
+            now=now,
+            source=connect(config.source.url, options),
+            source_options=options,
+            options=config.storage_options,
+        )
+
     def of_all_runs(self, sink: Sink) -> Target | None:
         """Return the target that holds all runs, or None where the path differs by run."""
-        return None if differs_by_run(sink.path) else self._target(sink, None, ())
+        return None if differs_by_run(sink.path) else self.target(sink, None, ())
 
     def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
         """Return the targets of a sink, none of which lies in what the source reads.
@@ -100,10 +121,10 @@ class TargetResolver:
                 the runs.
         """
         if not differs_by_run(sink.path):
-            return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
+            return [self._checked(self.target(sink, None, tuple(range(len(runs)))), runs)]
         made: dict[tuple[Storage, str], Target] = {}
         for row, run in enumerate(runs):
-            target = self._checked(self._target(sink, run, (row,)), [run])
+            target = self._checked(self.target(sink, run, (row,)), [run])
             key = (target.storage, target.path)
             before = made.get(key)
             if before is None:
@@ -117,7 +138,8 @@ class TargetResolver:
                 made[key] = replace(before, runs=(*before.runs, row))
         return list(made.values())
 
-    def _target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+    def target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+        """Return the target of a sink for one run or for all, without any check."""
         url = self._render(sink, run)
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -92,23 +92,9 @@ class ParquetSink(Sink):
         """Begin a file of its own, whose row groups `join` puts behind those before."""
         return self.open(stream, table)
 
-    def join(self, stream: IO[bytes], table: Table, segments: Iterable[SegmentFile]) -> Written:
-        """Write one file from the row groups of files, without decoding them.
-
-        The bytes of the row groups are copied; of the footers only the offsets change.
-        """
-        joined = Written(0, 0)
-        row_groups = JoinedRowGroups()
-        stream.write(MAGIC)
-        for segment in segments:
-            with segment.path.open("rb") as file:
-                footer, size = read_footer(file)
-                file.seek(len(MAGIC))
-                copy_bytes(file, stream, size)
-            row_groups.append(footer, size)
-            joined = joined.plus(segment.written)
-        stream.write(row_groups.footer(_schema(table), _footer_metadata(table, joined.rows)))
-        return joined
+    def join(self, stream: IO[bytes], table: Table) -> ParquetJoin:
+        """Begin to write one file from the row groups of files, without decoding them."""
+        return ParquetJoin(stream, table)
 
 
 class ParquetWriter:
@@ -212,6 +198,35 @@ class ParquetWriter:
             # each on its own, which took 40 % more bytes and 5 % more time.
             max_rows_per_page=self._group_rows,
         )
+
+
+class ParquetJoin:
+    """Puts the row groups of files behind each other, under one footer.
+
+    Their bytes are copied; of the footers only the offsets change.
+    """
+
+    def __init__(self, stream: IO[bytes], table: Table) -> None:
+        self._stream = stream
+        self._table = table
+        self._row_groups = JoinedRowGroups()
+        self._written = Written(0, 0)
+        stream.write(MAGIC)
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next row groups."""
+        with segment.path.open("rb") as file:
+            footer, size = read_footer(file)
+            file.seek(len(MAGIC))
+            copy_bytes(file, self._stream, size)
+        self._row_groups.append(footer, size)
+        self._written = self._written.plus(segment.written)
+
+    def close(self) -> Written:
+        """Write the footer."""
+        metadata = _footer_metadata(self._table, self._written.rows)
+        self._stream.write(self._row_groups.footer(_schema(self._table), metadata))
+        return self._written
 
 
 def _schema(table: Table) -> pa.Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
@@ -60,6 +60,42 @@ class SegmentFile:
 
     path: Path
     written: Written
+
+
+class FileJoin(Protocol):
+    """Writes one file from files that together hold all of its segments, in order."""
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next segments.
+
+        The first file was begun by `Sink.open`, the others by `Sink.open_segment`.
+        """
+
+    def close(self) -> Written:
+        """Finish the file; the stream itself stays open."""
+
+
+class TextJoin:
+    """Puts one file behind the other.
+
+    Args:
+        stream: The open binary stream.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._written: Written | None = None
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next segments."""
+        with segment.path.open("rb") as file:
+            copy_bytes(file, self._stream)
+        before = self._written
+        self._written = segment.written if before is None else before.plus(segment.written)
+
+    def close(self) -> Written:
+        """Return what is in the file."""
+        return self._written or Written(0, 0)
 
 
 def copy_bytes(source: IO[bytes], target: IO[bytes], count: int | None = None) -> None:
@@ -147,21 +183,14 @@ class Sink(BaseModel):
     def open_segment(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
 
-    def join(self, stream: IO[bytes], table: Table, segments: Iterable[SegmentFile]) -> Written:
-        """Write the file that one writer would have written, from files of its segments.
+    def join(self, stream: IO[bytes], table: Table) -> FileJoin:
+        """Begin to write the file that one writer would write, from files of its segments.
 
         Args:
             stream: The open binary stream, at its beginning; it stays open.
             table: What the file is to hold.
-            segments: Files that together hold all segments, in order; the first one was begun by
-                `open`, the others by `open_segment`. Each is closed before the next is taken.
         """
-        joined = Written(0, 0)
-        for number, segment in enumerate(segments):
-            with segment.path.open("rb") as file:
-                copy_bytes(file, stream)
-            joined = segment.written if number == 0 else joined.plus(segment.written)
-        return joined
+        return TextJoin(stream)
 
     def text_options(self) -> Mapping[str, Any]:
         """Options that a reader of the text must know; none where a format tells everything."""

@@ -206,6 +206,7 @@ class SinkOutput:
         places = self._of_series[rows]
         cuts = np.flatnonzero(np.diff(places))
         if len(cuts) == 0:
+            self._close_finished(int(rows[0]))
             self._append(int(places[0]), batch)
         else:
             keyed = batch.with_columns(pl.Series("\0place", places))

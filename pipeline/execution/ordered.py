@@ -1,0 +1,77 @@
+"""Hand out tasks ahead of time, and take their results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from typing import Any, Protocol
+
+from connectors.flowtime.scan.scanner import ScanProgress
+from pipeline.execution.job import ExportJob
+from pipeline.execution.message import TaskMessage
+from pipeline.execution.task import TaskResult
+
+_POLL_SECONDS = 0.2
+
+
+class Pool(Protocol):
+    """Does tasks elsewhere."""
+
+    @property
+    def lead(self) -> int:
+        """How many tasks are handed out before the first result is waited for."""
+
+    def submit(self, message: TaskMessage) -> Future[TaskResult]:
+        """Hand out a task."""
+
+    def cancel(self, futures: list[Future[Any]]) -> None:
+        """Have tasks that are under way end soon, and wait until they have."""
+
+
+def results(
+    pool: Pool, job: ExportJob, progress: ScanProgress, check: Callable[[], None]
+) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+    """Yield the results of a job's tasks in the order of the rows.
+
+    Args:
+        pool: Does the tasks.
+        job: What is to be done.
+        progress: Receives what has been read, a task at a time.
+        check: Called again and again while results are waited for; may raise to stop.
+    """
+    pending: deque[tuple[tuple[int, ...], Future[TaskResult]]] = deque()
+
+    def next_result() -> tuple[tuple[int, ...], TaskResult]:
+        numbers, future = pending[0]
+        while not future.done():
+            check()
+            wait([future], timeout=_POLL_SECONDS)
+        result = future.result()
+        pending.popleft()
+        progress(result.files, result.rows, result.size)
+        return numbers, result
+
+    try:
+        for numbers, message in job.messages():
+            pending.append((numbers, pool.submit(message)))
+            if len(pending) > pool.lead:
+                yield next_result()
+        while pending:
+            yield next_result()
+    finally:
+        if pending:
+            pool.cancel([future for _, future in pending])
+            for numbers, future in pending:
+                _discard(job, numbers, future)
+
+
+def _discard(job: ExportJob, numbers: tuple[int, ...], future: Future[TaskResult]) -> None:
+    """Discard what a task has staged whose result is not wanted."""
+    if not future.done() or future.cancelled() or future.exception() is not None:
+        return
+    for number, part in zip(numbers, future.result().parts, strict=False):
+        for staged in part.staged():
+            with suppress(OSError):
+                job.pending[number].target.storage.discard(staged)
