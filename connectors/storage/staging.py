@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,19 @@ _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
 
 
+_place: ContextVar[Path | None] = ContextVar("flowtime_export_scratch", default=None)
+
+
+@contextmanager
+def scratch_below(folder: Path) -> Iterator[None]:
+    """Have the present context make its scratch folders in a folder instead of TMPDIR."""
+    token = _place.set(folder)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
 class StagingFolders:
     """The folders of this process, each for one file."""
 
@@ -34,7 +48,7 @@ class StagingFolders:
         self._lock = threading.Lock()
 
     def make(self) -> Path:
-        """An empty file in a folder of its own.
+        """Return an empty file in a folder of its own.
 
         Raises:
             OSError: It could not be made.
@@ -44,17 +58,19 @@ class StagingFolders:
         return local
 
     def make_folder(self) -> Path:
-        """An empty folder.
+        """Return an empty folder.
 
         Raises:
             OSError: It could not be made.
         """
         prefix = f"{_PREFIX}{host_mark()}-{owner()}-"
         if stages_for_another():
-            folder = Path(tempfile.mkdtemp(prefix=prefix))
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place.get()))
             self._of_another.add(folder)
             return folder
-        holder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+        holder = tempfile.TemporaryDirectory(
+            prefix=prefix, dir=_place.get(), ignore_cleanup_errors=True
+        )
         folder = Path(holder.name)
         with self._lock:
             self._held[folder] = holder
@@ -85,7 +101,7 @@ _scratch = StagingFolders()
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A private folder to work in, for as long as the context lasts.
+    """Yield a private folder to work in, for as long as the context lasts.
 
     Its name says whose it is: what a process leaves that was killed is removed by the next one
     that needs such a folder, and by `clean`.
@@ -116,7 +132,7 @@ def remove_scratch() -> None:
 
 
 def abandoned_folders() -> list[str]:
-    """Folders of this user whose process lives no more.
+    """Return folders of this user whose process lives no more.
 
     Raises:
         StorageError: There is no temporary directory that can be listed.
@@ -129,7 +145,7 @@ def abandoned_folders() -> list[str]:
 
 
 def remove_folders(paths: list[str]) -> None:
-    """Remove folders; somebody else may do so at the same time."""
+    """Remove folders; another process may do so at the same time."""
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
@@ -17,14 +17,13 @@ class Executor(Protocol):
     """
 
     def run(
-        self, job: ExportJob, progress: ScanProgress, check: Callable[[], None]
+        self, job: ExportJob, progress: ScanProgress
     ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
         """Yield the result of each task in the order of the rows.
 
         Args:
             job: What is to be done.
             progress: Receives what has been read.
-            check: Called again and again; may raise to stop.
 
         Yields:
             The places in `job.pending` that the parts of the result belong to, and the result.
@@ -39,7 +38,7 @@ class InProcessExecutor:
     """Does everything in this process, as one task, on threads."""
 
     def run(
-        self, job: ExportJob, progress: ScanProgress, check: Callable[[], None]
+        self, job: ExportJob, progress: ScanProgress
     ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
         """Yield one result."""
-        yield tuple(range(len(job.pending))), run_task(job.whole(), progress, check)
+        yield tuple(range(len(job.pending))), run_task(job.whole(), progress)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
+from connectors.storage.deadline import check_deadline
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
 from pipeline.execution.task import TaskResult
@@ -31,7 +32,7 @@ class Pool(Protocol):
 
 
 def results(
-    pool: Pool, job: ExportJob, progress: ScanProgress, check: Callable[[], None]
+    pool: Pool, job: ExportJob, progress: ScanProgress
 ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
     """Yield the results of a job's tasks in the order of the rows.
 
@@ -39,14 +40,13 @@ def results(
         pool: Does the tasks.
         job: What is to be done.
         progress: Receives what has been read, a task at a time.
-        check: Called again and again while results are waited for; may raise to stop.
     """
     pending: deque[tuple[tuple[int, ...], Future[TaskResult]]] = deque()
 
     def next_result() -> tuple[tuple[int, ...], TaskResult]:
         numbers, future = pending[0]
         while not future.done():
-            check()
+            check_deadline()
             wait([future], timeout=_POLL_SECONDS)
         result = future.result()
         pending.popleft()

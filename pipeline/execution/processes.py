@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -69,7 +69,7 @@ class ProcessExecutor:
         return self.workers + _WAITING
 
     def run(
-        self, job: ExportJob, progress: ScanProgress, check: Callable[[], None]
+        self, job: ExportJob, progress: ScanProgress
     ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
         """Yield the result of each task in the order of the rows.
 
@@ -77,7 +77,7 @@ class ProcessExecutor:
             SinkError: A worker ended before its task.
         """
         try:
-            yield from results(self, job, progress, check)
+            yield from results(self, job, progress)
         except BrokenProcessPool as error:
             raise SinkError(
                 "a worker process ended in the middle of its work, and nothing was published: "

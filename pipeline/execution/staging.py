@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connectors.errors import RunError
@@ -36,14 +35,14 @@ class StagedJob:
     _outputs: dict[int, list[StagedOutput]] = field(default_factory=dict)
     _joins: dict[int, SegmentJoin] = field(default_factory=dict)
 
-    def run(self, executor: Executor, progress: ScanProgress, check: Callable[[], None]) -> None:
+    def run(self, executor: Executor, progress: ScanProgress) -> None:
         """Do all tasks.
 
         Raises:
             FlowtimeExportError: A task failed; nothing stays staged.
         """
         try:
-            for numbers, result in executor.run(self.job, progress, check):
+            for numbers, result in executor.run(self.job, progress):
                 self.files += result.files
                 self.rows += result.rows
                 self.size += result.size

@@ -12,6 +12,7 @@ from connectors.errors import RunError
 from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, faulty_runs, scan
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import StagedFile, Storage
+from connectors.storage.deadline import check_deadline
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.execution.rows import with_columns
 from pipeline.planning.plan import ExportPlan
@@ -114,7 +115,7 @@ def _ignore(files: int, rows: int, size: int) -> None:
 def run_task(
     task: ExportTask,
     progress: ScanProgress = _ignore,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = check_deadline,
 ) -> TaskResult:
     """Read the files of a task, and stage what it writes.
 

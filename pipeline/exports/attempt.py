@@ -86,7 +86,7 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         return Drop(_left_out(source, staged.broken))
     with session.clock.phase("publish"), _discarded_on_error(staged):
         session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
-        published = publish(plan, before, staged.targets, session.now, session.clock.check)
+        published = publish(plan, before, staged.targets, session.now)
         tidy(before, choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
     return Written(plan, choice, published, staged)
@@ -99,7 +99,7 @@ def _stage(session: ExportSession, staged: StagedJob) -> None:
     files = staged.job.files
     session.progress.began(len(files), files.rows, files.bytes)
     with session.clock.phase("write"), open_executor(staged.job) as executor:
-        staged.run(executor, session.progress.read, session.clock.check)
+        staged.run(executor, session.progress.read)
 
 
 def _has_changed(job: ExportJob, fault: RunError | ChangedError) -> bool:

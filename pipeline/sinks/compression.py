@@ -6,7 +6,6 @@ import gzip
 from typing import IO, Literal, Protocol, cast
 
 import pyarrow as pa
-import zstandard
 
 Compression = Literal["none", "gzip", "zstd"]
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
@@ -103,5 +102,8 @@ class SegmentedStream:
                 filename="", mode="wb", compresslevel=self._level, fileobj=self._stream, mtime=0
             )
             return cast(ByteSink, zipped)
+        # Imported when needed, as few exports are compressed so.
+        import zstandard  # noqa: PLC0415
+
         compressor = zstandard.ZstdCompressor(level=self._level)
         return cast(ByteSink, compressor.stream_writer(self._stream, closefd=False))

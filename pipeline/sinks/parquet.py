@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, Annotated, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -14,12 +14,15 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
-from pipeline.sinks.parquet_footer import MAGIC, JoinedRowGroups, read_footer
-from pipeline.sinks.parquet_sections import SectionedWriter
 from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
-from pipeline.sinks.sink import SegmentFile, Sink, Written, copy_bytes
+from pipeline.sinks.sink import Sink, Written
+
+if TYPE_CHECKING:
+    from pipeline.sinks.parquet_sections import SectionedWriter
+    from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
 
 FOOTER_PREFIX = "flowtime."
+_MAGIC = b"PAR1"
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
 _FAST_LEVEL = {"zstd": 1}
 _OCCURRENCES = 4
@@ -94,7 +97,9 @@ class ParquetSink(Sink):
 
     def join(self, stream: IO[bytes], table: Table) -> ParquetJoin:
         """Begin to write one file from the row groups of files, without decoding them."""
-        return ParquetJoin(stream, table)
+        from pipeline.sinks.parquet_segments import ParquetJoin  # noqa: PLC0415
+
+        return ParquetJoin(stream, _schema(table), lambda rows: _footer_metadata(table, rows))
 
 
 class ParquetWriter:
@@ -128,6 +133,8 @@ class ParquetWriter:
 
     def cut(self) -> None:
         """End the row group, and encode those that follow as in a file of their own."""
+        from pipeline.sinks.parquet_segments import JoinedRowGroups  # noqa: PLC0415
+
         self._flush()
         if self._segments is None:
             self._segments = JoinedRowGroups()
@@ -145,7 +152,7 @@ class ParquetWriter:
         else:
             self.cut()
             if not self._segments.size:
-                self._stream.write(MAGIC)
+                self._stream.write(_MAGIC)
             self._stream.write(self._segments.footer(self._schema, metadata))
         return Written(self._rows, self._non_finite)
 
@@ -183,6 +190,9 @@ class ParquetWriter:
             for column in self._table.columns
             if column.type in ("timestamp", "integer") and column.name not in repeating
         }
+        # Imported when needed: Arrow's part for Parquet is large, and all configs load this module.
+        from pipeline.sinks.parquet_sections import SectionedWriter  # noqa: PLC0415
+
         return SectionedWriter(
             self._stream,
             self._schema,
@@ -198,35 +208,6 @@ class ParquetWriter:
             # each on its own, which took 40 % more bytes and 5 % more time.
             max_rows_per_page=self._group_rows,
         )
-
-
-class ParquetJoin:
-    """Puts the row groups of files behind each other, under one footer.
-
-    Their bytes are copied; of the footers only the offsets change.
-    """
-
-    def __init__(self, stream: IO[bytes], table: Table) -> None:
-        self._stream = stream
-        self._table = table
-        self._row_groups = JoinedRowGroups()
-        self._written = Written(0, 0)
-        stream.write(MAGIC)
-
-    def add(self, segment: SegmentFile) -> None:
-        """Copy the next row groups."""
-        with segment.path.open("rb") as file:
-            footer, size = read_footer(file)
-            file.seek(len(MAGIC))
-            copy_bytes(file, self._stream, size)
-        self._row_groups.append(footer, size)
-        self._written = self._written.plus(segment.written)
-
-    def close(self) -> Written:
-        """Write the footer."""
-        metadata = _footer_metadata(self._table, self._written.rows)
-        self._stream.write(self._row_groups.footer(_schema(self._table), metadata))
-        return self._written
 
 
 def _schema(table: Table) -> pa.Schema:

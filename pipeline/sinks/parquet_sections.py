@@ -9,7 +9,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.sinks.parquet_footer import MAGIC, JoinedRowGroups
+from pipeline.sinks.parquet_segments import MAGIC, JoinedRowGroups
 
 _FILLER = bytes(1 << 20)
 

@@ -47,6 +47,7 @@ def job_config(
         "source": {"url": run.url},
         "sinks": sinks,
         "execution": {
+            "engine": "local",  # the service has worker processes of its own
             "memory_limit": f"{settings.memory_limit}B",
             "timeout": f"{settings.job_timeout:g}s",
         },

@@ -8,11 +8,13 @@ fields only offsets depend on the place in the file; every other byte is kept as
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from pipeline.sinks.sink import SegmentFile, Written, copy_bytes
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8
@@ -80,7 +82,44 @@ class JoinedRowGroups:
         return file.getvalue().removeprefix(MAGIC)
 
 
-def read_footer(file: IO[bytes]) -> tuple[pq.FileMetaData, int]:
+class ParquetJoin:
+    """Puts the row groups of files behind each other, under one footer.
+
+    Their bytes are copied; of the footers only the offsets change.
+
+    Args:
+        stream: The open binary stream, at its beginning.
+        schema: The schema of all row groups.
+        metadata_of: Gives the key-value pairs of the footer for a number of rows.
+    """
+
+    def __init__(
+        self, stream: IO[bytes], schema: pa.Schema, metadata_of: Callable[[int], Mapping[str, str]]
+    ) -> None:
+        self._stream = stream
+        self._schema = schema
+        self._metadata_of = metadata_of
+        self._row_groups = JoinedRowGroups()
+        self._written = Written(0, 0)
+        stream.write(MAGIC)
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next row groups."""
+        with segment.path.open("rb") as file:
+            footer, size = _read_footer(file)
+            file.seek(len(MAGIC))
+            copy_bytes(file, self._stream, size)
+        self._row_groups.append(footer, size)
+        self._written = self._written.plus(segment.written)
+
+    def close(self) -> Written:
+        """Write the footer."""
+        metadata = self._metadata_of(self._written.rows)
+        self._stream.write(self._row_groups.footer(self._schema, metadata))
+        return self._written
+
+
+def _read_footer(file: IO[bytes]) -> tuple[pq.FileMetaData, int]:
     """Return the footer of an open file, and the bytes of its row groups."""
     footer = pq.read_metadata(file)
     end = file.seek(-_TAIL_BYTES, io.SEEK_END)
