@@ -15,7 +15,7 @@ from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
-from connectors.storage.staged_names import stage_for
+from connectors.storage.staged_names import Owner, staged_name, staging_for, staging_owner
 from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
@@ -33,6 +33,7 @@ __all__ = [
     "FileInfo",
     "Folder",
     "Location",
+    "Owner",
     "StagedFile",
     "Storage",
     "StorageOptions",
@@ -48,7 +49,9 @@ __all__ = [
     "scratch_below",
     "scratch_folder",
     "sha256_of",
-    "stage_for",
+    "staged_name",
+    "staging_for",
+    "staging_owner",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

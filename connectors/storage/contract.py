@@ -137,6 +137,16 @@ class Storage(ABC):
             StorageError: A part could not be listed for another reason.
         """
 
+    def folders(self, path: str) -> list[str] | None:
+        """Return the names of the folders directly in a folder that holds no file.
+
+        None where files are there, too, or where to list a folder alone would save nothing.
+
+        Raises:
+            StorageError: It could not be listed.
+        """
+        return None
+
     @abstractmethod
     def info(self, path: str) -> FileInfo | None:
         """Return the file at `path`, or None where there is no file."""

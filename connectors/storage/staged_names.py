@@ -8,6 +8,9 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _STAGED_SUFFIX = ".flowtime-export.part"
 _STAGED_NAME = re.compile(
@@ -17,31 +20,39 @@ _STALE_SECONDS = 24 * 3600.0
 _NAME_BYTES = 255
 
 
-_owner: int | None = None
+Owner = tuple[str, int]
+"""A process: the mark of its machine, and its id."""
+
+_owner: ContextVar[Owner | None] = ContextVar("flowtime_export_staging_owner", default=None)
 
 
-def stage_for(pid: int) -> None:
-    """Have what this process stages belong to another process of this machine.
+@contextmanager
+def staging_for(owner: Owner) -> Iterator[None]:
+    """Have what is staged in the context belong to another process.
 
-    What it stages is kept for as long as that process lives, which commits or discards it.
+    It is kept for as long as that process lives, which commits or discards it.
     """
-    global _owner
-    _owner = pid
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
 
 
-def owner() -> int:
-    """Return the id of the process that what is staged here belongs to."""
-    return os.getpid() if _owner is None else _owner
+def staging_owner() -> Owner:
+    """Return the process that what is staged belongs to."""
+    return _owner.get() or (host_mark(), os.getpid())
 
 
 def stages_for_another() -> bool:
-    """Return whether what is staged here belongs to another process."""
-    return _owner is not None
+    """Return whether what is staged belongs to another process."""
+    return _owner.get() is not None
 
 
 def staged_name(name: str) -> str:
     """Return a hidden, unique name for the file that is to become `name`."""
-    mark = f".{host_mark()}-{owner()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    host, pid = staging_owner()
+    mark = f".{host}-{pid}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 

@@ -17,8 +17,8 @@ from connectors.storage.retry import translated
 from connectors.storage.staged_names import (
     host_mark,
     is_of_the_dead,
-    owner,
     stages_for_another,
+    staging_owner,
 )
 
 _PREFIX = "flowtime-export-"
@@ -63,7 +63,8 @@ class StagingFolders:
         Raises:
             OSError: It could not be made.
         """
-        prefix = f"{_PREFIX}{host_mark()}-{owner()}-"
+        host, pid = staging_owner()
+        prefix = f"{_PREFIX}{host}-{pid}-"
         if stages_for_another():
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place.get()))
             self._of_another.add(folder)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from connectors.flowtime.discover.discovery import Discovery
+from pipeline.execution.engine import choose_engine
+from pipeline.execution.job import ExportJob
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import PublishedTargets, choose
+from pipeline.planning.published import Choice, PublishedTargets, choose
 from pipeline.planning.warnings import config_warnings
+from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """A plan as JSON-compatible data."""
+    choice = choose(plan, PublishedTargets.read(plan))
+    job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
+    engine = choose_engine(plan.config.execution, len(job.ranges))
     return {
         "name": plan.config.name,
         "source": source.storage.url(source.path),
@@ -23,18 +30,17 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "rows": sum(plan.rows_per_run),
         "bytes": plan.source_bytes,
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": _targets_as_data(plan),
+        "sinks": _targets_as_data(plan, choice),
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [note for sink in plan.sinks for note in sink.notes],
         "warnings": config_warnings(plan.config),
+        "engine": asdict(engine),
     }
 
 
-def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
-    standing = PublishedTargets.read(plan)
-    choice = choose(plan, standing)
+def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
     states = {pending.target: "write" for pending in choice.to_write}
     states |= {pending.target: "unchanged" for pending in choice.current}
     return [
@@ -64,6 +70,9 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     for sink in data["sinks"]:
         rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
         yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
+    engine = data["engine"]
+    count = f" with {engine['workers']} workers" if engine["engine"] == "processes" else ""
+    yield f"  engine: {engine['engine']}{count} ({engine['reason']})"
     for run in data["left_out"]:
         yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
     for note in data["notes"]:

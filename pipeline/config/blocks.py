@@ -210,15 +210,17 @@ class ExecutionBlock(ConfigBlock):
     """What an export may use of the machine.
 
     Attributes:
-        engine: Who reads series files: this process (`local`), or the workers of a `dask` cluster.
-        address: The scheduler of that cluster, such as `tcp://10.0.0.7:8786`.
-        workers: Threads that read and parse, or `auto`.
+        engine: Where runs are read and files are written: in this process (`local`), in worker
+            `processes` of this machine, or by the workers of a `dask` cluster; `auto` chooses
+            local or processes by the size of the job, the processors and the memory.
+        address: The scheduler of a Dask cluster, such as `tcp://10.0.0.7:8786`.
+        workers: Worker processes or, for `local`, threads that read and parse; or `auto`.
         read_ahead: Batches of series files that are read before they are needed, or `auto`.
         memory_limit: Bytes such as `512MB` or `1GiB`.
         timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
     """
 
-    engine: Literal["auto", "local", "processes", "dask"] = "local"
+    engine: Literal["auto", "local", "processes", "dask"] = "auto"
     address: Address | None = None
     workers: Workers = "auto"
     read_ahead: ReadAhead = "auto"
@@ -231,8 +233,8 @@ class ExecutionBlock(ConfigBlock):
             raise ValueError(
                 "engine: dask needs address: the scheduler, such as tcp://10.0.0.7:8786"
             )
-        if self.engine == "local" and self.address is not None:
-            raise ValueError("address has no meaning for engine: local; set engine: dask")
+        if self.engine != "dask" and self.address is not None:
+            raise ValueError(f"address has no meaning for engine: {self.engine}; set engine: dask")
         return self
 
     @property

@@ -1,17 +1,94 @@
-"""Open the executor that a job is to be done by."""
+"""Choose where a job is done, and open the executor."""
 
 from __future__ import annotations
 
+import importlib
+import os
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
 
+from pipeline.config import ExecutionBlock
+from pipeline.errors import ConfigError
 from pipeline.execution.executor import Executor, InProcessExecutor
-from pipeline.execution.job import ExportJob
-from pipeline.execution.processes import ProcessExecutor
+
+_FEWEST_TASKS = 8
+"""Fewer tasks are done sooner by this process than by others that have to start first."""
+
+_OWN_BYTES = 200_000_000
+_WORKER_BYTES = 150_000_000
+"""What this process and a worker need beside rows, of `execution.memory_limit`."""
 
 
-def open_executor(job: ExportJob) -> AbstractContextManager[Executor]:
-    """Return the executor of a job; it is closed by leaving the context."""
-    execution = job.plan.config.execution
+@dataclass(frozen=True)
+class EngineChoice:
+    """Where the tasks of a job are done.
+
+    Attributes:
+        engine: `local`, `processes` or `dask`.
+        workers: Threads that read for `local`, worker processes, or 0 where a cluster decides.
+        reason: Why, for people.
+    """
+
+    engine: Literal["local", "processes", "dask"]
+    workers: int
+    reason: str
+
+
+def choose_engine(execution: ExecutionBlock, tasks: int) -> EngineChoice:
+    """Return where the tasks of a job are done.
+
+    Args:
+        execution: What the export may use.
+        tasks: Into how many tasks the plan cuts it.
+    """
+    if execution.engine == "dask":
+        return EngineChoice("dask", 0, "as the config says")
+    if execution.engine == "local":
+        return EngineChoice("local", execution.thread_count, "as the config says")
+    workers = most_workers(execution)
     if execution.engine == "processes":
-        return ProcessExecutor(2)
-    return nullcontext(InProcessExecutor())
+        return EngineChoice("processes", max(1, min(workers, tasks)), "as the config says")
+    here = execution.thread_count
+    if tasks < _FEWEST_TASKS:
+        return EngineChoice("local", here, f"{tasks} of at least {_FEWEST_TASKS} tasks")
+    if workers < 2:
+        return EngineChoice("local", here, "processors or memory_limit allow one worker")
+    return EngineChoice("processes", min(workers, tasks), f"{tasks} tasks")
+
+
+def most_workers(execution: ExecutionBlock) -> int:
+    """Return how many worker processes the config, the processors and the memory allow."""
+    if execution.workers != "auto":
+        return execution.workers
+    by_memory = (execution.memory_limit - _OWN_BYTES) // _WORKER_BYTES
+    return max(1, min(available_cores(), by_memory))
+
+
+def available_cores() -> int:
+    """Return the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_executor(
+    choice: EngineChoice, execution: ExecutionBlock
+) -> AbstractContextManager[Executor]:
+    """Return the executor of this process or of a cluster; it is closed by leaving the context.
+
+    Raises:
+        ConfigError: The engine's packages are missing.
+    """
+    if choice.engine != "dask":
+        return nullcontext(InProcessExecutor())
+    try:
+        # Imported when needed, as it is an extra.
+        dask = importlib.import_module("pipeline.execution.dask_executor")
+    except ImportError as error:
+        raise ConfigError(
+            f"execution.engine is dask, but {error.name} is not installed: "
+            "pip install 'flowtime-export[dask]'"
+        ) from error
+    cluster: AbstractContextManager[Executor] = dask.DaskExecutor(execution.address)
+    return cluster

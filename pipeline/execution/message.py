@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.model.run import Run
-from connectors.storage import connect
+from connectors.storage import Owner, connect, staging_owner
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.execution.task import ExportTask
@@ -64,6 +64,7 @@ class TaskMessage:
         kept: Whether the file of each of their series is kept in the export.
         wanted: Whether it is read by this task.
         parts: What is written.
+        owner: The process that what is staged belongs to.
         version: Version of the program that has made it.
     """
 
@@ -77,6 +78,7 @@ class TaskMessage:
     kept: np.ndarray[Any, np.dtype[np.bool_]]
     wanted: np.ndarray[Any, np.dtype[np.bool_]]
     parts: tuple[PartMessage, ...]
+    owner: Owner = field(default_factory=staging_owner)
     version: str = VERSION
 
     def task(self) -> ExportTask:

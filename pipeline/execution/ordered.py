@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
-from contextlib import suppress
 from typing import Any, Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
@@ -24,10 +22,13 @@ class Pool(Protocol):
     def lead(self) -> int:
         """How many tasks are handed out before the first result is waited for."""
 
-    def submit(self, message: TaskMessage) -> Future[TaskResult]:
-        """Hand out a task."""
+    def submit(self, message: TaskMessage) -> Any:
+        """Hand out a task, and return its future."""
 
-    def cancel(self, futures: list[Future[Any]]) -> None:
+    def wait(self, future: Any, seconds: float) -> None:
+        """Wait until a task is done, but not for longer."""
+
+    def cancel(self, futures: list[Any]) -> None:
         """Have tasks that are under way end soon, and wait until they have."""
 
 
@@ -41,14 +42,14 @@ def results(
         job: What is to be done.
         progress: Receives what has been read, a task at a time.
     """
-    pending: deque[tuple[tuple[int, ...], Future[TaskResult]]] = deque()
+    pending: deque[tuple[tuple[int, ...], Any]] = deque()
 
     def next_result() -> tuple[tuple[int, ...], TaskResult]:
         numbers, future = pending[0]
         while not future.done():
             check_deadline()
-            wait([future], timeout=_POLL_SECONDS)
-        result = future.result()
+            pool.wait(future, _POLL_SECONDS)
+        result: TaskResult = future.result()
         pending.popleft()
         progress(result.files, result.rows, result.size)
         return numbers, result
@@ -67,11 +68,9 @@ def results(
                 _discard(job, numbers, future)
 
 
-def _discard(job: ExportJob, numbers: tuple[int, ...], future: Future[TaskResult]) -> None:
+def _discard(job: ExportJob, numbers: tuple[int, ...], future: Any) -> None:
     """Discard what a task has staged whose result is not wanted."""
     if not future.done() or future.cancelled() or future.exception() is not None:
         return
     for number, part in zip(numbers, future.result().parts, strict=False):
-        for staged in part.staged():
-            with suppress(OSError):
-                job.pending[number].target.storage.discard(staged)
+        part.discard(job.pending[number].target.storage)

@@ -8,15 +8,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from loky import ProcessPoolExecutor
 from loky.process_executor import BrokenProcessPool
 
+from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
-from connectors.storage import discard_all, scratch_folder, stage_for
+from connectors.storage import discard_all, scratch_folder, staging_for
 from pipeline.errors import SinkError
+from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
 from pipeline.execution.ordered import results
@@ -37,10 +39,14 @@ class ProcessExecutor:
 
     Args:
         workers: How many processes.
+
+    Attributes:
+        is_usable: Whether it can take further tasks.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self.is_usable = True
         self._folder = ExitStack()
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -54,8 +60,12 @@ class ProcessExecutor:
     def __enter__(self) -> ProcessExecutor:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(wait=True, kill_workers=error[0] is not None)
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; one that does not stop at its next batch is killed."""
+        self._pool.shutdown(wait=True, kill_workers=not self.is_usable)
         self._folder.close()
 
     def start(self) -> None:
@@ -76,9 +86,16 @@ class ProcessExecutor:
         Raises:
             SinkError: A worker ended before its task.
         """
-        try:
+        with self.translated():
             yield from results(self, job, progress)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise a `SinkError` where a worker ended before its task."""
+        try:
+            yield
         except BrokenProcessPool as error:
+            self.is_usable = False
             raise SinkError(
                 "a worker process ended in the middle of its work, and nothing was published: "
                 f"{_reason(error)}; where it was short of memory, set execution.workers to fewer, "
@@ -90,12 +107,23 @@ class ProcessExecutor:
         future: Future[TaskResult] = self._pool.submit(_work, message)
         return future
 
+    def wait(self, future: Future[TaskResult], seconds: float) -> None:
+        """Wait until a task is done, but not for longer."""
+        wait([future], timeout=seconds)
+
+    def discover(self, message: DiscoveryMessage) -> Future[Discovery]:
+        """Have a worker find the runs in some folders."""
+        future: Future[Discovery] = self._pool.submit(_discover, message)
+        return future
+
     def cancel(self, futures: list[Future[Any]]) -> None:
         """Have workers stop at their next batch."""
         for future in futures:
             future.cancel()
         self._stop.touch()
-        wait(futures, timeout=_CANCEL_SECONDS)
+        _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
+        self.is_usable = not still_running
+        self._stop.unlink(missing_ok=True)
 
 
 def _reason(error: BrokenProcessPool) -> str:
@@ -122,7 +150,6 @@ def _begin(parent: int, stop: str) -> None:
     # A Ctrl-C reaches the whole group: the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Worker.stop = stop
-    stage_for(parent)
     threading.Thread(target=_watch, args=(parent,), name="flowtime-parent", daemon=True).start()
 
 
@@ -146,8 +173,14 @@ def _check() -> None:
 
 def _work(message: TaskMessage) -> TaskResult:
     """Do a task."""
-    result = run_task(message.task(), check=_check)
+    with staging_for(message.owner):
+        result = run_task(message.task(), check=_check)
     return result.with_seconds(_spent())
+
+
+def _discover(message: DiscoveryMessage) -> Discovery:
+    """Find the runs in some folders."""
+    return message.run()
 
 
 def _spent() -> float:

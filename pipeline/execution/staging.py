@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from connectors.errors import RunError
 from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import StagedFile
+from pipeline.execution.engine import EngineChoice
 from pipeline.execution.executor import Executor
 from pipeline.execution.job import ExportJob
 from pipeline.execution.joining import SegmentJoin
@@ -21,12 +22,14 @@ class StagedJob:
 
     Attributes:
         job: The job.
+        choice: Where its tasks are done; None where there is nothing to do.
         broken: Runs that are not as they should be, where they are to be left out.
         files, rows, size: Numbers of series files, rows and bytes that were read.
         worker_seconds: Processor time of other processes.
     """
 
     job: ExportJob
+    choice: EngineChoice | None = None
     broken: list[RunError] = field(default_factory=list)
     files: int = 0
     rows: int = 0
@@ -67,7 +70,7 @@ class StagedJob:
         """Discard what is staged."""
         for outputs in self._outputs.values():
             for output in outputs:
-                output.target.storage.discard(output.staged)
+                output.discard()
         for join in self._joins.values():
             join.discard()
         self._outputs.clear()
@@ -76,8 +79,7 @@ class StagedJob:
     def _take(self, number: int, part: PartResult) -> None:
         target = self.job.pending[number].target
         if self.broken:
-            for staged in part.staged():
-                target.storage.discard(staged)
+            part.discard(target.storage)
             return
         outputs = self._outputs.setdefault(number, [])
         outputs += [StagedOutput(target, staged, file) for staged, file in part.files]

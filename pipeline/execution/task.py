@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,16 +57,19 @@ class PartResult:
     """What a task has staged of a target.
 
     Attributes:
-        files: Whole files, with what a descriptor says of them.
+        files: Whole files, with what a descriptor says of them; None where a file is on its store
+            already, under its own name.
         segments: Files that hold segments of a single file, in order.
     """
 
-    files: tuple[tuple[StagedFile, ExportedFile], ...] = ()
+    files: tuple[tuple[StagedFile | None, ExportedFile], ...] = ()
     segments: tuple[tuple[StagedFile, Written], ...] = ()
 
-    def staged(self) -> Iterator[StagedFile]:
-        """Yield all files."""
-        yield from (file for file, _ in (*self.files, *self.segments))
+    def discard(self, storage: Storage) -> None:
+        """Discard what is still staged."""
+        for staged, _ in (*self.files, *self.segments):
+            if staged is not None:
+                storage.discard(staged)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def _staged(
 
 
 def _by_part(task: ExportTask, outputs: Sequence[SinkOutput]) -> tuple[PartResult, ...]:
-    files: dict[Target, list[tuple[StagedFile, ExportedFile]]] = {}
+    files: dict[Target, list[tuple[StagedFile | None, ExportedFile]]] = {}
     segments: dict[Target, list[tuple[StagedFile, Written]]] = {}
     for output in outputs:
         for done in output.done:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from connectors.errors import ChangedError, RunError
 from connectors.flowtime.scan.series_files import SeriesFiles
-from pipeline.execution.engine import open_executor
+from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.execution.staging import StagedJob
 from pipeline.exports.session import ExportSession
@@ -98,7 +98,9 @@ def _stage(session: ExportSession, staged: StagedJob) -> None:
         return
     files = staged.job.files
     session.progress.began(len(files), files.rows, files.bytes)
-    with session.clock.phase("write"), open_executor(staged.job) as executor:
+    execution = session.config.execution
+    staged.choice = choose_engine(execution, len(staged.job.ranges))
+    with session.clock.phase("write"), session.workers.open(staged.choice) as executor:
         staged.run(executor, session.progress.read)
 
 

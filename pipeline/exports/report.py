@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
@@ -65,7 +66,9 @@ class Report:
         left_out: Runs that are not in the export.
         sink_notes: What a reader should know of the sinks, e.g. columns that a layout leaves out.
         run_notes: What a reader should know of the runs, e.g. assumed time origins.
-        seconds: Wall time by phase.
+        seconds: Wall time by phase; in `cpu` the processor time of this process since the export
+            began, and of its workers.
+        engine: Where the tasks were done; None where there was nothing to do.
     """
 
     name: str
@@ -78,7 +81,8 @@ class Report:
     left_out: tuple[LeftOut, ...] = ()
     sink_notes: tuple[str, ...] = ()
     run_notes: tuple[RunNote, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
+    engine: EngineChoice | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:

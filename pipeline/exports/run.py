@@ -34,7 +34,7 @@ def export(
         StorageError: A store failed.
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
-    with session.clock.enforced():
+    with session.workers, session.clock.enforced():
         source = session.find_runs()
         while source.runs:
             match attempt(session, source):

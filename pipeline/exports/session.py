@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
+from pipeline.execution.workers import Workers
 from pipeline.exports.deadline import Clock
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
-from pipeline.reading.source import Source, find_runs
+from pipeline.reading.source import Look, Source, find_runs
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ExportSession:
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
         clock: Times the phases, and holds the deadline.
+        workers: Worker processes of this export.
     """
 
     config: ExportConfig
@@ -34,6 +36,7 @@ class ExportSession:
     full_refresh: bool
     progress: ProgressCallback
     clock: Clock = field(repr=False)
+    workers: Workers = field(repr=False)
 
     @classmethod
     def open(
@@ -52,7 +55,8 @@ class ExportSession:
         moment = (now or datetime.now(UTC)).astimezone(UTC)
         resolver = TargetResolver.of(config, moment)
         clock = Clock(config.execution.timeout)
-        return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
+        callback = progress or ProgressCallback()
+        return cls(config, moment, resolver, full_refresh, callback, clock, Workers(config))
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.
@@ -64,7 +68,7 @@ class ExportSession:
         """
         with self.clock.phase("discover"):
             known = None if self.full_refresh else known_runs(self.config, self.resolver)
-            source = find_runs(self.config, known)
+            source = find_runs(self.config, known, elsewhere=self.workers.discover)
         self.progress.discovered(len(source.runs))
         self._require_runs(source)
         return source
@@ -77,7 +81,8 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            return find_runs(self.config, look="second" if before.look == "first" else "first")
+            look: Look = "second" if before.look == "first" else "first"
+            return find_runs(self.config, look=look, elsewhere=self.workers.discover)
 
     def plan(self, source: Source) -> ExportPlan:
         """Work out what the export of some runs will read and write.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipeline.exports.attempt import Written
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
@@ -22,6 +23,8 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
         bytes_read=done.staged.size,
         targets=(*written, *_untouched(done.choice, done.published.standing)),
         sink_notes=tuple(note for sink in done.plan.sinks for note in sink.notes),
+        seconds=_seconds(session, done.staged.worker_seconds),
+        engine=done.staged.choice,
     )
 
 
@@ -34,8 +37,13 @@ def nothing_to_do(session: ExportSession, source: Source) -> Report:
         series=sum(len(run.series) for run in source.runs),
         left_out=source.left_out,
         run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
-        seconds=dict(session.clock.seconds),
+        seconds=_seconds(session),
     )
+
+
+def _seconds(session: ExportSession, workers: float = 0.0) -> dict[str, Any]:
+    spent = {"parent": round(session.clock.cpu_seconds, 3), "workers": round(workers, 3)}
+    return {**session.clock.seconds, "cpu": spent}
 
 
 def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[ExportedTarget]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -43,13 +43,19 @@ class Source:
         return replace(self, runs=runs, left_out=(*self.left_out, *broken))
 
 
-def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = "first") -> Source:
+def find_runs(
+    config: ExportConfig,
+    known: KnownRun | None = None,
+    look: Look = "first",
+    elsewhere: Callable[[Selection, datetime | None], Discovery | None] | None = None,
+) -> Source:
     """Discover and select the runs of a config.
 
     Args:
         config: The settings.
         known: Runs that need not be read again.
         look: Whether all runs are read for the first or the second time.
+        elsewhere: Finds the runs where many are judged at a time, if that is worth it.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -59,7 +65,9 @@ def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = 
     storage, path = connect(wanted.url, config.storage_options(wanted.storage))
     selection = _selection(config)
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
-    found = discover(storage, path, selection, time_origin=origin, known=known)
+    found = elsewhere(selection, origin) if elsewhere is not None and known is None else None
+    if found is None:
+        found = discover(storage, path, selection, time_origin=origin, known=known)
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)

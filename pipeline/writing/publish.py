@@ -187,13 +187,32 @@ def _publish_group(
     for _, outputs in group:
         for output in outputs:
             claim.check()
-            storage.commit(output.staged)
+            _make_visible(output)
     package = _package(plan, fresh, group, created)
     claim.check()
     target = group[0][0].target
     write_whole(storage, target.descriptor, descriptor.dump(package), fresh.entry)
     for pending, outputs in group:
         _remove_replaced(fresh, pending, outputs)
+
+
+def _make_visible(output: StagedOutput) -> None:
+    """Commit a file, or see that one that a worker has stored is still there.
+
+    Raises:
+        PublishConflictError: Another exporter has removed it.
+        StorageError: The store failed.
+    """
+    target = output.target
+    if output.staged is not None:
+        target.storage.commit(output.staged)
+        return
+    found = target.storage.info(join(target.folder, output.file.path))
+    if found is None or found.size != output.file.size:
+        raise PublishConflictError(
+            f"{target.url}: another exporter has removed {output.file.path}, which was to be "
+            "published: run one exporter of it at a time, or this one again"
+        )
 
 
 def _package(
@@ -248,7 +267,7 @@ def write_whole(
 
 def _discard(outputs: Iterable[StagedOutput]) -> None:
     for output in outputs:
-        output.target.storage.discard(output.staged)
+        output.discard()
 
 
 def tidy(standing: PublishedTargets, current: Iterable[Pending]) -> None:

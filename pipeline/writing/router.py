@@ -32,11 +32,22 @@ _BYTES_A_HELD_ROW = 400
 
 @dataclass(frozen=True)
 class StagedOutput:
-    """A whole file that waits to be published."""
+    """A whole file that waits to be published.
+
+    Attributes:
+        target: The target that it belongs to.
+        staged: Where it waits; None where it is on its store already, under its own name.
+        file: What a descriptor says of it.
+    """
 
     target: Target
-    staged: StagedFile
+    staged: StagedFile | None
     file: ExportedFile
+
+    def discard(self) -> None:
+        """Discard it; what is stored already is removed with what no descriptor names."""
+        if self.staged is not None:
+            self.target.storage.discard(self.staged)
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,7 @@ class SinkOutput:
             file.stream.abandon()
             file.part.target.storage.discard(file.staged)
         for _, output in self._finished:
-            output.target.storage.discard(output.staged)
+            output.discard()
         for segments in self.segments:
             segments.target.storage.discard(segments.staged)
         self._worker.shutdown()

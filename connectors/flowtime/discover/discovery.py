@@ -6,7 +6,7 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -108,6 +108,7 @@ def discover(
     time_origin: datetime | None = None,
     known: KnownRun | None = None,
     summarise: bool = False,
+    only: Set[str] | None = None,
 ) -> Discovery:
     """Find the runs at or below a path.
 
@@ -119,18 +120,34 @@ def discover(
         known: Runs that were read before with the same origin. Their files are not read again:
             the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
+        only: Names of the folders directly in `path` that are looked through; None for all.
 
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(selection, time_origin, known, summarise=summarise)
+    options = _Options(selection, time_origin, known, summarise=summarise, only=only)
     found = _Found()
     for _ in _discover(storage, path, options, found):
         pass
+    return _ordered(found.runs, found.refusals, found.skipped)
+
+
+def _ordered(runs: Iterable[Run], refusals: Iterable[Refusal], skipped: int) -> Discovery:
     return Discovery(
-        runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
-        refusals=tuple(sorted(found.refusals, key=lambda refusal: refusal.url)),
-        skipped=found.skipped,
+        runs=tuple(sorted(runs, key=lambda run: (run.run_id, run.url))),
+        refusals=tuple(sorted(refusals, key=lambda refusal: refusal.url)),
+        skipped=skipped,
+    )
+
+
+def joined(parts: Sequence[Discovery]) -> Discovery:
+    """Return what one discovery gives that looks through the folders of all parts."""
+    # A link directly in the root is met by each part.
+    refusals = {refusal.url: refusal for part in parts for refusal in part.refusals}
+    return _ordered(
+        (run for part in parts for run in part.runs),
+        refusals.values(),
+        sum(part.skipped for part in parts),
     )
 
 
@@ -174,6 +191,7 @@ class _Options:
     skip: Skip | None = None
     watch: Watch | None = None
     summarise: bool = False
+    only: Set[str] | None = None
 
 
 def _discover(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[None]:
@@ -225,7 +243,7 @@ def _wanted(storage: Storage, path: str, options: _Options, found: _Found) -> It
     """Yield the candidates that are wanted by name and have what a run must have."""
     selection = options.selection
     observer = _Observer(storage, selection, found)
-    search = CandidateSearch(storage, path, observer, options.watch)
+    search = CandidateSearch(storage, path, observer, options.watch, options.only)
     for candidate in search.candidates():
         if not selection.wants_name(candidate.name):
             found.skipped += 1

@@ -82,6 +82,12 @@ class LocalStorage(Storage):
                 yield Folder(folder, tuple(files), tuple(links))
             pending.extend(reversed(below))
 
+    def folders(self, path: str) -> list[str] | None:
+        """Return the names in order; a link is no folder."""
+        _refuse_absent(path)
+        files, _, below = _listed(path)
+        return None if files else [folder.rpartition("/")[2] for folder in below]
+
     def info(self, path: str) -> FileInfo | None:
         """Return the file; a link counts as none."""
         check_deadline()

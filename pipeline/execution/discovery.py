@@ -1,0 +1,80 @@
+"""Find and judge runs in worker processes, some folders each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.flowtime.discover.discovery import Discovery, discover, joined
+from connectors.flowtime.discover.selection import Selection
+from connectors.storage import StorageOptions, connect
+from connectors.storage.deadline import check_deadline
+
+FEWEST_FOLDERS = 400
+"""Fewer folders are found sooner by one process."""
+
+_FOLDERS_AT_ONCE = 128
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class DiscoveryMessage:
+    """What one worker looks through.
+
+    Attributes:
+        url: The folder of run directories.
+        options: The options to connect with.
+        selection: What is wanted.
+        time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        only: Names of the folders directly below that are looked through.
+    """
+
+    url: str
+    options: StorageOptions | None
+    selection: Selection
+    time_origin: datetime | None
+    only: frozenset[str]
+
+    def run(self) -> Discovery:
+        """Find the runs.
+
+        Raises:
+            StorageError: The listing failed.
+        """
+        storage, path = connect(self.url, self.options)
+        return discover(storage, path, self.selection, time_origin=self.time_origin, only=self.only)
+
+
+def discover_in_parts(
+    submit: Callable[[DiscoveryMessage], Future[Discovery]],
+    url: str,
+    options: StorageOptions | None,
+    selection: Selection,
+    time_origin: datetime | None,
+    folders: Sequence[str],
+) -> Discovery:
+    """Return what `discover` gives, found by workers.
+
+    Args:
+        submit: Hands out a part.
+        url: The folder of run directories.
+        options: The options to connect with.
+        selection: What is wanted.
+        time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        folders: Names of all folders directly in it.
+
+    Raises:
+        StorageError: The listing failed.
+    """
+    names = [
+        frozenset(folders[first : first + _FOLDERS_AT_ONCE])
+        for first in range(0, len(folders), _FOLDERS_AT_ONCE)
+    ]
+    parts = [submit(DiscoveryMessage(url, options, selection, time_origin, only)) for only in names]
+    for part in parts:
+        while not part.done():
+            check_deadline()
+            wait([part], timeout=_POLL_SECONDS)
+    return joined([part.result() for part in parts])

@@ -1,0 +1,85 @@
+"""The worker processes of an export, started when they are worth it, and ended with it."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from connectors.flowtime.discover.discovery import Discovery
+from connectors.flowtime.discover.selection import Selection
+from connectors.storage import connect
+from pipeline.config import ExportConfig
+from pipeline.execution.discovery import FEWEST_FOLDERS, discover_in_parts
+from pipeline.execution.engine import EngineChoice, most_workers, open_executor
+from pipeline.execution.executor import Executor
+
+if TYPE_CHECKING:
+    from pipeline.execution.processes import ProcessExecutor
+
+
+class Workers:
+    """Worker processes that are used for discovery and for all attempts; a context manager.
+
+    Args:
+        config: The settings of the export.
+    """
+
+    def __init__(self, config: ExportConfig) -> None:
+        self._config = config
+        self._started: ProcessExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._started is not None:
+            self._started.is_usable = False
+        self._end()
+
+    def discover(self, selection: Selection, time_origin: datetime | None) -> Discovery | None:
+        """Find the runs in worker processes; None where one process does it sooner.
+
+        Raises:
+            StorageError: The listing failed.
+        """
+        execution, source = self._config.execution, self._config.source
+        workers = most_workers(execution)
+        if execution.engine not in ("auto", "processes") or workers < 2:
+            return None
+        options = self._config.storage_options(source.storage)
+        storage, path = connect(source.url, options)
+        folders = storage.folders(path)
+        if folders is None or len(folders) < FEWEST_FOLDERS or "series" in folders:
+            return None
+        processes = self._processes(workers)
+        with processes.translated():
+            return discover_in_parts(
+                processes.discover, source.url, options, selection, time_origin, folders
+            )
+
+    def open(self, choice: EngineChoice) -> AbstractContextManager[Executor]:
+        """Return the executor of a choice.
+
+        Raises:
+            ConfigError: The engine's packages are missing.
+        """
+        if choice.engine == "processes":
+            return nullcontext(self._processes(choice.workers))
+        return open_executor(choice, self._config.execution)
+
+    def _processes(self, workers: int) -> ProcessExecutor:
+        if self._started is not None and not self._started.is_usable:
+            self._end()
+        if self._started is None:
+            # Imported when needed, as small exports do without.
+            processes = importlib.import_module("pipeline.execution.processes")
+            self._started = processes.ProcessExecutor(workers)
+            self._started.start()
+        return self._started
+
+    def _end(self) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            started.close()
