@@ -48,5 +48,18 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     ("did you mean 'compression'?", 'choose from csv, ndjson')
     """
     names = list(choices)
-    near = difflib.get_close_matches(name[:128], names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near is not None else f"choose from {', '.join(names)}"
+
+
+def nearest(name: str, choices: Sequence[str]) -> str | None:
+    """Return the choice that a mistyped name is likely to mean, or None.
+
+    >>> nearest("CSV", ["csv", "ndjson"]), nearest("x", ["csv"])
+    ('csv', None)
+    """
+    for spelled in (name[:128], name[:128].lower()):
+        near = difflib.get_close_matches(spelled, choices, n=1)
+        if near:
+            return near[0]
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,12 +19,12 @@ from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.retry import retrying, translated, wait_for
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
+from connectors.storage.urls import READ_ONLY_PROTOCOLS
 
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
 _ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
 """Options that tell one store from another of the same protocol."""
-_READ_ONLY = frozenset({"http", "https"})
 
 
 class FsspecStorage(RemoteStorage):
@@ -45,7 +46,7 @@ class FsspecStorage(RemoteStorage):
             self._fs = driver(protocol)(
                 **{"use_listings_cache": False, "skip_instance_cache": True, **options}
             )
-        except (ImportError, TypeError, ValueError) as failure:
+        except Exception as failure:  # some drivers connect when they are made
             raise translated(failure, f"{protocol}://", "connecting to", secrets) from failure
 
     def url(self, path: str) -> str:
@@ -97,7 +98,7 @@ class FsspecStorage(RemoteStorage):
 
     def stage(self, path: str) -> StagedFile:
         """Refused where nothing can be written or a folder is in the way."""
-        if self.protocol in _READ_ONLY:
+        if self.protocol in READ_ONLY_PROTOCOLS:
             raise StorageError(
                 f"writing {self.url(path)}: {self.protocol} can only be read: "
                 "write to a disk or an object store",
@@ -208,6 +209,23 @@ class FsspecStorage(RemoteStorage):
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
     """A storage for URLs of a protocol."""
     return FsspecStorage(protocol, options, secrets)
+
+
+def check_protocol(protocol: str) -> None:
+    """Refuse a protocol that fsspec does not know; no package of a protocol is imported.
+
+    Raises:
+        StorageError: It is unknown.
+    """
+    known = fsspec.available_protocols()
+    if protocol not in known:
+        near = difflib.get_close_matches(protocol, known, n=1)
+        hint = f"did you mean {near[0]}://? Else" if near else "correct the URL, or"
+        raise StorageError(
+            f"{protocol}:// is not a protocol that fsspec knows: {hint} install the package that "
+            "brings it",
+            url=f"{protocol}://",
+        )
 
 
 def driver(protocol: str) -> Any:

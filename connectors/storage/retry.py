@@ -6,6 +6,7 @@ import asyncio
 import errno
 import random
 import re
+import socket
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
@@ -143,6 +144,8 @@ def _explained(failure: BaseException) -> _Reason | None:
         return StorageError, "no credentials: give `key` and `secret`, or `anon: true`"
     if _is_a(failure, _CONNECTION_CLASSES | {"ConnectionRefusedError"}):
         return StorageError, "no connection: check `endpoint_url` and that the server runs"
+    if isinstance(failure, socket.gaierror):
+        return StorageError, "the host is not known: check the URL"
     if _is_a(failure, _SILENCES):
         return StorageError, _NO_ANSWER
     if _is_a(failure, {"UnauthenticatedError", "PermissionDeniedError"}):

@@ -12,7 +12,6 @@ import click
 from connectors.storage import StorageOptions
 from pipeline.config import ExportConfig, load_config, single_run_config
 from pipeline.logs import Redaction
-from pipeline.planning.plan import parse_filter
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -64,12 +63,11 @@ def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
 
 
 def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
-    """The settings of a config file, once its filter is known to be one.
+    """Return the settings of a config file.
 
     Raises:
         ConfigError: What the file or an override says is wrong.
     """
     settings = load_config(path, overrides=overrides)
     redaction.learn(settings.secrets())
-    parse_filter(settings)
     return settings

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.flowtime.discover.discovery import Discovery
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import PublishedTargets, choose
+from pipeline.planning.warnings import config_warnings
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
 
@@ -27,14 +28,15 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [note for sink in plan.sinks for note in sink.notes],
+        "warnings": config_warnings(plan.config),
     }
 
 
 def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
     standing = PublishedTargets.read(plan)
     choice = choose(plan, standing)
-    states = {id(pending.target): "write" for pending in choice.to_write}
-    states |= {id(pending.target): "unchanged" for pending in choice.current}
+    states = {pending.target: "write" for pending in choice.to_write}
+    states |= {pending.target: "unchanged" for pending in choice.current}
     return [
         {
             "format": sink.sink.format,
@@ -43,7 +45,7 @@ def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
             "runs": len(target.runs),
             "rows": plan.rows_known(sink, target),
             "columns": [shown.column.name for shown in sink.shown],
-            "status": states.get(id(target), "keep"),
+            "status": states.get(target, "keep"),
         }
         for sink in plan.sinks
         for target in sink.targets
@@ -66,6 +68,8 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
         yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
     for note in data["notes"]:
         yield f"  note: {note}"
+    for warning in data["warnings"]:
+        yield f"  warning: {warning}"
 
 
 def runs_as_data(found: Discovery) -> list[dict[str, Any]]:

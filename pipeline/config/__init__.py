@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from connectors.storage import StorageOptions, protocol_of
 from pipeline.config.blocks import (
@@ -24,11 +30,18 @@ from pipeline.config.blocks import (
     unvalidated_secrets,
 )
 from pipeline.config.checks import Settings, find_problems
-from pipeline.config.document import Node, node_of, read_document
-from pipeline.config.interpolation import Interpolation
+from pipeline.config.document import node_of
+from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.overrides import apply_override
-from pipeline.config.path_template import codec_of, format_of, template_fields
-from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.path_template import (
+    codec_of,
+    format_of,
+    is_tab_separated,
+    probe_path,
+    refuse_unknown_ending,
+    template_fields,
+)
+from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
 from pipeline.errors import ConfigError
@@ -51,8 +64,13 @@ __all__ = [
     "single_run_config",
 ]
 
-MAX_BYTES = 1024 * 1024
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
+
+
+def _check_version(value: object) -> object:
+    if isinstance(value, bool | float):  # they equal 1, and are not written as it
+        raise expected("1")
+    return value
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -73,7 +91,7 @@ class ExportConfig(ConfigBlock):
         execution: What the export may use of the machine.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_check_version)]
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
@@ -86,12 +104,15 @@ class ExportConfig(ConfigBlock):
 
     @field_validator("sinks", mode="before")
     @classmethod
-    def _compress_as_named(cls, sinks: Any) -> Any:
-        return [_compressed_as_named(s) for s in sinks] if isinstance(sinks, list) else sinks
+    def _complete_by_path(cls, sinks: Any, info: ValidationInfo) -> Any:
+        name = str(info.data.get("name", ""))
+        return [_completed_by_path(s, name) for s in sinks] if isinstance(sinks, list) else sinks
 
     @model_validator(mode="after")
     def _check_together(self) -> ExportConfig:
-        settings = Settings(self.storage, self.source, self.metadata, self.transform, self.sinks)
+        settings = Settings(
+            self.name, self.storage, self.source, self.metadata, self.transform, self.sinks
+        )
         problems = find_problems(settings)
         if problems:
             raise UnfitBlocksError(problems)
@@ -107,13 +128,21 @@ class ExportConfig(ConfigBlock):
         return {secret for block in self.storage.values() for secret in block.secrets()}
 
 
-def _compressed_as_named(sink: Any) -> Any:
-    """A sink whose path ends in .gz or .zst is compressed unless it says otherwise."""
-    if not isinstance(sink, dict) or "compression" in sink or sink.get("format") == "parquet":
+def _completed_by_path(sink: Any, name: str) -> Any:
+    """Return a sink with the options that the ending of its path asks for."""
+    if not isinstance(sink, dict) or not isinstance(sink.get("path"), str):
         return sink
-    path = sink.get("path")
-    codec = codec_of(path) if isinstance(path, str) else None
-    return sink if codec is None else {**sink, "compression": codec}
+    form = sink.get("format")
+    try:
+        path = probe_path(sink["path"], name=name, form=str(form))
+    except ValueError:  # reported with what else is wrong
+        return sink
+    asked: dict[str, Any] = {}
+    if form == "csv" and is_tab_separated(path):
+        asked["separator"] = "\t"
+    if form != "parquet" and (codec := codec_of(path)) is not None:
+        asked["compression"] = codec
+    return {**asked, **sink}
 
 
 def load_config(
@@ -132,23 +161,8 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or what it says is wrong.
     """
-    filename = str(source)
-    try:
-        with Path(source).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{filename}: cannot be read: {reason}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-    else:
-        return parse_config(text, filename=filename, overrides=overrides, environ=environ)
-    # Out here it takes no decoding error along, which has the bytes.
-    raise ConfigError(f"{filename}:{line}: not UTF-8; save the file as UTF-8")
+    text = read_text(source)
+    return parse_config(text, filename=str(source), overrides=overrides, environ=environ)
 
 
 def parse_config(
@@ -171,12 +185,10 @@ def parse_config(
     Raises:
         ConfigError: What the text says is wrong; one line for each problem.
     """
-    if len(text) > MAX_BYTES:
-        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
-    root = read_document(text.removeprefix("\ufeff"), filename)
+    root = document_of(text, filename)
     for override in overrides:
         apply_override(root, override)
-    return _validated(root, environ, base_dir)
+    return validated(root, ExportConfig, environ, base_dir)
 
 
 def single_run_config(
@@ -203,7 +215,7 @@ def single_run_config(
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
     if storage_options:
         apply_override(root, "source.storage=source")
-    return _validated(root, None, None)
+    return validated(root, ExportConfig)
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
@@ -247,27 +259,6 @@ def config_schema() -> dict[str, Any]:
     return schema_of(ExportConfig, title="flowtime-export config")
 
 
-def _validated(
-    root: Node, environ: Mapping[str, str] | None, base_dir: Path | None
-) -> ExportConfig:
-    interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
-    values = interpolation.resolve(root)
-    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
-    report = ProblemReport(root, ExportConfig, secrets, interpolation.put_in)
-    problems = list(interpolation.problems)
-    unresolved = {problem.path for problem in problems}
-    try:
-        config = ExportConfig.model_validate(values)
-    except ValidationError as error:
-        # What could not be resolved has its own message, whatever else it breaks.
-        found: Iterable[Any] = report.problems_of(error)
-        problems += [problem for problem in found if problem.path not in unresolved]
-    else:
-        if not problems:
-            return config
-    raise report.error(problems)  # out here it takes no pydantic error along, which has the values
-
-
 def _shape(sink: AnySink) -> dict[str, Any]:
     shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"})
     return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
@@ -278,5 +269,14 @@ def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")
-    is_file = len(formats) == 1 and format_of(path) is not None
-    return path if is_file else f"{path.rstrip('/')}/export{extension}"
+    try:
+        refuse_unknown_ending(path)
+    except ValueError as error:
+        raise ConfigError(f"--out: {error}") from error
+    if format_of(path) is None:
+        return f"{path.rstrip('/')}/export{extension}"
+    if len(formats) > 1:
+        raise ConfigError(
+            f"--out: {path} is a file, but there are {len(formats)} formats: name a folder"
+        )
+    return path

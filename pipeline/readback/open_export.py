@@ -86,8 +86,8 @@ def _format(storage: Storage, path: str) -> Format:
     found = format_of(path)
     if found is None:
         raise NotAnExportError(
-            f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .ndjson, "
-            ".jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
+            f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .tsv, "
+            ".ndjson, .jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
         )
     return "csv" if found == "csv" else "ndjson" if found == "ndjson" else "parquet"
 
@@ -115,7 +115,7 @@ def _only(table: ExportedTable, path: str) -> ExportedTable:
         if file.stored.path == path:
             files.append(replace(file, first_row=first))
     whole = table.is_whole and len(files) == len(table.files)
-    return ExportedTable(table.name, table.format, table.contents, table.runs, tuple(files), whole)
+    return replace(table, files=tuple(files), is_whole=whole)
 
 
 # --------------------------------------------------------------------------- files without one

@@ -1,4 +1,4 @@
-"""The stage that keeps the rows a SQL condition asks for."""
+"""Keep the rows that a SQL condition selects."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class RowFilter:
             never opened.
         of_rows: The conjuncts that need the rows.
         columns: Columns the row conjuncts look at.
+        clock: What of the condition depends on the clock, e.g. `now()`.
     """
 
     text: str
     of_series: pl.Expr | None
     of_rows: pl.Expr | None
     columns: tuple[str, ...]
+    clock: tuple[str, ...] = ()
 
     def series_rows(self, tables: MetadataTables) -> pl.Series:
         """Rows of the series table whose series can hold a matching row."""

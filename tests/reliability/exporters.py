@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
+import pipeline.exports.attempt
 import pipeline.exports.run
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
@@ -68,7 +69,7 @@ def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
         barrier.wait(60)
         return publish(*args)
 
-    pipeline.exports.run.publish = together  # type: ignore[assignment]
+    pipeline.exports.attempt.publish = together  # type: ignore[assignment]
     while (settings := jobs.get()) is not None:
         try:
             report = pipeline.exports.run.export(ExportConfig.model_validate(settings))

@@ -293,15 +293,15 @@ def test_an_export_that_was_overtaken_says_by_whom(
     real = publishing.publish
 
     def overtaken(*args: Any) -> Any:
-        monkeypatch.setattr("pipeline.exports.run.publish", real)
+        monkeypatch.setattr("pipeline.exports.attempt.publish", real)
         export(theirs)
         return real(*args)
 
-    monkeypatch.setattr("pipeline.exports.run.publish", overtaken)
+    monkeypatch.setattr("pipeline.exports.attempt.publish", overtaken)
     with pytest.raises(PublishConflictError, match="config 'rival', created 20"):
         export(ours)
     assert json.loads((out / "e.datapackage.json").read_text())["name"] == "rival"
-    monkeypatch.setattr("pipeline.exports.run.publish", overtaken)
+    monkeypatch.setattr("pipeline.exports.attempt.publish", overtaken)
     theirs = ours
     report = export(config(runs, {"path": out / "e.csv"}, name="test"))
     assert [target.status for target in report.targets] == ["unchanged"]
