@@ -157,7 +157,7 @@ _DIALECTS = [
         for separator in (",", ";", "\t", "|", ":", "#")
         for quote in ('"', "'", "%")
         for style in ("necessary", "always", "non_numeric")
-        for null in ("", "NA", "-", "null")
+        for null in ("", "NULL", "-", "null")
         for header in (True, False)
     )
     if _is_valid(options)

@@ -122,8 +122,9 @@ def _title(text: str) -> str | None:
         scalars = _scalars(text, ("title", "metadata"))
     except RunError:
         return None
-    titles = (scalars[key].value.strip() for key in _TITLE_KEYS if key in scalars)
-    return next((title for title in titles if title and title not in _NULLS), None)
+    named = (scalars[key] for key in _TITLE_KEYS if key in scalars)
+    titles = (scalar.value.strip() for scalar in named if not _is_null(scalar))
+    return next((title for title in titles if title), None)
 
 
 def _is_null(scalar: yaml.ScalarEvent) -> bool:
