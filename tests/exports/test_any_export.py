@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pipeline.errors import IntegrityError
 from pipeline.exports.run import export
 from pipeline.verification import verify
 from tests.exports.drawn_exports import DrawnExport, expected_rows, exports
 from tests.exports.reading_back import ReadBack
+from tests.exports.removals import Part, remove
 
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -60,3 +63,39 @@ def test_every_reader_finds_every_row(drawn: DrawnExport) -> None:
 @given(exports())
 def test_every_reader_finds_every_row_of_many_exports(drawn: DrawnExport) -> None:
     check(drawn)
+
+
+def check_removal(drawn: DrawnExport, part: Part, place: int, forge: bool) -> None:
+    """Export, remove a part, and see that `verify` notices it without the runs."""
+    with exported(drawn) as (_, _, descriptor):
+        remove(descriptor, part, place, forge=forge)
+        try:
+            report = verify(str(descriptor))
+        except IntegrityError:  # nothing is left, or not even a row of a file
+            return
+        assert not report.ok, report.as_text()
+
+
+removals = (
+    exports(),
+    st.sampled_from(("row", "file", "partition")),
+    st.integers(0, 1_000),
+    st.booleans(),
+)
+
+
+@settings(quick, max_examples=200)
+@given(*removals)
+def test_verify_notices_what_was_removed(
+    drawn: DrawnExport, part: Part, place: int, forge: bool
+) -> None:
+    check_removal(drawn, part, place, forge)
+
+
+@pytest.mark.slow
+@settings(quick, max_examples=5_000)
+@given(*removals)
+def test_verify_notices_what_was_removed_from_many_exports(
+    drawn: DrawnExport, part: Part, place: int, forge: bool
+) -> None:
+    check_removal(drawn, part, place, forge)
