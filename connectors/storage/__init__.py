@@ -15,7 +15,7 @@ from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
-from connectors.storage.staging import remove_scratch, scratch_folder
+from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
     S3_PROTOCOLS,
@@ -44,6 +44,7 @@ __all__ = [
     "join",
     "protocol_of",
     "relative",
+    "scratch_below",
     "scratch_folder",
     "sha256_of",
 ]
@@ -53,7 +54,7 @@ _lock = threading.Lock()
 
 
 def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, str]:
-    """The storage of a URL, and the storage's own path for it.
+    """Return the storage of a URL, and the storage's own path for it.
 
     No request is made. Equal options give the same storage.
 
@@ -102,7 +103,7 @@ def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
 
 
 def _kept(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
-    """One storage for equal arguments, so that connections are shared.
+    """Return one storage for equal arguments, so that connections are shared.
 
     A process that was forked makes its own: connections do not survive that.
     """

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.config_template import config_template
-from pipeline.cli.console import DONE, config_argument, print_json, set_option, settings_of
+from pipeline.cli.console import config_argument, print_json, set_option, settings_of
+from pipeline.cli.exit_codes import DONE
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
 from pipeline.logs import LOGGER

@@ -10,13 +10,8 @@ from typing import Any, Protocol
 import click
 
 from connectors.storage import StorageOptions
+from pipeline.cli.failures import current_invocation, redaction
 from pipeline.config import ExportConfig, load_config, single_run_config
-from pipeline.logs import Redaction
-
-DONE, FAILED, USAGE = 0, 1, 2
-
-redaction = Redaction()
-"""Learns the secrets of this process and masks them in logs and messages."""
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
@@ -69,5 +64,6 @@ def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
         ConfigError: What the file or an override says is wrong.
     """
     settings = load_config(path, overrides=overrides)
+    current_invocation().name = settings.name
     redaction.learn(settings.secrets())
     return settings

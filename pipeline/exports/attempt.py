@@ -83,7 +83,7 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         return Drop(faulty_runs_of(plan, source, files, fault))
     with session.clock.phase("publish"), _discarded_on_error(staged):
         session.progress.publishing(sum(len(outputs) for _, outputs in staged))
-        published = publish(plan, before, staged, session.now, session.clock.check)
+        published = publish(plan, before, staged, session.now)
         tidy(before, choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
     return Written(plan, choice, published, read)
@@ -99,7 +99,7 @@ def _stage(
 ) -> list[StagedTarget]:
     session.progress.began(len(files), files.rows, files.bytes)
     with open_engine(session.config) as engine, session.clock.phase("write"):
-        return stage_rows(plan, source, engine, files, choice.to_write, read, session.clock.check)
+        return stage_rows(plan, source, engine, files, choice.to_write, read)
 
 
 @contextmanager

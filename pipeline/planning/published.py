@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import Storage, join
+from connectors.storage.deadline import ContextPool
 from pipeline.datapackage import descriptor
 from pipeline.errors import PublishConflictError
 from pipeline.planning.plan import ExportPlan, SinkPlan
@@ -111,7 +111,7 @@ def choose(plan: ExportPlan, standing: PublishedTargets, *, full_refresh: bool =
         for target in sink.targets
     ]
     # Each answer takes a request or two where the target is remote.
-    with ThreadPoolExecutor(_LOOK_UPS) as pool:
+    with ContextPool(_LOOK_UPS) as pool:
         stands = list(pool.map(standing.is_current, everything))
     to_write: list[Pending] = []
     current: list[Pending] = []

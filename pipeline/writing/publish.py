@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.errors import ConflictError
 from connectors.storage import Claim, FileInfo, Storage, claimed, join, relative
+from connectors.storage.deadline import check_deadline
 from pipeline.config import config_hash
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FOLDER_NAME
@@ -53,7 +54,6 @@ def publish(
     standing: PublishedTargets,
     written: Sequence[StagedTarget],
     created: datetime,
-    proceed: Callable[[], None] = lambda: None,
 ) -> Published:
     """Make whole files visible, then their descriptors; then remove what these replace.
 
@@ -64,7 +64,6 @@ def publish(
         standing: What was published when it was decided what to write.
         written: The staged files of each target.
         created: When the export began.
-        proceed: Called before each folder; may raise to stop.
 
     Raises:
         PublishConflictError: Another exporter is at work there, or has published something else
@@ -76,7 +75,7 @@ def publish(
     found: list[Pending] = []
     now = dict(standing.descriptors)
     for groups in _by_folder(written):
-        proceed()
+        check_deadline()
         try:
             with _claim(groups) as claim:
                 for group in groups:
@@ -309,9 +308,14 @@ def _data_files(target: Target, extension: str) -> Iterator[str]:
     Folders below it that are no partitions, or another data set, are not of it.
     """
     others: list[str] = []
-    for folder in target.storage.walk(target.path):
+
+    def is_ours(path: str) -> bool:
+        below = relative(path, target.path)
+        return below is not None and is_partition(below) and not _is_in(below, others)
+
+    for folder in target.storage.walk(target.path, enter=is_ours):
         below = relative(folder.path, target.path)
-        if below is None or not is_partition(below) or _is_in(below, others):
+        if below is None:
             continue
         names = [entry.path.rpartition("/")[2] for entry in folder.files]
         if below and FOLDER_NAME in names:
