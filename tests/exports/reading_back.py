@@ -62,36 +62,53 @@ class ReadBack:
     # --- Parquet: the whole folder, with filters that readers push down
 
     def _check_parquet(self, expected: Rows) -> None:
-        column, sign, constant = self.drawn.filter
         names = self.drawn.partition_by
-        text = pl.String()
-        is_set = self.place.is_dir()
-        pattern = f"{self.place}/**/*.parquet" if is_set else str(self.place)
-        lazy = pl.scan_parquet(
-            pattern, **({"hive_schema": dict.fromkeys(names, text)} if names else {})
-        )
-        whole = lazy.collect()
+        pattern = f"{self.place}/**/*.parquet" if self.place.is_dir() else str(self.place)
+        hive = {"hive_schema": dict.fromkeys(names, pl.String())} if names else {}
         known = self._without_literal(expected)
-        assert _rows(whole.to_arrow()) == known, "polars"
-        kept = _COMPARE[sign](pl.col(column), constant)
-        assert _same(lazy.filter(kept).collect(), whole.filter(kept)), "polars, filtered"
-
-        schema = pa.schema([(name, pa.string()) for name in names])
-        dataset = ds.dataset(
-            self.place, partitioning=ds.partitioning(schema, flavor="hive") if names else None
+        assert _rows(self._by_polars(pl.scan_parquet(pattern, **hive)).to_arrow()) == known, (
+            "polars"
         )
-        table = dataset.to_table()
-        assert _rows(table) == known, "pyarrow"
-        chosen = _COMPARE[sign](pc.field(column), pc.scalar(constant))
-        assert _rows(dataset.to_table(filter=chosen)) == _rows(table.filter(chosen)), (
-            "pyarrow, filtered"
-        )
-        odd = pc.is_nan(pc.field(self.drawn.numbers[0]))
-        assert _rows(dataset.to_table(filter=odd)) == _rows(table.filter(odd)), "pyarrow, NaN"
-
+        assert _rows(self._by_arrow()) == known, "pyarrow"
         options = ", hive_partitioning = true, hive_types_autocast = false" if names else ""
         query = f"FROM read_parquet('{pattern}'{options})"
-        self._check_duckdb(query, expected)
+        assert _rows(self._by_duckdb(query)) == expected, "duckdb"
+
+    def _by_polars(self, lazy: pl.LazyFrame) -> pl.DataFrame:
+        """Return all rows; assert that a filter finds those of them that it should."""
+        column, sign, constant = self.drawn.filter
+        whole = lazy.collect()
+        if column in whole.columns:
+            kept = _COMPARE[sign](pl.col(column), constant)
+            found = _rows(lazy.filter(kept).collect().to_arrow())
+            assert found == _rows(whole.filter(kept).to_arrow()), "polars, filtered"
+        return whole
+
+    def _by_duckdb(self, query: str) -> pa.Table:
+        """Return all rows; assert that a filter finds those of them that it should."""
+        column, sign, constant = self.drawn.filter
+        whole = _SESSION.sql(query).to_arrow_table()
+        if column in whole.column_names:
+            literal = _literal(str(constant)) + ("::DOUBLE" if isinstance(constant, float) else "")
+            condition = f'WHERE "{column}" {sign} {literal}'
+            found = _rows(_SESSION.sql(f"{query} {condition}").to_arrow_table())
+            wanted = _SESSION.sql(f"FROM whole {condition}").to_arrow_table()
+            assert found == _rows(wanted), "duckdb, filtered"
+        return whole
+
+    def _by_arrow(self) -> pa.Table:
+        """Return all rows; assert that a filter finds those of them that it should."""
+        column, sign, constant = self.drawn.filter
+        schema = pa.schema([(name, pa.string()) for name in self.drawn.partition_by])
+        folders = ds.partitioning(schema, flavor="hive") if len(schema) else None
+        dataset = ds.dataset(self.place, partitioning=folders)
+        whole = dataset.to_table()
+        for kept in (
+            _COMPARE[sign](pc.field(column), pc.scalar(constant)),
+            pc.is_nan(pc.field(self.drawn.numbers[0])),
+        ):
+            assert _rows(dataset.to_table(filter=kept)) == _rows(whole.filter(kept)), str(kept)
+        return whole
 
     def _without_literal(self, expected: Rows) -> Rows:
         """Return rows as pyarrow and Polars see them, who decode a folder's name too early."""
@@ -100,21 +117,6 @@ class ReadBack:
             _mapped(
                 expected, lambda name, cell: None if name in names and cell == HIVE_NULL else cell
             )
-        )
-
-    def _check_duckdb(self, query: str, expected: Rows) -> None:
-        column, sign, constant = self.drawn.filter
-        whole = _SESSION.sql(query).to_arrow_table()
-        assert _rows(whole) == expected, "duckdb"
-        literal = f"'{constant!s}'".replace("inf", "Infinity")
-        if isinstance(constant, float):
-            literal = f"{literal}::DOUBLE"
-        else:
-            literal = "'" + constant.replace("'", "''") + "'"
-        condition = f'WHERE "{column}" {sign} {literal}'
-        found = _SESSION.sql(f"{query} {condition}").to_arrow_table()
-        assert _rows(found) == _rows(_SESSION.sql(f"FROM whole {condition}").to_arrow_table()), (
-            "duckdb, filtered"
         )
 
     # --- text: file by file, as hive folders are for Parquet
@@ -161,13 +163,13 @@ class ReadBack:
         comment = "#" if sink.metadata_header else ""
         types = self._types(columns)
         spelled = ", ".join(f"{_literal(n)}: '{_DUCKDB[kind]}'" for n, kind in types.items())
-        yield _SESSION.sql(
-            f"FROM read_csv({_literal(str(path))}, header = true, "
+        yield self._by_duckdb(
+            f"FROM read_csv({_literal(str(path))}, header = true, hive_partitioning = false, "
             f"delim = {_literal(sink.separator)}, quote = {_literal(sink.quote)}, "
             f"escape = {_literal(sink.quote)}, comment = '{comment}', "
             f"nullstr = {_literal(sink.null_value)}, types = {{{spelled}}})"
-        ).to_arrow_table()
-        frame = pl.read_csv(
+        )
+        lazy = pl.scan_csv(
             path,
             comment_prefix=comment or None,
             separator=sink.separator,
@@ -178,7 +180,7 @@ class ReadBack:
                 n: pl.Float64() if k == "number" else pl.String() for n, k in types.items()
             },
         )
-        yield _with_instants(frame).to_arrow()
+        yield _with_instants(self._by_polars(lazy)).to_arrow()
         with pa.input_stream(path, compression="detect") as stream:
             content = stream.read()
         head = content.removeprefix(b"\xef\xbb\xbf")
@@ -198,12 +200,13 @@ class ReadBack:
     def _ndjson(self, path: Path, columns: list[str]) -> Iterator[pa.Table | None]:
         types = self._types(columns)
         spelled = ", ".join(f"{_literal(n)}: '{_DUCKDB[kind]}'" for n, kind in types.items())
-        yield _SESSION.sql(
-            f"FROM read_ndjson({_literal(str(path))}, columns = {{{spelled}}})"
-        ).to_arrow_table()
-        frame = pl.read_ndjson(path, schema=dict.fromkeys(columns, pl.String()))
-        frame = frame.with_columns(pl.col(name).cast(pl.Float64) for name in self.drawn.numbers)
-        yield _with_instants(frame).to_arrow()
+        yield self._by_duckdb(
+            f"FROM read_ndjson({_literal(str(path))}, hive_partitioning = false, "
+            f"columns = {{{spelled}}})"
+        )
+        lazy = pl.scan_ndjson(path, schema=dict.fromkeys(columns, pl.String()))
+        numbers = [pl.col(name).cast(pl.Float64) for name in self.drawn.numbers]
+        yield _with_instants(self._by_polars(lazy.with_columns(numbers))).to_arrow()
         with pa.input_stream(path, compression="detect") as stream:
             content = stream.read()
         if any(
@@ -258,10 +261,6 @@ def _rows(table: pa.Table, folders: Mapping[str, str | None] | None = None) -> R
         tuple(zip(names, cells, strict=True))
         for cells in zip(*(columns[name] for name in names), strict=True)
     )
-
-
-def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
-    return _rows(one.to_arrow()) == _rows(other.to_arrow())
 
 
 def _mapped(rows: Rows, change: Any) -> Iterator[Row]:
