@@ -83,7 +83,7 @@ def validated(
     environ = with_env_files(env_files, environ, folder or Path())
     interpolation = Interpolation(environ, base_dir or Path())
     values = interpolation.resolve(root)
-    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
+    secrets = interpolation.secrets | unvalidated_secrets(values)
     report = ProblemReport(root, model, secrets, interpolation.put_in)
     problems = list(interpolation.problems)
     unresolved = {problem.path for problem in problems}
