@@ -22,6 +22,7 @@ from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
+    LineageBlock,
     MetadataBlock,
     SeriesBlock,
     SourceBlock,
@@ -51,6 +52,7 @@ __all__ = [
     "CreatedBlock",
     "ExecutionBlock",
     "ExportConfig",
+    "LineageBlock",
     "MetadataBlock",
     "SeriesBlock",
     "SourceBlock",
@@ -89,6 +91,7 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        lineage: Which lineage events are sent.
     """
 
     version: Annotated[Literal[1], BeforeValidator(_check_version)]
@@ -101,6 +104,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    lineage: LineageBlock | None = None
 
     @field_validator("sinks", mode="before")
     @classmethod

@@ -71,7 +71,10 @@ class ExportLineage:
         ]
         outputs = list(self._outputs(report))
         self._delivery.send(lambda: self._events.get().complete(inputs, outputs))
-        return replace(report, lineage_note=self._delivery.close())
+        problem = self._delivery.close()
+        if problem is None:
+            return report
+        return replace(report, export_notes=(*report.export_notes, problem))
 
     def _source_urls(self) -> Iterator[str]:
         source = self._config.source
@@ -114,10 +117,9 @@ class _LazyEvents:
 
 
 def _connect() -> Emit:
-    from openlineage.client import OpenLineageClient  # noqa: PLC0415
+    from pipeline.lineage.events import connect  # noqa: PLC0415 an extra, which takes long to load
 
-    emit: Emit = OpenLineageClient().emit
-    return emit
+    return connect()
 
 
 def _output(sink: SinkPlan, written: Sequence[ExportedTarget]) -> OutputDataset:

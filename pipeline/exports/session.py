@@ -9,6 +9,7 @@ from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
+from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
@@ -27,6 +28,7 @@ class ExportSession:
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
         clock: Times the phases, and holds the deadline.
+        lineage: Sends lineage events, if the config asks for them.
     """
 
     config: ExportConfig
@@ -35,6 +37,7 @@ class ExportSession:
     full_refresh: bool
     progress: ProgressCallback
     clock: Clock = field(repr=False)
+    lineage: ExportLineage = field(repr=False)
 
     @classmethod
     def open(
@@ -48,6 +51,7 @@ class ExportSession:
         """Resolve a config's storages; no request is made.
 
         Raises:
+            ConfigError: A package that the config needs is not installed.
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
@@ -60,7 +64,10 @@ class ExportSession:
             options=config.storage_options,
         )
         clock = Clock(config.execution.timeout)
-        return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
+        lineage = ExportLineage(config, moment)
+        return cls(
+            config, moment, resolver, full_refresh, progress or ProgressCallback(), clock, lineage
+        )
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.

@@ -28,9 +28,7 @@ class EventDelivery:
         self._events: SimpleQueue[BuildEvent | None] = SimpleQueue()
         self._failure: Exception | None = None
         # A daemon: an unreachable endpoint must not keep the process from ending.
-        self._thread = threading.Thread(
-            target=self._deliver, name="flowtime-lineage", daemon=True
-        )
+        self._thread = threading.Thread(target=self._deliver, name="flowtime-lineage", daemon=True)
         self._thread.start()
 
     def send(self, build: BuildEvent) -> None:
@@ -52,8 +50,10 @@ class EventDelivery:
         if self._thread.is_alive():
             return f"lineage events were not delivered within {seconds:g} s"
         if self._failure is not None:
-            kind = type(self._failure).__name__
-            return f"lineage events were not delivered: {kind}: check the OpenLineage client's settings"
+            return (
+                f"lineage events were not delivered ({type(self._failure).__name__}): check the "
+                "settings of the OpenLineage client"
+            )
         return None
 
     def _deliver(self) -> None:
@@ -61,6 +61,6 @@ class EventDelivery:
             emit = self._connect()
             while (build := self._events.get()) is not None:
                 emit(build())
-        except Exception as failure:  # noqa: BLE001 reported by close; never fails an export
+        except Exception as failure:
             # Only the type is reported: the text may hold the endpoint's credentials.
             self._failure = failure

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import (
     InputDataset as InputEvent,
 )
@@ -141,14 +142,19 @@ class ExportEvents:
         )
 
 
+def connect() -> Callable[[RunEvent], None]:
+    """Return the function that sends an event, as the OpenLineage client is configured."""
+    return OpenLineageClient().emit
+
+
 def _input(read: InputDataset) -> InputEvent:
     name = _name(read.url)
     fields = [SchemaDatasetFacetFields(column) for column in _READ_COLUMNS]
     return InputEvent(
         name.namespace,
         name.name,
-        {"schema": SchemaDatasetFacet(fields)},
-        {"inputStatistics": InputStatisticsInputDatasetFacet(read.rows, read.size, None)},
+        facets={"schema": SchemaDatasetFacet(fields)},
+        inputFacets={"inputStatistics": InputStatisticsInputDatasetFacet(read.rows, read.size)},
     )
 
 
@@ -183,14 +189,14 @@ def _output(written: OutputDataset, source_urls: Sequence[str]) -> OutputEvent:
     return OutputEvent(
         name.namespace,
         name.name,
-        {
+        facets={
             "schema": SchemaDatasetFacet(fields),
             "columnLineage": ColumnLineageDatasetFacet(lineage),
             "dataQualityMetrics": DataQualityMetricsDatasetFacet(
                 metrics, written.rows, written.size, written.files
             ),
         },
-        {
+        outputFacets={
             "outputStatistics": OutputStatisticsOutputDatasetFacet(
                 written.rows, written.size, written.files
             )
