@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -72,9 +71,7 @@ class ExportLineage:
         outputs = list(self._outputs(report))
         self._delivery.send(lambda: self._events.get().complete(inputs, outputs))
         problem = self._delivery.close()
-        if problem is None:
-            return report
-        return replace(report, export_notes=(*report.export_notes, problem))
+        return report if problem is None else report.with_note(problem)
 
     def _source_urls(self) -> Iterator[str]:
         source = self._config.source

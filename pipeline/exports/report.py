@@ -63,8 +63,8 @@ class Report:
         bytes_read: Bytes read from series files.
         targets: What was written or found unchanged.
         left_out: Runs that are not in the export.
-        export_notes: What a reader should know of the export as a whole, e.g. that lineage events
-            were not delivered.
+        export_notes: What a reader should know of the export as a whole, e.g. that the registry
+            is not up to date.
         sink_notes: What a reader should know of the sinks, e.g. columns that a layout leaves out.
         run_notes: What a reader should know of the runs, e.g. assumed time origins.
         seconds: Wall time by phase.
@@ -99,6 +99,10 @@ class Report:
         """0 when done, 3 when broken runs were left out."""
         return 3 if self.skipped else 0
 
+    def with_note(self, note: str) -> Report:
+        """Return the report with a further note on the export as a whole."""
+        return replace(self, export_notes=(*self.export_notes, note))
+
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-compatible data."""
         data = asdict(replace(self, export_notes=(), sink_notes=(), run_notes=()))
@@ -122,7 +126,7 @@ class Report:
 
     def _condensed_notes(self) -> list[str]:
         """Notes for people: what several runs have in common is said once."""
-        shown = [*self.export_notes, *dict.fromkeys(self.sink_notes), *_by_text(self.run_notes)]
+        shown = [*dict.fromkeys((*self.export_notes, *self.sink_notes)), *_by_text(self.run_notes)]
         if len(shown) <= _MOST_LINES:
             return shown
         return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]

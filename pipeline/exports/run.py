@@ -40,7 +40,8 @@ def export(
     except BaseException as error:
         session.lineage.failed(error)
         raise
-    return session.lineage.finished(report)
+    # What is published stays published, whatever happens to registry and lineage.
+    return session.lineage.finished(session.registration.finished(report))
 
 
 def _export(session: ExportSession) -> Report:
@@ -48,6 +49,8 @@ def _export(session: ExportSession) -> Report:
     while source.runs:
         match attempt(session, source):
             case Written() as written:
+                current = written.choice.current
+                session.registration.note(source, written.published.written, current)
                 session.lineage.note(written.plan)
                 return summarise(session, source, written)
             case Retry():

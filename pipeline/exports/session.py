@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
 from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
@@ -27,6 +28,7 @@ class ExportSession:
         resolver: Resolves the targets of all sinks.
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
+        registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
         lineage: Sends lineage events, if the config asks for them.
     """
@@ -36,6 +38,7 @@ class ExportSession:
     resolver: TargetResolver
     full_refresh: bool
     progress: ProgressCallback
+    registration: Registration
     clock: Clock = field(repr=False)
     lineage: ExportLineage = field(repr=False)
 
@@ -64,9 +67,15 @@ class ExportSession:
             options=config.storage_options,
         )
         clock = Clock(config.execution.timeout)
-        lineage = ExportLineage(config, moment)
         return cls(
-            config, moment, resolver, full_refresh, progress or ProgressCallback(), clock, lineage
+            config,
+            moment,
+            resolver,
+            full_refresh,
+            progress or ProgressCallback(),
+            Registration(config),
+            clock,
+            ExportLineage(config, moment),
         )
 
     def find_runs(self) -> Source:
@@ -78,11 +87,19 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            known = None if self.full_refresh else known_runs(self.config, self.resolver)
-            source = find_runs(self.config, known)
+            source = self._look()
         self.progress.discovered(len(source.runs))
         self._require_runs(source)
         return source
+
+    def _look(self) -> Source:
+        if self.full_refresh:
+            return find_runs(self.config)
+        # A registry holds all that there is to know of a run; descriptors hold what was exported.
+        if (registered := self.registration.known_runs()) is not None:
+            return find_runs(self.config, registered)
+        known = known_runs(self.config, self.resolver)
+        return find_runs(self.config, known, "first" if known is None else "remembered")
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.
