@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.flowtime.discover.discovery import Discovery, discover, joined
@@ -28,6 +28,7 @@ class DiscoveryMessage:
         options: The options to connect with.
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        summarise: Whether runs get a `summary`.
         only: Names of the folders directly below that are looked through.
     """
 
@@ -35,7 +36,8 @@ class DiscoveryMessage:
     options: StorageOptions | None
     selection: Selection
     time_origin: datetime | None
-    only: frozenset[str]
+    summarise: bool
+    only: frozenset[str] = frozenset()
 
     def run(self) -> Discovery:
         """Find the runs.
@@ -49,20 +51,14 @@ class DiscoveryMessage:
 
 def discover_in_parts(
     submit: Callable[[DiscoveryMessage], Future[Discovery]],
-    url: str,
-    options: StorageOptions | None,
-    selection: Selection,
-    time_origin: datetime | None,
+    whole: DiscoveryMessage,
     folders: Sequence[str],
 ) -> Discovery:
     """Return what `discover` gives, found by workers.
 
     Args:
         submit: Hands out a part.
-        url: The folder of run directories.
-        options: The options to connect with.
-        selection: What is wanted.
-        time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        whole: What all workers together look through.
         folders: Names of all folders directly in it.
 
     Raises:
@@ -72,7 +68,7 @@ def discover_in_parts(
         frozenset(folders[first : first + _FOLDERS_AT_ONCE])
         for first in range(0, len(folders), _FOLDERS_AT_ONCE)
     ]
-    parts = [submit(DiscoveryMessage(url, options, selection, time_origin, only)) for only in names]
+    parts = [submit(replace(whole, only=only)) for only in names]
     for part in parts:
         while not part.done():
             check_deadline()

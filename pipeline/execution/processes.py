@@ -127,8 +127,9 @@ class ProcessExecutor:
 
 
 def _reason(error: BrokenProcessPool) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    lines = str(error).splitlines()
+    codes = (line.strip() for line in lines if "exit codes" in line)
+    return next(codes, lines[0] if lines else type(error).__name__)
 
 
 # --------------------------------------------------------------------------- in the workers

@@ -11,7 +11,7 @@ from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.discover.selection import Selection
 from connectors.storage import connect
 from pipeline.config import ExportConfig
-from pipeline.execution.discovery import FEWEST_FOLDERS, discover_in_parts
+from pipeline.execution.discovery import FEWEST_FOLDERS, DiscoveryMessage, discover_in_parts
 from pipeline.execution.engine import EngineChoice, most_workers, open_executor
 from pipeline.execution.executor import Executor
 
@@ -38,7 +38,9 @@ class Workers:
             self._started.is_usable = False
         self._end()
 
-    def discover(self, selection: Selection, time_origin: datetime | None) -> Discovery | None:
+    def discover(
+        self, selection: Selection, time_origin: datetime | None, summarise: bool
+    ) -> Discovery | None:
         """Find the runs in worker processes; None where one process does it sooner.
 
         Raises:
@@ -55,9 +57,8 @@ class Workers:
             return None
         processes = self._processes(workers)
         with processes.translated():
-            return discover_in_parts(
-                processes.discover, source.url, options, selection, time_origin, folders
-            )
+            whole = DiscoveryMessage(source.url, options, selection, time_origin, summarise)
+            return discover_in_parts(processes.discover, whole, folders)
 
     def open(self, choice: EngineChoice) -> AbstractContextManager[Executor]:
         """Return the executor of a choice.

@@ -9,7 +9,9 @@ from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.execution.workers import Workers
 from pipeline.exports.deadline import Clock
+from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
@@ -26,7 +28,9 @@ class ExportSession:
         resolver: Resolves the targets of all sinks.
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
+        registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
+        lineage: Sends lineage events, if the config asks for them.
         workers: Worker processes of this export.
     """
 
@@ -35,7 +39,9 @@ class ExportSession:
     resolver: TargetResolver
     full_refresh: bool
     progress: ProgressCallback
+    registration: Registration
     clock: Clock = field(repr=False)
+    lineage: ExportLineage = field(repr=False)
     workers: Workers = field(repr=False)
 
     @classmethod
@@ -50,13 +56,23 @@ class ExportSession:
         """Resolve a config's storages; no request is made.
 
         Raises:
+            ConfigError: A package that the config needs is not installed.
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
         resolver = TargetResolver.of(config, moment)
         clock = Clock(config.execution.timeout)
-        callback = progress or ProgressCallback()
-        return cls(config, moment, resolver, full_refresh, callback, clock, Workers(config))
+        return cls(
+            config,
+            moment,
+            resolver,
+            full_refresh,
+            progress or ProgressCallback(),
+            Registration(config),
+            clock,
+            ExportLineage(config, moment),
+            Workers(config),
+        )
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.
@@ -67,11 +83,21 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            known = None if self.full_refresh else known_runs(self.config, self.resolver)
-            source = find_runs(self.config, known, elsewhere=self.workers.discover)
+            source = self._look()
         self.progress.discovered(len(source.runs))
         self._require_runs(source)
         return source
+
+    def _look(self) -> Source:
+        if self.full_refresh:
+            return find_runs(self.config, elsewhere=self.workers.discover)
+        # A registry holds all that there is to know of a run; descriptors hold what was exported.
+        if (registered := self.registration.known_runs()) is not None:
+            return find_runs(self.config, registered)
+        known = known_runs(self.config, self.resolver)
+        if known is None:
+            return find_runs(self.config, elsewhere=self.workers.discover)
+        return find_runs(self.config, known, "remembered")
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.

@@ -1,9 +1,9 @@
-"""What every sink promises: options checked beforehand, whole files, honest counts."""
+"""The interface of all formats: options of a sink, writers, and what they have written."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
@@ -16,7 +16,7 @@ from pipeline.rows.column import ColumnName, Table
 
 
 def _flag(value: object) -> object:
-    """Booleans are true and false, as in YAML 1.2; as text they come from the environment."""
+    """Return a boolean: `true` or `false` as in YAML 1.2, or as text from the environment."""
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
@@ -192,10 +192,17 @@ class Sink(BaseModel):
         """
         return TextJoin(stream)
 
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if columns of these names could not be read back.
+
+        Args:
+            names: Names of the columns in a file.
+        """
+
     def text_options(self) -> Mapping[str, Any]:
-        """Options that a reader of the text must know; none where a format tells everything."""
+        """Return the options that a reader of the text must know; by default none."""
         return {}
 
     @abstractmethod
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """What a descriptor says of a file's dialect beyond its format; may be empty."""
+        """Return what a descriptor states of a file's dialect; may be empty."""
