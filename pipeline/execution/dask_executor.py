@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
@@ -70,7 +70,7 @@ class DaskExecutor:
 
     def run(
         self, job: ExportJob, progress: ScanProgress
-    ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
         """Yield the result of each task in the order of the rows.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
@@ -18,7 +18,7 @@ class Executor(Protocol):
 
     def run(
         self, job: ExportJob, progress: ScanProgress
-    ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
         """Yield the result of each task in the order of the rows.
 
         Args:
@@ -39,6 +39,6 @@ class InProcessExecutor:
 
     def run(
         self, job: ExportJob, progress: ScanProgress
-    ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
         """Yield one result."""
         yield tuple(range(len(job.pending))), run_task(job.whole(), progress)

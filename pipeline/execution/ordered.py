@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
@@ -34,7 +34,7 @@ class Pool(Protocol):
 
 def results(
     pool: Pool, job: ExportJob, progress: ScanProgress
-) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+) -> Generator[tuple[tuple[int, ...], TaskResult]]:
     """Yield the results of a job's tasks in the order of the rows.
 
     Args:

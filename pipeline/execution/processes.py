@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -80,7 +80,7 @@ class ProcessExecutor:
 
     def run(
         self, job: ExportJob, progress: ScanProgress
-    ) -> Iterator[tuple[tuple[int, ...], TaskResult]]:
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
         """Yield the result of each task in the order of the rows.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from connectors.errors import RunError
@@ -45,14 +46,16 @@ class StagedJob:
             FlowtimeExportError: A task failed; nothing stays staged.
         """
         try:
-            for numbers, result in executor.run(self.job, progress):
-                self.files += result.files
-                self.rows += result.rows
-                self.size += result.size
-                self.worker_seconds += result.cpu_seconds
-                self.broken += result.broken
-                for number, part in zip(numbers, result.parts, strict=bool(result.parts)):
-                    self._take(number, part)
+            # Closed at once, as what was staged for results that are not taken is discarded then.
+            with closing(executor.run(self.job, progress)) as results:
+                for numbers, result in results:
+                    self.files += result.files
+                    self.rows += result.rows
+                    self.size += result.size
+                    self.worker_seconds += result.cpu_seconds
+                    self.broken += result.broken
+                    for number, part in zip(numbers, result.parts, strict=bool(result.parts)):
+                        self._take(number, part)
             if not self.broken:
                 self._complete()
         except BaseException:

@@ -157,9 +157,9 @@ class SinkOutput:
                 self._route(self._with_metadata(wide))
         for place in list(self._open):
             self._close(place)
-        for file in self._continued.values():
-            self._finish_file(file)
-        self._continued.clear()
+        for target in list(self._continued):
+            self._finish_file(self._continued[target])
+            del self._continued[target]
         written = {output.target for _, output in self._finished}
         written |= {one.target for one in self.segments}
         for part in self.parts:
@@ -286,12 +286,18 @@ class SinkOutput:
         try:
             raw = target.storage.open(staged)
         except OSError as error:
+            target.storage.discard(staged)
             raise SinkError(f"{target.url}: cannot write {staged.local}: {error}") from error
         is_hashed = target.is_folder or part.is_whole
         stream = HashingStream(raw, target.url, self._worker, is_hashed=is_hashed)
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
-        writer = begin(stream, self._table(part, destination))  # type: ignore[arg-type]
+        try:
+            writer = begin(stream, self._table(part, destination))  # type: ignore[arg-type]
+        except BaseException:
+            stream.abandon()
+            target.storage.discard(staged)
+            raise
         return _OpenFile(part, path, staged, stream, writer)
 
     def _sweep(self, target: Target, path: str) -> None:
@@ -327,20 +333,22 @@ class SinkOutput:
     def _close(self, place: int) -> None:
         """Finish the open file of a destination, or a segment of a file that goes on."""
         destination = self._destinations[place]
-        file, destination.file = destination.file, None
+        file = destination.file
         assert file is not None
-        self._open.remove(place)
         part = destination.part
         if part.target.is_folder:
             self._finish_file(file, place, destination.partition)
             destination.files += 1
-            return
-        if not part.is_whole or len(part.segments) > 1:
-            file.writer.cut()
-        if destination.segment < len(part.segments) - 1:
-            self._continued[part.target] = file
         else:
-            self._finish_file(file, place)
+            if not part.is_whole or len(part.segments) > 1:
+                file.writer.cut()
+            if destination.segment < len(part.segments) - 1:
+                self._continued[part.target] = file
+            else:
+                self._finish_file(file, place)
+        # Not before: until it is finished it has to be discarded with the others.
+        destination.file = None
+        self._open.remove(place)
 
     def _finish_file(self, file: _OpenFile, order: int = 0, partition: Partition = ()) -> None:
         written = file.writer.close()
@@ -361,13 +369,13 @@ class SinkOutput:
         self._finished.append((order, StagedOutput(target, file.staged, described)))
 
     def _write_empty(self, part: TargetPart) -> None:
-        if not part.target.is_folder:
-            self._finish_file(self._begin(part, part.target.path))
-            return
         is_part = self.plan.sink.max_rows_per_file is not None
         alone = replace(part, places=(FilePlace(0, {} if is_part else None),))
         destination = _Destination(alone, 0, (), -1, 1)
-        self._finish_file(self._begin(alone, self._file_path(destination), destination))
+        self._destinations.append(destination)
+        destination.file = self._next_file(destination)
+        self._finish_file(destination.file)
+        destination.file = None
 
     def _close_finished(self, series_row: int) -> None:
         for place in list(self._open):
