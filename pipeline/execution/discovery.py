@@ -15,6 +15,9 @@ from connectors.storage.deadline import check_deadline
 FEWEST_FOLDERS = 400
 """Fewer folders are found sooner by one process."""
 
+FEWEST_FOLDERS_OF_TWO = 4_000
+"""Fewer are not worth starting two workers that are not needed otherwise."""
+
 _FOLDERS_AT_ONCE = 128
 _POLL_SECONDS = 0.2
 

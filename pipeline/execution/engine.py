@@ -12,8 +12,9 @@ from pipeline.config import ExecutionBlock
 from pipeline.errors import ConfigError
 from pipeline.execution.executor import Executor, InProcessExecutor
 
-_FEWEST_TASKS = 8
-"""Fewer tasks are done sooner by this process than by others that have to start first."""
+_FEWEST_TASKS = 24
+"""To start a worker takes as much processor time as two tasks, and this process alone uses more
+than one core: with two workers so many tasks are done sooner, with three half as many."""
 
 _OWN_BYTES = 200_000_000
 _WORKER_BYTES = 150_000_000
@@ -35,12 +36,15 @@ class EngineChoice:
     reason: str
 
 
-def choose_engine(execution: ExecutionBlock, tasks: int) -> EngineChoice:
+def choose_engine(
+    execution: ExecutionBlock, tasks: int, *, has_workers: bool = False
+) -> EngineChoice:
     """Return where the tasks of a job are done.
 
     Args:
         execution: What the export may use.
         tasks: Into how many tasks the plan cuts it.
+        has_workers: Whether worker processes have started already.
     """
     if execution.engine == "dask":
         return EngineChoice("dask", 0, "as the config says")
@@ -50,10 +54,11 @@ def choose_engine(execution: ExecutionBlock, tasks: int) -> EngineChoice:
     if execution.engine == "processes":
         return EngineChoice("processes", max(1, min(workers, tasks)), "as the config says")
     here = execution.thread_count
-    if tasks < _FEWEST_TASKS:
-        return EngineChoice("local", here, f"{tasks} of at least {_FEWEST_TASKS} tasks")
     if workers < 2:
         return EngineChoice("local", here, "processors or memory_limit allow one worker")
+    fewest = 2 if has_workers else max(2, _FEWEST_TASKS // (workers - 1))
+    if tasks < fewest:
+        return EngineChoice("local", here, f"{tasks} tasks, {fewest} are worth {workers} workers")
     return EngineChoice("processes", min(workers, tasks), f"{tasks} tasks")
 
 

@@ -11,7 +11,12 @@ from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.discover.selection import Selection
 from connectors.storage import connect
 from pipeline.config import ExportConfig
-from pipeline.execution.discovery import FEWEST_FOLDERS, DiscoveryMessage, discover_in_parts
+from pipeline.execution.discovery import (
+    FEWEST_FOLDERS,
+    FEWEST_FOLDERS_OF_TWO,
+    DiscoveryMessage,
+    discover_in_parts,
+)
 from pipeline.execution.engine import EngineChoice, most_workers, open_executor
 from pipeline.execution.executor import Executor
 
@@ -53,12 +58,23 @@ class Workers:
         options = self._config.storage_options(source.storage)
         storage, path = connect(source.url, options)
         folders = storage.folders(path)
-        if folders is None or len(folders) < FEWEST_FOLDERS or "series" in folders:
+        if folders is None or len(folders) < self._fewest_folders(workers) or "series" in folders:
             return None
         processes = self._processes(workers)
         with processes.translated():
             whole = DiscoveryMessage(source.url, options, selection, time_origin, summarise)
             return discover_in_parts(processes.discover, whole, folders)
+
+    @property
+    def have_started(self) -> bool:
+        """Whether processes are there already."""
+        return self._started is not None
+
+    def _fewest_folders(self, workers: int) -> int:
+        """Return how many folders are worth starting workers before the job is known."""
+        if self._config.execution.engine == "processes":
+            return FEWEST_FOLDERS
+        return max(FEWEST_FOLDERS, FEWEST_FOLDERS_OF_TWO // (workers - 1))
 
     def open(self, choice: EngineChoice) -> AbstractContextManager[Executor]:
         """Return the executor of a choice.

@@ -99,7 +99,9 @@ def _stage(session: ExportSession, staged: StagedJob) -> None:
     files = staged.job.files
     session.progress.began(len(files), files.rows, files.bytes)
     execution = session.config.execution
-    staged.choice = choose_engine(execution, len(staged.job.ranges))
+    staged.choice = choose_engine(
+        execution, len(staged.job.ranges), has_workers=session.workers.have_started
+    )
     with session.clock.phase("write"), session.workers.open(staged.choice) as executor:
         staged.run(executor, session.progress.read)
 
