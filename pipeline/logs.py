@@ -30,7 +30,7 @@ class Redaction(logging.Filter):
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def masked(self, text: str) -> str:
-        """Text without secrets."""
+        """Return text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text

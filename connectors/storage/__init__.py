@@ -54,7 +54,7 @@ _lock = threading.Lock()
 
 
 def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, str]:
-    """The storage of a URL, and the storage's own path for it.
+    """Return the storage of a URL, and the storage's own path for it.
 
     No request is made. Equal options give the same storage.
 
@@ -103,7 +103,7 @@ def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
 
 
 def _kept(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
-    """One storage for equal arguments, so that connections are shared.
+    """Return one storage for equal arguments, so that connections are shared.
 
     A process that was forked makes its own: connections do not survive that.
     """

@@ -21,7 +21,7 @@ from connectors.storage.staged_names import is_abandoned, staged_name
 RENEWAL_SECONDS = 60.0
 """A claim is written again after this time, for as long as it is held."""
 LAPSE_SECONDS = 15 * 60.0
-"""A claim that was not written for this time is nobody's."""
+"""A claim that has not been renewed for this long has expired."""
 PATIENCE_SECONDS = 5.0
 """So long a claim waits for those that are about to give way."""
 _PAUSE_SECONDS = 0.05
@@ -46,14 +46,14 @@ class Claim:
         self._folder = folder
         self._scope = scope
         self._path = f"{folder}/{staged_name(f'{_PREFIX[1:]}-{scope}')}"
-        told = {
+        content = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "scope": scope,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "uploads": list(uploads),
         }
-        self._content = json.dumps(told).encode()
+        self._content = json.dumps(content).encode()
         self._renewed = time.monotonic()
         self._lost = False
         self._over = threading.Event()
@@ -62,21 +62,21 @@ class Claim:
         """Make sure that the claim is still held.
 
         Raises:
-            ConflictError: It lapsed, because this process or the store stood still for too long.
+            ConflictError: It expired, because this process or the store was suspended for too long.
         """
         if self._lost or time.monotonic() - self._renewed > LAPSE_SECONDS - RENEWAL_SECONDS:
             raise ConflictError(
-                f"writing below {self._storage.url(self._folder)}: this export stood still for so "
+                f"writing below {self._storage.url(self._folder)}: this export was suspended so "
                 "long that another one may have begun: run it again",
                 url=self._storage.url(self._folder),
             )
 
     def take(self) -> None:
-        """Write the claim, and see that it stands alone.
+        """Write the claim, and check that it is the only one.
 
-        Whoever claims writes first and lists then. Of two exporters the one that lists later sees
-        the claim of the other, so both can never find themselves alone; the one with the lower
-        name waits for the other to give way.
+        An exporter writes its claim first and lists afterwards. Of two exporters the one that
+        lists later sees the claim of the other, so both can never find themselves alone; the one
+        with the lower name waits for the other to give way.
 
         Raises:
             ConflictError: Another exporter is publishing there; the message says which.
@@ -129,11 +129,11 @@ class Claim:
         return scope is not None and (not scope or not self._scope or scope == self._scope)
 
     def _give_way(self, others: Sequence[Mark]) -> None:
-        told = _content(self._storage, min(others, key=_token)) or {}
-        who = f"host {told.get('host')}, process {told.get('pid')}, since {told.get('since')}"
+        other = _content(self._storage, min(others, key=_token)) or {}
+        who = f"host {other.get('host')}, process {other.get('pid')}, since {other.get('since')}"
         raise ConflictError(
             f"writing below {self._storage.url(self._folder)}: another exporter is publishing "
-            f"there ({who if told else 'it has just ended'}): run this one again when it has "
+            f"there ({who if other else 'it has just ended'}): run this one again when it has "
             "ended, and one at a time",
             url=self._storage.url(self._folder),
         )
@@ -167,14 +167,14 @@ def claimed(
 
 
 def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
-    """Remove the claim of an exporter that died, and the uploads that it says it had begun."""
-    told = _content(storage, mark)
+    """Remove the claim of a killed exporter, and the uploads that it had recorded."""
+    content = _content(storage, mark)
     removed: list[str] = []
-    if told is not None:
-        names = told.get("uploads")
+    if content is not None:
+        names = content.get("uploads")
         wanted = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
         paths = [join(folder, name) for name in wanted if is_safe_name(name)]
-        since = _instant(told.get("since"))
+        since = _instant(content.get("since"))
         if paths and since is not None:
             removed = storage.abort_uploads(paths, since - _CLOCK_SKEW_SECONDS)
     storage.delete(mark.path)
@@ -182,19 +182,19 @@ def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
 
 
 def is_claim(path: str) -> bool:
-    """Whether a path is that of a claim."""
+    """Return whether a path is that of a claim."""
     return _scope_of(path) is not None
 
 
 def _is_over(mark: Mark, now: float | None) -> bool:
-    """Whether the exporter has died, or its claim has lapsed by the store's own clock."""
+    """Return whether the exporter has ended, or its claim has expired by the store's clock."""
     if is_abandoned(mark.path.rpartition("/")[2], mark.modified):
         return True
     return None not in (now, mark.modified) and now - mark.modified > LAPSE_SECONDS  # type: ignore[operator]
 
 
 def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:
-    """What a claim says, or None where it has gone or says nothing."""
+    """Return what a claim says, or None where it has gone or says nothing."""
     try:
         found = json.loads(storage.read(mark.path, end=_MOST_BYTES))
     except (NotFoundError, ValueError, RecursionError):

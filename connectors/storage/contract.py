@@ -110,11 +110,11 @@ class Storage(ABC):
 
     @abstractmethod
     def url(self, path: str) -> str:
-        """The path for people, without credentials; an absolute plain path where local."""
+        """Return the path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
     def location(self, path: str) -> Location:
-        """Where a path leads, over links and under whatever name; no request is made."""
+        """Return where a path leads, over links and under whatever name; no request is made."""
 
     @abstractmethod
     def walk(
@@ -139,11 +139,11 @@ class Storage(ABC):
 
     @abstractmethod
     def info(self, path: str) -> FileInfo | None:
-        """The file at `path`, or None where there is no file."""
+        """Return the file at `path`, or None where there is no file."""
 
     @abstractmethod
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes of a file from `start` up to, not including, `end`.
+        """Return the bytes of a file from `start` up to, not including, `end`.
 
         Fewer where the file ends earlier.
 
@@ -158,7 +158,7 @@ class Storage(ABC):
 
     @abstractmethod
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
-        """A file in blocks of `block_bytes` bytes (the last may be shorter), all of one version.
+        """Yield a file in blocks of `block_bytes` bytes (the last may be shorter), of one version.
 
         Raises:
             NotFoundError: No such file.
@@ -176,7 +176,7 @@ class Storage(ABC):
 
     @abstractmethod
     def stage(self, path: str) -> StagedFile:
-        """A fresh, empty local file for what is to become `path`."""
+        """Return a fresh, empty local file for what is to become `path`."""
 
     def open(self, staged: StagedFile) -> Writable:
         """Open a staged file that may become large, to be written from its beginning.
@@ -201,11 +201,11 @@ class Storage(ABC):
         what keeps other exporters away meanwhile.
 
         Args:
-            staged: The file, whose bytes nobody else writes: a lost answer is told by them.
+            staged: The file, whose bytes no other writer has: a lost answer is recognised by them.
             before: What `info` gave for the target.
 
         Raises:
-            ConflictError: Somebody else has written or removed the target.
+            ConflictError: Another writer has written or removed the target.
             StorageError: It is not visible; or, after a lost answer, it may be.
         """
         if self.info(staged.target) != before:
@@ -216,19 +216,19 @@ class Storage(ABC):
         self.commit(staged)
 
     def sends_in_parts(self, size: int) -> bool:
-        """Whether a file of so many bytes is sent in parts that a crash would leave behind."""
+        """Return whether a file of that size is sent in parts, which a crash would leave behind."""
         return False
 
     @abstractmethod
     def mark(self, path: str, data: bytes) -> None:
-        """Write a small file at once, seen by whoever lists its folder from now on.
+        """Write a small file at once, visible in every listing of its folder from now on.
 
         It need not outlive a power cut.
         """
 
     @abstractmethod
     def marks(self, folder: str, prefix: str) -> list[Mark]:
-        """Files directly in `folder` whose names begin with `prefix`, listed afresh."""
+        """Return files directly in `folder` whose names begin with `prefix`, listed afresh."""
 
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
         """Give up uploads to exactly these paths that were begun since a time and never finished.
@@ -264,7 +264,7 @@ class Storage(ABC):
 
     @abstractmethod
     def leftovers(self, path: str) -> list[str]:
-        """URLs of files at or below `path` that exports which died have left in staging."""
+        """Return URLs of files at or below `path` that killed exports have left in staging."""
 
     @abstractmethod
     def remove_leftovers(self, path: str) -> list[str]:
@@ -272,7 +272,7 @@ class Storage(ABC):
 
     @abstractmethod
     def sweep(self, folder: str) -> None:
-        """Remove what exports that died have left in staging directly in `folder`."""
+        """Remove what killed exports have left in staging directly in `folder`."""
 
     @abstractmethod
     def check_list(self, path: str) -> None:
@@ -319,7 +319,7 @@ def entered(folders: Iterator[Folder], root: str, enter: Enter | None) -> Iterat
 
 
 def sha256_of(storage: Storage, path: str) -> str:
-    """Lower-case hex digest of a stored file.
+    """Return lower-case hex digest of a stored file.
 
     Raises:
         NotFoundError: No such file.

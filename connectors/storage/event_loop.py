@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 def wait_for(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
-    """The result of `work` done on a loop of another thread.
+    """Return the result of `work` done on a loop of another thread.
 
     Args:
         loop: The loop.

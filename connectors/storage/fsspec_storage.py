@@ -26,7 +26,7 @@ from connectors.storage.urls import READ_ONLY_PROTOCOLS
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
 _ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
-"""Options that tell one store from another of the same protocol."""
+"""Options that distinguish stores of the same protocol."""
 
 
 class FsspecStorage(RemoteStorage):
@@ -96,7 +96,7 @@ class FsspecStorage(RemoteStorage):
             pending.extend(reversed(below))
 
     def _listed(self, folder: str) -> dict[str, dict[str, Any]]:
-        """What is directly in a folder, by path; the path itself where it is a file."""
+        """Return what is directly in a folder, by path; the path itself where it is a file."""
         try:
             self._fs.invalidate_cache()
             found = self._call("ls", folder, detail=True)
@@ -112,7 +112,7 @@ class FsspecStorage(RemoteStorage):
     def _sorted_out(
         self, found: dict[str, dict[str, Any]]
     ) -> tuple[list[FileInfo], list[str], list[str]]:
-        """Files, names of links and paths of folders among what a folder holds."""
+        """Return files, names of links and paths of folders among what a folder holds."""
         files: list[FileInfo] = []
         links: list[str] = []
         below: list[str] = []
@@ -147,7 +147,7 @@ class FsspecStorage(RemoteStorage):
             yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
 
     def info(self, path: str) -> FileInfo | None:
-        """None for folders as well."""
+        """Return None for folders as well."""
         try:
             detail = self._call("info", path)
         except (FileNotFoundError, NotADirectoryError):
@@ -195,7 +195,7 @@ class FsspecStorage(RemoteStorage):
         return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
 
     def delete(self, path: str) -> None:
-        """Nothing happens where there is no file."""
+        """Remove a file, if there is one."""
         try:
             self._call("rm_file", path)
         except FileNotFoundError:
@@ -204,7 +204,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "deleting") from failure
 
     def check_list(self, path: str) -> None:
-        """One level only."""
+        """List one level."""
         try:
             self._call("ls", path, detail=False)
         except Exception as failure:
@@ -266,7 +266,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "looking for") from failure
 
     def _call(self, method: str, *args: Any, transfer_bytes: int = 0, **kwargs: Any) -> Any:
-        """A method of the file system, bounded in time where its driver is asynchronous."""
+        """Return a method of the file system, bounded in time where its driver is asynchronous."""
         work = getattr(self._fs, f"_{method}", None)
 
         def attempt(seconds: float) -> Any:
@@ -278,7 +278,7 @@ class FsspecStorage(RemoteStorage):
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
-    """A storage for URLs of a protocol."""
+    """Return a storage for URLs of a protocol."""
     return FsspecStorage(protocol, options, secrets)
 
 
@@ -300,7 +300,7 @@ def check_protocol(protocol: str) -> None:
 
 
 def driver(protocol: str) -> Any:
-    """The class of fsspec for a protocol.
+    """Return the class of fsspec for a protocol.
 
     Raises:
         StorageError: There is none, or its package is missing.
@@ -331,12 +331,12 @@ def _is_a_folder(detail: dict[str, Any]) -> bool:
 
 
 def url_options(protocol: str, url: str) -> dict[str, Any]:
-    """What a URL says that its path does not: a host, a port, a user."""
+    """Return what a URL says that its path does not: a host, a port, a user."""
     return dict(driver(protocol)._get_kwargs_from_urls(url))
 
 
 def native_path(protocol: str, url: str) -> str:
-    """The storage's own path for a URL of its protocol."""
+    """Return the storage's own path for a URL of its protocol."""
     return str(driver(protocol)._strip_protocol(url)).rstrip("/")
 
 

@@ -69,11 +69,11 @@ class StorageOptions:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def revealed(self) -> dict[str, Any]:
-        """The options with secrets in clear, for the client library alone."""
+        """Return the options with secrets in clear, for the client library alone."""
         return {key: _revealed(value) for key, value in self.options.items()}
 
     def secrets(self) -> frozenset[str]:
-        """Every text that must not be shown.
+        """Return every text that must not be shown.
 
         >>> sorted(StorageOptions(options={"key": "A", "region": "x"}).secrets())
         ['A']

@@ -21,7 +21,7 @@ _READERS = 16
 
 
 class RemoteStorage(Storage):
-    """A storage elsewhere; whoever inherits publishes, lists and reads.
+    """A remote storage; subclasses publish, list and read.
 
     Args:
         protocol: The protocol of its URLs.
@@ -81,7 +81,7 @@ class RemoteStorage(Storage):
         self._staging.remove_all()
 
     def remove_folder(self, path: str) -> None:
-        """Nothing, as none is made: folders are parts of names."""
+        """Do nothing: folders are parts of names."""
 
     def commit(self, staged: StagedFile) -> None:
         """Put the file, then see that all of it is there."""
@@ -162,11 +162,11 @@ class RemoteStorage(Storage):
 
     @abstractmethod
     def _store(self) -> str:
-        """What tells the store from others of its protocol, such as its endpoint."""
+        """Return what distinguishes the store from others of its protocol, such as its endpoint."""
 
     @abstractmethod
     def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
-        """Bytes of a file, or None where it is not that version any more."""
+        """Return bytes of a file, or None where it is not that version any more."""
 
     @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:
@@ -174,7 +174,7 @@ class RemoteStorage(Storage):
 
     @abstractmethod
     def _abandoned(self, path: str) -> list[Mark]:
-        """Staged files and claims at or below a path that nobody can still be writing."""
+        """Staged files and claims at or below a path that no process can still be writing."""
 
     def _outcome(self, path: str) -> bytes | StorageError:
         try:

@@ -17,7 +17,7 @@ TRIES = 5
 RETRY_SECONDS = 20.0
 """No further try is begun after this time."""
 CALL_SECONDS = 55.0
-"""A call is given up after this time, whatever it is waiting for: its error is told in a minute."""
+"""A call is given up after this time, so that its error is reported within a minute."""
 SLOWEST_BYTES_PER_SECOND = 512 * 1024
 """A transfer of known size is given so much more time."""
 _FIRST_PAUSE = 0.1
@@ -42,7 +42,7 @@ _SILENCES = frozenset({"TimeoutError", "ReadTimeoutError", "ConnectTimeoutError"
 def retrying(
     attempt: Callable[[float], _T], *, transfer_bytes: int = 0, seconds: float | None = None
 ) -> _T:
-    """What `attempt` returns, tried again while the failure may pass.
+    """Return what `attempt` returns, tried again while the failure may pass.
 
     Args:
         attempt: Is given the seconds it may take.
@@ -74,7 +74,7 @@ def retrying(
 
 
 def is_transient(failure: BaseException) -> bool:
-    """Whether the same call may succeed a little later."""
+    """Return whether the same call may succeed a little later."""
     for one in _chain(failure):
         status, code = _answer(one)
         if status is not None:
@@ -85,14 +85,14 @@ def is_transient(failure: BaseException) -> bool:
 
 
 def is_silence(failure: BaseException) -> bool:
-    """Whether no answer came in time."""
+    """Return whether no answer came in time."""
     return any(_is_a(one, _SILENCES) for one in _chain(failure))
 
 
 def translated(
     failure: Exception, url: str, doing: str, secrets: Iterable[str] = ()
 ) -> StorageError:
-    """The failure of a client library as an error of ours, to be raised `from` it.
+    """Return the failure of a client library as an error of ours, to be raised `from` it.
 
     Args:
         failure: What the library raised.
@@ -134,9 +134,9 @@ def _explained(failure: BaseException) -> _Reason | None:
     if _is_a(failure, {"PreconditionError"}):
         return _explained_answer(412, "")
     if _is_a(failure, {"GenericError"}) or isinstance(failure, FileNotFoundError):
-        told = _explained_text(str(failure))
-        if told is not None:
-            return told
+        reason = _explained_text(str(failure))
+        if reason is not None:
+            return reason
     if isinstance(failure, FileNotFoundError):
         return NotFoundError, "nothing is stored there: check the name"
     if isinstance(failure, OSError):
@@ -145,7 +145,7 @@ def _explained(failure: BaseException) -> _Reason | None:
 
 
 def _explained_text(text: str) -> _Reason | None:
-    """What obstore says in its texts alone."""
+    """Return what obstore says in its texts alone."""
     if "NoSuchBucket" in text:
         return _explained_answer(404, "NoSuchBucket")
     if found := re.search(r"status code: (\d{3})", text):
@@ -200,7 +200,7 @@ def _explained_os(failure: OSError) -> _Reason | None:
 
 
 def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """The failure, its causes first: libraries wrap the telling error in vaguer ones."""
+    """Return the failure, its causes first: libraries wrap the specific error in vaguer ones."""
     chain = [failure]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)

@@ -42,7 +42,7 @@ class StagingFolders:
         self._lock = threading.Lock()
 
     def make(self) -> Path:
-        """An empty file in a folder of its own.
+        """Return an empty file in a folder of its own.
 
         Raises:
             OSError: It could not be made.
@@ -52,7 +52,7 @@ class StagingFolders:
         return local
 
     def make_folder(self) -> Path:
-        """An empty folder.
+        """Return an empty folder.
 
         Raises:
             OSError: It could not be made.
@@ -89,7 +89,7 @@ _scratch = StagingFolders()
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A private folder to work in, for as long as the context lasts.
+    """Yield a private folder to work in, for as long as the context lasts.
 
     Its name says whose it is: what a process leaves that was killed is removed by the next one
     that needs such a folder, and by `clean`.
@@ -120,7 +120,7 @@ def remove_scratch() -> None:
 
 
 def abandoned_folders() -> list[str]:
-    """Folders of this user whose process lives no more.
+    """Return folders of this user whose process lives no more.
 
     Raises:
         StorageError: There is no temporary directory that can be listed.
@@ -133,7 +133,7 @@ def abandoned_folders() -> list[str]:
 
 
 def remove_folders(paths: list[str]) -> None:
-    """Remove folders; somebody else may do so at the same time."""
+    """Remove folders; another process may do so at the same time."""
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
 

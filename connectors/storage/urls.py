@@ -1,4 +1,4 @@
-"""Tell what a URL names, and refuse the ones that no storage can be connected by."""
+"""Parse URLs of storages, and refuse those that no storage can serve."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def local_path(url: str) -> str:
     """Return the absolute path of a path or `file://` URL, with `~` expanded.
 
     Raises:
-        StorageError: It names no path, or the home folder of nobody.
+        StorageError: It names no path, or the home folder of an unknown user.
     """
     scheme, found, rest = url.partition("://")
     is_url = bool(found) and scheme.lower() in LOCAL_PROTOCOLS

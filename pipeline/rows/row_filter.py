@@ -32,7 +32,7 @@ class RowFilter:
     clock: tuple[str, ...] = ()
 
     def series_rows(self, tables: MetadataTables) -> pl.Series:
-        """Rows of the series table whose series can hold a matching row."""
+        """Return rows of the series table whose series can hold a matching row."""
         rows = tables.series_rows()
         if self.of_series is None:
             return rows
@@ -53,7 +53,7 @@ class RowFilter:
 
 
 def _viewed(column: pl.Expr, kind: ColumnType) -> pl.Expr:
-    """A column as conditions see it: plain text, and UTC instants without a zone."""
+    """Return a column as conditions see it: plain text, and UTC instants without a zone."""
     if kind == "text":
         return column.cast(pl.String)
     if kind == "timestamp":

@@ -27,7 +27,7 @@ from connectors.flowtime.parse.dialects import (
     restored_from,
 )
 from connectors.flowtime.parse.schema import MAX_JSON_BYTES
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage
@@ -117,7 +117,7 @@ def discover(
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
         known: Runs that were read before with the same origin. Their files are not read again:
-            that none has changed is told by the listing, as make and rsync do.
+            the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
 
     Raises:
@@ -243,7 +243,7 @@ def _incomplete(candidate: Candidate) -> str | None:
         return None
     if MANIFEST_FILE in candidate.links:
         return f"{MANIFEST_FILE} is a link or no file, which is not read"
-    return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer died"
+    return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer was killed"
 
 
 def _unreadable(candidate: Candidate) -> str | None:
@@ -280,7 +280,7 @@ def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
 def _unknown(
     storage: Storage, candidates: Iterator[Candidate], options: _Options, found: _Found
 ) -> Iterator[Candidate]:
-    """The candidates that have to be read; a run that is known as it is listed need not be."""
+    """Yield the candidates to be read; a run that is known as it is listed is not among them."""
     for candidate in candidates:
         if options.skip is not None and _is_skipped(storage, candidate, options.skip):
             found.skipped += 1
@@ -319,7 +319,7 @@ _Contents = list[dict[str, bytes | StorageError]]
 def _contents(
     storage: Storage, groups: Iterator[list[Candidate]]
 ) -> Iterator[tuple[list[Candidate], _Contents]]:
-    """The files of each group; where reading means waiting, those of the next one meanwhile."""
+    """Yield the files of each group; on remote storages the next group is read meanwhile."""
     if storage.is_local:
         yield from ((group, _read(storage, group)) for group in groups)
         return
@@ -335,7 +335,7 @@ def _contents(
 
 
 def _read(storage: Storage, group: list[Candidate]) -> _Contents:
-    """The files that describe each candidate of a group, by name."""
+    """Return the files that describe each candidate of a group, by name."""
     keys = [
         (number, name)
         for number, candidate in enumerate(group)
@@ -356,7 +356,7 @@ def _judge(
     options: _Options,
     found: _Found,
 ) -> None:
-    """Tell runs from refusals among a group of candidates that have been read."""
+    """Separate runs from refusals in a group of candidates that have been read."""
     for candidate, files in zip(group, contents, strict=True):
         try:
             run = _run(storage, candidate, files, options)
@@ -382,7 +382,7 @@ def _run(
     contents: dict[str, bytes | StorageError],
     options: _Options,
 ) -> Run | None:
-    """The run, or None where it is not wanted.
+    """Return the run, or None where it is not wanted.
 
     Raises:
         RunError: It is wanted, or may be, and cannot be exported.
@@ -429,7 +429,7 @@ def _run(
 
 def _summary(storage: Storage, candidate: Candidate, files: RunFiles) -> RunSummary:
     spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
-    # Only this machine's file systems tell versions by the time of the last write.
+    # Only local file systems identify versions by the time of the last write.
     written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
     return RunSummary(
         files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),

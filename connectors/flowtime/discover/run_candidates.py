@@ -10,7 +10,7 @@ from typing import Protocol
 from connectors.errors import DeniedError
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import INDEX_FILE, MANIFEST_FILE, METADATA_FILE, RUN_FILE
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.storage import FileInfo, Folder, Storage
 
 DESCRIBING = (RUN_FILE, MANIFEST_FILE, INDEX_FILE, SPEC_FILE, METADATA_FILE)
@@ -67,7 +67,7 @@ class Candidate:
 
     @property
     def versions(self) -> list[str]:
-        """What the store tells the versions of its files by."""
+        """Digest of the names, sizes and versions of its files."""
         return [version for _, _, version in self._files()]
 
     @property
@@ -172,7 +172,7 @@ class CandidateSearch:
 
 
 def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
-    """The candidate that a folder is part of."""
+    """Return the candidate that a folder is part of."""
     for candidate in pending.values():
         if not path.startswith(candidate.prefix):
             continue
@@ -182,7 +182,7 @@ def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
 
 
 def _top(candidate: Candidate, path: str) -> str:
-    """The name directly below a candidate that a path leads through; empty for its own."""
+    """Return the name directly below a candidate that a path leads through; empty for its own."""
     return path[len(candidate.prefix) :].partition("/")[0]
 
 
@@ -211,6 +211,6 @@ def _name(path: str) -> str:
 
 
 def below(path: str, name: str) -> str:
-    """The path of a name in a folder; the empty path is no folder."""
+    """Return the path of a name in a folder; the empty path is no folder."""
     folder = path.rstrip("/")
     return f"{folder}/{name}" if folder else name

@@ -31,7 +31,7 @@ class Selection:
     classes: tuple[str, ...] = ("*",)
 
     def wants_name(self, name: str) -> bool:
-        """Whether a run directory of that name is wanted."""
+        """Return whether a run directory of that name is wanted."""
         return _any_matches(name, self.include) and not self.excludes_name(name)
 
     def excludes_name(self, name: str) -> bool:
@@ -44,7 +44,7 @@ class Selection:
         return self.created_from is not None or self.created_to is not None
 
     def wants_created(self, created: datetime) -> bool:
-        """Whether a run created at that instant is wanted."""
+        """Return whether a run created at that instant is wanted."""
         after = self.created_from is None or created >= _utc(self.created_from)
         return after and (self.created_to is None or created < _utc(self.created_to))
 
@@ -53,7 +53,7 @@ EVERYTHING = Selection()
 
 
 def select_series(run: Run, selection: Selection) -> Run:
-    """The same run with the wanted series only, in the same order."""
+    """Return the same run with the wanted series only, in the same order."""
     asked = (selection.measures, selection.components, selection.classes)
     if all("*" in globs for globs in asked):
         return run

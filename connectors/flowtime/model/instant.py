@@ -13,7 +13,7 @@ _INSTANT = re.compile(
 
 
 def instant_text(moment: datetime) -> str:
-    """An instant in UTC, to the microsecond where it is no whole second.
+    """Return an instant in UTC, to the microsecond where it is no whole second.
 
     >>> instant_text(datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2025-01-02T03:04:05Z'
@@ -39,6 +39,16 @@ def parse_instant(text: str) -> datetime | None:
         return datetime(int(year), int(month), int(day), *clock, tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def names_offset(text: str) -> bool:
+    """Return whether an instant's text says how far it is from UTC.
+
+    >>> names_offset("2025-01-01T00:00:00Z"), names_offset("2025-01-01T00:00:00")
+    (True, False)
+    """
+    match = _INSTANT.fullmatch(text.strip())
+    return match is not None and match[8] is not None
 
 
 def _zone(offset: str | None) -> timezone:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from connectors.errors import RunError
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
@@ -50,7 +50,7 @@ class _Composer:
     nodes: int = 0
 
     def compose(self, events: Iterator[yaml.Event]) -> ModelTree:
-        """The tree of the first document."""
+        """Return the tree of the first document."""
         for event in events:
             if isinstance(event, yaml.NodeEvent):
                 return self._node(event, events, 0)

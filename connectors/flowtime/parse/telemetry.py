@@ -29,6 +29,7 @@ from connectors.flowtime.parse.dialects import (
     parse_run,
 )
 from connectors.flowtime.parse.schema import MAX_SERIES, NAME, GridFile, JsonFile, clip, load
+from connectors.flowtime.parse.time_frame import notes_on, odd_declarations
 
 SOURCE = "telemetry"
 _ORIGIN_KEY = "window.startTimeUtc"
@@ -73,7 +74,7 @@ class _Manifest(JsonFile):
 
 
 class _Mark(JsonFile):
-    """The one key by which a bundle's manifest is told from that of a run."""
+    """The key that distinguishes a bundle's manifest from that of a run."""
 
     files: list[Any]
 
@@ -119,7 +120,7 @@ def _check_mark(data: bytes) -> None:
 
 
 def _check_file(file: _File) -> None:
-    """What is not checked as a part of a run directory: names that become parts of an id."""
+    """Check what is special to bundles: names that become parts of an id."""
     for key, text in (("nodeId", file.node_id), ("metric", file.metric)):
         if not NAME.fullmatch(text) or "@" in text:
             raise RunError(
@@ -142,11 +143,11 @@ def _series_id(file: _File) -> str:
 
 
 def _start(manifest: _Manifest) -> str | None:
-    """The bundle's start, once it is known to be an instant."""
+    """Return the bundle's start, once it is known to be an instant."""
     text = manifest.window.start_time_utc if manifest.window is not None else None
     if text and parse_instant(text) is None:
         raise RunError(
-            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; mend it or set "
+            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; correct it or set "
             "source.time_origin",
             file=MANIFEST_FILE,
         )
@@ -154,7 +155,7 @@ def _start(manifest: _Manifest) -> str | None:
 
 
 def _as_run_directory(files: RunFiles, manifest: _Manifest) -> RunFiles:
-    """The same facts where a run directory has them."""
+    """Return the same facts where a run directory has them."""
     provenance = manifest.provenance or _Provenance()
     grid = manifest.grid.model_dump(by_alias=True, exclude_none=True)
     entries = [
@@ -180,6 +181,12 @@ def _as_run_directory(files: RunFiles, manifest: _Manifest) -> RunFiles:
         "classCoverage": manifest.class_coverage,
     }
     text = _start(manifest)
+    if files.time_origin is None and text:
+        # The start is handed on as if it were configured, and says by its name that it is UTC.
+        declared = odd_declarations(
+            MANIFEST_FILE, "grid", manifest.grid.timezone, manifest.grid.align
+        )
+        notes_on(list(declared), is_configured=False, start_is_utc=True)
     origin = files.time_origin or (parse_instant(text) if text else None)
     return replace(
         files,
@@ -197,7 +204,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _of_manifest(error: RunError, url: str) -> RunError:
-    """The same error, of the one file that a bundle has."""
+    """Return the same error, of the one file that a bundle has."""
     file = MANIFEST_FILE if error.file in (RUN_FILE, INDEX_FILE) else error.file
     reason = _own_words(error.reason)
     return type(error)(reason, run_url=url, series=error.series, file=file, line=error.line)

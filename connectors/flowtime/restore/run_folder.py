@@ -29,17 +29,17 @@ class RunDirectoryWriter:
         path: The storage's own path of the run directory.
 
     Attributes:
-        standing: Files that stand there before anything is shown, relative to `path`.
+        existing: Files that exist before anything is published, relative to `path`.
 
     Raises:
-        RunError: A link stands there.
+        RunError: There is a link in its place.
         StorageError: It could not be listed.
     """
 
     def __init__(self, storage: Storage, path: str) -> None:
         self._storage = storage
         self.path = path
-        self.standing = frozenset(_standing(storage, path))
+        self.existing = frozenset(_existing(storage, path))
         self._staged: dict[str, StagedFile] = {}
         self._shown: list[str] = []
         self._made: dict[str, None] = {}
@@ -51,7 +51,7 @@ class RunDirectoryWriter:
 
     @contextmanager
     def staging(self, name: str) -> Iterator[Path]:
-        """The local file to write what is to become `name`; the same one each time.
+        """Yield the local file to write what is to become `name`; the same one each time.
 
         Raises:
             StorageError: It could not be made or written.
@@ -73,20 +73,20 @@ class RunDirectoryWriter:
             raise StorageError(f"staging {url}: {error.strerror or error}", url=url) from error
 
     def is_staged(self, name: str) -> bool:
-        """Whether a file was staged."""
+        """Return whether a file was staged."""
         return name in self._staged
 
     def show(self) -> None:
         """Make every staged file visible: series first, manifest.json last.
 
-        A manifest.json that stands there is removed before anything else, so that there is no
-        complete run until the new one stands; other files of the old run follow it.
+        An existing manifest.json is removed before anything else, so that there is no
+        complete run until the new one is; other files of the old run follow it.
 
         Raises:
             StorageError: A store refused a file.
         """
-        stale = [name for name in self.standing if _is_of_run(name) and name not in self._staged]
-        first = [MANIFEST_FILE] if MANIFEST_FILE in self.standing else []
+        stale = [name for name in self.existing if _is_of_run(name) and name not in self._staged]
+        first = [MANIFEST_FILE] if MANIFEST_FILE in self.existing else []
         for name in (*first, *stale):
             self._storage.delete(join(self.path, name))
         self._commit(name for name in self._staged if name not in DESCRIBING_FILES)
@@ -126,7 +126,7 @@ class RunDirectoryWriter:
                 raise
 
 
-def _standing(storage: Storage, path: str) -> Iterator[str]:
+def _existing(storage: Storage, path: str) -> Iterator[str]:
     if storage.is_local and os.path.islink(path):
         raise RunError(
             "the directory is a link, which is not written through: remove it",
@@ -154,7 +154,7 @@ def _is_of_run(name: str) -> bool:
 
 
 def _absent_folders(storage: Storage, path: str) -> Iterator[str]:
-    """Folders that staging will make; none where folders are no more than parts of names."""
+    """Yield folders that staging will make; none where folders are no more than parts of names."""
     if storage.is_local:
         for folder in Path(path).parents:
             if os.path.exists(folder):

@@ -45,7 +45,7 @@ class LocalStorage(Storage):
         self._staged: set[Path] = set()
 
     def url(self, path: str) -> str:
-        """The path itself."""
+        """Return the path itself."""
         return path
 
     def location(self, path: str) -> Location:
@@ -83,7 +83,7 @@ class LocalStorage(Storage):
             pending.extend(reversed(below))
 
     def info(self, path: str) -> FileInfo | None:
-        """A link is no file."""
+        """Return the file; a link counts as none."""
         check_deadline()
         with _translating(path, "looking for"):
             try:
@@ -102,7 +102,7 @@ class LocalStorage(Storage):
             return data
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
-        """One after the other: the disk's cache answers faster than a thread starts."""
+        """Read one after the other: the page cache answers faster than a thread starts."""
         return [_whole(path) for path in paths]
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
@@ -116,7 +116,7 @@ class LocalStorage(Storage):
                 yield block
 
     def refuse_links(self, root: str, path: str) -> None:
-        """Every folder below `root` is looked at, and never followed."""
+        """Look at every folder below `root` without following it."""
         place = Path(root)
         for part in (relative(path, root) or "").split("/"):
             place /= part
@@ -141,11 +141,11 @@ class LocalStorage(Storage):
         return StagedFile(local, path)
 
     def open(self, staged: StagedFile) -> Writable:
-        """It stays where it is written: Linux is told to bring it to the disk meanwhile."""
+        """Open it in place; Linux writes it back to the disk meanwhile."""
         return SteadyFile(staged.local) if sys.platform == "linux" else super().open(staged)
 
     def commit(self, staged: StagedFile) -> None:
-        """Bytes on the disk, then the name, then the folder on the disk."""
+        """Sync the bytes, then rename, then sync the folder."""
         check_deadline()
         _refuse_folder(staged.target)
         with _translating(staged.target, "writing"):
@@ -155,7 +155,7 @@ class LocalStorage(Storage):
         self._staged.discard(staged.local)
 
     def mark(self, path: str, data: bytes) -> None:
-        """The name is what counts; a reader may see a part of the bytes."""
+        """Create the file; only its name matters, so its bytes are not synced."""
         with _translating(path, "writing"):
             _make_folders(Path(path).parent)
             Path(path).write_bytes(data)
@@ -174,7 +174,7 @@ class LocalStorage(Storage):
         return found
 
     def discard(self, staged: StagedFile) -> None:
-        """The folders made for it stay."""
+        """Remove the staged file; folders made for it stay."""
         with _translating(staged.target, "discarding"):
             staged.local.unlink(missing_ok=True)
         self._staged.discard(staged.local)
@@ -186,7 +186,7 @@ class LocalStorage(Storage):
         self._staged.clear()
 
     def delete(self, path: str) -> None:
-        """A link is removed, not what it points to."""
+        """Remove the file, or the link itself where it is one."""
         with _translating(path, "deleting"):
             Path(path).unlink(missing_ok=True)
 
@@ -215,7 +215,7 @@ class LocalStorage(Storage):
         return files + folders
 
     def sweep(self, folder: str) -> None:
-        """Remove what exports that died have left in staging directly in `folder`."""
+        """Remove what killed exports have left in staging directly in `folder`."""
         try:
             names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
@@ -266,7 +266,7 @@ def _inode(path: Path) -> str:
 
 
 def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
-    """Files, names of links and paths of folders, each in order."""
+    """Return files, names of links and paths of folders, each in order."""
     files: list[FileInfo] = []
     links: list[str] = []
     folders: list[str] = []
@@ -358,7 +358,7 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
 
 
 def _read_exactly(file: int, start: int, stop: int) -> bytes:
-    """The bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
+    """Return the bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
     if stop <= start:
         return b""
     data = os.pread(file, stop - start, start)
@@ -383,7 +383,7 @@ def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: boo
 
 
 def _whole(path: str) -> bytes | StorageError:
-    """What `read` does, without what a part of a file needs: thousands are read in a row."""
+    """Read a whole file, without the steps that only parts of files need."""
     check_deadline()
     try:
         file = os.open(path, _OPEN)

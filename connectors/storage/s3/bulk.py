@@ -52,7 +52,7 @@ class BulkReader:
 
     @property
     def is_able(self) -> bool:
-        """Whether obstore can be told all that s3fs is told."""
+        """Whether obstore supports all options that were given to s3fs."""
         own = set(self._options)
         client = set(self._options.get("client_kwargs", ()))
         return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS
@@ -118,7 +118,7 @@ class BulkReader:
         return endpoint, settings
 
     async def _credentials(self) -> dict[str, Any]:
-        """What the session of s3fs signs with: environment, profile, role, machine."""
+        """Return what the session of s3fs signs with: environment, profile, role, machine."""
         found = await self._fs.session.get_credentials()
         if found is None:
             raise PermissionError("no credentials: give `key` and `secret`, or `anon: true`")
@@ -165,7 +165,7 @@ class BulkReader:
 
 
 def _trust(endpoint: str) -> dict[str, Any]:
-    """The certificates that botocore trusts by the environment."""
+    """Return the certificates that botocore trusts by the environment."""
     bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
     if not bundle or endpoint.startswith("http://"):
         return {}

@@ -28,7 +28,7 @@ _SENDERS = 4
 
 
 def needs_parts(size: int) -> bool:
-    """Whether a file of so many bytes is sent in parts."""
+    """Return whether a file of so many bytes is sent in parts."""
     return size > PART_BYTES
 
 
@@ -39,7 +39,7 @@ class PartedUpload:
         requests: How the store is asked.
         staged: The file.
         size: Its bytes.
-        look: What stands at a path, as `Storage.info` gives it.
+        look: Returns what is stored at a path, as `Storage.info` does.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PartedUpload:
         try:
             self._complete(upload, self._send_parts(upload))
         except BaseException:
-            # Nobody sees the parts of an upload that is not complete, but they are paid for.
+            # The parts of an incomplete upload are invisible, but they are paid for.
             # The failure to report is the one that led here.
             with suppress(Exception), within(None):
                 self._requests.of(
@@ -125,7 +125,7 @@ class PartedUpload:
 
 
 def _joined_etag(parts: list[dict[str, Any]]) -> str:
-    """What S3 calls an object made of these parts; empty where the store has other names."""
+    """Return what S3 calls an object made of these parts; empty where the store has other names."""
     try:
         digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
     except ValueError:
