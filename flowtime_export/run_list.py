@@ -86,7 +86,7 @@ def find_runs(url: str | PathLike[str], *, storage_options: AnyStorageOptions = 
 
     >>> runs = find_runs("samples/runs")
     >>> runs[0].run_id, runs[0].grid.bins, len(runs.left_out)
-    ('run_checkout_hourly', 48, 0)
+    ('run_checkout_hourly', 120, 0)
     """
     storage, path = connect(fspath(url), storage_options_of(storage_options))
     found = discover(storage, path)
