@@ -22,6 +22,7 @@ from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
+    LineageBlock,
     MetadataBlock,
     RegistryBlock,
     SeriesBlock,
@@ -52,6 +53,7 @@ __all__ = [
     "CreatedBlock",
     "ExecutionBlock",
     "ExportConfig",
+    "LineageBlock",
     "MetadataBlock",
     "RegistryBlock",
     "SeriesBlock",
@@ -92,6 +94,7 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        lineage: Which lineage events are sent.
         registry: Where the export and its runs are entered once it is published.
     """
 
@@ -105,6 +108,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    lineage: LineageBlock | None = None
     registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
