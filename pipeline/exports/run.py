@@ -35,13 +35,21 @@ def export(
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
     with session.clock.enforced():
-        source = session.find_runs()
-        while source.runs:
-            match attempt(session, source):
-                case Written() as written:
-                    return summarise(session, source, written)
-                case Retry():
-                    source = session.find_runs_again(source)
-                case Drop(broken):
-                    source = source.without(broken)
+        report = _export(session)
+    # What is published stays published, whatever becomes of the registry.
+    return session.registration.finished(report)
+
+
+def _export(session: ExportSession) -> Report:
+    source = session.find_runs()
+    while source.runs:
+        match attempt(session, source):
+            case Written() as written:
+                current = written.choice.current
+                session.registration.note(source, written.published.written, current)
+                return summarise(session, source, written)
+            case Retry():
+                source = session.find_runs_again(source)
+            case Drop(broken):
+                source = source.without(broken)
     return nothing_to_do(session, source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
@@ -88,6 +88,14 @@ class CsvSink(Sink):
             # Frictionless counts comment lines, too.
             dialect["headerRows"] = [header_row]
         return dialect
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if the null value is also the name of a column."""
+        if self.null_value in names:
+            raise ValueError(
+                f"null_value {self.null_value!r} is also the name of a column, and readers would "
+                "take the name for missing: choose another text, e.g. NULL"
+            )
 
     def text_options(self) -> Mapping[str, Any]:
         """What cells look like."""

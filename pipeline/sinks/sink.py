@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -108,6 +108,13 @@ class Sink(BaseModel):
     @abstractmethod
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if columns of these names could not be read back.
+
+        Args:
+            names: Names of the columns in a file.
+        """
 
     def text_options(self) -> Mapping[str, Any]:
         """Options that a reader of the text must know; none where a format tells everything."""
