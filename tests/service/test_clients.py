@@ -48,17 +48,17 @@ def test_a_token_that_is_used_too_often_does_not_slow_another(guarded: Server) -
 
 
 def test_event_streams_are_limited_for_each_client(guarded: Server) -> None:
-    with guarded.client(headers=bearer(0)) as client, guarded.client(headers=bearer(1)) as other:
-        with ExitStack() as open_streams:
-            for _ in range(3):
-                stream = client.stream("GET", "/v1/events", headers=bearer(1))
-                assert open_streams.enter_context(stream).status_code == 200
-            refused = other.get("/v1/events")
-            assert refused.status_code == 503
-            assert refused.json()["code"] == "busy"
-            third = {"X-Forwarded-For": "203.0.113.9"}
-            with other.stream("GET", "/v1/events", headers=third) as stream:
-                assert stream.status_code == 200
+    with ExitStack() as opened:
+        client = opened.enter_context(guarded.client(headers=bearer(1)))
+        for _ in range(3):
+            stream = opened.enter_context(client.stream("GET", "/v1/events"))
+            assert stream.status_code == 200
+        refused = client.get("/v1/events")
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "busy"
+        elsewhere = {"X-Forwarded-For": "203.0.113.9"}
+        with client.stream("GET", "/v1/events", headers=elsewhere) as stream:
+            assert stream.status_code == 200
 
 
 def test_a_trusted_proxy_names_the_client_and_tls(guarded: Server) -> None:
@@ -70,6 +70,7 @@ def test_a_trusted_proxy_names_the_client_and_tls(guarded: Server) -> None:
         assert "secure" in secure.headers["set-cookie"].lower()
         plain = client.post("/v1/session", headers=bearer(0))
         assert "secure" not in plain.headers["set-cookie"].lower()
+    with guarded.client() as client:
         wrong = {"Authorization": "Bearer guess"}
         for _ in range(15):
             client.get("/v1/runs", headers={**wrong, "X-Forwarded-For": "198.51.100.7"})

@@ -147,14 +147,14 @@ def until_exported(run: Path, formats: set[str]) -> None:
 def test_runs_are_exported_when_they_complete(own: Path, tmp_path: Path) -> None:
     options = ["--refresh", "0.3"]
     state = tmp_path / "state"
-    with serving(own, state, *options, "--auto-export", "csv,parquet") as server:
-        with server.client() as client:
-            assert client.get("/v1/auto-export").json() == {"formats": ["csv", "parquet"]}
-            write_runs(own, spec("run_later"))
-            found(client, "run_later")
-            until_exported(own / "run_later", {".csv", ".parquet"})
-            jobs = client.get("/v1/jobs?runId=run_later").json()["items"]
-            assert [job["request"]["automatic"] for job in jobs] == [True]
+    automatic = ["--auto-export", "csv,parquet"]
+    with serving(own, state, *options, *automatic) as server, server.client() as client:
+        assert client.get("/v1/auto-export").json() == {"formats": ["csv", "parquet"]}
+        write_runs(own, spec("run_later"))
+        found(client, "run_later")
+        until_exported(own / "run_later", {".csv", ".parquet"})
+        jobs = client.get("/v1/jobs?runId=run_later").json()["items"]
+        assert [job["request"]["automatic"] for job in jobs] == [True]
     # A run that is completed while the service is down is not missed.
     write_runs(own, spec("run_meanwhile"))
     with serving(own, state, *options) as server, server.client() as client:
