@@ -34,10 +34,14 @@ def export(
         StorageError: A store failed.
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
-    with session.clock.enforced():
-        report = _export(session)
-    # What is published stays published, whatever becomes of the registry.
-    return session.registration.finished(report)
+    try:
+        with session.clock.enforced():
+            report = _export(session)
+    except BaseException as error:
+        session.lineage.failed(error)
+        raise
+    # What is published stays published, whatever happens to registry and lineage.
+    return session.lineage.finished(session.registration.finished(report))
 
 
 def _export(session: ExportSession) -> Report:
@@ -47,6 +51,7 @@ def _export(session: ExportSession) -> Report:
             case Written() as written:
                 current = written.choice.current
                 session.registration.note(source, written.published.written, current)
+                session.lineage.note(written.plan)
                 return summarise(session, source, written)
             case Retry():
                 source = session.find_runs_again(source)
