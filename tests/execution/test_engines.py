@@ -151,8 +151,10 @@ def test_segments_are_read_back_by_others(runs: Path, tmp_path: Path, engines: E
     found = duckdb.sql(f"select count(*) from read_json('{out}/packed.ndjson.zst')").fetchall()[0]
     assert found == (_RUNS * _ROWS,)
     for threshold in (-1.0, 2.0, 6.0, 8.0):
-        rows = duckdb.sql(f"from '{out}/one.parquet' where value > {threshold}").fetchall()
-        assert len(rows) == whole.filter(pl.col("value") > threshold).height
+        found = duckdb.sql(
+            f"select count(*) from '{out}/one.parquet' where value > {threshold}"
+        ).fetchall()
+        assert found == [(whole.filter(pl.col("value") > threshold).height,)]
     packed = pl.read_csv(out / "packed.csv.gz", comment_prefix="#")
     assert packed.height == _RUNS * _ROWS
     for path in out.rglob("*datapackage.json"):
