@@ -11,6 +11,7 @@ from typing import Literal
 from pipeline.config import ExecutionBlock
 from pipeline.errors import ConfigError
 from pipeline.execution.executor import Executor, InProcessExecutor
+from pipeline.wording import counted
 
 _FEWEST_TASKS = 24
 """To start a worker takes as much processor time as two tasks, and this process alone uses more
@@ -58,8 +59,10 @@ def choose_engine(
         return EngineChoice("local", here, "processors or memory_limit allow one worker")
     fewest = 2 if has_workers else max(2, _FEWEST_TASKS // (workers - 1))
     if tasks < fewest:
-        return EngineChoice("local", here, f"{tasks} tasks, {fewest} are worth {workers} workers")
-    return EngineChoice("processes", min(workers, tasks), f"{tasks} tasks")
+        return EngineChoice(
+            "local", here, f"{counted(tasks, 'task')}, {fewest} are worth {workers} workers"
+        )
+    return EngineChoice("processes", min(workers, tasks), counted(tasks, "task"))
 
 
 def most_workers(execution: ExecutionBlock) -> int:
