@@ -311,6 +311,7 @@ def test_hostile_texts_are_registered(registry: Registry, tmp_path: Path) -> Non
     )
     (root / "run_a" / "spec.yaml").write_text(
         '# \x1b[2Jfirst\nmetadata:\n  title: "x\\0y"\n  tags: [a, b, {c: d}, [e]]\n'
+        "grid: {bins: 4}\nnodes: []\n"
     )
     registry.rebuild(str(root))
     run = registry.get("run_a")

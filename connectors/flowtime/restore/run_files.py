@@ -20,7 +20,7 @@ from connectors.flowtime.parse.dialects import (
     RunFiles,
     parse_run,
 )
-from connectors.flowtime.parse.spec import SPEC_FILE, START_KEYS
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE, START_KEYS
 from connectors.flowtime.parse.spec_summary import RESTORED_COMMENT
 
 DESCRIBING_FILES = (INDEX_FILE, RUN_FILE, SPEC_FILE, METADATA_FILE, MANIFEST_FILE)
