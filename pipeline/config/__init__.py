@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -22,7 +22,9 @@ from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
+    LineageBlock,
     MetadataBlock,
+    RegistryBlock,
     SeriesBlock,
     SourceBlock,
     StorageBlock,
@@ -31,7 +33,7 @@ from pipeline.config.blocks import (
 )
 from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
-from pipeline.config.loading import document_of, read_text, validated
+from pipeline.config.loading import document_of, is_ignored_key, read_text, validated
 from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import (
     codec_of,
@@ -41,9 +43,9 @@ from pipeline.config.path_template import (
     refuse_unknown_ending,
     template_fields,
 )
-from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
-from pipeline.config.schema import schema_of
-from pipeline.config.values import Name, NotEmpty
+from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.schema import document_schema
+from pipeline.config.values import Name, NotEmpty, Version
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
@@ -51,7 +53,9 @@ __all__ = [
     "CreatedBlock",
     "ExecutionBlock",
     "ExportConfig",
+    "LineageBlock",
     "MetadataBlock",
+    "RegistryBlock",
     "SeriesBlock",
     "SourceBlock",
     "StorageBlock",
@@ -65,12 +69,6 @@ __all__ = [
 ]
 
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
-
-
-def _check_version(value: object) -> object:
-    if isinstance(value, bool | float):  # they equal 1, and are not written as it
-        raise expected("1")
-    return value
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -89,9 +87,11 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        lineage: Which lineage events are sent.
+        registry: Where the export and its runs are entered once it is published.
     """
 
-    version: Annotated[Literal[1], BeforeValidator(_check_version)]
+    version: Version
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
@@ -101,6 +101,8 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    lineage: LineageBlock | None = None
+    registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
     @classmethod
@@ -125,7 +127,8 @@ class ExportConfig(ConfigBlock):
 
     def secrets(self) -> set[str]:
         """The texts that must not be shown anywhere."""
-        return {secret for block in self.storage.values() for secret in block.secrets()}
+        found = {secret for block in self.storage.values() for secret in block.secrets()}
+        return found if self.registry is None else found | set(self.registry.secrets())
 
 
 def _completed_by_path(sink: Any, name: str) -> Any:
@@ -161,8 +164,10 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or what it says is wrong.
     """
-    text = read_text(source)
-    return parse_config(text, filename=str(source), overrides=overrides, environ=environ)
+    root = document_of(read_text(source), str(source))
+    for override in overrides:
+        apply_override(root, override)
+    return validated(root, ExportConfig, environ, folder=Path(source).parent)
 
 
 def parse_config(
@@ -192,7 +197,11 @@ def parse_config(
 
 
 def single_run_config(
-    url: str, formats: Sequence[str], out: str | None, storage_options: Sequence[str] = ()
+    url: str,
+    formats: Sequence[str],
+    out: str | None,
+    storage_options: Sequence[str] = (),
+    registry: str | None = None,
 ) -> ExportConfig:
     """The config of an export that was asked for without a file.
 
@@ -201,6 +210,7 @@ def single_run_config(
         formats: Formats of the sinks, in order.
         out: Folder or, for one format, file; default the run's `gold/` folder.
         storage_options: `key=value` each, for the storage named `source`.
+        registry: URL of the registry that the export is entered in.
 
     Raises:
         ConfigError: The options do not fit together.
@@ -209,7 +219,13 @@ def single_run_config(
     sinks = [{"format": form, "path": _sink_path(form, formats, out)} for form in formats]
     if shared and out is not None:
         sinks = [{**sink, "storage": "source"} for sink in sinks]
-    plain = {"version": 1, "source": {"url": url.replace("${", "$${")}, "sinks": sinks}
+    plain: dict[str, Any] = {
+        "version": 1,
+        "source": {"url": url.replace("${", "$${")},
+        "sinks": sinks,
+    }
+    if registry is not None:
+        plain["registry"] = {"url": registry.replace("${", "$${")}
     root = node_of(plain, "command line")
     for option in storage_options:
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
@@ -229,9 +245,11 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
         ConfigError: What it says is wrong; one line for each problem.
     """
     try:
-        return ExportConfig.model_validate(plain)
+        return ExportConfig.model_validate(
+            {key: value for key, value in plain.items() if not is_ignored_key(key)}
+        )
     except ValidationError as error:
-        secrets = unvalidated_secrets(plain.get("storage"))
+        secrets = unvalidated_secrets(plain)
         report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
         problem = report.error(report.problems_of(error))
     raise problem  # out here it takes no pydantic error along, which has the values
@@ -255,8 +273,8 @@ def config_hash(config: ExportConfig) -> str:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of a config, for editors."""
-    return schema_of(ExportConfig, title="flowtime-export config")
+    """Return the JSON Schema of a config, for editors."""
+    return document_schema(ExportConfig, title="flowtime-export config")
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.storage import StorageOptions
 from connectors.storage.options import is_secret, names_secret
@@ -20,10 +21,12 @@ from pipeline.config.values import (
     MetadataColumn,
     Protocol,
     ReadAhead,
+    RegistryUrl,
     Seconds,
     TimeOrigin,
     Url,
     Workers,
+    passwords_in,
 )
 from pipeline.rows.column import ColumnName
 from pipeline.sinks.sink import Flag
@@ -31,6 +34,7 @@ from pipeline.sinks.sink import Flag
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
+DEFAULT_REGISTRY_SECONDS = 10.0
 
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 
@@ -106,8 +110,15 @@ def _secrets_in(value: object) -> Iterator[str]:
             yield from _secrets_in(child)
 
 
-def unvalidated_secrets(storage: object) -> set[str]:
-    """Texts of a storage block not to be shown, whether it is valid or not."""
+def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
+    """Return the texts of a document that are not to be shown, whether it is valid or not."""
+    registry = document.get("registry")
+    url = registry.get("url") if isinstance(registry, dict) else None
+    passwords = passwords_in(url) if isinstance(url, str) else ()
+    return {*_secrets_of_storages(document.get("storage")), *passwords}
+
+
+def _secrets_of_storages(storage: object) -> set[str]:
     found: set[str] = set()
     stack: list[tuple[str, object]] = [("", storage)]
     while stack:
@@ -247,3 +258,68 @@ class ExecutionBlock(ConfigBlock):
         """Batches that are read ahead: one for each thread and one more, as memory allows."""
         wanted = self.thread_count + 1 if self.read_ahead == "auto" else self.read_ahead
         return max(1, min(wanted, self.memory_limit // 4 // _BATCH_BYTES))
+
+
+class RegistryBlock(ConfigBlock):
+    """The registry that an export and its runs are entered in, once the export is published.
+
+    Attributes:
+        url: `sqlite:///FILE`, or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`.
+        timeout: How long an export waits for the registry at the most.
+    """
+
+    url: RegistryUrl
+    timeout: Seconds = DEFAULT_REGISTRY_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """How long an export waits at the most."""
+        return DEFAULT_REGISTRY_SECONDS if self.timeout is None else self.timeout
+
+    def secrets(self) -> Iterator[str]:
+        """The texts that must not be shown."""
+        yield from passwords_in(self.url.get_secret_value())
+
+
+class LineageBlock(ConfigBlock):
+    """Lineage events; the transport is configured as that of every OpenLineage client.
+
+    Attributes:
+        openlineage: Whether events are sent.
+        namespace: Namespace of the job; default `OPENLINEAGE_NAMESPACE`, else `default`.
+        parent: The orchestrator's run as `NAMESPACE/JOB/RUN_ID`; default `OPENLINEAGE_PARENT_ID`.
+    """
+
+    openlineage: Flag = False
+    namespace: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_NAMESPACE") or "default"
+    )
+    parent: str | None = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_PARENT_ID") or None
+    )
+
+    @field_validator("parent")
+    @classmethod
+    def _check_parent(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parent_run(value)
+        return value
+
+    @property
+    def parent_run(self) -> tuple[str, str, str] | None:
+        """Namespace, job and run id of the parent."""
+        return None if self.parent is None else _parent_run(self.parent)
+
+
+def _parent_run(text: str) -> tuple[str, str, str]:
+    """Split a parent; its namespace may hold slashes.
+
+    Raises:
+        ValueError: It has not three parts, or its last one is no UUID.
+    """
+    parts = text.rsplit("/", 2)
+    try:
+        namespace, job, run_id = parts
+        return namespace, job, str(UUID(run_id))
+    except ValueError as error:
+        raise ValueError("should be NAMESPACE/JOB/RUN_ID, the run id being a UUID") from error

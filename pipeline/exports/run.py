@@ -34,14 +34,27 @@ def export(
         StorageError: A store failed.
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
-    with session.clock.enforced():
-        source = session.find_runs()
-        while source.runs:
-            match attempt(session, source):
-                case Written() as written:
-                    return summarise(session, source, written)
-                case Retry():
-                    source = session.find_runs_again(source)
-                case Drop(broken):
-                    source = source.without(broken)
+    try:
+        with session.clock.enforced():
+            report = _export(session)
+    except BaseException as error:
+        session.lineage.failed(error)
+        raise
+    # What is published stays published, whatever happens to registry and lineage.
+    return session.lineage.finished(session.registration.finished(report))
+
+
+def _export(session: ExportSession) -> Report:
+    source = session.find_runs()
+    while source.runs:
+        match attempt(session, source):
+            case Written() as written:
+                current = written.choice.current
+                session.registration.note(source, written.published.written, current)
+                session.lineage.note(written.plan)
+                return summarise(session, source, written)
+            case Retry():
+                source = session.find_runs_again(source)
+            case Drop(broken):
+                source = source.without(broken)
     return nothing_to_do(session, source)

@@ -9,7 +9,9 @@ from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
+from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
@@ -26,7 +28,9 @@ class ExportSession:
         resolver: Resolves the targets of all sinks.
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
+        registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
+        lineage: Sends lineage events, if the config asks for them.
     """
 
     config: ExportConfig
@@ -34,7 +38,9 @@ class ExportSession:
     resolver: TargetResolver
     full_refresh: bool
     progress: ProgressCallback
+    registration: Registration
     clock: Clock = field(repr=False)
+    lineage: ExportLineage = field(repr=False)
 
     @classmethod
     def open(
@@ -48,6 +54,7 @@ class ExportSession:
         """Resolve a config's storages; no request is made.
 
         Raises:
+            ConfigError: A package that the config needs is not installed.
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
@@ -60,7 +67,16 @@ class ExportSession:
             options=config.storage_options,
         )
         clock = Clock(config.execution.timeout)
-        return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
+        return cls(
+            config,
+            moment,
+            resolver,
+            full_refresh,
+            progress or ProgressCallback(),
+            Registration(config),
+            clock,
+            ExportLineage(config, moment),
+        )
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.
@@ -71,11 +87,19 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            known = None if self.full_refresh else known_runs(self.config, self.resolver)
-            source = find_runs(self.config, known)
+            source = self._look()
         self.progress.discovered(len(source.runs))
         self._require_runs(source)
         return source
+
+    def _look(self) -> Source:
+        if self.full_refresh:
+            return find_runs(self.config)
+        # A registry holds all that there is to know of a run; descriptors hold what was exported.
+        if (registered := self.registration.known_runs()) is not None:
+            return find_runs(self.config, registered)
+        known = known_runs(self.config, self.resolver)
+        return find_runs(self.config, known, "first" if known is None else "remembered")
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.

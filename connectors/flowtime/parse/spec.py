@@ -140,8 +140,9 @@ def _title(text: str) -> str | None:
         found = scalars(text, ("title", "metadata"))
     except RunError:
         return None
-    titles = (found[key].value.strip() for key in _TITLE_KEYS if key in found)
-    return next((title for title in titles if title and title not in _NULLS), None)
+    named = (found[key] for key in _TITLE_KEYS if key in found)
+    titles = (scalar.value.strip() for scalar in named if not _is_null(scalar))
+    return next((title for title in titles if title), None)
 
 
 def _is_null(scalar: yaml.ScalarEvent) -> bool:
