@@ -21,7 +21,8 @@ from pipeline.service.catalog.comparison_values import (
 from pipeline.service.errors import BadRequestError, UnknownError
 from pipeline.service.jobs.compare_order import CompareRequest
 from pipeline.service.jobs.job import Job
-from pipeline.service.web.compare_models import (
+from pipeline.service.web.downloads import download
+from pipeline.service.web.models.comparisons import (
     CompareBody,
     CompareChartBody,
     CompareSession,
@@ -30,7 +31,6 @@ from pipeline.service.web.compare_models import (
     SeriesValuesBody,
     session_of,
 )
-from pipeline.service.web.downloads import download
 from pipeline.service.web.pages import PAGE
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
@@ -96,9 +96,13 @@ async def compare_runs(
 
 
 @router.get("/v1/compare/{sessionId}", responses=errors(404, 502))
-async def get_comparison(service: ServiceOf, session_id: SessionId) -> CompareSession:
+async def get_comparison(
+    service: ServiceOf,
+    session_id: SessionId,
+    values: Annotated[bool, Query(description="List the values of the series, too.")] = True,
+) -> CompareSession:
     """Show a comparison: its state, and once it is computed, its result."""
-    return await _session(service, await _job(service, session_id))
+    return await _session(service, await _job(service, session_id), with_values=values)
 
 
 @router.get("/v1/compare/{sessionId}/series/{seriesId}", responses=errors(404, 409, 502))
@@ -209,7 +213,7 @@ async def _result(service: Service, session_id: str) -> dict[str, Any]:
     return found
 
 
-async def _session(service: Service, job: Job) -> CompareSession:
+async def _session(service: Service, job: Job, *, with_values: bool = True) -> CompareSession:
     fields = session_of(job)
     store = service.comparisons.store
     result = None
@@ -221,7 +225,7 @@ async def _session(service: Service, job: Job) -> CompareSession:
     listed = result["series"]
     count = len(listed) * result["alignment"]["bins"]
     fields |= {"result": result, "exports": (*exports, "json"), "metrics": _metrics(listed)}
-    if count > MOST_VALUES:
+    if not with_values or count > MOST_VALUES:
         return CompareSession(**fields, values_omitted=True)
     keys = {one["seriesId"]: _key(one) for one in listed}
     values = await on_thread(service.parsers, all_values, store.rows(job.id), keys)
