@@ -65,6 +65,7 @@ __all__ = [
     "config_schema",
     "load_config",
     "parse_config",
+    "parse_mapping",
     "single_run_config",
 ]
 
@@ -194,6 +195,19 @@ def parse_config(
     for override in overrides:
         apply_override(root, override)
     return validated(root, ExportConfig, environ, base_dir)
+
+
+def parse_mapping(plain: Mapping[str, Any], *, called: str = "config") -> ExportConfig:
+    """Read a config from plain data, as a YAML file would hold it: `${NAME}` is resolved.
+
+    Args:
+        plain: What the document would hold.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: What it says is wrong; one line for each problem.
+    """
+    return validated(node_of(dict(plain), called), ExportConfig)
 
 
 def single_run_config(
