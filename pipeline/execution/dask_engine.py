@@ -83,7 +83,7 @@ class DaskEngine:
         progress: ScanProgress | None = None,
     ) -> pl.LazyFrame:
         """The rows of the files, lazily."""
-        ask = _Ask(VERSION, source.storage.url(source.path), self._storage, options)
+        ask = _Ask(VERSION, source.storage.url(source.roots[0].path), self._storage, options)
         return lazily(files, lambda wanted: self._frames(ask, wanted, progress))
 
     def _frames(
