@@ -19,7 +19,7 @@ class Finding:
     Attributes:
         what: `source can be listed`, `sink 1 can be written`, ...
         url: The place.
-        problem: What is wrong and the mend, or None.
+        problem: What is wrong and how to repair it, or None.
     """
 
     what: str
