@@ -22,9 +22,12 @@ from connectors.storage.urls import (
     S3_PROTOCOLS,
     canonical_url,
     check_url,
+    escape_glob,
     local_path,
     protocol_of,
     s3_path,
+    split_glob,
+    storage_kind,
 )
 
 __all__ = [
@@ -43,15 +46,18 @@ __all__ = [
     "claimed",
     "connect",
     "discard_all",
+    "escape_glob",
     "join",
     "protocol_of",
     "relative",
     "scratch_below",
     "scratch_folder",
     "sha256_of",
+    "split_glob",
     "staged_name",
     "staging_for",
     "staging_owner",
+    "storage_kind",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

@@ -29,6 +29,7 @@ class DiscoveryMessage:
     Attributes:
         url: The folder of run directories.
         options: The options to connect with.
+        pattern: As in `SourceRoot`.
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
         summarise: Whether runs get a `summary`.
@@ -37,6 +38,7 @@ class DiscoveryMessage:
 
     url: str
     options: StorageOptions | None
+    pattern: tuple[str, ...]
     selection: Selection
     time_origin: datetime | None
     summarise: bool
@@ -49,7 +51,15 @@ class DiscoveryMessage:
             StorageError: The listing failed.
         """
         storage, path = connect(self.url, self.options)
-        return discover(storage, path, self.selection, time_origin=self.time_origin, only=self.only)
+        return discover(
+            storage,
+            path,
+            self.selection,
+            time_origin=self.time_origin,
+            summarise=self.summarise,
+            pattern=self.pattern,
+            only=self.only,
+        )
 
 
 def discover_in_parts(

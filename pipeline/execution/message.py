@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.model.run import Run
-from connectors.storage import Owner, connect, staging_owner
+from connectors.storage import Owner, staging_owner
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.execution.task import ExportTask
@@ -95,7 +95,6 @@ class TaskMessage:
             )
         config = self.config
         resolver = TargetResolver.of(config, self.now)
-        storage, _ = connect(config.source.url, resolver.source_options)
         sinks = tuple(
             SinkPlan(sink, shown, (), measures, ())
             for sink, (shown, measures) in zip(config.sinks, self.shown, strict=True)
@@ -111,7 +110,7 @@ class TaskMessage:
             layouts=self.layouts,
         )
         return ExportTask(
-            storage=storage,
+            storage=resolver.storage,
             plan=plan,
             wanted=self.wanted,
             parts=tuple((one.sink, self._part(one, resolver)) for one in self.parts),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.discover.selection import Selection
-from connectors.storage import connect
+from connectors.flowtime.discover.source_root import SourceRoot
+from connectors.storage import Storage
 from pipeline.config import ExportConfig
 from pipeline.execution.discovery import (
     FEWEST_FOLDERS,
@@ -44,25 +45,30 @@ class Workers:
         self._end()
 
     def discover(
-        self, selection: Selection, time_origin: datetime | None, summarise: bool
+        self,
+        storage: Storage,
+        root: SourceRoot,
+        selection: Selection,
+        time_origin: datetime | None,
+        summarise: bool,
     ) -> Discovery | None:
         """Find the runs in worker processes; None where one process does it sooner.
 
         Raises:
             StorageError: The listing failed.
         """
-        execution, source = self._config.execution, self._config.source
+        execution = self._config.execution
         workers = most_workers(execution)
         if execution.engine not in ("auto", "processes") or workers < 2:
             return None
-        options = self._config.storage_options(source.storage)
-        storage, path = connect(source.url, options)
-        folders = storage.folders(path)
+        folders = storage.folders(root.path)
         if folders is None or len(folders) < self._fewest_folders(workers) or "series" in folders:
             return None
         processes = self._processes(workers)
         with processes.translated():
-            whole = DiscoveryMessage(source.url, options, selection, time_origin, summarise)
+            options = self._config.storage_options(self._config.source.storage)
+            url = storage.url(root.path)
+            whole = DiscoveryMessage(url, options, root.pattern, selection, time_origin, summarise)
             return discover_in_parts(processes.discover, whole, folders)
 
     @property

@@ -90,14 +90,14 @@ class ExportSession:
 
     def _look(self) -> Source:
         if self.full_refresh:
-            return find_runs(self.config, elsewhere=self.workers.discover)
+            return find_runs(self.config, now=self.now, elsewhere=self.workers.discover)
         # A registry holds all that there is to know of a run; descriptors hold what was exported.
         if (registered := self.registration.known_runs()) is not None:
-            return find_runs(self.config, registered)
+            return find_runs(self.config, registered, now=self.now)
         known = known_runs(self.config, self.resolver)
         if known is None:
-            return find_runs(self.config, elsewhere=self.workers.discover)
-        return find_runs(self.config, known, "remembered")
+            return find_runs(self.config, now=self.now, elsewhere=self.workers.discover)
+        return find_runs(self.config, known, "remembered", now=self.now)
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.
@@ -108,7 +108,7 @@ class ExportSession:
         """
         with self.clock.phase("discover"):
             look: Look = "second" if before.look == "first" else "first"
-            return find_runs(self.config, look=look, elsewhere=self.workers.discover)
+            return find_runs(self.config, look=look, now=self.now, elsewhere=self.workers.discover)
 
     def plan(self, source: Source) -> ExportPlan:
         """Work out what the export of some runs will read and write.
@@ -120,8 +120,8 @@ class ExportSession:
 
     def _require_runs(self, source: Source) -> None:
         if self.config.source.require_runs and not source.runs:
-            url = source.storage.url(source.path)
+            url = source.url
             raise ConfigError(
                 f"no run was found under {url} and source.require_runs is true: "
-                "check source.url, include, exclude and created"
+                "check source.url, include, exclude, created and latest"
             )

@@ -29,6 +29,16 @@ _COPIED_AT_ONCE = 1_000_000
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # Python takes true for 1
+        raise PydanticKnownError("int_type")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_no_flag)]
+Count = Annotated[WholeNumber, Field(ge=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a writer has written into one file.
@@ -152,7 +162,7 @@ class Sink(BaseModel):
     columns: tuple[ColumnName, ...] | None = None
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
-    max_rows_per_file: Annotated[int, Field(ge=1)] | None = None
+    max_rows_per_file: Count | None = None
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")
