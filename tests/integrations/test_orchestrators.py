@@ -213,7 +213,7 @@ def test_airflow_runs_a_dag(checkout: Path, overrides: str, on_skipped: str, sta
     with sqlite3.connect(checkout / "airflow/airflow.db") as database:
         ((found,),) = database.execute("SELECT state FROM task_instance").fetchall()
         events = database.execute(
-            "SELECT asset.name, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id"
+            "SELECT a.name, e.extra FROM asset_event e JOIN asset a ON a.id = e.asset_id"
         ).fetchall()
     assert found == state
     extras = {name: json.loads(extra) for name, extra in events}
