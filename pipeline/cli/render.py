@@ -47,8 +47,8 @@ def _selection(plan: ExportPlan) -> dict[str, Any]:
 
 
 def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
-    standing = PublishedTargets.read(plan)
-    choice = choose(plan, standing)
+    published = PublishedTargets.read(plan)
+    choice = choose(plan, published)
     states = {pending.target: "write" for pending in choice.to_write}
     states |= {pending.target: "unchanged" for pending in choice.current}
     return [
