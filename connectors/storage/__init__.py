@@ -9,7 +9,13 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage.claim import Claim, claimed
+from connectors.storage.claim import (
+    Claim,
+    InterruptedWork,
+    claimed,
+    interrupted_work,
+    is_claim,
+)
 from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
@@ -21,6 +27,7 @@ __all__ = [
     "Claim",
     "FileInfo",
     "Folder",
+    "InterruptedWork",
     "Location",
     "StagedFile",
     "Storage",
@@ -30,6 +37,8 @@ __all__ = [
     "claimed",
     "connect",
     "discard_all",
+    "interrupted_work",
+    "is_claim",
     "join",
     "protocol_of",
     "relative",

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from connectors.flowtime.discover.discovery import Discovery
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import PublishedTargets, choose
+from pipeline.planning.published import PublishedTargets
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """A plan as JSON-compatible data."""
+    choice = choose(plan, PublishedTargets.read(plan))
     return {
         "name": plan.config.name,
         "source": source.storage.url(source.path),
@@ -22,19 +24,23 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "rows": sum(plan.rows_per_run),
         "bytes": plan.source_bytes,
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": _targets_as_data(plan),
+        "sinks": _targets_as_data(plan, choice),
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
-        "notes": [note for sink in plan.sinks for note in sink.notes],
+        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
     }
 
 
-def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
-    standing = PublishedTargets.read(plan)
-    choice = choose(plan, standing)
+def _notes(choice: Choice) -> Iterator[str]:
+    yield from choice.notes
+    yield from dict.fromkeys(str(problem) for _, problem in choice.blocked)
+
+
+def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
     states = {id(pending.target): "write" for pending in choice.to_write}
     states |= {id(pending.target): "unchanged" for pending in choice.current}
+    states |= {id(pending.target): "blocked" for pending, _ in choice.blocked}
     return [
         {
             "format": sink.sink.format,

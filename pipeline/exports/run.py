@@ -19,14 +19,17 @@ from pipeline.exports.deadline import Clock
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.exports.report import Report
 from pipeline.exports.summary import Tally, summarise, untouched
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan, make_plan
-from pipeline.planning.published import Pending, PublishedTargets, choose
+from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.planning.target import TargetResolver
 from pipeline.reading.engine import Engine, open_engine
 from pipeline.reading.inputs import BATCH_ROWS, needed_files, scan_options, with_layouts
 from pipeline.reading.recheck import if_changed, refuse_changed, without_faulty
 from pipeline.reading.source import Source, find_runs
-from pipeline.writing.publish import StagedTarget, publish, tidy
+from pipeline.wording import counted
+from pipeline.writing.descriptor_file import StagedTarget
+from pipeline.writing.publish import Publisher
 from pipeline.writing.router import SinkOutput, StagedOutput, shown_sources
 from pipeline.writing.sink_thread import SinkThread
 
@@ -91,6 +94,8 @@ def export(
 
     Raises:
         ConfigError: The config does not fit the runs.
+        IntegrityError: The descriptor of a target is damaged, or not ours; all other targets are
+            written.
         RunError: A run is broken and `on_error` is `fail`.
         SinkError: An output could not be written.
         StorageError: A store failed.
@@ -136,12 +141,15 @@ def _export(
             continue
         with clock.phase("publish"), _discarded_on_error(written):
             told.publishing(sum(len(outputs) for _, outputs in written))
-            published = publish(plan, standing, written, moment, clock.check)
-            tidy(standing, choice.current)
+            publisher = Publisher(plan, standing, choice.obsolete, moment, clock.check)
+            published = publisher.publish(written)
+            publisher.tidy(choice.current)
+        _refuse_blocked(choice)
+        notes = (*(note for sink in plan.sinks for note in sink.notes), *choice.notes)
         choice = replace(choice, current=(*choice.current, *published.found))
         rest = untouched(choice, published.standing)
-        return summarise(config, source, plan, published.written, rest, tally, clock.seconds)
-    return summarise(config, source, None, [], [], Tally(), clock.seconds)
+        return summarise(config, source, published.written, rest, tally, notes, clock.seconds)
+    return summarise(config, source, [], [], Tally(), (), clock.seconds)
 
 
 # --------------------------------------------------------------------------- rows to files
@@ -226,6 +234,22 @@ def _discarded_on_error(written: Sequence[StagedTarget]) -> Iterator[None]:
             for output in outputs:
                 output.target.storage.discard(output.staged)
         raise
+
+
+def _refuse_blocked(choice: Choice) -> None:
+    """Report targets that could not be written, once all others are.
+
+    Raises:
+        IntegrityError: The descriptor of a target is damaged, or not ours.
+    """
+    if not choice.blocked:
+        return
+    error = choice.blocked[0][1]
+    others = {id(problem) for _, problem in choice.blocked}
+    more = f" (and {len(others) - 1} more descriptors)" if len(others) > 1 else ""
+    written = len(choice.to_write) + len(choice.current)
+    rest = f"; {counted(written, 'other target')} of this export: done" if written else ""
+    raise type(error)(f"{error}{more}{rest}")
 
 
 def _require_runs(config: ExportConfig, source: Source) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pipeline.config import ExportConfig
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
-from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Choice, Pending, PublishedTargets
+from pipeline.planning.choice import Choice
+from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
-from pipeline.writing.publish import StagedTarget
+from pipeline.writing.descriptor_file import StagedTarget
 from pipeline.writing.router import StagedOutput
 
 
@@ -55,13 +55,13 @@ def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> 
 def summarise(
     config: ExportConfig,
     source: Source,
-    plan: ExportPlan | None,
     written: Sequence[StagedTarget],
     untouched: Sequence[ExportedTarget],
     tally: Tally,
+    sink_notes: tuple[str, ...],
     seconds: dict[str, float],
 ) -> Report:
-    """The report of an export; without a plan, nothing was there to do."""
+    """Return the report of an export."""
     return Report(
         name=config.name,
         source=source.storage.url(source.path),
@@ -71,7 +71,7 @@ def summarise(
         bytes_read=tally.size,
         targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
         left_out=source.left_out,
-        sink_notes=tuple(note for sink in plan.sinks for note in sink.notes) if plan else (),
+        sink_notes=sink_notes,
         run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
         seconds=dict(seconds),
     )

@@ -10,7 +10,7 @@ from functools import cached_property
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import format_of, names_run, stem, template_fields
-from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
+from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
 from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
 
@@ -59,7 +59,9 @@ class Target:
 
     def identity(self, sink: Sink) -> str:
         """What tells this target from others that share its descriptor."""
-        return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
+        if self.is_folder:
+            return data_set_target(sink.format)
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)

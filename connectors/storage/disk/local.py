@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.storage.claim import bury
 from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile, Storage, Writable
 from connectors.storage.disk.steady_file import SteadyFile
 from connectors.storage.location import Location
@@ -131,11 +132,21 @@ class LocalStorage(Storage):
             _sync(staged.local.parent)
         self._staged.discard(staged.local)
 
-    def mark(self, path: str, data: bytes) -> None:
-        """The name is what counts; a reader may see a part of the bytes."""
+    def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """In place, so that the same bytes written again are whole at any instant."""
         with _translating(path, "writing"):
             _make_folders(Path(path).parent)
-            Path(path).write_bytes(data)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
+                with os.fdopen(file, "wb", closefd=False) as stream:
+                    stream.write(data)
+                os.ftruncate(file, len(data))
+                if durable:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+            if durable:
+                _sync(Path(path).parent)
 
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """In the order of names."""
@@ -178,29 +189,34 @@ class LocalStorage(Storage):
                 if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
 
-    def leftovers(self, path: str) -> list[str]:
+    def abandoned(self, path: str) -> list[Mark]:
         """Of processes of this machine that live no more, or older than a day."""
-        return [*_abandoned(path), *abandoned_folders()]
+        return list(_abandoned(path))
+
+    def leftovers(self, path: str) -> list[str]:
+        """Return the abandoned files, and folders in the temporary directory."""
+        return [*(mark.path for mark in _abandoned(path)), *abandoned_folders()]
 
     def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds and return it."""
-        files = list(_abandoned(path))
-        for one in files:
-            self.delete(one)
+        """Remove what `leftovers` finds, but for claims that record files, and return it."""
+        files = [url for mark in self.abandoned(path) for url in self._bury(mark)]
         folders = abandoned_folders()
         remove_folders(folders)
         return files + folders
 
     def sweep(self, folder: str) -> None:
-        """Remove what exports that died have left in staging directly in `folder`."""
+        """Remove what dead exporters left in staging directly in `folder`."""
         try:
             names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as failure:
             raise translated(failure, folder, "listing") from failure
-        for file in _abandoned_among(folder, names):
-            self.delete(file)
+        for mark in _abandoned_among(folder, names):
+            self._bury(mark)
+
+    def _bury(self, mark: Mark) -> list[str]:
+        return bury(self, mark.path.rpartition("/")[0], mark)
 
     def check_list(self, path: str) -> None:
         """Opens the folder."""
@@ -280,7 +296,7 @@ def _entry(path: str, status: os.stat_result) -> FileInfo:
     return FileInfo(path, status.st_size, str(status.st_mtime_ns))
 
 
-def _abandoned(path: str) -> Iterator[str]:
+def _abandoned(path: str) -> Iterator[Mark]:
     def refuse(failure: OSError) -> None:
         if not isinstance(failure, FileNotFoundError | NotADirectoryError):
             raise translated(failure, path, "listing") from failure
@@ -289,15 +305,14 @@ def _abandoned(path: str) -> Iterator[str]:
         yield from _abandoned_among(folder, names)
 
 
-def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[str]:
+def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[Mark]:
     for name in sorted(filter(is_staged_name, names)):
-        file = f"{folder.rstrip('/')}/{name}"
         try:
-            modified = os.lstat(file).st_mtime
+            mark = _mark(f"{folder.rstrip('/')}/{name}")
         except FileNotFoundError:
             continue
-        if is_abandoned(name, modified):
-            yield file
+        if is_abandoned(name, mark.modified):
+            yield mark
 
 
 # --------------------------------------------------------------------------- reading
