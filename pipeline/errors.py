@@ -19,10 +19,13 @@ __all__ = [
     "NotAnExportError",
     "NotFoundError",
     "PublishConflictError",
+    "RegistryError",
+    "RegistryTimeoutError",
     "RunError",
     "RunExistsError",
     "SinkError",
     "StorageError",
+    "UnknownArtifactError",
 ]
 
 
@@ -46,3 +49,15 @@ class SinkError(FlowtimeExportError):
 
 class PublishConflictError(SinkError):
     """The target exists and may not be replaced, or another exporter published it."""
+
+
+class RegistryError(StorageError):
+    """The registry's database refused, failed or could not be reached."""
+
+
+class RegistryTimeoutError(RegistryError):
+    """The registry's database did not answer in time."""
+
+
+class UnknownArtifactError(RegistryError):
+    """The registry has no artifact of that id."""

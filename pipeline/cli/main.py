@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,8 +42,10 @@ from pipeline.config import ExportConfig, single_run_config
 from pipeline.config.values import parse_duration
 from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.exports.preview import preview
+from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
-from pipeline.exports.run import ProgressCallback, export, plan_export
+from pipeline.exports.run import export
+from pipeline.exports.session import ExportSession
 from pipeline.exports.watch import Watch
 from pipeline.logs import LOGGER, configure
 from pipeline.planning.plan import ExportPlan
@@ -122,6 +123,7 @@ class _Interval(click.ParamType[float]):
 
 _LATER = {
     "clean": "pipeline.cli.storage_commands",
+    "compare": "pipeline.cli.compare_command",
     "doctor": "pipeline.cli.storage_commands",
     "runs": "pipeline.cli.storage_commands",
     "init": "pipeline.cli.config_commands",
@@ -303,7 +305,7 @@ def _log_report(report: Report) -> None:
 
 def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
     source = find_runs(settings)
-    return source, plan_export(settings, source, datetime.now(UTC))
+    return source, ExportSession.open(settings).plan(source)
 
 
 def _nothing_found(source: Source) -> int:

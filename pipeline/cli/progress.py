@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pipeline.exports.run import ProgressCallback
+from pipeline.exports.progress import ProgressCallback
 
 
 @contextmanager

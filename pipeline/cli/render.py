@@ -38,9 +38,9 @@ def _notes(choice: Choice) -> Iterator[str]:
 
 
 def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
-    states = {id(pending.target): "write" for pending in choice.to_write}
-    states |= {id(pending.target): "unchanged" for pending in choice.current}
-    states |= {id(pending.target): "blocked" for pending, _ in choice.blocked}
+    states = {pending.target: "write" for pending in choice.to_write}
+    states |= {pending.target: "unchanged" for pending in choice.current}
+    states |= {pending.target: "blocked" for pending, _ in choice.blocked}
     return [
         {
             "format": sink.sink.format,
@@ -49,7 +49,7 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
             "runs": len(target.runs),
             "rows": plan.rows_known(sink, target),
             "columns": [shown.column.name for shown in sink.shown],
-            "status": states.get(id(target), "keep"),
+            "status": states.get(target, "keep"),
         }
         for sink in plan.sinks
         for target in sink.targets

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
-from pydantic import ValidationError
 
 from connectors.storage import protocol_of
 from pipeline.cli.console import DONE, FAILED, json_option, print_report, storage_of, storage_option
-from pipeline.errors import ConfigError
+from pipeline.cli.foreign_table import foreign_options
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
-from pipeline.imports.telemetry import ForeignDataError, ForeignOptions
-from pipeline.readback.local_copy import MAX_EXPANSION
+from pipeline.imports.telemetry import ForeignDataError
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification import verify
 
 _max_expansion = click.option(
@@ -118,9 +115,7 @@ def import_command(
         as_telemetry=as_telemetry,
         dry_run=dry_run,
         max_expansion=max_expansion,
-        foreign=_foreign_options(
-            columns=_mapping(columns), format=format_, restamp=restamp, **foreign
-        ),
+        foreign=foreign_options(columns, format=format_, restamp=restamp, **foreign),
     )
     storage = storage_of(files[0], storage_options)
     is_alike = protocol_of(out) == protocol_of(files[0])
@@ -145,23 +140,3 @@ def test_loop_command(run: str, storage_options: tuple[str, ...], as_json: bool)
     report = roundtrip(run, storage=storage_of(run, storage_options))
     print_report(report, as_json=as_json)
     return DONE if report.ok else FAILED
-
-
-def _foreign_options(**options: object) -> ForeignOptions:
-    try:
-        return ForeignOptions.of(**options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        name = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
-        message = fault["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--{name}: {message}" if name else message) from None
-
-
-def _mapping(pairs: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        name, equals, column = pair.partition("=")
-        if not equals or not name or not column:
-            raise ConfigError(f"--column {pair!r}: expected NAME=COLUMN, e.g. time_bin=timestamp")
-        found[name] = column
-    return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,14 +23,13 @@ from pipeline.config.blocks import (
     unvalidated_secrets,
 )
 from pipeline.config.checks import Settings, find_problems
-from pipeline.config.document import Node, node_of, read_document
-from pipeline.config.interpolation import Interpolation
+from pipeline.config.document import node_of
+from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import codec_of, format_of, template_fields
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
-from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
 __all__ = [
@@ -51,7 +49,6 @@ __all__ = [
     "single_run_config",
 ]
 
-MAX_BYTES = 1024 * 1024
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
 
 
@@ -132,23 +129,8 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or what it says is wrong.
     """
-    filename = str(source)
-    try:
-        with Path(source).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{filename}: cannot be read: {reason}") from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-    else:
-        return parse_config(text, filename=filename, overrides=overrides, environ=environ)
-    # Out here it takes no decoding error along, which has the bytes.
-    raise ConfigError(f"{filename}:{line}: not UTF-8; save the file as UTF-8")
+    text = read_text(source)
+    return parse_config(text, filename=str(source), overrides=overrides, environ=environ)
 
 
 def parse_config(
@@ -171,12 +153,10 @@ def parse_config(
     Raises:
         ConfigError: What the text says is wrong; one line for each problem.
     """
-    if len(text) > MAX_BYTES:
-        raise ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")
-    root = read_document(text.removeprefix("\ufeff"), filename)
+    root = document_of(text, filename)
     for override in overrides:
         apply_override(root, override)
-    return _validated(root, environ, base_dir)
+    return validated(root, ExportConfig, environ, base_dir)
 
 
 def single_run_config(
@@ -203,7 +183,7 @@ def single_run_config(
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
     if storage_options:
         apply_override(root, "source.storage=source")
-    return _validated(root, None, None)
+    return validated(root, ExportConfig)
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
@@ -245,27 +225,6 @@ def config_hash(config: ExportConfig) -> str:
 def config_schema() -> dict[str, Any]:
     """JSON Schema of a config, for editors."""
     return schema_of(ExportConfig, title="flowtime-export config")
-
-
-def _validated(
-    root: Node, environ: Mapping[str, str] | None, base_dir: Path | None
-) -> ExportConfig:
-    interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
-    values = interpolation.resolve(root)
-    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
-    report = ProblemReport(root, ExportConfig, secrets, interpolation.put_in)
-    problems = list(interpolation.problems)
-    unresolved = {problem.path for problem in problems}
-    try:
-        config = ExportConfig.model_validate(values)
-    except ValidationError as error:
-        # What could not be resolved has its own message, whatever else it breaks.
-        found: Iterable[Any] = report.problems_of(error)
-        problems += [problem for problem in found if problem.path not in unresolved]
-    else:
-        if not problems:
-            return config
-    raise report.error(problems)  # out here it takes no pydantic error along, which has the values
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:

@@ -101,8 +101,21 @@ def resources(
         columns: The columns of the files.
         files: The files.
     """
+    return table_resources(described.as_json(), sink, columns, files)
+
+
+def table_resources(
+    own: Mapping[str, Any], sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
+) -> list[dict[str, Any]]:
+    """Data Resources of any table.
+
+    Args:
+        own: What each says under `flowtime`; with `target`, which tells it from other tables.
+        sink: The sink that wrote the files.
+        columns: The columns of the files.
+        files: The files.
+    """
     schema = {"fields": [_field(column) for column in columns]}
-    own = described.as_json()
     return [_resource(own, sink, schema, file) for file in files]
 
 

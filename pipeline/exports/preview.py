@@ -9,7 +9,7 @@ import polars as pl
 
 from connectors.flowtime.scan.scanner import scan
 from connectors.flowtime.scan.series_files import SeriesFiles
-from pipeline.exports.run import lazy_rows
+from pipeline.execution.rows import lazy_rows
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.reading.inputs import scan_options
 from pipeline.reading.source import Source

@@ -1,40 +1,50 @@
-"""From what an export did to its report."""
+"""Summarise what an export did as its report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from pipeline.config import ExportConfig
+from pipeline.exports.attempt import Written
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
+from pipeline.exports.session import ExportSession
 from pipeline.planning.choice import Choice
 from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
-from pipeline.writing.descriptor_file import StagedTarget
 from pipeline.writing.router import StagedOutput
 
 
-@dataclass
-class Tally:
-    """What has been read."""
-
-    files: int = 0
-    rows: int = 0
-    size: int = 0
-
-    def add(self, files: int, rows: int, size: int) -> None:
-        """Count so many more."""
-        self.files += files
-        self.rows += rows
-        self.size += size
+def summarise(session: ExportSession, source: Source, done: Written) -> Report:
+    """Return the report of an export."""
+    written = (_exported(pending, outputs) for pending, outputs in done.published.written)
+    return replace(
+        nothing_to_do(session, source),
+        rows_read=done.read.rows,
+        bytes_read=done.read.size,
+        targets=(*written, *_untouched(done.choice, done.published.standing)),
+        sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
+    )
 
 
-def untouched(choice: Choice, standing: PublishedTargets) -> list[ExportedTarget]:
-    """The targets that were not written, why, and what stands there."""
-    return [
-        *(_unwritten(pending, standing, "unchanged") for pending in choice.current),
-        *(_unwritten(pending, standing, "kept") for pending in choice.kept),
-    ]
+def nothing_to_do(session: ExportSession, source: Source) -> Report:
+    """Return the report of an export that has found no run to export."""
+    return Report(
+        name=session.config.name,
+        source=source.storage.url(source.path),
+        runs=len(source.runs),
+        series=sum(len(run.series) for run in source.runs),
+        left_out=source.left_out,
+        run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
+        seconds=dict(session.clock.seconds),
+    )
+
+
+def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[ExportedTarget]:
+    """Yield the targets that were not written, with what is published there."""
+    for pending in choice.current:
+        yield _unwritten(pending, published, "unchanged")
+    for pending in choice.kept:
+        yield _unwritten(pending, published, "kept")
 
 
 def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> ExportedTarget:
@@ -49,31 +59,6 @@ def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> 
         rows=sum(item["rowCount"] for item in listed),
         size=sum(item["bytes"] for item in listed),
         non_finite=sum(item["nonFiniteCount"] for item in listed),
-    )
-
-
-def summarise(
-    config: ExportConfig,
-    source: Source,
-    written: Sequence[StagedTarget],
-    untouched: Sequence[ExportedTarget],
-    tally: Tally,
-    sink_notes: tuple[str, ...],
-    seconds: dict[str, float],
-) -> Report:
-    """Return the report of an export."""
-    return Report(
-        name=config.name,
-        source=source.storage.url(source.path),
-        runs=len(source.runs),
-        series=sum(len(run.series) for run in source.runs),
-        rows_read=tally.rows,
-        bytes_read=tally.size,
-        targets=(*(_exported(p, outputs) for p, outputs in written), *untouched),
-        left_out=source.left_out,
-        sink_notes=sink_notes,
-        run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
-        seconds=dict(seconds),
     )
 
 

@@ -18,11 +18,11 @@ from pipeline.datapackage.run_record import DescribedRun
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.imports.report import ImportedRun, ImportReport, ImportStatus
 from pipeline.imports.telemetry import ForeignOptions, open_foreign
-from pipeline.readback.local_copy import MAX_EXPANSION
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
+from pipeline.readback.unpacking import MAX_EXPANSION
 
 Array = np.ndarray[Any, Any]
 

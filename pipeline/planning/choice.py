@@ -43,6 +43,21 @@ class Choice:
         """What a reader of the report should know of files that go, and of files that stay."""
         return tuple(self._notes())
 
+    def raise_blocked(self) -> None:
+        """Report the targets that could not be written, once all others are.
+
+        Raises:
+            IntegrityError: The descriptor of a target is damaged, or not ours.
+        """
+        if not self.blocked:
+            return
+        error = self.blocked[0][1]
+        problems = {id(problem) for _, problem in self.blocked}
+        more = f" (and {len(problems) - 1} more descriptors)" if len(problems) > 1 else ""
+        done = len(self.to_write) + len(self.current)
+        rest = f"; {counted(done, 'other target')} of this export: done" if done else ""
+        raise type(error)(f"{error}{more}{rest}")
+
     def _notes(self) -> Iterator[str]:
         folders = {
             place_of(pending.target): pending.target for pending in (*self.to_write, *self.current)

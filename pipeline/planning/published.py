@@ -17,8 +17,8 @@ from pipeline.planning.target import Target
 _READ_AT_ONCE = 256
 _ALIKE = {"schema", "dialect", "columns", "constants", "options"}
 
-DescriptorKey = tuple[int, str]
-"""A descriptor's place: its storage and its path."""
+DescriptorKey = tuple[Storage, str]
+"""The location of a descriptor: its storage and its path there."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,21 @@ class PublishedTargets:
             StorageError: One could not be read, or a run directory leads to it through a link.
         """
         _refuse_links(plan)
-        wanted: dict[int, tuple[Storage, dict[str, None]]] = {}
+        wanted: dict[Storage, dict[str, None]] = {}
         for sink in plan.sinks:
             for target in sink.targets:
-                storage, paths = wanted.setdefault(id(target.storage), (target.storage, {}))
-                paths[target.descriptor] = None
+                wanted.setdefault(target.storage, {})[target.descriptor] = None
         found: dict[DescriptorKey, Mapping[str, Any]] = {}
         unreadable: dict[DescriptorKey, IntegrityError] = {}
         shared: dict[str, Any] = {}
-        for key, (storage, paths) in wanted.items():
+        for storage, paths in wanted.items():
             for path, data in _read(storage, list(paths)):
                 try:
                     whole = descriptor.load(data, storage.url(path))
                 except IntegrityError as error:
-                    unreadable[key, path] = error
+                    unreadable[storage, path] = error
                 else:
-                    found[key, path] = _sharing(descriptor.without_runs(whole), shared)
+                    found[storage, path] = _sharing(descriptor.without_runs(whole), shared)
         return cls(found, unreadable)
 
     def at(self, target: Target) -> Mapping[str, Any] | None:
@@ -142,7 +141,7 @@ def _stands(target: Target, item: Mapping[str, Any]) -> bool:
 
 def place_of(target: Target) -> DescriptorKey:
     """The place of a target's descriptor."""
-    return id(target.storage), target.descriptor
+    return target.storage, target.descriptor
 
 
 def _refuse_links(plan: ExportPlan) -> None:

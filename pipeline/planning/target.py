@@ -15,9 +15,11 @@ from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """One export of one sink: a file or a folder of files, with a descriptor.
+
+    Each is equal to itself alone, and so a key of what belongs to it.
 
     Attributes:
         storage: Where it is.
@@ -93,10 +95,10 @@ class TargetResolver:
         """
         if not names_run(sink.path):
             return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
-        made: dict[tuple[int, str], Target] = {}
+        made: dict[tuple[Storage, str], Target] = {}
         for row, run in enumerate(runs):
             target = self._checked(self._target(sink, run, (row,)), [run])
-            key = (id(target.storage), target.path)
+            key = (target.storage, target.path)
             if key in made:
                 other = runs[made[key].runs[0]]
                 raise ConfigError(

@@ -55,6 +55,7 @@ class _Own(_Model):
     target: Annotated[str, Field(strict=True, max_length=4096)]
     partition: dict[str, str | None] = {}
     complete: StrictBool | None = None
+    comparison: dict[str, Any] | None = None
 
 
 class _Resource(_Model):
@@ -162,7 +163,14 @@ def _table(
         if contents is not None:
             check_columns(contents, file.columns, _in_folders(file, contents), at)
         files.append(file)
-    return ExportedTable(first.flowtime.target, first.format, contents, described, tuple(files))
+    return ExportedTable(
+        first.flowtime.target,
+        first.format,
+        contents,
+        described,
+        tuple(files),
+        is_comparison=first.flowtime.comparison is not None,
+    )
 
 
 def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:

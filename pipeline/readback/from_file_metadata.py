@@ -19,7 +19,7 @@ from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.readback.local_copy import ExportFile, read_head
 from pipeline.readback.tables import MAX_ROWS
 from pipeline.rows.column import Column, ColumnType, refuse_pattern
-from pipeline.sinks.csv import COMMENT
+from pipeline.sinks.csv_dialect import COMMENT
 from pipeline.sinks.parquet import FOOTER_PREFIX
 
 MAX_HEAD_BYTES = 16 * 1024 * 1024

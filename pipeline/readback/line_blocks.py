@@ -1,4 +1,4 @@
-"""A text file in blocks of whole rows."""
+"""Cut text files into blocks of whole rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Lines:
 def line_blocks(
     path: Path, url: str, quote: bytes | None, *, start: int = 0, first_line: int = 1
 ) -> Iterator[Lines]:
-    """A file cut where rows end: at line ends outside of quotes.
+    """Yield a file cut where rows end: at line ends outside of quotes.
 
     Args:
         path: The file.
@@ -43,24 +43,51 @@ def line_blocks(
         IntegrityError: It is not UTF-8, a row does not end, or is longer than any of ours.
     """
     line = first_line
-    rest = b""
+    for data, is_whole in whole_rows(_pieces(path, start), LONGEST_ROW, quote):
+        if is_whole:
+            check_utf8(data, url, line)
+            yield Lines(data, line, quote is not None and quote in data)
+            line += data.count(b"\n")
+        elif len(data) > LONGEST_ROW:
+            raise IntegrityError(
+                f"{url}: line {line}: the row does not end within {LONGEST_ROW} bytes"
+            )
+        else:
+            check_utf8(data, url, line, cut_off=True)
+            raise IntegrityError(f"{url}: line {line}: the row does not end: the file is cut off")
+
+
+def _pieces(path: Path, start: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(start)
-        while block := file.read(BLOCK_BYTES):
-            data = rest + block
-            end = _row_end(data, quote)
-            if end == 0 and len(data) > LONGEST_ROW:
-                raise IntegrityError(
-                    f"{url}: line {line}: the row does not end within {LONGEST_ROW} bytes"
-                )
-            whole, rest = data[:end], data[end:]
-            if whole:
-                check_utf8(whole, url, line)
-                yield Lines(whole, line, quote is not None and quote in whole)
-                line += whole.count(b"\n")
+        while piece := file.read(BLOCK_BYTES):
+            yield piece
+
+
+def whole_rows(
+    pieces: Iterator[bytes], longest: int, quote: bytes | None = None
+) -> Iterator[tuple[bytes, bool]]:
+    """Cut bytes at the ends of rows: at line ends outside of quotes.
+
+    Args:
+        pieces: The bytes.
+        longest: Most bytes that a row may have; a longer one ends the reading.
+        quote: What quoted cells stand in; None where a line end always ends a row.
+
+    Returns:
+        Bytes, and whether they are whole rows; only the last ones may be a row without its end.
+    """
+    rest = b""
+    for piece in pieces:
+        data = rest + piece
+        end = _row_end(data, quote)
+        if end:
+            yield data[:end], True
+        rest = data[end:]
+        if len(rest) > longest:
+            break
     if rest:
-        check_utf8(rest, url, line, cut_off=True)
-        raise IntegrityError(f"{url}: line {line}: the row does not end: the file is cut off")
+        yield rest, False
 
 
 def _row_end(data: bytes, quote: bytes | None) -> int:
@@ -78,20 +105,31 @@ def _row_end(data: bytes, quote: bytes | None) -> int:
 
 
 def check_utf8(data: bytes, url: str, line: int, *, cut_off: bool = False) -> None:
-    """Refuse bytes that are no UTF-8.
+    """Refuse bytes that are not UTF-8.
 
     Raises:
         IntegrityError: Names the line.
     """
+    invalid = find_invalid_utf8(data, cut_off=cut_off)
+    if invalid is not None:
+        place = line + data.count(b"\n", 0, invalid)
+        raise IntegrityError(
+            f"{url}: line {place}: byte 0x{data[invalid]:02x} is not UTF-8: "
+            "the file was changed or converted after it was written"
+        )
+
+
+def find_invalid_utf8(data: bytes, *, cut_off: bool = False) -> int | None:
+    """Return the offset of the first byte that is not UTF-8.
+
+    Args:
+        data: The bytes.
+        cut_off: Whether they may end within a character.
+    """
     if data.isascii():
-        return
+        return None
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if cut_off and error.reason == "unexpected end of data":
-            return
-        place = line + data.count(b"\n", 0, error.start)
-        raise IntegrityError(
-            f"{url}: line {place}: byte 0x{data[error.start]:02x} is not UTF-8: "
-            "the file was changed or converted after it was written"
-        ) from error
+        return None if cut_off and error.reason == "unexpected end of data" else error.start
+    return None

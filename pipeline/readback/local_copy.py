@@ -1,31 +1,19 @@
-"""The bytes of one exported file, checked and unpacked on local disk."""
+"""Copy an exported file to local disk, checked and unpacked."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
-
-import zstandard
 
 from connectors.storage import Storage, scratch_folder
 from pipeline.datapackage.descriptor import Codec
 from pipeline.errors import IntegrityError, SinkError
+from pipeline.readback.unpacking import DAMAGE, FREE_BYTES, MAX_EXPANSION, ExpansionError, unpack
 
 BLOCK_BYTES = 1 << 20
-MAX_EXPANSION = 200
-"""A compressed file may unpack to so many times its size ..."""
-FREE_BYTES = 64 * 1024 * 1024
-"""... or to this many bytes, whichever is more."""
-
-_LARGEST_WINDOW = 1 << 27  # what zstd's own tools take without being asked
-_BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,37 +123,24 @@ def _plain(file: ExportFile, stream: _HashedBlocks, max_expansion: int | None) -
     if file.codec is None:
         yield from stream.blocks
         return
-    unpacked = 0
+
+    def most_bytes() -> int | None:
+        # What has been read is known: decompression runs a block ahead of it at the most.
+        return None if max_expansion is None else max(FREE_BYTES, max_expansion * stream.size)
+
     try:
-        with _reader(file.codec, stream) as reader:
-            while block := reader.read(BLOCK_BYTES):
-                unpacked += len(block)
-                if max_expansion is not None:
-                    _refuse_bomb(file, stream, unpacked, max_expansion)
-                yield block
-    except _BROKEN as error:
+        yield from unpack(file.codec, stream.blocks, most_bytes)
+    except DAMAGE as error:
         raise file.error(f"cannot be unpacked as {file.codec}: {error}") from error
-
-
-def _refuse_bomb(file: ExportFile, stream: _HashedBlocks, size: int, max_expansion: int) -> None:
-    # A compressed file is read ahead by a block or two only, so what has been read is known.
-    if size > max(FREE_BYTES, max_expansion * stream.size):
+    except ExpansionError as error:
         raise file.error(
             f"unpacks to more than {max_expansion} times its size: it may be made to fill the "
             "disk; allow more with --max-expansion if you trust it"
-        )
+        ) from error
 
 
-def _reader(codec: Codec, stream: _HashedBlocks) -> IO[bytes]:
-    raw = io.BufferedReader(stream, BLOCK_BYTES // 4)
-    if codec == "gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="rb"))
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
-    return cast(IO[bytes], unpacker.stream_reader(raw, read_across_frames=True))
-
-
-class _HashedBlocks(io.RawIOBase):
-    """A stored file as blocks or as a raw stream, counted and hashed in passing."""
+class _HashedBlocks:
+    """A stored file in blocks, counted and hashed in passing."""
 
     def __init__(
         self, file: ExportFile, block_bytes: int = BLOCK_BYTES, *, checked: bool = True
@@ -173,7 +148,6 @@ class _HashedBlocks(io.RawIOBase):
         self._file = file
         self._digest = hashlib.sha256()
         self._checked = checked
-        self._rest = memoryview(b"")
         self.size = 0
         self.blocks = self._read(block_bytes)
 
@@ -190,19 +164,6 @@ class _HashedBlocks(io.RawIOBase):
             if self._checked and promised is not None and self.size > promised:
                 raise self._file.error(f"has more than the {promised} bytes that were promised")
             yield block
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the next block goes."""
-        if not self._rest:
-            self._rest = memoryview(next(self.blocks, b""))
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
 
     def check(self) -> None:
         """Compare with what was promised, once everything has been read.

@@ -115,7 +115,7 @@ def _only(table: ExportedTable, path: str) -> ExportedTable:
         if file.stored.path == path:
             files.append(replace(file, first_row=first))
     whole = table.is_whole and len(files) == len(table.files)
-    return ExportedTable(table.name, table.format, table.contents, table.runs, tuple(files), whole)
+    return replace(table, files=tuple(files), is_whole=whole)
 
 
 # --------------------------------------------------------------------------- files without one

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 
 from pipeline.datapackage.table_spec import TextOptions
-from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.readback.local_copy import local_copy
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.table_reader import Batch, batches
 from pipeline.readback.tables import ExportedTable, TableFile
 from pipeline.readback.text_values import NAMED
+from pipeline.readback.unpacking import MAX_EXPANSION
 
 _Array = np.ndarray[Any, Any]
 
@@ -38,6 +39,8 @@ class SeriesValues:
 def obstacles(table: ExportedTable) -> list[str]:
     """What stands against giving back the runs of a table whole; nothing is read."""
     contents = table.contents
+    if table.is_comparison:
+        return ["it holds a comparison, whose rows are of no run"]
     if contents is None:
         return ["an earlier version wrote it and did not say what its rows are: export again"]
     found = list(contents.reasons)

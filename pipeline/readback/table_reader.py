@@ -21,7 +21,7 @@ from pipeline.readback.tables import TableFile
 from pipeline.rows.arrow import frame_of
 from pipeline.rows.column import Column
 from pipeline.rows.metadata_tables import POLARS_TYPES
-from pipeline.sinks.csv import COMMENT
+from pipeline.sinks.csv_dialect import COMMENT
 
 BATCH_ROWS = 65_536
 

@@ -69,6 +69,7 @@ class ExportedTable:
         runs: The runs in it, in the order of the rows; None where the export does not say.
         files: Its files; those of one partition in the order of their rows.
         is_whole: Whether these are all files of the target.
+        is_comparison: Whether its rows are those of a comparison, which are of no run.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ExportedTable:
     runs: tuple[DescribedRun, ...] | None
     files: tuple[TableFile, ...]
     is_whole: bool = True
+    is_comparison: bool = False
 
     @property
     def url(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from connectors.errors import IntegrityError, StorageError
 from connectors.flowtime.restore.layout import sniff
-from connectors.flowtime.scan.scanner import ScanOptions
+from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage
@@ -27,6 +27,28 @@ _SNIFFED_BYTES = 2_000_000
 _FEWEST_BATCH_ROWS = 4_096
 # The streaming engine was seen to hold 42 batches of up to 60 bytes a row: a third of the limit.
 _BYTES_A_ROW = 42 * 60 * 3
+
+
+@dataclass
+class ReadProgress:
+    """Counts what has been read, and passes it on.
+
+    Attributes:
+        callback: Receives the numbers of files, rows and bytes since the last call.
+        files, rows, size: Sums of them.
+    """
+
+    callback: ScanProgress
+    files: int = 0
+    rows: int = 0
+    size: int = 0
+
+    def __call__(self, files: int, rows: int, size: int) -> None:
+        """Count so many more."""
+        self.files += files
+        self.rows += rows
+        self.size += size
+        self.callback(files, rows, size)
 
 
 def scan_options(config: ExportConfig) -> ScanOptions:
@@ -49,13 +71,12 @@ def needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> SeriesFiles:
     return SeriesFiles(plan.runs, plan.is_kept & np.repeat(is_held, of_each))
 
 
-def with_layouts(plan: ExportPlan, source: Source, chosen: Sequence[Pending]) -> ExportPlan:
+def with_layouts(plan: ExportPlan, source: Source, needed: SeriesFiles) -> ExportPlan:
     """The plan with the layout of each file that no sha256 vouches for, by its beginning.
 
     An import finds all other layouts by the sha256. What is wrong with a file is left to the scan
     to say.
     """
-    needed = needed_files(plan, chosen)
     files = [file for file in needed.unvouched() if file.bundle_class is None]
     if not files:
         return plan

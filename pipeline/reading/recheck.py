@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.scan.scanner import faulty_runs
 from connectors.flowtime.scan.series_files import SeriesFiles
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Pending
-from pipeline.reading.inputs import needed_files, scan_options
+from pipeline.reading.inputs import scan_options
 from pipeline.reading.left_out import LeftOut
-from pipeline.reading.source import Source, find_runs
+from pipeline.reading.source import Source
 
 
 def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None:
@@ -43,36 +39,33 @@ def _looks(source: Source, run: Run) -> tuple[str, str] | None:
     return next(((one.fingerprint, one.listing) for one in found if one.path == run.path), None)
 
 
-def if_changed(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError | ChangedError
-) -> Source | None:
-    """The source discovered afresh, where the fault may be of a run that was being rewritten.
+def has_changed(
+    plan: ExportPlan, source: Source, files: SeriesFiles, fault: RunError | ChangedError
+) -> bool:
+    """Return whether a fault may be of a run that was being rewritten.
 
-    None where the run is still as it was and still faulty.
+    False where the run is still as it was discovered, and still faulty.
     """
-    if isinstance(fault, RunError):
-        run = next((run for run in plan.runs if run.url == fault.run_url), None)
-        if run is None:
-            return None
-        if _looks(source, run) == (run.fingerprint, run.listing):
-            files = [one for one in needed_files(plan, chosen) if one.run_url == run.url]
-            if faulty_runs(source.storage, files, scan_options(plan.config)):
-                return None
-    return find_runs(plan.config)
+    if isinstance(fault, ChangedError):
+        return True
+    run = next((run for run in plan.runs if run.url == fault.run_url), None)
+    if run is None:
+        return False
+    if _looks(source, run) != (run.fingerprint, run.listing):
+        return True
+    of_run = [one for one in files if one.run_url == run.url]
+    return not faulty_runs(source.storage, of_run, scan_options(plan.config))
 
 
-def without_faulty(
-    plan: ExportPlan, source: Source, chosen: Sequence[Pending], fault: RunError
-) -> Source:
-    """The source without every run that has a faulty file.
+def faulty_runs_of(
+    plan: ExportPlan, source: Source, files: SeriesFiles, fault: RunError
+) -> tuple[LeftOut, ...]:
+    """Return every run that has a faulty file, with its first fault.
 
     Raises:
-        RunError: The fault cannot be laid at a run's door.
+        RunError: The fault is of no run of the source.
     """
-    files = needed_files(plan, chosen)
     faults = faulty_runs(source.storage, files, scan_options(plan.config)) or {fault.run_url: fault}
-    runs = tuple(run for run in source.runs if run.url not in faults)
-    if len(runs) == len(source.runs):
+    if not any(run.url in faults for run in source.runs):
         raise fault
-    left_out = tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())
-    return replace(source, runs=runs, left_out=source.left_out + left_out)
+    return tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())

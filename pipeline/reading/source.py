@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.discover.selection import Selection, select_series
@@ -11,6 +13,8 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import Storage, connect
 from pipeline.config import ExportConfig
 from pipeline.reading.left_out import LeftOut
+
+Look = Literal["remembered", "first", "second"]
 
 
 @dataclass(frozen=True)
@@ -22,22 +26,30 @@ class Source:
         path: The folder they were looked for under.
         runs: The runs, in the order of the rows.
         left_out: Runs that will not be exported.
-        is_remembered: Whether runs that were known as they are listed were not read again.
+        look: `remembered`, as runs that are known as they are listed were not read again; else
+            whether all of them were read for the `first` or the `second` time.
     """
 
     storage: Storage
     path: str
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
-    is_remembered: bool = False
+    look: Look = "first"
+
+    def without(self, broken: Sequence[LeftOut]) -> Source:
+        """Return the source with some of its runs left out."""
+        urls = {run.url for run in broken}
+        runs = tuple(run for run in self.runs if run.url not in urls)
+        return replace(self, runs=runs, left_out=(*self.left_out, *broken))
 
 
-def find_runs(config: ExportConfig, known: KnownRun | None = None) -> Source:
+def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = "first") -> Source:
     """Discover and select the runs of a config.
 
     Args:
         config: The settings.
         known: Runs that need not be read again.
+        look: Whether all runs are read for the first or the second time.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -51,7 +63,7 @@ def find_runs(config: ExportConfig, known: KnownRun | None = None) -> Source:
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)
-    return Source(storage, path, runs, left_out, known is not None)
+    return Source(storage, path, runs, left_out, look if known is None else "remembered")
 
 
 def _selected(run: Run, selection: Selection) -> Run:

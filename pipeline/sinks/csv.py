@@ -13,11 +13,17 @@ from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.csv_dialect import (
+    COMMENT,
+    QuoteStyle,
+    check_null_value,
+    check_quote,
+    check_separator,
+)
 from pipeline.sinks.lines import Cell, LineRenderer
 from pipeline.sinks.sink import Flag, Sink, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
-COMMENT = "#"
 _BOM = b"\xef\xbb\xbf"
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
@@ -40,7 +46,7 @@ class CsvSink(Sink):
     format: Literal["csv"]
     separator: Annotated[str, Field(pattern=r"^[\t\x20-\x7e]$")] = ","
     quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
-    quote_style: Literal["necessary", "always", "non_numeric"] = "necessary"
+    quote_style: QuoteStyle = "necessary"
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     bom: Flag = False
     compression: Compression = "none"
@@ -51,17 +57,11 @@ class CsvSink(Sink):
     @model_validator(mode="after")
     def _check_dialect(self) -> CsvSink:
         check_level(self.compression, self.compression_level)
-        if self.separator == self.quote:
-            raise ValueError("separator and quote are the same character")
-        if self.metadata_header and COMMENT in (self.separator, self.quote):
-            raise ValueError(
-                "'#' begins the metadata header's lines: "
-                "choose another separator or quote, or metadata_header: false"
-            )
-        if self.separator in "+-.eE0123456789NnaAiIfF":
-            raise ValueError(f"separator {self.separator!r} also occurs in numbers")
-        if self.separator in self.null_value or self.quote in self.null_value:
-            raise ValueError("null_value holds the separator or the quote")
+        separator, quote, style = self.separator, self.quote, self.quote_style
+        has_comments = self.metadata_header
+        check_separator(separator, quote, style, has_comments=has_comments)
+        check_quote(quote, has_comments=has_comments)
+        check_null_value(self.null_value, separator, quote, style, has_comments=has_comments)
         return self
 
     @property

@@ -15,6 +15,10 @@ WHOLE_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 MICROSECONDS = "%Y-%m-%dT%H:%M:%S%.6fZ"
 """How timestamps are written where some of a column are not."""
 
+NUMBER_CHARACTERS = frozenset("0123456789-+.eNaNinf")
+TIMESTAMP_CHARACTERS = frozenset("0123456789-:.TZ")
+BOOLEAN_CHARACTERS = frozenset("truefalse")
+
 TEXT = pa.large_string()
 """Type of rendered values, whose offsets cannot overflow."""
 

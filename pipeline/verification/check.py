@@ -12,14 +12,16 @@ import polars as pl
 
 from connectors.storage import StorageOptions
 from pipeline.datapackage.descriptor import FOLDER_NAME
+from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.planning.data_files import data_files
-from pipeline.readback.local_copy import MAX_EXPANSION, local_copy
+from pipeline.readback.local_copy import local_copy
 from pipeline.readback.open_export import open_export
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
+from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
@@ -133,21 +135,24 @@ class _TableCheck:
 
     def _without_rows(self) -> None:
         contents = self.table.contents
-        why = (
-            "an earlier version wrote it, so its rows were not looked at"
-            if contents is None
-            else "its runs are not described in the file, so no row's series was checked"
-        )
+        options = None if contents is None else contents.options
+        if self.table.is_comparison:
+            options = TextOptions()
+            why = "it holds a comparison, so no row's series was checked"
+        elif contents is None:
+            why = "an earlier version wrote it, so its rows were not looked at"
+        else:
+            why = "its runs are not described in the file, so no row's series was checked"
         self.notes.append(f"{self.table.name}: {why}")
         if self.folder is not None:
             problem = f"cannot be compared: {why}"
             self.comparisons.append(ValueCheck(self.table.name, 0, 0, (problem,)))
         for file in self.table.files:
             with self._checking(file) as rows:
-                if contents is None:
+                if options is None:
                     with local_copy(file.stored, max_expansion=self.max_expansion):
                         continue
-                for batch in checked_batches(file, contents.options, self.max_expansion):
+                for batch in checked_batches(file, options, self.max_expansion):
                     rows.count += batch.frame.height
 
     def _note_lone_file(self) -> None:

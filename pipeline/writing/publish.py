@@ -193,7 +193,7 @@ def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarg
     folders: dict[DescriptorKey, dict[DescriptorKey, list[StagedTarget]]] = {}
     for pending, outputs in written:
         target = pending.target
-        groups = folders.setdefault((id(target.storage), target.folder), {})
+        groups = folders.setdefault((target.storage, target.folder), {})
         groups.setdefault(place_of(target), []).append((pending, outputs))
     for groups in folders.values():
         yield list(groups.values())

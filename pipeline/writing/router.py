@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from connectors.storage import StagedFile, join
+from connectors.storage import StagedFile, Storage, join
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError, SinkError
 from pipeline.planning.partitions import Partition, data_file_path
@@ -64,20 +64,19 @@ class SinkOutput:
     Attributes:
         export: The plan of the whole export.
         plan: The plan of this sink.
-        targets: The targets to write; those that are up to date are left out.
-        states: Digest of what shapes the bytes of each, after which files of data sets are named.
+        states: The targets to write, each with a digest of what shapes its bytes, after which
+            files of data sets are named.
     """
 
     export: ExportPlan
     plan: SinkPlan
-    targets: tuple[Target, ...]
-    states: tuple[str, ...]
+    states: Mapping[Target, str]
     done: list[StagedOutput] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._destinations, self._of_series = self._lay_out()
         self._open: list[int] = []
-        self._swept: set[tuple[int, str]] = set()
+        self._swept: set[tuple[Storage, str]] = set()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._in_file = self.plan.in_file
         self._most_held = self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW
@@ -85,7 +84,6 @@ class SinkOutput:
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
         )
         self._last_table: tuple[Target, Table] | None = None
-        self._states = dict(zip(map(id, self.targets), self.states, strict=True))
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take a batch that holds `series_row`, `bin_index` and every column of the sink."""
@@ -104,9 +102,9 @@ class SinkOutput:
                 self._route(self._with_metadata(wide))
         for place in list(self._open):
             self._close(place)
-        written = {id(output.target) for output in self.done}
-        for target in self.targets:
-            if id(target) not in written:
+        written = {output.target for output in self.done}
+        for target in self.states:
+            if target not in written:
                 self._write_empty(target)
         self._worker.shutdown()
         return self.done
@@ -131,7 +129,7 @@ class SinkOutput:
         starts = np.cumsum([0, *(len(run.series) for run in runs)])
         values = self._partition_values()
         destinations: list[_Destination] = []
-        for target in self.targets:
+        for target in self.states:
             places: dict[tuple[str | None, ...], int] = {}
             for run in target.runs:
                 for row in range(int(starts[run]), int(starts[run + 1])):
@@ -224,7 +222,7 @@ class SinkOutput:
     def _sweep(self, destination: _Destination) -> None:
         """Remove what an export that was killed has left beside the file that is begun."""
         folder = destination.path.rpartition("/")[0]
-        place = (id(destination.target.storage), folder)
+        place = (destination.target.storage, folder)
         if place not in self._swept:
             self._swept.add(place)
             destination.target.storage.sweep(folder)
@@ -248,7 +246,7 @@ class SinkOutput:
         target = destination.target
         if not target.is_folder:
             return target.path
-        state = self._states[id(target)]
+        state = self.states[target]
         name = data_file_path(
             destination.partition, state, destination.files, self.plan.sink.extension
         )

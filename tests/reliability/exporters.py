@@ -66,9 +66,9 @@ class Crowd:
 def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
     publish = Publisher.publish
 
-    def together(publisher: Publisher, written: Any) -> Published:
+    def together(publisher: Publisher, staged: Any) -> Published:
         barrier.wait(60)
-        return publish(publisher, written)
+        return publish(publisher, staged)
 
     Publisher.publish = together  # type: ignore[method-assign]
     while (settings := jobs.get()) is not None:

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from connectors.flowtime.scan.scanner import ScanOptions, scan
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import connect
 from pipeline.cli.main import run_cli
-from pipeline.exports.run import export, plan_export
+from pipeline.exports.run import export
+from pipeline.exports.session import ExportSession
 from pipeline.planning.published import PublishedTargets
 from pipeline.reading.source import find_runs
 from tests.exporting import config, names, spec, write_runs
@@ -197,7 +197,7 @@ def test_a_run_directory_that_becomes_a_link_is_not_written(tmp_path: Path, outs
     """Meant to fail where only what lies below the run directory is looked at."""
     runs = write_runs(tmp_path / "runs", spec("run_b"))
     settings = config(runs, {"path": "{run_url}/gold/export.csv"})
-    plan = plan_export(settings, find_runs(settings), datetime.now(UTC))
+    plan = ExportSession.open(settings).plan(find_runs(settings))
     (runs / "run_b").rename(tmp_path / "away")
     (runs / "run_b").symlink_to(outside)
     with pytest.raises(StorageError, match="run_b is a link"):

@@ -2,7 +2,8 @@
 
 Meant to fail without the claim (`claimed` that yields at once: mixed data sets, several winners),
 with claims that are listed before they are written, and without the look at the descriptor under
-the claim (`CurrentDescriptor._is_done` that always says no: later exporters replace what the first wrote).
+the claim (`CurrentDescriptor._is_done` that always says no: later exporters replace what the first
+wrote).
 """
 
 from __future__ import annotations

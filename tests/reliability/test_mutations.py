@@ -76,7 +76,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
-        "pipeline/exports/run.py", "            publisher.tidy(choice.current)\n", "",
+        "pipeline/exports/attempt.py", "        publisher.tidy(choice.current)\n", "",
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from connectors.errors import NotFoundError, RunError, StorageError
@@ -20,7 +20,7 @@ from connectors.flowtime.discover.run_candidates import (
     find_candidates,
 )
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
-from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.run import Run, RunSummary
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -29,18 +29,24 @@ from connectors.flowtime.parse.dialects import (
     RunFiles,
     created_of,
     parse_run,
+    restored_from,
 )
 from connectors.flowtime.parse.schema import MAX_JSON_BYTES
 from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
-from connectors.storage import Storage
+from connectors.storage import Folder, Storage
 
 GROUP_RUNS = 256
 GROUP_BYTES = 64 * 1024 * 1024
+_MOST_NAMES = 1000
 
 
 KnownRun = Callable[[str, str], Run | None]
 """The run that was read when the folder of a URL had a listing, if that is still known."""
+
+Skip = Callable[[str, str], bool]
+"""Whether the run in the folder of a URL, listed as it is, is of no interest."""
 
 RefusalKind = Literal["broken", "incomplete", "link"]
 
@@ -101,6 +107,7 @@ def discover(
     *,
     time_origin: datetime | None = None,
     known: KnownRun | None = None,
+    summarise: bool = False,
 ) -> Discovery:
     """Find the runs at or below a path.
 
@@ -109,16 +116,17 @@ def discover(
         path: A run directory, or a folder of run directories at any depth.
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
-        known: Runs that were read before with the same selection and origin. Their files are
-            not read again: that none has changed is told by the listing, as make and rsync do.
+        known: Runs that were read before with the same origin. Their files are not read again:
+            that none has changed is told by the listing, as make and rsync do.
+        summarise: Whether runs that are read get a `summary`.
 
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
+    options = _Options(selection, time_origin, known, None, summarise)
     found = _Found()
-    unknown = _unknown(storage, _wanted(storage, path, selection, found), known, found)
-    for group, contents in _contents(storage, _groups(unknown)):
-        _judge(storage, group, contents, selection, time_origin, found)
+    for _ in _discover(storage, storage.walk(path), path, options, found):
+        pass
     return Discovery(
         runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
         refusals=tuple(sorted(found.refusals, key=lambda refusal: refusal.url)),
@@ -126,8 +134,61 @@ def discover(
     )
 
 
+def discover_each(
+    storage: Storage,
+    path: str,
+    *,
+    folders: Iterator[Folder] | None = None,
+    skip: Skip | None = None,
+) -> Iterator[Run | Refusal]:
+    """Find the runs at or below a path, one after the other; only some are held at a time.
+
+    Args:
+        storage: Where to look.
+        path: A run directory, or a folder of run directories at any depth.
+        folders: What `storage.walk(path)` gives, where somebody looks at that as well.
+        skip: Runs that are passed over without being read.
+
+    Returns:
+        Runs with their `summary`, and refusals, in the order in which they are found.
+
+    Raises:
+        StorageError: The listing failed. What fails for one run is a refusal instead.
+    """
+    options = _Options(EVERYTHING, None, None, skip, summarise=True)
+    found = _Found()
+    listed = storage.walk(path) if folders is None else folders
+    for _ in _discover(storage, listed, path, options, found):
+        yield from found.runs
+        yield from found.refusals
+        found.runs.clear()
+        found.refusals.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How runs are looked for."""
+
+    selection: Selection
+    time_origin: datetime | None
+    known: KnownRun | None
+    skip: Skip | None
+    summarise: bool
+
+
+def _discover(
+    storage: Storage, folders: Iterator[Folder], path: str, options: _Options, found: _Found
+) -> Iterator[None]:
+    """Add to what has been found, and yield after each group of runs, and at the end."""
+    wanted = _wanted(storage, folders, path, options.selection, found)
+    for group, contents in _contents(storage, _groups(_unknown(storage, wanted, options, found))):
+        _judge(storage, group, contents, options, found)
+        yield
+    yield
+
+
 def _wanted(
-    storage: Storage, path: str, selection: Selection, found: _Found
+    storage: Storage, folders: Iterator[Folder], path: str, selection: Selection, found: _Found
 ) -> Iterator[Candidate]:
     """Candidates that are wanted by name and have what a run must have."""
 
@@ -137,7 +198,7 @@ def _wanted(
             refusal = _refusal(storage, below(folder, name), name, reason)
             found.refusals.append(replace(refusal, kind="link"))
 
-    for candidate in find_candidates(storage.walk(path), path, refuse_link):
+    for candidate in find_candidates(folders, path, refuse_link):
         if not selection.wants_name(candidate.name):
             found.skipped += 1
         elif reason := _incomplete(candidate):
@@ -187,15 +248,28 @@ def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _unknown(
-    storage: Storage, candidates: Iterator[Candidate], known: KnownRun | None, found: _Found
+    storage: Storage, candidates: Iterator[Candidate], options: _Options, found: _Found
 ) -> Iterator[Candidate]:
     """The candidates that have to be read; a run that is known as it is listed need not be."""
     for candidate in candidates:
-        run = _as_known(storage, candidate, known) if known is not None else None
-        if run is None:
+        if options.skip is not None and _is_skipped(storage, candidate, options.skip):
+            found.skipped += 1
+            continue
+        run = None if options.known is None else _as_known(storage, candidate, options.known)
+        if run is None or (options.selection.asks_created and run.created is None):
             yield candidate
-        else:
+        elif not options.selection.asks_created or _wants(options.selection, run):
             found.runs.append(run)
+        else:
+            found.skipped += 1
+
+
+def _wants(selection: Selection, run: Run) -> bool:
+    return run.created is not None and selection.wants_created(run.created)
+
+
+def _is_skipped(storage: Storage, candidate: Candidate, skip: Skip) -> bool:
+    return candidate.is_versioned and skip(storage.url(candidate.path), candidate.listing)
 
 
 def _as_known(storage: Storage, candidate: Candidate, known: KnownRun) -> Run | None:
@@ -249,14 +323,13 @@ def _judge(
     storage: Storage,
     group: list[Candidate],
     contents: _Contents,
-    selection: Selection,
-    time_origin: datetime | None,
+    options: _Options,
     found: _Found,
 ) -> None:
     """Tell runs from refusals among a group of candidates that have been read."""
     for candidate, files in zip(group, contents, strict=True):
         try:
-            run = _run(storage, candidate, files, selection, time_origin)
+            run = _run(storage, candidate, files, options)
         except RunError as error:
             refusal = _refusal(storage, candidate.path, candidate.name, error.reason, error)
             kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
@@ -277,8 +350,7 @@ def _run(
     storage: Storage,
     candidate: Candidate,
     contents: dict[str, bytes | StorageError],
-    selection: Selection,
-    time_origin: datetime | None,
+    options: _Options,
 ) -> Run | None:
     """The run, or None where it is not wanted.
 
@@ -302,14 +374,17 @@ def _run(
         metadata_json=read.get(METADATA_FILE),
         sizes={name: size for name, size, _ in candidate.series},
         listing=candidate.listing,
-        time_origin=time_origin,
+        time_origin=options.time_origin,
     )
+    selection = options.selection
     try:
         run = parse_run(files) if candidate.is_run else parse_bundle(files)
     except RunError:
         if selection.asks_created and _is_out_of_window(files, selection):
             return None
         raise
+    if options.summarise:
+        run = replace(run, summary=_summary(storage, candidate, files))
     if not selection.asks_created:
         return run
     if run.created is None:
@@ -320,6 +395,28 @@ def _run(
             file=RUN_FILE,
         )
     return run if selection.wants_created(run.created) else None
+
+
+def _summary(storage: Storage, candidate: Candidate, files: RunFiles) -> RunSummary:
+    spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
+    # Only this machine's file systems tell versions by the time of the last write.
+    written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
+    return RunSummary(
+        files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),
+        size=candidate.all_bytes,
+        modified=_moment(max(written)) if written else None,
+        title=spec.title,
+        description=spec.description,
+        tags=spec.tags,
+        restored_from=restored_from(files.manifest_json),
+    )
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _is_out_of_window(files: RunFiles, selection: Selection) -> bool:

@@ -28,6 +28,8 @@ class Candidate:
         links: What lies in it and is never followed, relative to it.
         described: Name relative to the folder → file, of those that describe the run.
         series: Name, bytes and version of every other file that may hold a series.
+        top_names: Names of all files directly in it.
+        other_bytes: Bytes of its files that are in neither of the two.
     """
 
     path: str
@@ -36,6 +38,8 @@ class Candidate:
     links: list[str] = field(default_factory=list)
     described: dict[str, FileInfo] = field(default_factory=dict)
     series: list[tuple[str, int, str]] = field(default_factory=list)
+    top_names: list[str] = field(default_factory=list)
+    other_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.name = _name(self.path)
@@ -50,6 +54,16 @@ class Candidate:
     def bytes(self) -> int:
         """Of the files that describe it."""
         return sum(entry.size for entry in self.described.values())
+
+    @property
+    def all_bytes(self) -> int:
+        """Of all its files, exports in its own folders apart."""
+        return self.bytes + sum(size for _, size, _ in self.series) + self.other_bytes
+
+    @property
+    def versions(self) -> list[str]:
+        """What the store tells the versions of its files by."""
+        return [version for _, _, version in self._files()]
 
     @property
     def listing(self) -> str:
@@ -125,12 +139,16 @@ def _join(candidate: Candidate, folder: Folder, files: dict[str, FileInfo]) -> N
         return
     candidate.links += [below(relative, link) for link in folder.links]
     before = below(relative, "")
+    if not top:
+        candidate.top_names += files
     for last, entry in files.items():
         name = before + last
         if name in DESCRIBING:
             candidate.described[name] = entry
         elif top == "series" or (not top and name.endswith(".csv")):
             candidate.series.append((name, entry.size, entry.version))
+        else:
+            candidate.other_bytes += entry.size
 
 
 def _name(path: str) -> str:

@@ -29,6 +29,42 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOrigin:
+    """The export that a run was restored from, as the manifest of the run names it.
+
+    Attributes:
+        location: URL of the export's descriptor or file.
+        export: What the export was called.
+    """
+
+    location: str
+    export: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a catalogue shows of a run directory and an export does not need.
+
+    Attributes:
+        files: Names of the files directly in the run directory, sorted.
+        size: Bytes of all its files, exports of the run apart.
+        modified: When a file of it was last written, UTC, where the store says so.
+        title: The model's title, by the order in which FlowTime looks for one.
+        description: The model's description.
+        tags: The model's own tags.
+        restored_from: The export it was restored from.
+    """
+
+    files: tuple[str, ...] = ()
+    size: int = 0
+    modified: datetime | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    restored_from: ExportOrigin | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One complete run directory.
 
@@ -52,6 +88,7 @@ class Run:
         is_bundle: Whether it is a flat telemetry bundle, whose files may name a class and lack
             values.
         series_left_out: Series of the index that were not selected and are not in `series`.
+        summary: What catalogues show of it, where discovery was asked for that.
     """
 
     url: str
@@ -80,3 +117,4 @@ class Run:
     extra: Mapping[str, object]
     is_bundle: bool = False
     series_left_out: int = 0
+    summary: RunSummary | None = None

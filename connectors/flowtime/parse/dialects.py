@@ -14,7 +14,7 @@ from sys import intern
 
 from connectors.errors import RunError
 from connectors.flowtime.model.instant import parse_instant
-from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Grid, Run
+from connectors.flowtime.model.run import CONFIGURED_ORIGIN, ExportOrigin, Grid, Run
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.schema import (
     GridFile,
@@ -47,12 +47,14 @@ __all__ = [
     "RunFiles",
     "created_of",
     "parse_run",
+    "restored_from",
 ]
 
 RUN_FILE = "run.json"
 METADATA_FILE = "model/metadata.json"
 
 MAX_RUN_ID = 200
+MAX_LOCATION = 8192
 
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 10080}
 _INT64 = 2**63
@@ -117,6 +119,29 @@ def created_of(files: RunFiles) -> datetime | None:
         load(RunFile, files.run_json, RUN_FILE),
         load(ManifestFile, files.manifest_json, MANIFEST_FILE),
     )
+
+
+def restored_from(manifest_json: bytes) -> ExportOrigin | None:
+    """Return the export that a run was restored from, if its manifest names one.
+
+    Args:
+        manifest_json: The bytes of manifest.json, which have been read before.
+    """
+    if b'"restoredFrom"' not in manifest_json:
+        return None
+    try:
+        provenance = load(ManifestFile, manifest_json, MANIFEST_FILE).provenance
+    except RunError:
+        return None  # the manifest of a bundle, which is laid out otherwise
+    named = provenance.restored_from if provenance is not None else None
+    if not isinstance(named, dict):
+        return None
+    location, export = named.get("location"), named.get("export")
+    if not (isinstance(location, str) and isinstance(export, str)):
+        return None
+    if not location or len(location) > MAX_LOCATION or len(export) > MAX_TEXT:
+        return None
+    return ExportOrigin(location, export)
 
 
 def _parse_run(files: RunFiles) -> Run:

@@ -112,6 +112,8 @@ class ProvenanceFile(JsonFile):
 
     template_id: str | None = None
     template_title: str | None = None
+    # Written by an import; whatever else is found under this name is passed over.
+    restored_from: Any = None
 
 
 class ManifestFile(JsonFile):

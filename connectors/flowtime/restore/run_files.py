@@ -21,13 +21,14 @@ from connectors.flowtime.parse.dialects import (
     parse_run,
 )
 from connectors.flowtime.parse.spec import SPEC_FILE, START_KEYS
+from connectors.flowtime.parse.spec_summary import RESTORED_COMMENT
 
 DESCRIBING_FILES = (INDEX_FILE, RUN_FILE, SPEC_FILE, METADATA_FILE, MANIFEST_FILE)
 """Every file that says what a run is, in the order of their writing."""
 
 _INDENTED_SERIES = 10_000
 _NO_HASH = "sha256:none"
-_PLACE = ("url", "path", "name", "fingerprint", "listing", "notes")
+_PLACE = ("url", "path", "name", "fingerprint", "listing", "notes", "summary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _spec(run: Run) -> bytes | None:
     grid = {"bins": run.grid.bins, "binSize": run.grid.bin_minutes, "binUnit": "minutes"}
     blocks: dict[str, dict[str, object]] = {"grid": {**grid}}
     blocks.setdefault(block, {})[name] = f'"{instant_text(run.time_origin)}"'
-    lines = ["# Grid and start of the run; the model itself is not part of an export."]
+    lines = [f"# {RESTORED_COMMENT}"]
     for title, keys in blocks.items():
         lines += [f"{title}:", *(f"  {key}: {value}" for key, value in keys.items())]
     return ("\n".join(lines) + "\n").encode()

@@ -77,7 +77,7 @@ def scan(
         StorageError: When collected: a file could not be read.
     """
     chosen = options or ScanOptions()
-    return lazily(files, lambda wanted: _frames(storage, wanted, chosen, progress))
+    return lazily(files, lambda wanted: read_files(storage, wanted, chosen, progress))
 
 
 def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:
@@ -140,7 +140,7 @@ def faulty_runs(
     faults: dict[str, RunError] = {}
     for run_url, of_run in groupby(files, key=lambda file: file.run_url):
         try:
-            for _ in _frames(storage, list(of_run), options, None):
+            for _ in read_files(storage, list(of_run), options):
                 pass
         except RunError as fault:
             faults[run_url] = fault
@@ -159,13 +159,18 @@ def _head(frames: Iterator[pl.DataFrame], n_rows: int) -> Iterator[pl.DataFrame]
 # --------------------------------------------------------------------------- reading ahead
 
 
-def _frames(
+def read_files(
     storage: Storage,
     files: Collection[SeriesFile],
     options: ScanOptions,
-    progress: ScanProgress | None,
+    progress: ScanProgress | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Frames in order, read and parsed on threads with a bounded lead."""
+    """Read series files into frames, in order; they are parsed on threads with a bounded lead.
+
+    Raises:
+        IntegrityError: A file is not as index and manifest promise.
+        StorageError: A file could not be read.
+    """
     pending: deque[Future[_Parsed]] = deque()
     pool = ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan")
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.imports.telemetry.report import MAX_LINES, Findings
 from pipeline.imports.telemetry.rows import Array
+from pipeline.readback.line_blocks import find_invalid_utf8, whole_rows
 
 MOST_LINE_BYTES = 1_000_000
 
@@ -59,41 +60,30 @@ def line_blocks(
 
 
 def _whole_lines(pieces: Iterator[bytes], findings: Findings) -> Iterator[bytes]:
-    rest = b""
-    is_first = True
-    for piece in pieces:
-        data = rest + piece
-        if is_first and len(data) >= len(BOM_UTF8):
-            if data.startswith(_UTF16):
-                raise findings.stop_in_file("the file is UTF-16", "save it as UTF-8", 1)
-            data, is_first = data.removeprefix(BOM_UTF8), False
-        end = data.rfind(b"\n") + 1
-        if end:
-            yield data[:end]
-        rest = data[end:]
-        if len(rest) > MOST_LINE_BYTES:
+    for number, (data, is_whole) in enumerate(whole_rows(pieces, MOST_LINE_BYTES)):
+        if not is_whole and len(data) > MOST_LINE_BYTES:
             raise findings.stop_in_file(
                 f"a line is longer than {MOST_LINE_BYTES:,} bytes",
                 "is this a table with a row a line?",
             )
-    if rest.removeprefix(BOM_UTF8):
-        yield rest + b"\n"
+        text = data if number else _without_mark(data, findings)
+        if text:
+            yield text if is_whole else text + b"\n"
+
+
+def _without_mark(data: bytes, findings: Findings) -> bytes:
+    """Return the first lines of a file without their byte-order mark."""
+    if data.startswith(_UTF16):
+        raise findings.stop_in_file("the file is UTF-16", "save it as UTF-8", 1)
+    return data.removeprefix(BOM_UTF8)
 
 
 def _check_text(data: bytes, place: int, findings: Findings) -> None:
-    if data.isascii():
-        return
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = place + data.count(b"\n", 0, error.start) + 1
-        raise findings.stop(
-            "file",
-            line,
-            None,
-            f"byte 0x{data[error.start]:02x} is not UTF-8",
-            "save the file as UTF-8",
-        ) from error
+    invalid = find_invalid_utf8(data)
+    if invalid is not None:
+        line = place + data.count(b"\n", 0, invalid) + 1
+        reason = f"byte 0x{data[invalid]:02x} is not UTF-8"
+        raise findings.stop("file", line, None, reason, "save the file as UTF-8")
 
 
 def _is_regular(data: bytes, comment: bytes | None) -> bool:

@@ -42,8 +42,12 @@ class ForeignRun:
 
     def series(self) -> Iterator[tuple[Series, Array]]:
         """Each series of the run with its values by bin, as float64."""
-        for series, code in zip(self.run.series, self._codes, strict=True):
-            yield series, self._values.read(code)
+        for row, series in enumerate(self.run.series):
+            yield series, self.values(row)
+
+    def values(self, row: int) -> Array:
+        """Return the values of the series at a place of the run, by bin, as float64."""
+        return self._values.read(self._codes[row])
 
 
 @contextmanager

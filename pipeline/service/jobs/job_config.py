@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from connectors.flowtime.model.run import Run
 from pipeline.config import checked_config
-from pipeline.exports.run import plan_export
+from pipeline.exports.session import ExportSession
 from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source
 from pipeline.service.catalog.locations import GOLD, Locations
@@ -70,7 +69,7 @@ def job_plan(plain: dict[str, Any], run: Run, places: Locations) -> tuple[Export
     """
     config = checked_config(plain, called="request")
     source = Source(places.runs.storage, run.path, (run,), ())
-    return plan_export(config, source, datetime.now(UTC)), source
+    return ExportSession.open(config).plan(source), source
 
 
 def _sink(

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pipeline.config import checked_config
-from pipeline.exports.run import ProgressCallback, export
+from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.run import export
 from pipeline.service.jobs.import_order import ImportOrder
 from pipeline.service.jobs.job import ExportOrder
 from pipeline.service.worker.import_work import import_failure, imported

@@ -54,7 +54,7 @@ def open_engine(config: ExportConfig) -> AbstractContextManager[Engine]:
         return nullcontext(LocalEngine())
     try:
         # Imported when asked for: it is an extra, and costs most of a second.
-        distributed = importlib.import_module("pipeline.reading.dask_engine")
+        distributed = importlib.import_module("pipeline.execution.dask_engine")
     except ImportError as error:
         raise ConfigError(
             f"execution.engine is dask, but {error.name} is not installed: "

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-import pipeline.reading.dask_engine as room
+import pipeline.execution.dask_engine as room
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.exports.run import ProgressCallback, export
+from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.run import export
 from tests.exporting import config, spec, upload, write_runs
 from tests.servers import S3Server
 

@@ -1,0 +1,96 @@
+"""Outputs of many comparisons: one table of metrics, and files for each comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from connectors.storage import StorageOptions
+from pipeline.comparison.junit import junit_report
+from pipeline.comparison.outputs import OutputFiles, PageTarget, publish_tables
+from pipeline.comparison.result import METRIC_TYPES, Comparison, metrics_frame
+from pipeline.comparison.sweep_report import SweepReport
+from pipeline.config.comparison import ComparisonConfig, ComparisonOutputs
+from pipeline.errors import ConfigError
+from pipeline.rows.column import Column, ColumnType
+from pipeline.writing.table_output import TableTarget, TableWriting
+
+_RUN_FIELDS = ("{run_id}", "{run_name}")
+_COLUMN_TYPES: dict[Any, ColumnType] = {pl.Int64(): "integer", pl.Float64(): "number"}
+_NAMES = ("run_id", "run_name", "run_url", "series_id", "component_id", "measure", "class")
+_DESCRIPTIONS = ("unit", "kind")
+
+METRIC_COLUMNS = (
+    *(Column(name, "text") for name in (*_NAMES, *_DESCRIPTIONS)),
+    *(Column(name, _COLUMN_TYPES.get(kind, "text")) for name, kind in METRIC_TYPES.items()),
+)
+"""The columns of the metrics of many comparisons."""
+
+
+class SweepOutputs:
+    """What a config wants to be written of its comparisons."""
+
+    def __init__(self, config: ComparisonConfig) -> None:
+        self._config = config
+        self._wanted: ComparisonOutputs = config.outputs
+        self._storage: StorageOptions | None = config.storage_options(self._wanted.storage)
+        self._seen: dict[str, str] = {}
+        self._metrics: TableWriting | None = None
+        if self._wanted.metrics is not None:
+            target = TableTarget.of(self._wanted.metrics, self._storage)
+            about = {"format": f"flowtime-{target.sink.format}", "content": "metrics"}
+            self._metrics = TableWriting(target, METRIC_COLUMNS, {**about, "config": config.name})
+
+    def files_of(self, found: Comparison) -> OutputFiles:
+        """Where the outputs of one comparison go.
+
+        Raises:
+            ConfigError: They would replace those of another one.
+        """
+        run = found.comparison.run
+        urls = []
+        for template in (self._wanted.differences, self._wanted.html):
+            if template is None:
+                continue
+            url = template.replace("{run_id}", run.run_id).replace("{run_name}", run.name)
+            other = self._seen.setdefault(url, found.comparison.url)
+            if other != found.comparison.url:
+                raise ConfigError(
+                    f"outputs: the comparisons of {other} and {found.comparison.url} would both be "
+                    f"written to {url}: name the run by {' or '.join(_RUN_FIELDS)}"
+                )
+            urls.append(url)
+        return OutputFiles.of(urls, self._storage)
+
+    def add_metrics(self, found: Comparison) -> None:
+        """Add a row for each series of a comparison."""
+        if self._metrics is None:
+            return
+        run = found.comparison.run
+        names = (run.run_id, run.name, found.comparison.url)
+        frame = metrics_frame(found.series)
+        texts = [pl.lit(text).alias(name) for name, text in zip(_NAMES[:3], names, strict=True)]
+        self._metrics.write(frame.select(*texts, *frame.columns))
+
+    @contextmanager
+    def discarded_on_error(self) -> Iterator[None]:
+        """Throw away what is staged when something goes wrong."""
+        try:
+            yield
+        except BaseException:
+            if self._metrics is not None:
+                self._metrics.discard()
+            raise
+
+    def publish(self, report: SweepReport, now: datetime) -> None:
+        """Make the table of metrics and the report for CI systems visible."""
+        if self._metrics is not None:
+            staged = self._metrics.finish()
+            about = {"baseline": report.baseline.as_json(), "config": report.name}
+            publish_tables([staged], about, now)
+        if self._wanted.junit is not None:
+            PageTarget.of(self._wanted.junit, self._storage).write(junit_report(report))

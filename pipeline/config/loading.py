@@ -1,0 +1,93 @@
+"""Config files to validated models: reading, references, and messages that name the line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config.blocks import unvalidated_secrets
+from pipeline.config.document import Node, read_document
+from pipeline.config.interpolation import Interpolation
+from pipeline.config.problems import ProblemReport
+from pipeline.errors import ConfigError
+
+MAX_BYTES = 1024 * 1024
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_text(source: Path | str) -> str:
+    """Return the text of a config file.
+
+    Raises:
+        ConfigError: It cannot be read, is too large, or is not UTF-8.
+    """
+    filename = str(source)
+    try:
+        with Path(source).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{filename}: cannot be read: {reason}") from error
+    if len(data) > MAX_BYTES:
+        raise _too_large(filename)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    # Out here it takes no decoding error along, which has the bytes.
+    raise ConfigError(f"{filename}:{line}: not UTF-8; save the file as UTF-8")
+
+
+def document_of(text: str, filename: str) -> Node:
+    """Return the document of a config's text.
+
+    Raises:
+        ConfigError: The text is too large or no YAML.
+    """
+    if len(text) > MAX_BYTES:
+        raise _too_large(filename)
+    return read_document(text.removeprefix("\ufeff"), filename)
+
+
+def validated(
+    root: Node,
+    model: type[_Model],
+    environ: Mapping[str, str] | None = None,
+    base_dir: Path | None = None,
+) -> _Model:
+    """Return a document as a model, references being resolved.
+
+    Args:
+        root: The document.
+        model: What it should be.
+        environ: Variables for `${NAME}`; default this process's.
+        base_dir: Where relative paths of `${file:PATH}` begin; default the working directory.
+
+    Raises:
+        ConfigError: It is not as the model asks; one line for each problem.
+    """
+    interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
+    values = interpolation.resolve(root)
+    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
+    report = ProblemReport(root, model, secrets, interpolation.put_in)
+    problems = list(interpolation.problems)
+    unresolved = {problem.path for problem in problems}
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        # What could not be resolved has its own message, whatever else it breaks.
+        found: Iterable[Any] = report.problems_of(error)
+        problems += [problem for problem in found if problem.path not in unresolved]
+    else:
+        if not problems:
+            return config
+    raise report.error(problems)  # out here it takes no pydantic error along, which has the values
+
+
+def _too_large(filename: str) -> ConfigError:
+    return ConfigError(f"{filename}: larger than {MAX_BYTES} bytes, which no config should be")

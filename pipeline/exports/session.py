@@ -1,0 +1,104 @@
+"""Resolve once what all attempts of an export share: settings, storages and targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from connectors.storage import connect
+from pipeline.config import ExportConfig
+from pipeline.errors import ConfigError
+from pipeline.exports.deadline import Clock
+from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.remembered_runs import known_runs
+from pipeline.planning.plan import ExportPlan, make_plan
+from pipeline.planning.target import TargetResolver
+from pipeline.reading.source import Source, find_runs
+
+
+@dataclass(frozen=True)
+class ExportSession:
+    """One export, however many attempts it takes.
+
+    Attributes:
+        config: The settings.
+        now: When the export began, UTC.
+        resolver: Resolves the targets of all sinks.
+        full_refresh: Whether targets that have not changed are written, too.
+        progress: Receives the progress.
+        clock: Times the phases, and holds the deadline.
+    """
+
+    config: ExportConfig
+    now: datetime
+    resolver: TargetResolver
+    full_refresh: bool
+    progress: ProgressCallback
+    clock: Clock = field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        config: ExportConfig,
+        *,
+        now: datetime | None = None,
+        full_refresh: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> ExportSession:
+        """Resolve a config's storages; no request is made.
+
+        Raises:
+            StorageError: A URL is none, or no package knows its protocol.
+        """
+        moment = (now or datetime.now(UTC)).astimezone(UTC)
+        options = config.storage_options(config.source.storage)
+        resolver = TargetResolver(
+            name=config.name,
+            now=moment,
+            source=connect(config.source.url, options),
+            source_options=options,
+            options=config.storage_options,
+        )
+        clock = Clock(config.execution.timeout)
+        return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
+
+    def find_runs(self) -> Source:
+        """Find the runs; those that the published exports know as they are listed are not read.
+
+        Raises:
+            ConfigError: There is no run and `require_runs` is true.
+            RunError: A run is broken and `on_error` is `fail`.
+            StorageError: The source cannot be listed or read.
+        """
+        with self.clock.phase("discover"):
+            known = None if self.full_refresh else known_runs(self.config, self.resolver)
+            source = find_runs(self.config, known)
+        self.progress.discovered(len(source.runs))
+        self._require_runs(source)
+        return source
+
+    def find_runs_again(self, before: Source) -> Source:
+        """Find and read the runs afresh, as those that were found before are out of date.
+
+        Raises:
+            RunError: A run is broken and `on_error` is `fail`.
+            StorageError: The source cannot be listed or read.
+        """
+        with self.clock.phase("discover"):
+            return find_runs(self.config, look="second" if before.look == "first" else "first")
+
+    def plan(self, source: Source) -> ExportPlan:
+        """Work out what the export of some runs will read and write.
+
+        Raises:
+            ConfigError: The runs do not fit the config.
+        """
+        return make_plan(self.config, source.runs, self.resolver)
+
+    def _require_runs(self, source: Source) -> None:
+        if self.config.source.require_runs and not source.runs:
+            url = source.storage.url(source.path)
+            raise ConfigError(
+                f"no run was found under {url} and source.require_runs is true: "
+                "check source.url, include, exclude and created"
+            )

@@ -1,0 +1,1 @@
+"""The catalogue of runs, models, exports and comparisons: registered, found again, related."""

@@ -1,0 +1,278 @@
+"""The registry's database: connections, transactions, bounded queries, translated errors.
+
+Readers never wait for writers. Writers come one at a time in both databases, so that what one of
+them decides by what it has read (who gets an id, say) still holds when it writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from pipeline.errors import ConfigError, RegistryError, RegistryTimeoutError
+from pipeline.registry import tables
+from pipeline.registry.migrate import HEAD, migrate
+
+WRITE_SECONDS = 30.0
+"""How long a writer waits for others, unless it is given another time."""
+
+READ_SECONDS = 1.0
+"""How long a query may take, unless it is given another time."""
+
+_CONNECT_SECONDS = 5
+_OLDEST_SQLITE = (3, 34)
+_POOL = 8
+_MOST_CONNECTIONS = 40
+_CACHE_KILOBYTES = 16_000
+_STEPS = 20_000
+_WRITER_LOCK = 0x666C6F7774696D65
+_QUERY_CANCELLED = "57014"
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class Database:
+    """One registry database, brought up to the present schema when it is opened.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        write_seconds: How long a writer waits for others.
+
+    Raises:
+        ConfigError: The URL is none of these, or a package is missing.
+        RegistryError: The database cannot be opened.
+    """
+
+    def __init__(self, url: str, *, write_seconds: float = WRITE_SECONDS) -> None:
+        self._url = parsed_url(url)
+        self.name = self._url.render_as_string(hide_password=True)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._write_seconds = write_seconds
+        self._engine = self._connected()
+        self.is_new = self._prepare()
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the database; None where it has none."""
+        name = self._url.database
+        return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+
+    @contextmanager
+    def reading(self, seconds: float | None = READ_SECONDS) -> Iterator[Connection]:
+        """Give a connection that sees one state of the database.
+
+        Args:
+            seconds: How long the queries may take in all; None for any time.
+
+        Raises:
+            RegistryTimeoutError: They take longer.
+            RegistryError: The database failed.
+        """
+        with (
+            self._translated(),
+            self._engine.connect() as connection,
+            connection.begin(),
+            self._bounded(connection, seconds),
+        ):
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection that changes the database; what it does is committed at the end.
+
+        Raises:
+            RegistryTimeoutError: Other writers do not come to an end.
+            RegistryError: The database failed.
+        """
+        with self._translated(), self._writer() as connection:
+            yield connection
+            connection.execute(
+                update(tables.state)
+                .where(tables.state.c.name == "revision")
+                .values(value=tables.state.c.value + 1)
+            )
+
+    def revision(self, connection: Connection) -> int:
+        """Return how often the database was changed."""
+        wanted = select(tables.state.c.value).where(tables.state.c.name == "revision")
+        return int(connection.execute(wanted).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections."""
+        with suppress(SQLAlchemyError):
+            self._engine.dispose()
+
+    def _connected(self) -> Engine:
+        if self.is_sqlite:
+            return self._connected_to_sqlite()
+        try:
+            return create_engine(
+                self._url,
+                pool_size=_POOL,
+                max_overflow=_MOST_CONNECTIONS - _POOL,
+                pool_pre_ping=True,
+                connect_args={
+                    "connect_timeout": _CONNECT_SECONDS,
+                    "application_name": "flowtime-export",
+                },
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"a registry in PostgreSQL needs {error.name}: "
+                "pip install 'flowtime-export[postgres]'"
+            ) from error
+
+    def _connected_to_sqlite(self) -> Engine:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise RegistryError(
+                f"the SQLite of this Python is {sqlite3.sqlite_version}, too old to search texts: "
+                "take one of 3.34 or later, or a registry in PostgreSQL"
+            )
+        file = self.file
+        if file is not None:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RegistryError(
+                    f"registry {self.name}: the folder cannot be made: {error.strerror}"
+                ) from error
+        engine = create_engine(
+            self._url,
+            pool_size=_POOL,
+            max_overflow=_MOST_CONNECTIONS - _POOL,
+            connect_args={"check_same_thread": False, "isolation_level": None},
+        )
+        wait = int(self._write_seconds * 1000)
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, _record: object) -> None:
+            connection.execute(f"PRAGMA busy_timeout = {wait}")
+            _use_wal(connection, self._write_seconds)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
+            connection.execute("PRAGMA temp_store = MEMORY")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            is_writer = connection.get_execution_options().get("is_writer", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+        return engine
+
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
+        """Give a connection that is the only writer until its transaction ends."""
+        options = {"is_writer": True}
+        with (
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            if not self.is_sqlite:
+                wait = int(self._write_seconds * 1000)
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait}")
+                lock = text("SELECT pg_advisory_xact_lock(:lock)")
+                connection.execute(lock, {"lock": _WRITER_LOCK})
+            yield connection
+
+    def _prepare(self) -> bool:
+        """Bring the schema up to date; return whether there was none before."""
+        with self._translated():
+            with self._engine.connect() as connection:
+                if self._version(connection) == HEAD:
+                    return False
+            with self._writer() as connection:
+                before = self._version(connection)
+                migrate(connection)
+                return before is None
+
+    def _version(self, connection: Connection) -> str | None:
+        if not connection.dialect.has_table(connection, "alembic_version"):
+            return None
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if found is None else str(found)
+
+    @contextmanager
+    def _bounded(self, connection: Connection, seconds: float | None) -> Iterator[None]:
+        if not self.is_sqlite:
+            milliseconds = 0 if seconds is None else max(1, int(seconds * 1000))
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        raw.set_progress_handler(None if seconds is None else _deadline(seconds), _STEPS)
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            cause = error.orig
+            reason = str(cause).strip().partition("\n")[0]
+            if _is_timeout(cause):
+                raise RegistryTimeoutError(
+                    f"registry {self.name} did not answer in time ({reason}): "
+                    "ask for less, or try again"
+                ) from error
+            raise RegistryError(
+                f"registry {self.name}: {reason}: check the URL and the database"
+            ) from error
+        except SQLAlchemyError as error:
+            raise RegistryError(f"registry {self.name}: {error}") from error
+
+
+def parsed_url(url: str) -> URL:
+    """Return the parts of a registry's URL.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        found = make_url(url)
+        if found.drivername in ("postgresql", "postgres"):
+            found = found.set(drivername="postgresql+psycopg")
+        is_known = found.drivername in ("sqlite", "postgresql+psycopg")
+        if is_known and (found.database or found.drivername != "sqlite"):
+            return found
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        pass
+    raise ConfigError(
+        "the registry's URL is not one that is known here: write sqlite:///FILE, or "
+        "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+    )
+
+
+def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
+    """Switch to write-ahead logging, once; SQLite itself does not wait for its turn there."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _deadline(seconds: float) -> Callable[[], int]:
+    until = time.monotonic() + seconds
+    return lambda: int(time.monotonic() > until)
+
+
+def _is_timeout(cause: BaseException | None) -> bool:
+    if isinstance(cause, sqlite3.OperationalError):
+        return "interrupted" in str(cause) or "locked" in str(cause)
+    return getattr(cause, "sqlstate", None) in (_QUERY_CANCELLED, _LOCK_NOT_AVAILABLE)

@@ -1,0 +1,261 @@
+"""Fill the registry from runs and descriptors alone, and forget what is gone."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from connectors.flowtime.discover.discovery import discover_each
+from connectors.flowtime.model.run import Run
+from connectors.storage import FileInfo, Folder, Storage, relative
+from pipeline.errors import IntegrityError, RegistryError, StorageError
+from pipeline.registry.artifact import ArtifactRecord, key_of
+from pipeline.registry.database import Database
+from pipeline.registry.export_records import is_descriptor, record_of_export
+from pipeline.registry.models import tidy_models
+from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
+from pipeline.registry.run_records import record_of_refusal, record_of_run
+from pipeline.registry.statements import parts
+from pipeline.registry.tables import artifact
+
+_WAITING = 4
+_DESCRIPTORS_AT_ONCE = 64
+_MAX_DESCRIPTOR_BYTES = 256 * 1024 * 1024
+
+
+@dataclass
+class RebuildReport:
+    """What a rebuild found.
+
+    Attributes:
+        urls: Where it looked.
+        added: Artifacts that are new or have changed.
+        unchanged: Artifacts that were known as they are.
+        removed: Artifacts that are not there any more.
+        problems: What was not registered, and why.
+        seconds: How long it took.
+    """
+
+    urls: list[str] = field(default_factory=list)
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-compatible data."""
+        return {
+            "urls": self.urls,
+            "added": self.added,
+            "unchanged": self.unchanged,
+            "removed": self.removed,
+            "problems": self.problems,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Rebuild:
+    """Registers all runs and exports below one folder.
+
+    Args:
+        database: The registry's database.
+        report: Gets what is found.
+        proceed: Called for each artifact; may raise to stop.
+    """
+
+    def __init__(
+        self, database: Database, report: RebuildReport, proceed: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._report = report
+        self._proceed = proceed
+        self._known: dict[int, str] = {}
+        self._seen: set[int] = set()
+        self._descriptors: list[FileInfo] = []
+
+    def scan(self, storage: Storage, path: str) -> None:
+        """Register what is at or below a folder, and forget what was there and is gone.
+
+        Args:
+            storage: Where to look.
+            path: The folder.
+
+        Raises:
+            StorageError: It cannot be listed; then nothing is forgotten.
+            RegistryError: The database failed.
+        """
+        began = time.monotonic()
+        url = storage.url(path)
+        self._report.urls.append(url)
+        with self._database.reading(None) as connection:
+            self._known = _known_below(connection, url)
+        with self._database.writing() as connection:
+            register_root(connection, url)
+        with _Writer(self._database) as writer:
+            for record in self._records(storage, path):
+                self._proceed()
+                self._report.added += 1
+                writer.add(record)
+        self._forget()
+        self._report.seconds += time.monotonic() - began
+
+    def _records(self, storage: Storage, path: str) -> Iterator[ArtifactRecord]:
+        folders = self._watched(storage.walk(path))
+        for found in discover_each(storage, path, folders=folders, skip=self._is_known):
+            record = _record(storage, path, found)
+            if len(record.location) > MAX_LOCATION:
+                self._report.problems.append(f"{record.location}: its URL is too long")
+                continue
+            if record.state != "complete" and self._is_as_known(record):
+                continue
+            self._seen.add(record.key)
+            yield record
+            yield from self._exports(storage, path)
+        yield from self._exports(storage, path, all_of_them=True)
+
+    def _watched(self, folders: Iterator[Folder]) -> Iterator[Folder]:
+        """Hand folders on, and note the descriptors in them."""
+        for folder in folders:
+            self._descriptors += [
+                entry for entry in folder.files if is_descriptor(entry.path.rpartition("/")[2])
+            ]
+            yield folder
+
+    def _is_known(self, url: str, listing: str) -> bool:
+        key = key_of("run", url)
+        if self._known.get(key) != listing:
+            return False
+        self._seen.add(key)
+        self._report.unchanged += 1
+        return True
+
+    def _is_as_known(self, record: ArtifactRecord) -> bool:
+        """Whether a folder that cannot be used is known as such, for the same reason."""
+        if self._known.get(record.key) != record.listing:
+            return False
+        self._seen.add(record.key)
+        self._report.unchanged += 1
+        return True
+
+    def _exports(
+        self, storage: Storage, path: str, *, all_of_them: bool = False
+    ) -> Iterator[ArtifactRecord]:
+        while len(self._descriptors) >= (1 if all_of_them else _DESCRIPTORS_AT_ONCE):
+            some = self._descriptors[:_DESCRIPTORS_AT_ONCE]
+            del self._descriptors[:_DESCRIPTORS_AT_ONCE]
+            unknown = [entry for entry in some if not self._is_known_export(storage, entry)]
+            data = storage.read_many([entry.path for entry in unknown])
+            for entry, content in zip(unknown, data, strict=True):
+                record = self._export(storage, path, entry, content)
+                if record is not None:
+                    self._seen.add(record.key)
+                    yield record
+
+    def _is_known_export(self, storage: Storage, entry: FileInfo) -> bool:
+        key = key_of("export", storage.url(entry.path))
+        if not entry.version or self._known.get(key) != version_of(entry):
+            return False
+        self._seen.add(key)
+        self._report.unchanged += 1
+        return True
+
+    def _export(
+        self, storage: Storage, path: str, entry: FileInfo, content: bytes | StorageError
+    ) -> ArtifactRecord | None:
+        url = storage.url(entry.path)
+        if isinstance(content, StorageError):
+            self._report.problems.append(f"{url}: {content}")
+            return None
+        try:
+            place = relative(entry.path, path) or "."
+            return record_of_export(content, url, place, version_of(entry))
+        except IntegrityError as error:
+            self._report.problems.append(str(error))
+            return None
+
+    def _forget(self) -> None:
+        gone = sorted(self._known.keys() - self._seen)
+        for some in parts(gone, BATCH):
+            with self._database.writing() as connection:
+                remove(connection, some)
+        with self._database.writing() as connection:
+            tidy_models(connection)
+        self._report.removed += len(gone)
+
+
+class _Writer:
+    """Writes records on a thread of its own: the database works while the next ones are read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._batch: list[ArtifactRecord] = []
+        self._waiting: queue.Queue[list[ArtifactRecord] | None] = queue.Queue(_WAITING)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="flowtime-registry", daemon=True)
+
+    def __enter__(self) -> _Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None and self._batch:
+            self._waiting.put(self._batch)
+        self._waiting.put(None)
+        self._thread.join()
+        if error is None:
+            self._raise_failure()
+
+    def add(self, record: ArtifactRecord) -> None:
+        self._batch.append(record)
+        if len(self._batch) >= BATCH:
+            self._raise_failure()
+            self._waiting.put(self._batch)
+            self._batch = []
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        while (batch := self._waiting.get()) is not None:
+            if self._failure is not None:
+                continue
+            try:
+                with self._database.writing() as connection:
+                    register(connection, batch)
+            except RegistryError as error:
+                self._failure = error
+
+
+def version_of(entry: FileInfo) -> str:
+    """Return what tells versions of a descriptor apart."""
+    return f"{entry.size}-{entry.version}"
+
+
+def _record(storage: Storage, path: str, found: Any) -> ArtifactRecord:
+    if isinstance(found, Run):
+        return record_of_run(found, relative(found.path, path) or ".")
+    place = found.url.removeprefix(storage.url(path)).strip("/") or "."
+    return record_of_refusal(found, place)
+
+
+def _known_below(connection: Connection, url: str) -> dict[int, str]:
+    """The artifacts at or below a URL, by their keys, each with its listing."""
+    columns = artifact.c
+    start = url.rstrip("/") + "/"
+    end = start[:-1] + "0"  # the character after "/"
+    below = (columns.location >= start) & (columns.location < end)
+    wanted = select(columns.key, columns.listing).where(
+        below | (columns.location == url.rstrip("/")), columns.type.in_(_FOUND_TYPES)
+    )
+    return {row.key: row.listing for row in connection.execute(wanted)}
+
+
+_FOUND_TYPES: Sequence[str] = ("run", "telemetry", "export")

@@ -1,0 +1,489 @@
+"""The registry: artifacts are listed, shown, tagged, archived, related and found again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+from sqlalchemy import Connection, func, select
+
+from connectors.storage import StorageOptions, connect
+from pipeline.errors import ConfigError, RegistryTimeoutError, StorageError, UnknownArtifactError
+from pipeline.registry import user_data
+from pipeline.registry.artifact import (
+    Artifact,
+    ArtifactRecord,
+    Relationships,
+    instant_of,
+    shown_instant,
+)
+from pipeline.registry.database import READ_SECONDS, WRITE_SECONDS, Database
+from pipeline.registry.facets import facets_of
+from pipeline.registry.listing import ArtifactPage, CountCache, all_conditions, page_of
+from pipeline.registry.loading import artifacts
+from pipeline.registry.query import ArtifactQuery, is_plain
+from pipeline.registry.rebuild import Rebuild, RebuildReport
+from pipeline.registry.register import BATCH, register, register_root
+from pipeline.registry.relationships import relationships_of
+from pipeline.registry.statements import parts
+from pipeline.registry.tables import artifact, root
+from pipeline.registry.user_data import UserChange, UserData
+from pipeline.registry.user_journal import UserJournal, as_document, read_document
+
+FACET_SECONDS = 0.2
+"""How long facets may take; after that a list comes without them."""
+
+_FACET_AGE = 2.0
+_MOST_SHOWN = 5
+
+Facets = Mapping[str, Mapping[str, int]]
+
+
+class Registry:
+    """An open registry. Its methods may be called from several threads at once.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        read_seconds: How long a question may take.
+        write_seconds: How long a change waits for others.
+
+    Raises:
+        ConfigError: The URL is none of these, or a package is missing.
+        RegistryError: The database cannot be opened.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_seconds: float | None = READ_SECONDS,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._database = Database(url, write_seconds=write_seconds)
+        self._read_seconds = read_seconds
+        self._counts = CountCache()
+        file = self._database.file
+        self._journal = None if file is None else UserJournal(file)
+        if self._database.is_new and self._journal is not None:
+            with self._database.writing() as connection:
+                user_data.write(connection, self._journal.entries())
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._database.name
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    # ----------------------------------------------------------------------- questions
+
+    def list(self, query: ArtifactQuery | None = None, /, **filters: object) -> ArtifactPage:
+        """Return a page of the artifacts that match.
+
+        Args:
+            query: What is asked.
+            filters: The same by the names that HTTP has, or with underscores: `type`, `search`,
+                `tags`, `created_after`, `limit`, `cursor`, ...
+
+        Raises:
+            ConfigError: The cursor is none.
+            RegistryTimeoutError: The answer takes too long: ask for less.
+            RegistryError: The database failed.
+        """
+        wanted = query or ArtifactQuery.parse({to_camel(k): _text(v) for k, v in filters.items()})
+        with self._database.reading(self._read_seconds) as connection:
+            revision = self._database.revision(connection)
+            page = page_of(connection, wanted, self._counts, revision)
+        if not wanted.with_facets:
+            return page
+        return replace(page, has_facets=True, facets=self._facets(wanted))
+
+    def get(self, artifact_id: str) -> Artifact:
+        """Return an artifact.
+
+        Raises:
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        with self._database.reading(self._read_seconds) as connection:
+            found = artifacts(connection, _keys(connection, [artifact_id]))
+            if found:
+                return found[0]
+            raise _unknown(connection, artifact_id)
+
+    def relationships(self, artifact_id: str) -> Relationships:
+        """Return how an artifact is related to others.
+
+        Raises:
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        with self._database.reading(self._read_seconds) as connection:
+            keys = _keys(connection, [artifact_id])
+            if not keys:
+                raise _unknown(connection, artifact_id)
+            return relationships_of(connection, keys[0])
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts and sizes of the whole registry as JSON-compatible data.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        columns = artifact.c
+        with self._database.reading(self._read_seconds) as connection:
+            kinds = connection.execute(
+                select(
+                    columns.type,
+                    func.count(),
+                    func.sum(columns.size),
+                    func.min(columns.created).filter(columns.created != 0),
+                    func.max(columns.created),
+                )
+                .where(columns.state == "complete")
+                .group_by(columns.type)
+                .order_by(columns.type)
+            ).all()
+            broken = _count(connection, columns.state != "complete")
+            archived = _count(connection, columns.archived.is_(True))
+            roots = connection.execute(select(root.c.url).order_by(root.c.url)).scalars().all()
+            revision = self._database.revision(connection)
+        return {
+            "total": sum(row[1] for row in kinds),
+            "archived": archived,
+            "notComplete": broken,
+            "totalSize": int(sum(row[2] for row in kinds)),
+            "types": {
+                row[0]: {
+                    "count": row[1],
+                    "totalSize": int(row[2]),
+                    "oldest": shown_instant(instant_of(row[3] or 0)),
+                    "newest": shown_instant(instant_of(row[4])),
+                }
+                for row in kinds
+            },
+            "roots": list(roots),
+            "revision": revision,
+        }
+
+    # ----------------------------------------------------------------------- user data
+
+    def tag(self, artifact_id: str, *tags: str) -> Artifact:
+        """Add tags to an artifact, and return it.
+
+        Raises:
+            ConfigError: A text is none for a tag.
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        return self.change(artifact_id, add_tags=tags)
+
+    def untag(self, artifact_id: str, *tags: str) -> Artifact:
+        """Remove tags from an artifact, automatic ones included, and return it.
+
+        Raises:
+            ConfigError: A text is none for a tag.
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        return self.change(artifact_id, remove_tags=tags)
+
+    def archive(self, *artifact_ids: str, archived: bool = True) -> dict[str, bool]:
+        """Have lists leave artifacts out, or show them again.
+
+        Args:
+            artifact_ids: The artifacts.
+            archived: Whether they are to be archived.
+
+        Returns:
+            Whether each of them is in the registry, by its id.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        return self.change_all(artifact_ids, archived=archived)
+
+    def change(self, artifact_id: str, **changes: object) -> Artifact:
+        """Change what users say of an artifact, and return it.
+
+        Args:
+            artifact_id: The artifact.
+            changes: As in `UserChange`: `add_tags`, `remove_tags`, `tags`, `title`, `note`,
+                `owner`, `pinned`, `archived`.
+
+        Raises:
+            ConfigError: A change is not as it should be.
+            UnknownArtifactError: There is none of that id.
+            RegistryError: The database failed.
+        """
+        if not self.change_all([artifact_id], **changes)[artifact_id]:
+            return self.get(artifact_id)  # raises, and says why
+        return self.get(artifact_id)
+
+    def change_all(self, artifact_ids: Iterable[str], **changes: object) -> dict[str, bool]:
+        """Change what users say of several artifacts.
+
+        Args:
+            artifact_ids: The artifacts.
+            changes: As in `change`.
+
+        Returns:
+            Whether each of them is in the registry, by its id.
+
+        Raises:
+            ConfigError: A change is not as it should be.
+            RegistryError: The database failed.
+        """
+        wanted = _change(changes)
+        names = list(dict.fromkeys(artifact_ids))
+        with self._changing_user_data() as (connection, note):
+            known = _ids(connection, names)
+            note(user_data.change(connection, [*known.values()], wanted))
+        return {name: name in known for name in names}
+
+    def export_user_data(self) -> dict[str, Any]:
+        """Return all that users say, as one JSON-compatible object.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._database.reading(None) as connection:
+            return as_document(user_data.read(connection))
+
+    def import_user_data(self, data: bytes, name: str = "user data") -> int:
+        """Take over what `export_user_data` gave; it replaces what is said of the same artifacts.
+
+        Args:
+            data: The object as JSON.
+            name: What messages call it.
+
+        Returns:
+            Of how many artifacts something is said in it.
+
+        Raises:
+            ConfigError: It is no such object.
+            RegistryError: The database failed.
+        """
+        entries = list(read_document(data, name))
+        with self._changing_user_data() as (connection, note):
+            adopted = user_data.adopt(connection, entries)
+            user_data.write(connection, adopted)
+            note(adopted)
+        return len(entries)
+
+    # ----------------------------------------------------------------------- registering
+
+    def rebuild(
+        self,
+        *urls: str,
+        storage_options: StorageOptions | Mapping[str, Any] | None = None,
+        proceed: Callable[[], None] = lambda: None,
+    ) -> RebuildReport:
+        """Register all runs and exports below some folders, and forget what is gone there.
+
+        Args:
+            urls: The folders; without any, those that the registry knows.
+            storage_options: Of their storage.
+            proceed: Called now and then; may raise to stop.
+
+        Raises:
+            ConfigError: There is no folder to look in.
+            StorageError: A folder cannot be listed.
+            RegistryError: The database failed.
+        """
+        wanted = urls or self.roots()
+        if not wanted:
+            raise ConfigError("the registry knows no folder yet: say which URL to look below")
+        options = storage_options
+        if isinstance(options, Mapping):
+            options = StorageOptions(options=options)
+        report = RebuildReport()
+        for url in wanted:
+            storage, path = connect(url, options)
+            try:
+                Rebuild(self._database, report, proceed).scan(storage, path)
+            except StorageError as error:
+                if urls:
+                    raise
+                report.problems.append(str(error))
+        self._bring_back_user_data()
+        return report
+
+    def roots(self) -> tuple[str, ...]:
+        """Return the folders below which artifacts were registered."""
+        with self._database.reading(self._read_seconds) as connection:
+            return tuple(connection.execute(select(root.c.url).order_by(root.c.url)).scalars())
+
+    def add(
+        self,
+        records: Sequence[ArtifactRecord],
+        *,
+        roots: Iterable[str] = (),
+        proceed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Register artifacts; batches are committed one by one.
+
+        Args:
+            records: The artifacts.
+            roots: Folders that they are below.
+            proceed: Called before each batch; may raise to stop.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        for some in parts(records, BATCH):
+            proceed()
+            with self._database.writing() as connection:
+                register(connection, some)
+        noted = set(roots) - set(self.roots())
+        if noted:
+            with self._database.writing() as connection:
+                for url in sorted(noted):
+                    register_root(connection, url)
+
+    def listings(self, keys: Sequence[int]) -> dict[int, str]:
+        """Return how artifacts were listed when they were registered, by their keys.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        found: dict[int, str] = {}
+        with self._database.reading(None) as connection:
+            for some in parts(keys):
+                known = select(artifact.c.key, artifact.c.listing).where(artifact.c.key.in_(some))
+                found.update((row.key, row.listing) for row in connection.execute(known))
+        return found
+
+    # ----------------------------------------------------------------------- inside
+
+    @property
+    def database(self) -> Database:
+        """The database, for modules of this package."""
+        return self._database
+
+    @contextmanager
+    def _changing_user_data(
+        self,
+    ) -> Iterator[tuple[Connection, Callable[[Sequence[UserData]], None]]]:
+        """Give a connection, and what notes changes in the journal before they are committed."""
+        with self._database.writing() as connection:
+
+            def note(changed: Sequence[UserData]) -> None:
+                if self._journal is not None:
+                    self._journal.append(changed, user_data.read(connection))
+
+            yield connection, note
+
+    def _bring_back_user_data(self) -> None:
+        """Give what was said of artifacts that were moved to where they are now."""
+        with self._database.reading(None) as connection:
+            lost = [*user_data.lost(connection)]
+        if not lost:
+            return
+        with self._changing_user_data() as (connection, note):
+            moved = user_data.adopt(connection, lost)
+            changed = [(b, a) for b, a in zip(lost, moved, strict=True) if b.key != a.key]
+            emptied = [before.emptied() for before, _ in changed]
+            found = [after for _, after in changed]
+            user_data.write(connection, [*emptied, *found])
+            note([*emptied, *found])
+
+    def _facets(self, query: ArtifactQuery) -> Facets | None:
+        """Return facets as they are, or as they were a moment ago; None where that takes long."""
+        key = ("facets", *query.conditions)
+        known = self._counts.get(key)
+        try:
+            with self._database.reading(FACET_SECONDS) as connection:
+                revision = self._database.revision(connection)
+                now = time.monotonic()
+                if known is not None and (known[0] == revision or now - known[1] < _FACET_AGE):
+                    return known[2]  # type: ignore[no-any-return]
+                found = facets_of(connection, all_conditions(connection, query))
+        except RegistryTimeoutError:
+            return None
+        self._counts.put(key, (revision, now, found))
+        return found
+
+
+def open_registry(url: str | Path) -> Registry:
+    """Open a registry, and make its database where there is none.
+
+    Args:
+        url: `sqlite:///FILE`, `postgresql+psycopg://…`, or a file for SQLite.
+
+    Raises:
+        ConfigError: The URL is none of these, or a package is missing.
+        RegistryError: The database cannot be opened.
+    """
+    text = str(url)
+    return Registry(text if "://" in text else f"sqlite:///{text}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return ",".join(map(str, value)) if isinstance(value, list | tuple | set) else str(value)
+
+
+def _change(changes: Mapping[str, object]) -> UserChange:
+    try:
+        unknown = set(changes) - set(UserChange.model_fields)
+        if unknown:
+            raise ConfigError(f"nothing is called {sorted(unknown)[0]!r} that can be changed")
+        return UserChange.model_validate(changes)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise ConfigError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
+
+
+def _keys(connection: Connection, names: Sequence[str]) -> list[int]:
+    return [*_ids(connection, names).values()]
+
+
+def _ids(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    usable = [name for name in names if is_plain(name)]
+    for some in parts(usable):
+        known = select(artifact.c.id, artifact.c.key).where(artifact.c.id.in_(some))
+        found.update((row.id, row.key) for row in connection.execute(known))
+    return found
+
+
+def _count(connection: Connection, condition: Any) -> int:
+    counting = select(func.count()).select_from(artifact).where(condition)
+    return int(connection.execute(counting).scalar_one())
+
+
+def _unknown(connection: Connection, name: str) -> UnknownArtifactError:
+    """The error of an id that is none, with the ids that may be meant."""
+    same = ()
+    if is_plain(name):
+        alike = select(artifact.c.id).where(artifact.c.name == name).order_by(artifact.c.id)
+        same = tuple(connection.execute(alike.limit(_MOST_SHOWN)).scalars())
+    hint = f": several are called so: {', '.join(same)}" if same else ""
+    return UnknownArtifactError(f"Artifact '{name}' not found{hint}")

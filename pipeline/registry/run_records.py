@@ -1,0 +1,223 @@
+"""Runs, their models and folders that only look like runs, as the registry keeps them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import zstandard
+
+from connectors.flowtime.discover.discovery import Refusal
+from connectors.flowtime.model.instant import instant_text
+from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.model.series import Series
+from connectors.strict_json import strict_loads
+from pipeline.datapackage.run_record import describe_run, read_run
+from pipeline.errors import IntegrityError
+from pipeline.registry.artifact import ArtifactRecord, Link, TermKind, mark_of
+from pipeline.registry.texts import MAX_NAME, clean, clean_all
+
+MAX_TERMS = 2_000
+_MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+_LEVEL = 1
+_SUFFIX = re.compile(r"[^_-]+\Z")
+_NO_SUMMARY = RunSummary()
+
+_Terms = frozenset[tuple[TermKind, str]]
+
+
+def record_of_run(run: Run, place: str) -> ArtifactRecord:
+    """Return a run as the registry keeps it.
+
+    Args:
+        run: The run, with its summary.
+        place: The run directory, relative to the folder that runs were looked for in.
+    """
+    summary = run.summary or _NO_SUMMARY
+    is_telemetry = run.is_bundle or (run.source == "telemetry" and run.mode == "telemetry")
+    return ArtifactRecord(
+        type="telemetry" if is_telemetry else "run",
+        name=run.run_id,
+        mark=mark_of(place),
+        location=run.url,
+        title=clean(_title(run, summary)),
+        folder=clean(run.name),
+        description=None if summary.description is None else clean(summary.description),
+        created=run.created,
+        modified=summary.modified,
+        size=summary.size,
+        source="import" if is_telemetry else _name(run.source),
+        template_id=_name(run.template_id),
+        model_hash=None if is_telemetry else _name(run.model_hash),
+        scenario=_name(run.scenario_hash),
+        digest=f"sha256:{run.fingerprint}",
+        listing=run.listing,
+        terms=_terms_of_series(run.series.kinds) | _tags(is_telemetry, summary),
+        series=len(run.series),
+        rows=len(run.series) * run.grid.bins,
+        warnings=len(run.warnings),
+        metadata=_metadata(run),
+        files=clean_all(summary.files),
+        links=tuple(_links(summary)),
+        document=None if run.is_bundle else _document(run),
+    )
+
+
+def record_of_refusal(refusal: Refusal, place: str) -> ArtifactRecord:
+    """Return a folder that looks like a run and cannot be used, as the registry keeps it.
+
+    Args:
+        refusal: Why it cannot be used.
+        place: The folder, relative to the folder that runs were looked for in.
+    """
+    reason = clean(refusal.error.detail)
+    return ArtifactRecord(
+        type="run",
+        name=clean(refusal.name, MAX_NAME) or "run",
+        mark=mark_of(place),
+        location=refusal.url,
+        title=clean(refusal.name),
+        folder=clean(refusal.name),
+        state=refusal.kind,
+        reason=reason,
+        listing=f"{refusal.kind}-{mark_of(reason)}",
+    )
+
+
+def record_of_model(run: ArtifactRecord) -> ArtifactRecord | None:
+    """Return the model of a run, described by that run; None where the run names none."""
+    if run.model_hash is None:
+        return None
+    digits = run.model_hash.rpartition(":")[2]
+    return ArtifactRecord(
+        type="model",
+        name=model_id(run.model_hash),
+        mark=mark_of(run.model_hash),
+        location=run.location,
+        title=f"Model {digits[:8]}" if run.title.startswith("Run ") else run.title,
+        folder=run.folder,
+        description=run.description,
+        created=run.created,
+        modified=run.modified,
+        source=run.source,
+        template_id=run.template_id,
+        model_hash=run.model_hash,
+        digest=run.model_hash,
+        metadata={
+            key: value
+            for key, value in run.metadata.items()
+            if key in ("modelHash", "templateId", "templateTitle", "modelTitle", "mode")
+        },
+        files=tuple(name for name in run.files if name == "spec.yaml"),
+        terms=frozenset({("tag", "model"), *(t for t in run.terms if t[0] == "tag")} - _RUN_TAGS),
+    )
+
+
+_RUN_TAGS: _Terms = frozenset(("tag", name) for name in ("run", "csv", "json", "configured"))
+
+
+def model_id(model_hash: str) -> str:
+    """Return the id of a model.
+
+    >>> model_id("sha256:27a52c57893835827631b534922859d4abccece036f9ace83a945db163d14eb4")
+    'model_27a52c5789383582'
+    """
+    digits = model_hash.rpartition(":")[2]
+    is_plain = re.fullmatch(r"[0-9a-f]{16,}", digits) is not None
+    return f"model_{digits[:16] if is_plain else mark_of(model_hash)}"
+
+
+def run_of_document(body: bytes) -> Run | None:
+    """Return the run that `record_of_run` has described, without its path and its sizes.
+
+    Args:
+        body: The document of the record.
+
+    Returns:
+        None where an older version has described it, or the document is damaged.
+    """
+    try:
+        text = zstandard.ZstdDecompressor().decompress(body, max_output_size=_MAX_DOCUMENT_BYTES)
+        return read_run(strict_loads(text), "registry").run
+    except (zstandard.ZstdError, ValueError, IntegrityError):
+        return None
+
+
+def _document(run: Run) -> bytes | None:
+    text = json.dumps(describe_run(run), separators=(",", ":"))
+    if len(text) > _MAX_DOCUMENT_BYTES:
+        return None
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
+
+
+def _title(run: Run, summary: RunSummary) -> str:
+    named = summary.title or run.model_title or run.template_title
+    if named:
+        return named
+    suffix = _SUFFIX.search(run.run_id)
+    return f"Run {suffix[0] if suffix else run.run_id}"
+
+
+def _name(text: str | None) -> str | None:
+    return clean(text, MAX_NAME) if text else None
+
+
+def _metadata(run: Run) -> dict[str, object]:
+    facts: dict[str, object | None] = {
+        "runId": run.run_id,
+        "source": run.source,
+        "engineVersion": run.engine_version,
+        "scenarioHash": run.scenario_hash,
+        "modelHash": run.model_hash,
+        "templateId": run.template_id,
+        "templateTitle": run.template_title,
+        "modelTitle": run.model_title,
+        "mode": run.mode,
+        "seed": run.seed,
+        "schemaVersion": run.schema_version,
+        "bins": run.grid.bins,
+        "binMinutes": run.grid.bin_minutes,
+        "timeOrigin": instant_text(run.time_origin),
+        "seriesCount": len(run.series),
+        "warningCount": len(run.warnings),
+    }
+    return {
+        key: clean(value) if isinstance(value, str) else value
+        for key, value in facts.items()
+        if value is not None
+    }
+
+
+@lru_cache(maxsize=4096)
+def _terms_of_series(kinds: tuple[Series, ...]) -> _Terms:
+    found: dict[tuple[TermKind, str], None] = {}
+    for one in kinds:
+        found["measure", clean(one.measure, MAX_NAME)] = None
+        found["class", clean(one.class_name, MAX_NAME)] = None
+        if one.component:
+            found["component", clean(one.component, MAX_NAME)] = None
+        if len(found) >= MAX_TERMS:
+            break
+    return frozenset(found)
+
+
+@lru_cache(maxsize=4096)
+def _tag_terms(names: tuple[str, ...]) -> _Terms:
+    return frozenset(("tag", name) for name in names)
+
+
+def _tags(is_telemetry: bool, summary: RunSummary) -> _Terms:
+    kind = "telemetry" if is_telemetry else "run"
+    files = summary.files
+    found = [kind, "csv"]
+    found += ["json"] if any(name.endswith(".json") for name in files) else []
+    found += ["configured"] if "spec.yaml" in files else []
+    return _tag_terms((*found, *clean_all(summary.tags, 100)))
+
+
+def _links(summary: RunSummary) -> Iterable[Link]:
+    origin = summary.restored_from
+    if origin is not None:
+        yield Link("restoredFrom", "export", clean(origin.export, MAX_NAME), clean(origin.location))

@@ -1,0 +1,43 @@
+"""Statements that both databases understand, each in its own dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+_T = TypeVar("_T")
+_PARAMETERS = 400
+
+Upsert = sqlite.Insert | postgresql.Insert
+
+
+def insert_into(connection: Connection, table: Table) -> Upsert:
+    """Return an INSERT that knows of conflicts, for the database of a connection."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
+
+
+def upsert(connection: Connection, table: Table) -> Upsert:
+    """Return an INSERT that replaces the row of the same key."""
+    statement = insert_into(connection, table)
+    keys = [column.name for column in table.primary_key]
+    others: dict[str, Any] = {
+        column.name: statement.excluded[column.name]
+        for column in table.c
+        if column.name not in keys
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def parts(values: Sequence[_T], size: int = _PARAMETERS) -> Iterator[Sequence[_T]]:
+    """Yield values a few at a time, as a statement takes only so many parameters.
+
+    >>> list(parts([1, 2, 3], 2))
+    [[1, 2], [3]]
+    """
+    for first in range(0, len(values), size):
+        yield values[first : first + size]

@@ -1,0 +1,327 @@
+"""What users say of artifacts: tags, title, note, owner, pinned, archived.
+
+It is apart from what a rebuild replaces, and each change of it can be undone by another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from pipeline.registry import search_text
+from pipeline.registry.artifact import ARCHIVED_TAG, ArtifactType, key_of
+from pipeline.registry.statements import insert_into, parts, upsert
+from pipeline.registry.tables import artifact, detail, shape_term, user_data, user_tag
+
+MAX_TAGS = 200
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+
+
+def _check_encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a surrogate pair, which is no character") from None
+    if "\x00" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+def _check_tag(text: str) -> str:
+    if "," in text:
+        raise ValueError("a tag holds no comma, which separates tags in queries")
+    return text
+
+
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=_PRINTABLE),
+    AfterValidator(_check_encodable),
+    AfterValidator(_check_tag),
+]
+Label = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=200, pattern=_PRINTABLE),
+    AfterValidator(_check_encodable),
+]
+Note = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_check_encodable)]
+Tags = Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)]
+
+
+class _UserModel(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore"
+    )
+
+
+class UserData(_UserModel):
+    """What users say of one artifact.
+
+    Attributes:
+        type: Type of the artifact.
+        id: Its id when it was said.
+        location: What it is found by: its URL, or the hash of a model.
+        tags: Tags that were added.
+        removed_tags: Automatic tags that were removed.
+        title: A title in place of the automatic one.
+        note: Free text.
+        owner: Who answers for it.
+        pinned: Whether it is pinned.
+        archived: Whether lists leave it out.
+    """
+
+    type: ArtifactType
+    id: Annotated[str, Field(max_length=1_000)]
+    location: Annotated[str, Field(min_length=1, max_length=8_192)]
+    tags: Tags = ()
+    removed_tags: Tags = ()
+    title: Label | None = None
+    note: Note | None = None
+    owner: Label | None = None
+    pinned: bool = False
+    archived: bool = False
+
+    @property
+    def key(self) -> int:
+        """Key of the artifact."""
+        return key_of(self.type, self.location)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said any more."""
+        texts = (self.title, self.note, self.owner)
+        return not (any(texts) or self.tags or self.removed_tags or self.pinned or self.archived)
+
+    def emptied(self) -> Self:
+        """Return that nothing is said any more."""
+        return self.model_construct(type=self.type, id=self.id, location=self.location)
+
+    def changed(self, change: UserChange, automatic: frozenset[str]) -> Self:
+        """Return what is said after a change.
+
+        Args:
+            change: The change.
+            automatic: The artifact's automatic tags.
+        """
+        archived = self.archived if change.archived is None else change.archived
+        tags, removed = set(self.tags) - {ARCHIVED_TAG}, set(self.removed_tags)
+        if change.tags is not None:
+            tags, removed = set(change.tags) - automatic, set(automatic) - set(change.tags)
+            archived = change.archived is True or ARCHIVED_TAG in change.tags
+        tags |= set(change.add_tags) - automatic
+        removed -= set(change.add_tags)
+        tags -= set(change.remove_tags)
+        removed |= set(change.remove_tags) & automatic
+        if change.archived is None and ARCHIVED_TAG in (*change.add_tags, *change.remove_tags):
+            archived = ARCHIVED_TAG in change.add_tags
+        tags = (tags - {ARCHIVED_TAG}) | ({ARCHIVED_TAG} if archived else set())
+        return self.model_copy(
+            update={
+                "tags": tuple(sorted(tags)),
+                "removed_tags": tuple(sorted(removed)),
+                "title": self.title if change.title is None else change.title or None,
+                "note": self.note if change.note is None else change.note or None,
+                "owner": self.owner if change.owner is None else change.owner or None,
+                "pinned": self.pinned if change.pinned is None else change.pinned,
+                "archived": archived,
+            }
+        )
+
+
+class UserChange(_UserModel):
+    """A change of what users say; None leaves a thing as it is, an empty text takes it away.
+
+    Attributes:
+        add_tags: Tags to add.
+        remove_tags: Tags to remove, automatic ones included.
+        tags: All tags that there are to be.
+        title, note, owner, pinned, archived: As in `UserData`.
+    """
+
+    add_tags: Tags = ()
+    remove_tags: Tags = ()
+    tags: Tags | None = None
+    title: Label | None = None
+    note: Note | None = None
+    owner: Label | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+def change(connection: Connection, keys: Sequence[int], wanted: UserChange) -> list[UserData]:
+    """Change what users say of artifacts, and return what is said now.
+
+    Args:
+        connection: A connection that may write.
+        keys: The artifacts; those that are not in the registry are passed over.
+        wanted: The change.
+    """
+    changed: list[UserData] = []
+    for some in parts(sorted(set(keys))):
+        before = {one.key: one for one in read(connection, some)}
+        for key, blank, automatic in _artifacts(connection, some):
+            changed.append(before.get(key, blank).changed(wanted, automatic))
+    write(connection, changed)
+    return changed
+
+
+def write(connection: Connection, entries: Sequence[UserData]) -> None:
+    """Replace what users say of some artifacts, whether these are in the registry or not."""
+    if not entries:
+        return
+    keys = [one.key for one in entries]
+    for some in parts(keys):
+        connection.execute(delete(user_data).where(user_data.c.key.in_(some)))
+        connection.execute(delete(user_tag).where(user_tag.c.key.in_(some)))
+    said = [one for one in entries if not one.is_empty]
+    if said:
+        connection.execute(upsert(connection, user_data), [_row(one) for one in said])
+    tags = [*_tag_rows(said)]
+    if tags:
+        connection.execute(insert_into(connection, user_tag).on_conflict_do_nothing(), tags)
+    _follow(connection, entries)
+
+
+def read(connection: Connection, keys: Sequence[int] | None = None) -> Iterator[UserData]:
+    """Yield what users say of some artifacts, or of all, by key.
+
+    Args:
+        connection: A connection.
+        keys: The artifacts; None for all.
+    """
+    wanted = select(user_data).order_by(user_data.c.key)
+    tags = select(user_tag).order_by(user_tag.c.key, user_tag.c.tag)
+    if keys is not None:
+        wanted = wanted.where(user_data.c.key.in_(keys))
+        tags = tags.where(user_tag.c.key.in_(keys))
+    of_key: dict[int, tuple[list[str], list[str]]] = {}
+    for key, tag, is_removed in connection.execute(tags):
+        of_key.setdefault(key, ([], []))[int(is_removed)].append(tag)
+    for row in connection.execute(wanted):
+        added, removed = of_key.get(row.key, ([], []))
+        yield UserData.model_construct(
+            type=row.type,
+            id=row.id,
+            location=row.location,
+            tags=tuple(added),
+            removed_tags=tuple(removed),
+            title=row.title,
+            note=row.note,
+            owner=row.owner,
+            pinned=row.pinned,
+            archived=row.archived,
+        )
+
+
+def lost(connection: Connection) -> Iterator[UserData]:
+    """Yield what is said of artifacts that are not in the registry."""
+    gone = (
+        select(user_data.c.key)
+        .outerjoin(artifact, artifact.c.key == user_data.c.key)
+        .where(artifact.c.key.is_(None))
+    )
+    for some in parts(connection.execute(gone).scalars().all()):
+        yield from read(connection, some)
+
+
+def adopt(connection: Connection, entries: Iterable[UserData]) -> list[UserData]:
+    """Return entries as they belong to what is in the registry now.
+
+    What was said of a place where nothing is any more belongs to the artifact that has the same
+    id now, if nothing is said of that: the artifact was moved.
+    """
+    listed = list(entries)
+    known: set[int] = set()
+    for some in parts([one.key for one in listed]):
+        there = select(artifact.c.key).where(artifact.c.key.in_(some))
+        known.update(connection.execute(there).scalars())
+    lost = {one.id: one for one in listed if one.key not in known}
+    moved: dict[int, UserData] = {}
+    for names in parts(sorted(lost)):
+        there = (
+            select(artifact.c.id, artifact.c.type, artifact.c.location, artifact.c.digest)
+            .outerjoin(user_data, user_data.c.key == artifact.c.key)
+            .where(artifact.c.id.in_(names), user_data.c.key.is_(None))
+        )
+        for name, kind, location, digest in connection.execute(there):
+            before = lost[name]
+            if kind == before.type:
+                place = digest if kind == "model" else location
+                moved[before.key] = before.model_copy(update={"location": place})
+    return [moved.get(one.key, one) for one in listed]
+
+
+def _artifacts(
+    connection: Connection, keys: Sequence[int]
+) -> Iterator[tuple[int, UserData, frozenset[str]]]:
+    columns = artifact.c
+    wanted = select(
+        columns.key, columns.type, columns.id, columns.location, columns.digest, columns.shape
+    ).where(columns.key.in_(keys))
+    rows = connection.execute(wanted).all()
+    tags: dict[int, set[str]] = {}
+    automatic = select(shape_term.c.shape, shape_term.c.value).where(
+        shape_term.c.shape.in_({row.shape for row in rows}), shape_term.c.kind == "tag"
+    )
+    for shape, tag in connection.execute(automatic):
+        tags.setdefault(shape, set()).add(tag)
+    for row in rows:
+        place = row.digest if row.type == "model" else row.location
+        blank = UserData.model_construct(type=row.type, id=row.id, location=place)
+        yield row.key, blank, frozenset(tags.get(row.shape, ()))
+
+
+def _row(one: UserData) -> dict[str, Any]:
+    return {
+        "key": one.key,
+        "type": one.type,
+        "id": one.id,
+        "location": one.location,
+        "title": one.title,
+        "note": one.note,
+        "owner": one.owner,
+        "pinned": one.pinned,
+        "archived": one.archived,
+    }
+
+
+def _tag_rows(entries: Iterable[UserData]) -> Iterator[dict[str, Any]]:
+    for one in entries:
+        for tags, is_removed in ((one.removed_tags, True), (one.tags, False)):
+            for tag in dict.fromkeys(tags):
+                yield {"key": one.key, "tag": tag, "removed": is_removed}
+
+
+def _follow(connection: Connection, entries: Sequence[UserData]) -> None:
+    """Bring the rows that lists read up to what users say."""
+    automatic: dict[int, str] = {}
+    for some in parts([one.key for one in entries]):
+        known = select(detail.c.key, detail.c.title).where(detail.c.key.in_(some))
+        automatic.update({row.key: row.title for row in connection.execute(known)})
+    rows = [
+        {
+            "of": one.key,
+            "new_title": one.title or automatic[one.key],
+            "is_archived": one.archived,
+            "is_pinned": one.pinned,
+        }
+        for one in entries
+        if one.key in automatic
+    ]
+    if not rows:
+        return
+    following = (
+        update(artifact)
+        .where(artifact.c.key == bindparam("of"))
+        .values(
+            title=bindparam("new_title"),
+            archived=bindparam("is_archived"),
+            pinned=bindparam("is_pinned"),
+        )
+    )
+    connection.execute(following, rows)
+    search_text.write(connection, [*automatic], automatic.keys())

@@ -1,0 +1,256 @@
+"""A table of any rows as one file with a descriptor, published whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from pydantic import TypeAdapter
+
+from connectors.errors import ConflictError
+from connectors.storage import StagedFile, Storage, StorageOptions, claimed, connect, join
+from pipeline.config.path_template import codec_of, format_of, stem
+from pipeline.datapackage import descriptor
+from pipeline.datapackage.descriptor import FILE_SUFFIX, ExportedFile
+from pipeline.errors import ConfigError, PublishConflictError, SinkError
+from pipeline.rows.column import Column, Table
+from pipeline.sinks import Sink
+from pipeline.sinks.formats import AnySink
+from pipeline.writing.descriptor_file import write_whole
+from pipeline.writing.hashing_stream import HashingStream
+
+_SINKS: TypeAdapter[Any] = TypeAdapter(AnySink)
+
+
+@dataclass(frozen=True)
+class TableTarget:
+    """Where a table goes.
+
+    Attributes:
+        storage: The storage.
+        path: The file, as its storage names it.
+        sink: Writes it.
+    """
+
+    storage: Storage
+    path: str
+    sink: Sink
+
+    @classmethod
+    def of(cls, url: str, options: StorageOptions | None = None) -> TableTarget:
+        """Return the target at a URL, whose ending names format and compression.
+
+        Raises:
+            ConfigError: The ending names no format.
+            StorageError: The URL is none.
+        """
+        form = format_of(url)
+        if form is None:
+            raise ConfigError(
+                f"{url}: the name of a table should end in .csv, .ndjson or .parquet (the first "
+                "two with .gz or .zst)"
+            )
+        codec = codec_of(url)
+        compression = {} if codec is None or form == "parquet" else {"compression": codec}
+        storage, path = connect(url, options)
+        sink = _SINKS.validate_python({"format": form, "path": "table", **compression})
+        return cls(storage, path, sink)
+
+    @property
+    def url(self) -> str:
+        """The file for people."""
+        return self.storage.url(self.path)
+
+    @property
+    def folder(self) -> str:
+        """The folder that file and descriptor are in."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The file's name, by which the descriptor knows it."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def descriptor(self) -> str:
+        """Path of the descriptor."""
+        return join(self.folder, stem(self.name) + FILE_SUFFIX)
+
+
+@dataclass(frozen=True)
+class StagedTable:
+    """A whole table that waits to be published.
+
+    Attributes:
+        target: Where it goes.
+        columns: Its columns.
+        staged: The staged file.
+        file: What is in it.
+    """
+
+    target: TableTarget
+    columns: tuple[Column, ...]
+    staged: StagedFile
+    file: ExportedFile
+
+    def discard(self) -> None:
+        """Throw the file away; nothing happens once it is published."""
+        self.target.storage.discard(self.staged)
+
+    def publish(self, name: str, own: Mapping[str, Any], created: datetime) -> None:
+        """Make the file visible, then its descriptor.
+
+        Other tables that the descriptor names are kept.
+
+        Args:
+            name: Name of the data package.
+            own: What the descriptor says of the table under `flowtime`; JSON-compatible.
+            created: When it was made, UTC.
+
+        Raises:
+            IntegrityError: A descriptor of something else is there.
+            PublishConflictError: Another exporter is at work there.
+            StorageError: The store refused a file.
+        """
+        target = self.target
+        scope = hashlib.sha256(target.descriptor.rpartition("/")[2].encode()).hexdigest()[:12]
+        in_parts = target.storage.sends_in_parts(self.file.size)
+        uploads = [self.file.path] if in_parts else []
+        try:
+            with claimed(target.storage, target.folder, scope, uploads=uploads) as claim:
+                before = target.storage.info(target.descriptor)
+                kept: list[dict[str, Any]] = []
+                runs: Sequence[Any] = ()
+                if before is not None:
+                    found = descriptor.load(
+                        target.storage.read(target.descriptor),
+                        target.storage.url(target.descriptor),
+                    )
+                    kept = descriptor.resources_beside(found, {target.name})
+                    runs = descriptor.runs_of(found)
+                package = descriptor.package(
+                    name,
+                    _digest(own),
+                    created,
+                    runs,
+                    [*kept, *self._resources(own)],
+                    secrets.token_hex(16),
+                )
+                claim.check()
+                target.storage.commit(self.staged)
+                claim.check()
+                write_whole(target.storage, target.descriptor, descriptor.dump(package), before)
+        except ConflictError as conflict:
+            raise PublishConflictError(str(conflict)) from conflict
+
+    def _resources(self, own: Mapping[str, Any]) -> list[dict[str, Any]]:
+        described = {"target": self.target.name, "state": _digest(own), **own}
+        return descriptor.table_resources(described, self.target.sink, self.columns, [self.file])
+
+
+class TableWriting:
+    """Writes rows into a staged file.
+
+    Args:
+        target: Where it goes once it is published.
+        columns: Its columns.
+        metadata: What the file says of itself; JSON-compatible.
+
+    Raises:
+        SinkError: The staged file cannot be written.
+    """
+
+    def __init__(
+        self, target: TableTarget, columns: Sequence[Column], metadata: Mapping[str, Any]
+    ) -> None:
+        self._target = target
+        self._table = Table(tuple(columns), metadata)
+        storage = target.storage
+        storage.sweep(target.folder)
+        self._staged = storage.stage(target.path)
+        try:
+            raw = storage.open(self._staged)
+        except OSError as error:
+            storage.discard(self._staged)
+            raise SinkError(f"{target.url}: cannot write {self._staged.local}: {error}") from error
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
+        self._stream = HashingStream(raw, target.url, self._worker)
+        self._writer = target.sink.open(self._stream, self._table)  # type: ignore[arg-type]
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows that hold the columns in order.
+
+        Raises:
+            SinkError: The staged file could not be written.
+        """
+        self._writer.write(frame)
+
+    def finish(self) -> StagedTable:
+        """Finish the file.
+
+        Raises:
+            SinkError: The staged file could not be written.
+        """
+        written = self._writer.close()
+        self._stream.close()
+        self._worker.shutdown()
+        file = ExportedFile(
+            path=self._target.name,
+            size=self._stream.size,
+            sha256=self._stream.sha256,
+            rows=written.rows,
+            non_finite=written.non_finite,
+            partition={},
+            header_row=written.header_row,
+        )
+        return StagedTable(self._target, self._table.columns, self._staged, file)
+
+    def discard(self) -> None:
+        """Throw the file away."""
+        self._stream.abandon()
+        self._worker.shutdown()
+        self._target.storage.discard(self._staged)
+
+
+def stage_tables(
+    targets: Sequence[TableTarget],
+    columns: Sequence[Column],
+    metadata: Mapping[str, Any],
+    frames: Iterable[pl.DataFrame],
+) -> list[StagedTable]:
+    """Write the same rows into the staged files of several targets, in one pass.
+
+    Args:
+        targets: Where they go once they are published.
+        columns: Their columns.
+        metadata: What each file says of itself; JSON-compatible.
+        frames: The rows, in the columns' order.
+
+    Raises:
+        SinkError: A staged file could not be written.
+    """
+    writing: list[TableWriting] = []
+    try:
+        for target in targets:
+            own = {"format": f"flowtime-{target.sink.format}", **metadata}
+            writing.append(TableWriting(target, columns, own))
+        for frame in frames:
+            for one in writing:
+                one.write(frame)
+        return [one.finish() for one in writing]
+    except BaseException:
+        for one in writing:
+            one.discard()
+        raise
+
+
+def _digest(own: Mapping[str, Any]) -> str:
+    text = json.dumps(own, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,165 @@
+"""The recipes of README and docs, run over ids that readers like to take for something else."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import yaml
+
+from pipeline.config import ExportConfig
+from pipeline.exports.run import export
+from tests.exporting import spec, write_runs
+from tests.read_outputs import bits, read_runs
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IDS = ("007", "7", "NA", "1e3", "#h", "true", "null", "None", "vip", "VIP", "a=b%20c")
+SOURCES = ("007", "7", "NA", "1e3", "#/h", "true", None, "", "vip", "VIP", "a=b%20c")
+COMPONENTS = ("007", "7", "NA", "1e3", "true", "inf", "2025-01-01")
+VALUES = (1.0, math.nan, math.inf, -0.0)
+Row = tuple[Any, ...]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the quickstart and the data lake write, of other runs."""
+    base = tmp_path_factory.mktemp("recipes")
+    made = [
+        spec(
+            f"run_{place:02d}",
+            f"arrivals@{COMPONENTS[place % len(COMPONENTS)]}@NA",
+            f"served@{COMPONENTS[place % len(COMPONENTS)]}@007",
+            values=VALUES,
+            run_id=run_id,
+            extra={"source": source},
+        )
+        for place, (run_id, source) in enumerate(zip(IDS, SOURCES, strict=True))
+    ]
+    write_runs(base / "samples/runs", *made)
+    (lake,) = _snippets(ROOT / "docs/lake.md", "yaml")
+    for text in ((ROOT / "configs/quickstart.yaml").read_text(), lake):
+        found = yaml.safe_load(text)
+        found["source"]["url"] = str(base / "samples/runs")
+        for sink in found["sinks"]:
+            sink["path"] = str(base / sink["path"])
+        export(ExportConfig.model_validate(found))
+    return base
+
+
+@pytest.fixture
+def expected(folder: Path) -> list[dict[str, Any]]:
+    """The rows, read by the standard library."""
+    sources = dict(zip(IDS, SOURCES, strict=True))
+    return [
+        {
+            "run_id": run.run_id,
+            "source": sources[run.run_id] or None,  # an empty text names no source
+            "component_id": component,
+            "measure": measure,
+            "class": class_name,
+            "value": bits(value),
+            "time_bin": moment,
+        }
+        for run in read_runs(folder / "samples/runs")
+        for moment, component, measure, class_name, value in run.rows
+    ]
+
+
+def _snippets(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for text in found if "version: 1" in text or re.search(r"out/(quick|lake)", text)]
+
+
+def _recipes(language: str) -> Iterator[Any]:
+    for page in PAGES:
+        for place, text in enumerate(_snippets(page, language)):
+            if "pipeline" not in text:  # the library's own interface, run by test_docs.py
+                yield pytest.param(text, id=f"{page.name}-{place}")
+
+
+def _rows(table: Any) -> list[dict[str, Any]] | None:
+    """Rows of what a statement gave; None where it gave no table."""
+    if isinstance(table, pl.LazyFrame):
+        table = table.collect()
+    if isinstance(table, pl.DataFrame):
+        table = table.to_arrow()
+    if isinstance(table, pd.DataFrame):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    if not isinstance(table, pa.Table):
+        return None
+    if "time_bin" in table.column_names:
+        place = table.column_names.index("time_bin")
+        assert pa.types.is_timestamp(table.schema.field(place).type)
+        utc = table[place].cast(pa.timestamp("us", "UTC"))
+        text = [moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in utc.to_pylist()]
+        table = table.set_column(place, "time_bin", [text])
+    return [dict(row) for row in table.to_pylist()]
+
+
+def _compare(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Compare the columns that both have; of groups, the different rows."""
+    names = [name for name in expected[0] if name in found[0]]
+    assert "run_id" in names
+    if "value" in names:
+        assert all(name in names for name in ("component_id", "class", "time_bin"))
+        # pandas has one missing value for NaN and null.
+        found = [
+            {**row, "value": bits(math.nan if row["value"] is None else row["value"])}
+            for row in found
+        ]
+    shown, wanted = (
+        [tuple(row[name] for name in names) for row in rows] for rows in (found, expected)
+    )
+    if "value" in names:
+        assert Counter(shown) == Counter(wanted)
+    else:
+        assert sorted(shown) == sorted(set(wanted))
+
+
+@pytest.mark.parametrize("snippet", list(_recipes("python")))
+def test_python(
+    snippet: str, folder: Path, expected: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    for statement in ast.parse(snippet).body:
+        if not isinstance(statement, ast.Expr):
+            exec(compile(ast.Module([statement], []), "recipe", "exec"), names)
+            continue
+        result = eval(compile(ast.Expression(statement.value), "recipe", "eval"), names)
+        rows = _rows(result)
+        if rows is not None:
+            _compare(rows, expected)
+
+
+@pytest.mark.parametrize("snippet", list(_recipes("sql")))
+def test_sql(
+    snippet: str, folder: Path, expected: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with duckdb.connect() as session:
+        for statement in snippet.strip().rstrip(";").split(";\n"):
+            rows = _rows(session.sql(statement).to_arrow_table())
+            assert rows is not None
+            _compare(rows, expected)
+
+
+def test_every_kind_of_reader_has_a_recipe() -> None:
+    code = "".join(str(one.values[0]) for lang in ("python", "sql") for one in _recipes(lang))
+    for reader in ("pd.read_csv", "pl.read_csv", "FROM read_csv"):
+        assert reader in code
+    for read in ("pd.read_parquet", "scan_parquet", "FROM read_parquet", "ds.dataset"):
+        assert read in code
+    for read in ("pd.read_json", "pl.read_ndjson", "FROM read_json"):
+        assert read in code
