@@ -105,8 +105,8 @@ class Storage(ABC):
         """The path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
-    def location(self, path: str) -> Location:
-        """Where a path leads, over links and under whatever name; no request is made."""
+    def locations(self, paths: Sequence[str]) -> list[Location]:
+        """Return where paths lead, over links and under whatever name; no request is made."""
 
     @abstractmethod
     def walk(self, path: str) -> Iterator[Folder]:

@@ -36,9 +36,10 @@ class RemoteStorage(Storage):
         self._staging = StagingFolders()
         self._swept = False
 
-    def location(self, path: str) -> Location:
+    def locations(self, paths: Sequence[str]) -> list[Location]:
         """By what the store is reached at, whatever the credentials."""
-        return Location.of_parts(self._store(), path)
+        store = self._store()
+        return [Location.of_parts(store, path) for path in paths]
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
-from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
+from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import format_of, names_run, stem, template_fields
 from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
 from pipeline.errors import ConfigError
@@ -126,28 +125,25 @@ class TargetResolver:
         return sink.path.format(**fields)
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
-        """Return a target that is outside the source, or in a run's own folder.
+        """Return a target whose path is outside the source, or in a run's own folder.
 
         Raises:
-            ConfigError: It is elsewhere in the source, by its path or by where links lead.
+            ConfigError: It is elsewhere in the source.
         """
         storage, root = self.source
-        if target.storage.protocol != storage.protocol:
+        if target.storage.protocol != storage.protocol or relative(target.path, root) is None:
             return target
-        if relative(target.path, root) is not None:
-            if any(_is_own_folder(target.path, run.path) for run in runs):
-                return replace(target, link_free_root=root)
-        elif not target.storage.location(target.folder).is_within(self._source_location):
-            return target
-        raise ConfigError(
-            f"the sink would write {target.url} below {storage.url(root)}, which the source "
-            "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
-        )
+        if any(_is_own_folder(target.path, run.path) for run in runs):
+            return replace(target, link_free_root=root)
+        raise in_source(target, storage.url(root))
 
-    @cached_property
-    def _source_location(self) -> Location:
-        storage, root = self.source
-        return storage.location(root)
+
+def in_source(target: Target, source: str) -> ConfigError:
+    """Return the error of a target that is in what the source reads."""
+    return ConfigError(
+        f"the sink would write {target.url} below {source}, which the source reads: choose a path "
+        "outside, or a run's own gold/ folder ({run_url}/gold/...)"
+    )
 
 
 def _is_own_folder(path: str, run_path: str) -> bool:

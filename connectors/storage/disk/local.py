@@ -39,17 +39,10 @@ class LocalStorage(Storage):
         """The path itself."""
         return path
 
-    def location(self, path: str) -> Location:
-        """By device and inode, as far as folders exist: links, mounts and case do not count."""
-        real = Path(os.path.realpath(path))
-        missing: list[str] = []
-        for place in (real, *real.parents):
-            with suppress(OSError):
-                found = [_inode(one) for one in (place, *place.parents)]
-                below = ["/".join((found[0], *missing[:end])) for end in range(len(missing), 0, -1)]
-                return Location((*below, *found))
-            missing.insert(0, place.name)
-        return Location((path,))
+    def locations(self, paths: Sequence[str]) -> list[Location]:
+        """By device and inode, as far as there are any: links, mounts and case do not count."""
+        known: dict[str, Location] = {}
+        return [_location(path, known) for path in paths]
 
     def walk(self, path: str) -> Iterator[Folder]:
         """Folders depth first, names in order."""
@@ -243,9 +236,23 @@ class LocalStorage(Storage):
 # --------------------------------------------------------------------------- listing
 
 
-def _inode(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}"
+def _location(path: str, known: dict[str, Location]) -> Location:
+    """Look at each folder once; what is known already is looked up."""
+    if path not in known:
+        known[path] = _located(path, known)
+    return known[path]
+
+
+def _located(path: str, known: dict[str, Location]) -> Location:
+    parent, name = os.path.split(path)
+    above = () if parent == path else _location(parent, known).chain
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode) and (real := os.path.realpath(path)) != path:
+            return _location(real, known)
+    except OSError:  # nothing is there, or nothing that may be looked at
+        return Location((f"{above[0] if above else ''}/{name}", *above))
+    return Location((f"{status.st_dev}:{status.st_ino}", *above))
 
 
 def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pipeline.config import checked_config
+from pipeline.errors import DamagedDescriptorError
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.run import export
 from pipeline.service.jobs.import_order import ImportOrder
@@ -72,7 +73,12 @@ def _serve(line: str, events: Events) -> None:
 def _export(order: ExportOrder, events: Events) -> None:
     def work() -> dict[str, Any]:
         config = checked_config(order.config, called="request")
-        return export(config, listener=ProgressReporter(events)).as_json()
+        listener = ProgressReporter(events)
+        try:
+            return export(config, listener=listener).as_json()
+        except DamagedDescriptorError:
+            # The service names all files in the folder itself, and was asked to write them.
+            return export(config, listener=listener, full_refresh=True).as_json()
 
     tell_outcome(events, work, "the export")
 
