@@ -3,9 +3,10 @@
     FlowtimeExportError
     ├── ConfigError        what was asked for is wrong              (pipeline.errors)
     ├── RunError           a run directory is not as a run should be
-    │   └── RunExistsError another stands where it is to be written
+    │   └── RunExistsError another exists where it is to be written
     ├── StorageError       a store refused, failed or did not answer
     │   ├── NotFoundError  nothing is stored there
+    │   ├── DeniedError    it may not be read, listed or written
     │   ├── ChangedError   it changed while it was being read
     │   └── ConflictError  another writer is at work there, or was
     ├── IntegrityError     bytes are not those that were promised
@@ -25,7 +26,7 @@ from typing import ClassVar
 class FlowtimeExportError(Exception):
     """Base of every error this project raises on purpose.
 
-    A message may quote file names and texts of strangers: what could steer a terminal, turn its
+    A message may quote untrusted file names and texts: what could steer a terminal, turn its
     text around or begin a line of a log is escaped.
     """
 
@@ -36,7 +37,7 @@ class FlowtimeExportError(Exception):
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""The text with everything escaped that is not printable.
+    r"""Return the text with everything escaped that is not printable.
 
     Args:
         text: Any text.
@@ -65,6 +66,10 @@ class StorageError(FlowtimeExportError):
 
 class NotFoundError(StorageError):
     """Nothing is stored at the URL."""
+
+
+class DeniedError(StorageError):
+    """The store does not permit what was tried at the URL."""
 
 
 class ChangedError(StorageError):

@@ -1,4 +1,4 @@
-"""JSON of strangers, where readers would understand it differently: refused."""
+"""Strict parser for untrusted JSON."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _KEYS = json.JSONDecoder(object_pairs_hook=_nothing)
 
 
 def unique_keys(pairs: _Pairs) -> dict[str, Any]:
-    """The object of these pairs: the hook for `json.loads` by which a key may be there once.
+    """Return the object of these pairs: the hook for `json.loads` by which a key may be there once.
 
     Raises:
         ValueError: Names the key, and the object by its id where it has one.

@@ -14,6 +14,7 @@ MASK = "********"
 # At DEBUG these write tokens, signatures and whole requests.
 _TALKATIVE = ("botocore", "aiobotocore", "boto3", "s3fs", "fsspec", "urllib3", "aiohttp", "asyncio")
 _SHORTEST_SECRET = 4
+_PLAIN = logging.Formatter()
 
 
 class Redaction(logging.Filter):
@@ -29,15 +30,18 @@ class Redaction(logging.Filter):
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def masked(self, text: str) -> str:
-        """Text without secrets."""
+        """Return text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the record's message; it is always passed on."""
+        """Mask the record's message and its traceback; it is always passed on."""
         record.msg = self.masked(record.getMessage())
         record.args = ()
+        if record.exc_info:
+            # Formatters show this text rather than format the exception again.
+            record.exc_text = self.masked(_PLAIN.formatException(record.exc_info))
         return True
 
 
@@ -54,7 +58,7 @@ class JsonFormatter(logging.Formatter):
         }
         shown |= getattr(record, "fields", {})
         if record.exc_info:
-            shown["error"] = self.formatException(record.exc_info)
+            shown["error"] = record.exc_text or self.formatException(record.exc_info)
         return json.dumps(shown, ensure_ascii=False, default=str)
 
 

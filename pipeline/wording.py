@@ -9,7 +9,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with what it counts.
+    """Return a number with what it counts.
 
     >>> counted(1, "run"), counted(1_200, "run"), counted(2, "series", "series")
     ('1 run', '1,200 runs', '2 series')
@@ -18,7 +18,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def few(names: Sequence[str], most: int = 3) -> str:
-    """The first of many names, and how many more there are.
+    """Return the first of many names, and how many more there are.
 
     >>> few(["a", "b", "c"]), few(["a", "b", "c", "d", "e"])
     ('a, b, c', 'a, b, c and 2 more')
@@ -28,7 +28,7 @@ def few(names: Sequence[str], most: int = 3) -> str:
 
 
 def human_size(size: int) -> str:
-    """Bytes for people.
+    """Return bytes for people.
 
     >>> human_size(999), human_size(1_234_567)
     ('999 B', '1.2 MB')
@@ -42,11 +42,24 @@ def human_size(size: int) -> str:
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """The nearest right name, or all of them.
+    """Return the nearest right name, or all of them.
 
     >>> suggestion("compresion", ["compression", "path"]), suggestion("x", ["csv", "ndjson"])
     ("did you mean 'compression'?", 'choose from csv, ndjson')
     """
     names = list(choices)
-    near = difflib.get_close_matches(name[:128], names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near is not None else f"choose from {', '.join(names)}"
+
+
+def nearest(name: str, choices: Sequence[str]) -> str | None:
+    """Return the choice that a mistyped name is likely to mean, or None.
+
+    >>> nearest("CSV", ["csv", "ndjson"]), nearest("x", ["csv"])
+    ('csv', None)
+    """
+    for spelled in (name[:128], name[:128].lower()):
+        near = difflib.get_close_matches(spelled, choices, n=1)
+        if near:
+            return near[0]
+    return None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.exporting import spec, write_runs
 
 HEAVY = (
     "fastapi",
@@ -15,6 +20,8 @@ HEAVY = (
     "sse_starlette",
     "uvicorn",
     "sqlalchemy",
+    "deltalake",
+    "pyiceberg",
     "dask",
     "distributed",
     "pandas",
@@ -32,19 +39,49 @@ HEAVY = (
 )
 
 
-def loaded(code: str) -> set[str]:
-    """Top-level modules of a fresh interpreter after some code."""
-    shown = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+def loaded(code: str, *, whole: bool = False) -> set[str]:
+    """Top-level modules of a fresh interpreter after some code; with `whole`, all modules."""
+    names = "sys.modules" if whole else "{name.partition('.')[0] for name in sys.modules}"
+    shown = f"import sys\n{code}\nprint()\nprint(*{names})"
     found = subprocess.run(
         [sys.executable, "-c", shown], capture_output=True, text=True, check=True, timeout=60
     )
-    return set(found.stdout.split())
+    return set(found.stdout.splitlines()[-1].split())
 
 
-def test_the_command_line_is_light() -> None:
-    modules = loaded("import pipeline.cli.main")
-    assert {"polars", "pydantic", "click"} <= modules
-    assert modules.isdisjoint(HEAVY)
+HEAVIER = (*HEAVY, "asyncio", "numpy", "polars", "pyarrow", "pydantic", "yaml")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--version"], ["--help"]], ids=str)
+def test_the_command_line_is_light(arguments: list[str]) -> None:
+    code = f"from pipeline.cli.main import run_cli\nrun_cli({arguments})" if arguments else ""
+    modules = loaded(f"import pipeline.cli.main\n{code}")
+    assert "click" in modules
+    assert modules.isdisjoint(HEAVIER)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_command_line_starts_at_once(option: str) -> None:
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-c", "from pipeline.cli.main import main; main()", option]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) <= 0.15, seconds
+
+
+def test_an_export_loads_what_its_config_needs(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    sinks = [{"format": "csv", "path": str(tmp_path / "e.csv")}]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"version": 1, "source": {"url": str(runs)}, "sinks": sinks}))
+    running = f"from pipeline.cli.main import run_cli\nassert run_cli(['run', {str(path)!r}]) == 0"
+    modules = loaded(running, whole=True)
+    assert "polars" in modules
+    unneeded = {*HEAVY, "asyncio", "ssl", "pyarrow.parquet", "pyarrow.fs", "zstandard"}
+    assert modules.isdisjoint(unneeded)
 
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])

@@ -21,9 +21,19 @@ from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
-from connectors.storage.staging import remove_scratch, scratch_folder
+from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
+from connectors.storage.urls import (
+    LOCAL_PROTOCOLS,
+    S3_PROTOCOLS,
+    canonical_url,
+    check_url,
+    local_path,
+    protocol_of,
+    s3_path,
+)
 
 __all__ = [
+    "S3_PROTOCOLS",
     "Claim",
     "FileInfo",
     "Folder",
@@ -34,6 +44,7 @@ __all__ = [
     "StorageOptions",
     "Writable",
     "canonical_url",
+    "check_url",
     "claimed",
     "connect",
     "discard_all",
@@ -42,39 +53,36 @@ __all__ = [
     "join",
     "protocol_of",
     "relative",
+    "scratch_below",
     "scratch_folder",
     "sha256_of",
 ]
-
-_S3 = frozenset({"s3", "s3a"})
-_LOCAL = frozenset({"file", "local"})
 
 _known: dict[tuple[int, str, str], Storage] = {}
 _lock = threading.Lock()
 
 
 def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, str]:
-    """The storage of a URL, and the storage's own path for it.
+    """Return the storage of a URL, and the storage's own path for it.
 
     No request is made. Equal options give the same storage.
 
     Args:
-        url: A path of this machine, relative or absolute and taken literally, or a URL.
+        url: A path of this machine, relative or absolute, or a URL; `~` is the home folder.
         options: The options to connect with.
 
     Raises:
-        StorageError: The URL is not one, its protocol is not the options', or the package that
-            knows the protocol is missing.
+        StorageError: The URL is not one, its protocol is not the options' or not one of a
+            storage, or the package that knows the protocol is missing.
     """
     options = options or StorageOptions()
-    if not url or "\x00" in url:
-        raise StorageError(f"{url!r} is neither a path nor a URL")
+    check_url(url)
     protocol = protocol_of(url)
     _check_protocol(url, protocol, options)
-    if protocol in _LOCAL:
-        return _kept("file", {}, options), _local_path(url)
-    if protocol in _S3:
-        return _kept("s3", options.revealed(), options), _s3_path(url)
+    if protocol in LOCAL_PROTOCOLS:
+        return _kept("file", {}, options), local_path(url)
+    if protocol in S3_PROTOCOLS:
+        return _kept("s3", options.revealed(), options), s3_path(url)
     # Imported when needed: it costs time that a run on local files need not spend.
     module = importlib.import_module("connectors.storage.fsspec_storage")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
@@ -88,36 +96,13 @@ def discard_all() -> None:
     remove_scratch()
 
 
-def protocol_of(url: str) -> str:
-    """The protocol of a URL; `file` for a path.
-
-    >>> protocol_of("S3://lake/runs"), protocol_of("runs")
-    ('s3', 'file')
-    """
-    scheme, found, _ = url.partition("://")
-    return scheme.lower() if found and "/" not in scheme else "file"
-
-
-def canonical_url(url: str) -> str:
-    """One spelling for all that name the same path or URL, links aside.
-
-    Raises:
-        StorageError: The URL is not one.
-
-    >>> canonical_url("file:///lake//a/./b.csv"), canonical_url("s3a://lake/gold/")
-    ('/lake/a/b.csv', 's3://lake/gold')
-    """
-    protocol = protocol_of(url)
-    if protocol in _LOCAL:
-        return _local_path(url)
-    return f"s3://{_s3_path(url)}" if protocol in _S3 else url.rstrip("/")
-
-
 def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
     wanted = options.protocol
     if wanted is None or wanted == protocol:
         return
-    if any({wanted, protocol} <= same for same in (_S3, _LOCAL, {"http", "https"})):
+    if any(
+        {wanted, protocol} <= same for same in (S3_PROTOCOLS, LOCAL_PROTOCOLS, {"http", "https"})
+    ):
         return
     raise StorageError(
         f"the storage {options.name!r} is for {wanted}:// URLs, not for {protocol}://: "
@@ -126,31 +111,8 @@ def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
     )
 
 
-def _local_path(url: str) -> str:
-    scheme, found, rest = url.partition("://")
-    path = rest if found and scheme.lower() in _LOCAL else url
-    if not path:
-        raise StorageError(f"{url!r} names no path", url=url)
-    # Lexically: what a link points to is not to change the name of a run.
-    return os.path.normpath(os.path.abspath(path)).replace("//", "/", 1)
-
-
-def _s3_path(url: str) -> str:
-    path = url.partition("://")[2].rstrip("/")
-    bucket, _, key = path.partition("/")
-    if "@" in bucket or ":" in bucket:
-        raise StorageError(
-            "an S3 URL must not hold credentials: give `key` and `secret` in a storage of the "
-            "config, and the URL as s3://bucket/key",
-            url="s3://",
-        )
-    if not bucket:
-        raise StorageError(f"{url} names no bucket: write s3://bucket/key", url="s3://")
-    return join(bucket, key) if key else bucket
-
-
 def _kept(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
-    """One storage for equal arguments, so that connections are shared.
+    """Return one storage for equal arguments, so that connections are shared.
 
     A process that was forked makes its own: connections do not survive that.
     """

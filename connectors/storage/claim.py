@@ -19,13 +19,14 @@ from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage.contract import Mark, Storage
+from connectors.storage.deadline import within
 from connectors.storage.paths import is_safe_name, join
 from connectors.storage.staged_names import is_abandoned, is_own, staged_name
 
 RENEWAL_SECONDS = 60.0
 """A claim is written again after this time, for as long as it is held."""
 LAPSE_SECONDS = 15 * 60.0
-"""A claim that was not written for this time has lapsed."""
+"""A claim that has not been renewed for this long has expired."""
 PATIENCE_SECONDS = 5.0
 """So long a claim waits for those that are about to give way."""
 _PAUSE_SECONDS = 0.05
@@ -101,11 +102,11 @@ class Claim:
         """Check that the claim is still held.
 
         Raises:
-            ConflictError: It lapsed, because this process or the store stood still for too long.
+            ConflictError: It expired, because this process or the store was suspended for too long.
         """
         if self._lost or time.monotonic() - self._renewed > LAPSE_SECONDS - RENEWAL_SECONDS:
             raise ConflictError(
-                f"writing below {self._storage.url(self._folder)}: this export stood still for so "
+                f"writing below {self._storage.url(self._folder)}: this export was suspended so "
                 "long that another one may have begun: run it again",
                 url=self._storage.url(self._folder),
             )
@@ -159,7 +160,7 @@ class Claim:
         self._over.set()
         _held.discard(self._path)
         # What stays is a leftover by its name, and lapses.
-        with suppress(StorageError):
+        with suppress(StorageError), within(None):
             self._storage.delete(self._path)
 
     def _renew(self) -> None:
@@ -257,7 +258,7 @@ def interrupted_work(storage: Storage, folder: str) -> list[InterruptedWork]:
 
 
 def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
-    """Remove the claim of an exporter that died, and the uploads that it says it had begun.
+    """Remove the claim of a killed exporter, and the uploads that it had recorded.
 
     A claim that records files stays: what becomes of them depends on what is published.
 
@@ -298,7 +299,7 @@ def is_claim(path: str) -> bool:
 
 
 def _is_over(mark: Mark, now: float | None) -> bool:
-    """Whether the exporter has died, or its claim has lapsed by the store's own clock."""
+    """Return whether the exporter has ended, or its claim has expired by the store's clock."""
     if _is_dead(mark):
         return True
     return None not in (now, mark.modified) and now - mark.modified > LAPSE_SECONDS  # type: ignore[operator]
@@ -311,7 +312,7 @@ def _is_dead(mark: Mark) -> bool:
 
 
 def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:
-    """What a claim says, or None where it has gone or says nothing."""
+    """Return what a claim says, or None where it has gone or says nothing."""
     try:
         found = json.loads(storage.read(mark.path, end=_MOST_BYTES))
     except (NotFoundError, ValueError, RecursionError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from connectors.errors import ConflictError, StorageError
+from connectors.errors import ConflictError, DeniedError, StorageError
 from connectors.storage.location import Location
+from connectors.storage.paths import relative
 
 _HASHED_BYTES = 4_000_000
 
@@ -44,6 +45,13 @@ class Folder:
     path: str
     files: tuple[FileInfo, ...]
     links: tuple[str, ...] = ()
+
+
+Enter = Callable[[str], bool]
+"""Whether a walk opens the folder at a path."""
+
+Denied = Callable[[str, DeniedError], None]
+"""Takes a folder that may not be listed, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,31 +110,40 @@ class Storage(ABC):
 
     @abstractmethod
     def url(self, path: str) -> str:
-        """The path for people, without credentials; an absolute plain path where local."""
+        """Return the path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
     def locations(self, paths: Sequence[str]) -> list[Location]:
         """Return where paths lead, over links and under whatever name; no request is made."""
 
     @abstractmethod
-    def walk(self, path: str) -> Iterator[Folder]:
-        """Every folder at or below `path` that directly holds a file or a link.
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield every folder at or below `path` that directly holds a file or a link.
 
         Listed afresh. A folder comes before all folders below it, and these before any folder
         that is not below it. Files that are being staged are left out.
 
+        Args:
+            path: The folder to begin with.
+            enter: Answers for each folder below `path`, before it is opened, whether it is
+                walked; the others are left out with all that is below them.
+            denied: Called for each folder below `path` that may not be listed; the walk goes on.
+
         Raises:
             NotFoundError: Nothing is there, or a file.
-            StorageError: A part could not be listed.
+            DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
+            StorageError: A part could not be listed for another reason.
         """
 
     @abstractmethod
     def info(self, path: str) -> FileInfo | None:
-        """The file at `path`, or None where there is no file."""
+        """Return the file at `path`, or None where there is no file."""
 
     @abstractmethod
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes of a file from `start` up to, not including, `end`.
+        """Return the bytes of a file from `start` up to, not including, `end`.
 
         Fewer where the file ends earlier.
 
@@ -141,7 +158,7 @@ class Storage(ABC):
 
     @abstractmethod
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
-        """A file in blocks of `block_bytes` bytes (the last may be shorter), all of one version.
+        """Yield a file in blocks of `block_bytes` bytes (the last may be shorter), of one version.
 
         Raises:
             NotFoundError: No such file.
@@ -159,7 +176,7 @@ class Storage(ABC):
 
     @abstractmethod
     def stage(self, path: str) -> StagedFile:
-        """A fresh, empty local file for what is to become `path`."""
+        """Return a fresh, empty local file for what is to become `path`."""
 
     def open(self, staged: StagedFile) -> Writable:
         """Open a staged file that may become large, to be written from its beginning.
@@ -184,11 +201,11 @@ class Storage(ABC):
         what keeps other exporters away meanwhile.
 
         Args:
-            staged: The file, whose bytes nobody else writes: a lost answer is told by them.
+            staged: The file, whose bytes no other writer has: a lost answer is recognised by them.
             before: What `info` gave for the target.
 
         Raises:
-            ConflictError: Somebody else has written or removed the target.
+            ConflictError: Another writer has written or removed the target.
             StorageError: It is not visible; or, after a lost answer, it may be.
         """
         if self.info(staged.target) != before:
@@ -199,7 +216,7 @@ class Storage(ABC):
         self.commit(staged)
 
     def sends_in_parts(self, size: int) -> bool:
-        """Whether a file of so many bytes is sent in parts that a crash would leave behind."""
+        """Return whether a file of that size is sent in parts, which a crash would leave behind."""
         return False
 
     @abstractmethod
@@ -214,7 +231,7 @@ class Storage(ABC):
 
     @abstractmethod
     def marks(self, folder: str, prefix: str) -> list[Mark]:
-        """Files directly in `folder` whose names begin with `prefix`, listed afresh."""
+        """Return files directly in `folder` whose names begin with `prefix`, listed afresh."""
 
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
         """Give up uploads to exactly these paths that were begun since a time and never finished.
@@ -262,7 +279,7 @@ class Storage(ABC):
 
     @abstractmethod
     def sweep(self, folder: str) -> None:
-        """Remove what exports that died have left in staging directly in `folder`."""
+        """Remove what killed exports have left in staging directly in `folder`."""
 
     @abstractmethod
     def check_list(self, path: str) -> None:
@@ -282,8 +299,34 @@ class Storage(ABC):
         """
 
 
+def entered(folders: Iterator[Folder], root: str, enter: Enter | None) -> Iterator[Folder]:
+    """Leave out of a flat listing what a walk would not enter.
+
+    Args:
+        folders: Folders at or below `root`, in the order of a walk.
+        root: The folder that the walk begins with.
+        enter: See `Storage.walk`.
+    """
+    if enter is None:
+        yield from folders
+        return
+    way: list[tuple[str, bool]] = []  # the folders from the root to the present one, each once
+    for folder in folders:
+        while way and relative(folder.path, way[-1][0]) is None:
+            way.pop()
+        at, wanted = way[-1] if way else (root, True)
+        rest = relative(folder.path, at)
+        for name in (rest or "").split("/") if wanted else ():
+            if name:
+                at = f"{at.rstrip('/')}/{name}"
+                wanted = wanted and enter(at)
+                way.append((at, wanted))
+        if wanted:
+            yield folder
+
+
 def sha256_of(storage: Storage, path: str) -> str:
-    """Lower-case hex digest of a stored file.
+    """Return lower-case hex digest of a stored file.
 
     Raises:
         NotFoundError: No such file.

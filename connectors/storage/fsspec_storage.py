@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -11,19 +12,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 
-from connectors.errors import StorageError
-from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile
+from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
+from connectors.storage.event_loop import wait_for
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.retry import retrying, translated, wait_for
+from connectors.storage.retry import retrying, translated
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
+from connectors.storage.urls import READ_ONLY_PROTOCOLS
 
 _ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
 _ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
-"""Options that tell one store from another of the same protocol."""
-_READ_ONLY = frozenset({"http", "https"})
+"""Options that distinguish stores of the same protocol."""
 
 
 class FsspecStorage(RemoteStorage):
@@ -45,7 +48,7 @@ class FsspecStorage(RemoteStorage):
             self._fs = driver(protocol)(
                 **{"use_listings_cache": False, "skip_instance_cache": True, **options}
             )
-        except (ImportError, TypeError, ValueError) as failure:
+        except Exception as failure:  # some drivers connect when they are made
             raise translated(failure, f"{protocol}://", "connecting to", secrets) from failure
 
     def url(self, path: str) -> str:
@@ -55,8 +58,77 @@ class FsspecStorage(RemoteStorage):
         parts = urlsplit(path)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    def walk(self, path: str) -> Iterator[Folder]:
-        """The whole listing at once, as fsspec has no other."""
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield from one flat listing where the driver has one, else list folder by folder.
+
+        The generic `find` of fsspec takes a folder that fails to be listed for an empty one.
+        """
+        if _lists_flat(self._fs):
+            return entered(self._walk_flat(path), path, enter)
+        return self._walk_folders(path, enter, denied)
+
+    def _walk_folders(
+        self, path: str, enter: Enter | None, denied: Denied | None
+    ) -> Iterator[Folder]:
+        pending = [path]
+        while pending:
+            folder = pending.pop()
+            if folder != path and enter is not None and not enter(folder):
+                continue
+            try:
+                found = self._listed(folder)
+            except NotFoundError:
+                if folder == path:
+                    self._refuse_walk(path)
+                continue  # What vanishes between two looks is as if it had gone before both.
+            except DeniedError as error:
+                if folder == path or denied is None:
+                    raise
+                denied(folder, error)
+                continue
+            if folder == path and path in found:
+                self._refuse_walk(path)
+            files, links, below = self._sorted_out(found)
+            if files or links:
+                yield Folder(folder, tuple(files), tuple(links))
+            pending.extend(reversed(below))
+
+    def _listed(self, folder: str) -> dict[str, dict[str, Any]]:
+        """Return what is directly in a folder, by path; the path itself where it is a file."""
+        try:
+            self._fs.invalidate_cache()
+            found = self._call("ls", folder, detail=True)
+        except Exception as failure:
+            raise self._translated(failure, folder, "listing") from failure
+        named = {str(detail["name"]).rstrip("/"): detail for detail in found}
+        return {
+            name: detail
+            for name, detail in sorted(named.items())
+            if relative(name, folder) is not None and not (name == folder and _is_a_folder(detail))
+        }
+
+    def _sorted_out(
+        self, found: dict[str, dict[str, Any]]
+    ) -> tuple[list[FileInfo], list[str], list[str]]:
+        """Return files, names of links and paths of folders among what a folder holds."""
+        files: list[FileInfo] = []
+        links: list[str] = []
+        below: list[str] = []
+        for path, detail in found.items():
+            name = path.rpartition("/")[2]
+            if not is_safe_name(name) or detail.get("islink"):
+                links.append(name)
+            elif _is_a_folder(detail):
+                below.append(path)
+            elif detail.get("type") != "file":
+                links.append(name)
+            elif not is_staged_name(name):
+                files.append(self._entry(path, detail))
+        return files, links, below
+
+    def _walk_flat(self, path: str) -> Iterator[Folder]:
         found = self._details(path, "listing")
         if not found or (set(found) == {path} and self.info(path) is not None):
             self._refuse_walk(path)
@@ -75,7 +147,7 @@ class FsspecStorage(RemoteStorage):
             yield Folder(folder, tuple(own), tuple(sorted(links[folder])))
 
     def info(self, path: str) -> FileInfo | None:
-        """None for folders as well."""
+        """Return None for folders as well."""
         try:
             detail = self._call("info", path)
         except (FileNotFoundError, NotADirectoryError):
@@ -97,7 +169,7 @@ class FsspecStorage(RemoteStorage):
 
     def stage(self, path: str) -> StagedFile:
         """Refused where nothing can be written or a folder is in the way."""
-        if self.protocol in _READ_ONLY:
+        if self.protocol in READ_ONLY_PROTOCOLS:
             raise StorageError(
                 f"writing {self.url(path)}: {self.protocol} can only be read: "
                 "write to a disk or an object store",
@@ -123,7 +195,7 @@ class FsspecStorage(RemoteStorage):
         return [one for one in marks if one.path.rpartition("/")[2].startswith(prefix)]
 
     def delete(self, path: str) -> None:
-        """Nothing happens where there is no file."""
+        """Remove a file, if there is one."""
         try:
             self._call("rm_file", path)
         except FileNotFoundError:
@@ -132,7 +204,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "deleting") from failure
 
     def check_list(self, path: str) -> None:
-        """One level only."""
+        """List one level."""
         try:
             self._call("ls", path, detail=False)
         except Exception as failure:
@@ -195,7 +267,7 @@ class FsspecStorage(RemoteStorage):
             raise self._translated(failure, path, "looking for") from failure
 
     def _call(self, method: str, *args: Any, transfer_bytes: int = 0, **kwargs: Any) -> Any:
-        """A method of the file system, bounded in time where its driver is asynchronous."""
+        """Return a method of the file system, bounded in time where its driver is asynchronous."""
         work = getattr(self._fs, f"_{method}", None)
 
         def attempt(seconds: float) -> Any:
@@ -207,12 +279,29 @@ class FsspecStorage(RemoteStorage):
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:
-    """A storage for URLs of a protocol."""
+    """Return a storage for URLs of a protocol."""
     return FsspecStorage(protocol, options, secrets)
 
 
+def check_protocol(protocol: str) -> None:
+    """Refuse a protocol that fsspec does not know; no package of a protocol is imported.
+
+    Raises:
+        StorageError: It is unknown.
+    """
+    known = fsspec.available_protocols()
+    if protocol not in known:
+        near = difflib.get_close_matches(protocol, known, n=1)
+        hint = f"did you mean {near[0]}://? Else" if near else "correct the URL, or"
+        raise StorageError(
+            f"{protocol}:// is not a protocol that fsspec knows: {hint} install the package that "
+            "brings it",
+            url=f"{protocol}://",
+        )
+
+
 def driver(protocol: str) -> Any:
-    """The class of fsspec for a protocol.
+    """Return the class of fsspec for a protocol.
 
     Raises:
         StorageError: There is none, or its package is missing.
@@ -231,13 +320,24 @@ def driver(protocol: str) -> Any:
         ) from failure
 
 
+def _lists_flat(filesystem: Any) -> bool:
+    """Return whether a driver lists whole trees in its own way, as object stores do."""
+    if filesystem.async_impl:
+        return type(filesystem)._find is not AsyncFileSystem._find
+    return type(filesystem).find is not fsspec.AbstractFileSystem.find
+
+
+def _is_a_folder(detail: dict[str, Any]) -> bool:
+    return detail.get("type") == "directory"
+
+
 def url_options(protocol: str, url: str) -> dict[str, Any]:
-    """What a URL says that its path does not: a host, a port, a user."""
+    """Return what a URL says that its path does not: a host, a port, a user."""
     return dict(driver(protocol)._get_kwargs_from_urls(url))
 
 
 def native_path(protocol: str, url: str) -> str:
-    """The storage's own path for a URL of its protocol."""
+    """Return the storage's own path for a URL of its protocol."""
     return str(driver(protocol)._strip_protocol(url)).rstrip("/")
 
 

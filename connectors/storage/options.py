@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_PLAIN_OPTIONS = frozenset(
+_PUBLIC_OPTIONS = frozenset(
     {
         "addressing_style",
         "anon",
         "endpoint_url",
         "host",
+        "mode",
+        "payload_signing_enabled",
         "port",
         "profile",
         "project",
         "protocol",
         "region",
         "region_name",
+        "request_checksum_calculation",
+        "requester_pays",
+        "response_checksum_validation",
         "signature_version",
+        "use_ssl",
+        "version_aware",
     }
 )
+_SECRET_NAME = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
+
+
+def is_secret(option: str, text: str) -> bool:
+    """Return whether the text of an option must not be shown.
+
+    The only rule of its kind: what is not known to be harmless is a secret, and so is a URL that
+    can carry credentials.
+
+    >>> is_secret("region", "eu"), is_secret("endpoint_url", "http://a:b@c"), is_secret("x", "y")
+    (False, True, True)
+    """
+    return option not in _PUBLIC_OPTIONS or "@" in text or "?" in text
+
+
+def names_secret(option: str) -> bool:
+    """Return whether the name of an option says that its value is a secret.
+
+    >>> names_secret("aws_session_token"), names_secret("connect_timeout")
+    (True, False)
+    """
+    return _SECRET_NAME.fullmatch(option) is not None
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +69,11 @@ class StorageOptions:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def revealed(self) -> dict[str, Any]:
-        """The options with secrets in clear, for the client library alone."""
+        """Return the options with secrets in clear, for the client library alone."""
         return {key: _revealed(value) for key, value in self.options.items()}
 
     def secrets(self) -> frozenset[str]:
-        """Every text that must not be shown.
+        """Return every text that must not be shown.
 
         >>> sorted(StorageOptions(options={"key": "A", "region": "x"}).secrets())
         ['A']
@@ -80,7 +110,7 @@ def _secrets_of(key: str, value: Any) -> Iterator[str]:
             yield from _secrets_of(key, item)
     elif hasattr(value, "get_secret_value"):
         yield str(value.get_secret_value())
-    elif isinstance(value, str) and value and key not in _PLAIN_OPTIONS:
+    elif isinstance(value, str) and value and is_secret(key, value):
         yield value
 
 
@@ -89,6 +119,8 @@ def _masked(value: Any, key: str = "") -> Any:
         return {name: _masked(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(item, key) for item in value]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
-    return value if isinstance(value, str) and key in _PLAIN_OPTIONS else "***"
+    if isinstance(value, int | float):
+        return "***" if names_secret(key) else value
+    return value if isinstance(value, str) and not is_secret(key, value) else "***"

@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def join(path: str, *names: str) -> str:
-    """A path below `path`.
+    """Return a path below `path`.
 
     Args:
         path: A storage's own path.
@@ -35,7 +35,7 @@ def join(path: str, *names: str) -> str:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a relative path stays below its folder in every kind of store.
+    """Return whether a relative path stays below its folder in every kind of store.
 
     >>> [is_safe_name(name) for name in ("a/b", "a//b", "../a", "/a")]
     [True, False, False, False]
@@ -46,7 +46,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def relative(path: str, root: str) -> str | None:
-    """The part of `path` below `root`, or None where it is not below.
+    """Return the part of `path` below `root`, or None where it is not below.
 
     >>> relative("b/runs/x", "b/runs"), relative("b/runs", "b/runs"), relative("b/runs2", "b/runs")
     ('x', '', None)

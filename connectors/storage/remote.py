@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
 from connectors.storage.contract import FileInfo, StagedFile, Storage
+from connectors.storage.deadline import ContextPool
 from connectors.storage.location import Location
 from connectors.storage.paths import join
 from connectors.storage.retry import translated
@@ -21,7 +21,7 @@ _READERS = 16
 
 
 class RemoteStorage(Storage):
-    """A storage elsewhere; whoever inherits publishes, lists and reads.
+    """A remote storage; subclasses publish, list and read.
 
     Args:
         protocol: The protocol of its URLs.
@@ -45,7 +45,7 @@ class RemoteStorage(Storage):
         """Sixteen at a time."""
         if len(paths) < 2:
             return [self._outcome(path) for path in paths]
-        with ThreadPoolExecutor(min(_READERS, len(paths))) as pool:
+        with ContextPool(min(_READERS, len(paths))) as pool:
             return list(pool.map(self._outcome, paths))
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ class RemoteStorage(Storage):
         self._staging.remove_all()
 
     def remove_folder(self, path: str) -> None:
-        """Nothing, as none is made: folders are parts of names."""
+        """Do nothing: folders are parts of names."""
 
     def commit(self, staged: StagedFile) -> None:
         """Put the file, then see that all of it is there."""
@@ -159,11 +159,11 @@ class RemoteStorage(Storage):
 
     @abstractmethod
     def _store(self) -> str:
-        """What tells the store from others of its protocol, such as its endpoint."""
+        """Return what distinguishes the store from others of its protocol, such as its endpoint."""
 
     @abstractmethod
     def _range(self, entry: FileInfo, start: int, stop: int) -> bytes | None:
-        """Bytes of a file, or None where it is not that version any more."""
+        """Return bytes of a file, or None where it is not that version any more."""
 
     @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:

@@ -1,22 +1,23 @@
-"""How a call to a distant store is repeated, bounded in time or turned into an error of ours."""
+"""Repeat calls to distant stores, bound them in time, and translate their errors."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import random
 import re
+import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
+from connectors.storage.deadline import check_deadline, seconds_left
 
 TRIES = 5
 RETRY_SECONDS = 20.0
 """No further try is begun after this time."""
 CALL_SECONDS = 55.0
-"""A call is given up after this time, whatever it is waiting for: its error is told in a minute."""
+"""A call is given up after this time, so that its error is reported within a minute."""
 SLOWEST_BYTES_PER_SECOND = 512 * 1024
 """A transfer of known size is given so much more time."""
 _FIRST_PAUSE = 0.1
@@ -41,7 +42,7 @@ _SILENCES = frozenset({"TimeoutError", "ReadTimeoutError", "ConnectTimeoutError"
 def retrying(
     attempt: Callable[[float], _T], *, transfer_bytes: int = 0, seconds: float | None = None
 ) -> _T:
-    """What `attempt` returns, tried again while the failure may pass.
+    """Return what `attempt` returns, tried again while the failure may pass.
 
     Args:
         attempt: Is given the seconds it may take.
@@ -49,16 +50,19 @@ def retrying(
         seconds: What the call may take beside that; `CALL_SECONDS` if None.
 
     Raises:
+        DeadlinePassed: The caller's deadline has passed.
         Exception: The last failure.
     """
+    check_deadline()
     begun = time.monotonic()
     allowed = CALL_SECONDS if seconds is None else seconds
-    until = begun + allowed + transfer_bytes / SLOWEST_BYTES_PER_SECOND
+    until = begun + seconds_left(allowed + transfer_bytes / SLOWEST_BYTES_PER_SECOND)
     number = 1
     while True:
         try:
             return attempt(until - time.monotonic())
         except Exception as failure:
+            check_deadline()
             pause = random.uniform(0.5, 1.0) * min(  # noqa: S311 spreads load, hides nothing
                 _LONGEST_PAUSE, _FIRST_PAUSE * 3 ** (number - 1)
             )
@@ -69,30 +73,8 @@ def retrying(
         number += 1
 
 
-def wait_for(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T], seconds: float | None
-) -> _T:
-    """The result of `work` done on a loop of another thread.
-
-    Args:
-        loop: The loop.
-        work: What to do on it.
-        seconds: How long it may take, or None where it sees to that itself.
-
-    Raises:
-        TimeoutError: It took longer than `seconds`, and was cancelled.
-    """
-    limit = None if seconds is None else max(seconds, 0.001)
-    future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, limit), loop)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
 def is_transient(failure: BaseException) -> bool:
-    """Whether the same call may succeed a little later."""
+    """Return whether the same call may succeed a little later."""
     for one in _chain(failure):
         status, code = _answer(one)
         if status is not None:
@@ -103,14 +85,14 @@ def is_transient(failure: BaseException) -> bool:
 
 
 def is_silence(failure: BaseException) -> bool:
-    """Whether no answer came in time."""
+    """Return whether no answer came in time."""
     return any(_is_a(one, _SILENCES) for one in _chain(failure))
 
 
 def translated(
     failure: Exception, url: str, doing: str, secrets: Iterable[str] = ()
 ) -> StorageError:
-    """The failure of a client library as an error of ours, to be raised `from` it.
+    """Return the failure of a client library as an error of ours, to be raised `from` it.
 
     Args:
         failure: What the library raised.
@@ -143,6 +125,8 @@ def _explained(failure: BaseException) -> _Reason | None:
         return StorageError, "no credentials: give `key` and `secret`, or `anon: true`"
     if _is_a(failure, _CONNECTION_CLASSES | {"ConnectionRefusedError"}):
         return StorageError, "no connection: check `endpoint_url` and that the server runs"
+    if isinstance(failure, socket.gaierror):
+        return StorageError, "the host is not known: check the URL"
     if _is_a(failure, _SILENCES):
         return StorageError, _NO_ANSWER
     if _is_a(failure, {"UnauthenticatedError", "PermissionDeniedError"}):
@@ -150,9 +134,9 @@ def _explained(failure: BaseException) -> _Reason | None:
     if _is_a(failure, {"PreconditionError"}):
         return _explained_answer(412, "")
     if _is_a(failure, {"GenericError"}) or isinstance(failure, FileNotFoundError):
-        told = _explained_text(str(failure))
-        if told is not None:
-            return told
+        reason = _explained_text(str(failure))
+        if reason is not None:
+            return reason
     if isinstance(failure, FileNotFoundError):
         return NotFoundError, "nothing is stored there: check the name"
     if isinstance(failure, OSError):
@@ -161,7 +145,7 @@ def _explained(failure: BaseException) -> _Reason | None:
 
 
 def _explained_text(text: str) -> _Reason | None:
-    """What obstore says in its texts alone."""
+    """Return what obstore says in its texts alone."""
     if "NoSuchBucket" in text:
         return _explained_answer(404, "NoSuchBucket")
     if found := re.search(r"status code: (\d{3})", text):
@@ -182,7 +166,7 @@ def _explained_answer(status: int, code: str) -> _Reason:
     if code == "RequestTimeTooSkewed":
         return StorageError, "this machine's clock differs from the store's: set it right"
     if status in (401, 403):
-        return StorageError, f"refused{said}: check key, secret and what they are allowed to do"
+        return DeniedError, f"refused{said}: check key, secret and what they are allowed to do"
     if status in (301, 307):
         return StorageError, f"the bucket is elsewhere{said}: give its `region`"
     if status == 412:
@@ -209,14 +193,14 @@ _OS_REASONS = {
 def _explained_os(failure: OSError) -> _Reason | None:
     if isinstance(failure, NotADirectoryError):
         return NotFoundError, _OS_REASONS[errno.ENOTDIR]
-    if isinstance(failure, PermissionError):
-        return StorageError, _OS_REASONS[errno.EACCES]
+    if failure.errno in (errno.EACCES, errno.EPERM) or isinstance(failure, PermissionError):
+        return DeniedError, _OS_REASONS[errno.EACCES]
     reason = _OS_REASONS.get(failure.errno or 0)
     return None if reason is None else (StorageError, reason)
 
 
 def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """The failure, its causes first: libraries wrap the telling error in vaguer ones."""
+    """Return the failure, its causes first: libraries wrap the specific error in vaguer ones."""
     chain = [failure]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)

@@ -18,19 +18,19 @@ _NAME_BYTES = 255
 
 
 def staged_name(name: str) -> str:
-    """A hidden, unique name for the file that is to become `name`."""
+    """Return a hidden, unique name for the file that is to become `name`."""
     mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 
 
 def is_staged_name(name: str) -> bool:
-    """Whether a name is one that `staged_name` made, here or elsewhere."""
+    """Return whether a name is one that `staged_name` made, here or elsewhere."""
     return name.endswith(_STAGED_SUFFIX) and _STAGED_NAME.fullmatch(name) is not None
 
 
 def is_abandoned(name: str, modified: float | None) -> bool:
-    """Whether nobody can still be writing the staged file of this name.
+    """Return whether no process can still be writing the staged file of this name.
 
     Args:
         name: The file's name.
@@ -51,7 +51,7 @@ def is_own(name: str) -> bool:
 
 
 def is_of_the_dead(host: str, pid: int) -> bool:
-    """Whether a process of this machine lives no more; never so for one of another machine."""
+    """Return whether a process of this machine has ended; False for other machines."""
     return host == host_mark() and not _is_alive(pid)
 
 
@@ -66,7 +66,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def host_mark() -> str:
-    """A mark of the machine; of the container as well, where process ids mean something else."""
+    """Return an id of the machine and of the container, which has process ids of its own."""
     try:
         # os.readlink, because Path.readlink would resolve nothing more and cost more.
         space = os.readlink("/proc/self/ns/pid")

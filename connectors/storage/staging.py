@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,19 @@ from connectors.storage.staged_names import host_mark, is_of_the_dead
 
 _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
+
+
+_place: ContextVar[Path | None] = ContextVar("flowtime_export_scratch", default=None)
+
+
+@contextmanager
+def scratch_below(folder: Path) -> Iterator[None]:
+    """Have the present context make its scratch folders in a folder instead of TMPDIR."""
+    token = _place.set(folder)
+    try:
+        yield
+    finally:
+        _place.reset(token)
 
 
 class StagingFolders:
@@ -28,7 +42,7 @@ class StagingFolders:
         self._lock = threading.Lock()
 
     def make(self) -> Path:
-        """An empty file in a folder of its own.
+        """Return an empty file in a folder of its own.
 
         Raises:
             OSError: It could not be made.
@@ -38,13 +52,15 @@ class StagingFolders:
         return local
 
     def make_folder(self) -> Path:
-        """An empty folder.
+        """Return an empty folder.
 
         Raises:
             OSError: It could not be made.
         """
         holder = tempfile.TemporaryDirectory(
-            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-", ignore_cleanup_errors=True
+            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-",
+            dir=_place.get(),
+            ignore_cleanup_errors=True,
         )
         folder = Path(holder.name)
         with self._lock:
@@ -73,7 +89,7 @@ _scratch = StagingFolders()
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A private folder to work in, for as long as the context lasts.
+    """Yield a private folder to work in, for as long as the context lasts.
 
     Its name says whose it is: what a process leaves that was killed is removed by the next one
     that needs such a folder, and by `clean`.
@@ -104,7 +120,7 @@ def remove_scratch() -> None:
 
 
 def abandoned_folders() -> list[str]:
-    """Folders of this user whose process lives no more.
+    """Return folders of this user whose process lives no more.
 
     Raises:
         StorageError: There is no temporary directory that can be listed.
@@ -117,7 +133,7 @@ def abandoned_folders() -> list[str]:
 
 
 def remove_folders(paths: list[str]) -> None:
-    """Remove folders; somebody else may do so at the same time."""
+    """Remove folders; another process may do so at the same time."""
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
 

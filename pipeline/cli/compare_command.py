@@ -10,16 +10,15 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli.console import (
-    DONE,
-    FAILED,
     json_option,
     print_json,
     print_report,
-    redaction,
     storage_of,
     storage_option,
 )
-from pipeline.cli.foreign_table import foreign_options
+from pipeline.cli.exit_codes import DIFFERENT, DONE, FAILED
+from pipeline.cli.failures import redaction
+from pipeline.cli.foreign_table import foreign_options, show_problems
 from pipeline.comparison.alignment import ALIGNMENT_METHODS, AlignmentMethod
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, open_sides
@@ -31,9 +30,6 @@ from pipeline.comparison.tolerance import Tolerances
 from pipeline.config.comparison import load_comparison_config
 from pipeline.errors import ConfigError
 from pipeline.imports.telemetry import ForeignDataError
-
-DIFFERENT = 4
-"""Exit code where there is what `--fail-on` names."""
 
 _MOST_LINES = 20
 _MOST_NAMES = 10
@@ -147,7 +143,7 @@ def compare_command(
             comparison = compare_matched(opened, request)
             write_outputs(comparison, opened, files)
     except ForeignDataError as error:
-        click.echo(error.report.as_json() if as_json else error.report.as_text())
+        show_problems(error, as_json=as_json)
         raise
     if as_json:
         print_json(comparison.as_json())

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.config_template import starter_config
-from pipeline.cli.console import DONE, config_argument, print_json, set_option, settings_of
+from pipeline.cli.config_template import config_template
+from pipeline.cli.console import config_argument, print_json, set_option, settings_of
+from pipeline.cli.exit_codes import DONE
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
+from pipeline.logs import LOGGER
+from pipeline.planning.warnings import config_warnings
 from pipeline.sinks.formats import ALL_FORMATS
 
 
@@ -22,7 +25,7 @@ from pipeline.sinks.formats import ALL_FORMATS
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | None) -> int:
     """Write a commented config to begin with, to stdout or --out."""
-    text = starter_config(url, formats or ALL_FORMATS, out=target)
+    text = config_template(url, formats or ALL_FORMATS, out=target)
     if out is None:
         click.echo(text, nl=False)
         return DONE
@@ -44,6 +47,8 @@ def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
     """Check CONFIG without touching any storage."""
     settings = settings_of(config, overrides)
     sinks = ", ".join(sink.format for sink in settings.sinks)
+    for warning in config_warnings(settings):
+        LOGGER.warning(warning)
     click.echo(f"{config}: valid ({settings.name}: {settings.source.url} -> {sinks})")
     return DONE
 

@@ -1,8 +1,14 @@
-"""A commented config to begin with."""
+"""Write a commented config to begin with."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+
+from connectors.storage import S3_PROTOCOLS, protocol_of
+from pipeline.config import parse_config
+from pipeline.config.path_template import format_of
+from pipeline.errors import ConfigError
 
 _HEAD = """\
 # Settings of flowtime-export; `flowtime-export schema` prints all keys for your editor.
@@ -33,51 +39,68 @@ storage:
   lake:                              # ${NAME} comes from the environment
     protocol: s3
     endpoint_url: "${S3_ENDPOINT:-https://s3.amazonaws.com}"
-    key: "${AWS_ACCESS_KEY_ID}"
-    secret: "${AWS_SECRET_ACCESS_KEY}"
+    # key: "${AWS_ACCESS_KEY_ID}"      # without them, what the environment offers is used:
+    # secret: "${AWS_SECRET_ACCESS_KEY}"   # variables, a profile or a role
 
 """
 
 _SINKS = {
     "csv": """\
   - format: csv
-    path: {root}/export.csv
+    path: {path}
     metadata_header: true            # '# key: value' lines before the header row
     # compression: gzip              # then end the path in .csv.gz
 """,
     "ndjson": """\
   - format: ndjson
-    path: {root}/export.ndjson
+    path: {path}
     non_finite: string               # NaN and infinities as text; or null, error
 """,
     "parquet": """\
   - format: parquet
-    path: {root}/export.parquet      # a folder name instead makes a data set
+    path: {path}      # a folder name instead makes a data set
     # partition_by: [measure]        # needs a folder
     # max_rows_per_file: 5000000
 """,
 }
 
 
-def starter_config(url: str, formats: Sequence[str], *, out: str) -> str:
-    """A config for a source and formats, as YAML with comments.
+def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
+    """Return a config for a source and formats, as YAML with comments.
 
     Args:
         url: The source.
         formats: Formats of the sinks, in order.
-        out: Folder or URL that the tables go to.
+        out: Folder or URL that the tables go to; with one format, also a file.
+
+    Raises:
+        ConfigError: What is asked for makes no valid config.
     """
-    remote_source, remote_out = url.startswith("s3://"), out.startswith("s3://")
+    lake = [protocol_of(place) in S3_PROTOCOLS for place in (url, out)]
     head = _HEAD.format(
         url=_quoted(url),
-        storage=_STORAGE if remote_source or remote_out else "",
-        source_storage="  storage: lake\n" if remote_source else "",
+        storage=_STORAGE if any(lake) else "",
+        source_storage="  storage: lake\n" if lake[0] else "",
     )
-    sinks = "".join(_SINKS[form].format(root=out.rstrip("/")) for form in formats)
-    if remote_out:
+    sinks = "".join(
+        _SINKS[form].format(path=_quoted(_path(out, form, formats))) for form in formats
+    )
+    if lake[1]:
         sinks = sinks.replace("  - format:", "  - storage: lake\n    format:")
+    try:
+        parse_config(head + sinks, filename="config")
+    except ConfigError as error:
+        raise ConfigError(f"no valid config comes of these options:\n{error}") from error
     return head + sinks
 
 
+def _path(out: str, form: str, formats: Sequence[str]) -> str:
+    if len(formats) == 1 and format_of(out) is not None:
+        return out
+    return f"{out.rstrip('/')}/export.{form}"
+
+
 def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text)

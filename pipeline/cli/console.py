@@ -10,14 +10,8 @@ from typing import Any, Protocol
 import click
 
 from connectors.storage import StorageOptions
+from pipeline.cli.failures import current_invocation, redaction
 from pipeline.config import ExportConfig, load_config, single_run_config
-from pipeline.logs import Redaction
-from pipeline.planning.plan import parse_filter
-
-DONE, FAILED, USAGE = 0, 1, 2
-
-redaction = Redaction()
-"""Learns the secrets of this process and masks them in logs and messages."""
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
@@ -64,12 +58,12 @@ def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
 
 
 def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
-    """The settings of a config file, once its filter is known to be one.
+    """Return the settings of a config file.
 
     Raises:
         ConfigError: What the file or an override says is wrong.
     """
     settings = load_config(path, overrides=overrides)
+    current_invocation().name = settings.name
     redaction.learn(settings.secrets())
-    parse_filter(settings)
     return settings

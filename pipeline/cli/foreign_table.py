@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+import click
 from pydantic import ValidationError
 
+from pipeline.cli.failures import current_invocation
 from pipeline.errors import ConfigError
-from pipeline.imports.telemetry import ForeignOptions
+from pipeline.imports.telemetry import ForeignDataError, ForeignOptions
 
 
 def foreign_options(columns: Sequence[str], **options: object) -> ForeignOptions:
@@ -37,3 +40,11 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--column {pair!r}: expected NAME=COLUMN, e.g. time_bin=timestamp")
         found[name] = column
     return found
+
+
+def show_problems(error: ForeignDataError, *, as_json: bool) -> None:
+    """Print what is wrong with a table; as JSON it becomes part of the failure's object."""
+    if as_json:
+        current_invocation().report = json.loads(error.report.as_json())
+    else:
+        click.echo(error.report.as_text())

@@ -1,32 +1,62 @@
-"""A group of verbs of which some are loaded when they are asked for."""
+"""A group of verbs whose modules are loaded when they are run."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import click
 
 
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A verb that is not loaded yet.
+
+    Attributes:
+        module: The module that has it under the name `<verb>_command`.
+        summary: The first sentence of its help, so that a list of verbs loads none of them.
+    """
+
+    module: str
+    summary: str
+
+
 class LazyGroup(click.Group):
-    """Loads the verbs of modules that exports do not need when one of them is asked for.
+    """Loads a verb when it is run, or when its own help is shown.
 
     Args:
-        later: Name of a verb → the module it is in, where it is `<name>_command`.
+        lazy: Verbs by name.
+        shared: Options that every verb takes besides its own.
         others: What `click.Group` takes.
     """
 
-    def __init__(self, *, later: Mapping[str, str], **others: object) -> None:
+    def __init__(
+        self,
+        *,
+        lazy: Mapping[str, LazyCommand],
+        shared: Sequence[click.Option] = (),
+        **others: object,
+    ) -> None:
         super().__init__(**others)  # type: ignore[arg-type]
-        self._later = dict(later)
+        self.lazy = dict(lazy)
+        self._shared = tuple(shared)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, loaded or not."""
-        return sorted({*super().list_commands(ctx), *self._later})
+        """Return the names of all verbs, loaded or not."""
+        return sorted({*super().list_commands(ctx), *self.lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb of a name, or None where there is none."""
-        if cmd_name in self._later and cmd_name not in self.commands:
-            module = importlib.import_module(self._later[cmd_name])
-            self.add_command(getattr(module, cmd_name.replace("-", "_") + "_command"), cmd_name)
+        """Return the verb of a name, or None where there is none."""
+        if cmd_name in self.lazy and cmd_name not in self.commands:
+            module = importlib.import_module(self.lazy[cmd_name].module)
+            command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+            known = {name for parameter in command.params for name in parameter.opts}
+            command.params += [one for one in self._shared if known.isdisjoint(one.opts)]
+            self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs with their summaries, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.lazy[name].summary) for name in sorted(self.lazy)])

@@ -1,61 +1,30 @@
-"""argv to calls to an exit code."""
+"""The command line: arguments to a verb, and its end to an exit code."""
 
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
-import polars as pl
 
-from connectors.storage import discard_all
-from pipeline.cli.console import (
-    DONE,
-    FAILED,
-    USAGE,
-    config_argument,
-    json_option,
-    print_json,
-    print_report,
-    redaction,
-    set_option,
-    settings_of,
-    storage_option,
-)
-from pipeline.cli.lazy_group import LazyGroup
-from pipeline.cli.render import plan_as_data, plan_as_lines
-from pipeline.cli.signals import (
-    INTERRUPTED,
-    LEAVE_SECONDS,
-    TERMINATED,
-    Terminated,
-    interruptible,
-    leave,
-    leave_within,
-)
-from pipeline.config import ExportConfig, single_run_config
-from pipeline.config.values import parse_duration
-from pipeline.errors import ConfigError, FlowtimeExportError
-from pipeline.exports.preview import preview
-from pipeline.exports.progress import ProgressCallback
-from pipeline.exports.report import Report
-from pipeline.exports.run import export
-from pipeline.exports.session import ExportSession
-from pipeline.exports.watch import Watch
-from pipeline.logs import LOGGER, configure
-from pipeline.planning.plan import ExportPlan
-from pipeline.reading.source import Source, find_runs
-from pipeline.sinks.formats import ALL_FORMATS
+from pipeline.cli.exit_codes import DONE
+from pipeline.cli.failures import debug_option, invocation_of, redaction, report_failure
+from pipeline.cli.lazy_group import LazyCommand, LazyGroup
+from pipeline.cli.signals import LEAVE_SECONDS, interruptible, leave, leave_within
+from pipeline.cli.streams import prepare_standard_streams
+from pipeline.logs import configure
 from pipeline.version import VERSION
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Entry point of the console script; ends the process with the contract's exit code."""
+    """Run a command line and end the process with the exit code of the contract.
+
+    Args:
+        argv: Arguments without the program's name; default those of the process.
+    """
+    prepare_standard_streams()
     # Runs and series stay in memory as many small objects without cycles: to look through them
     # for garbage again and again took a tenth of an export's processor time.
     gc.freeze()
@@ -70,73 +39,68 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run_cli(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and give its exit code.
+    """Run a command line and return its exit code, whatever fails.
 
     Args:
         argv: Arguments without the program's name; default those of the process.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    invocation = invocation_of(arguments)
     try:
-        result = cli.main(args=argv, prog_name="flowtime-export", standalone_mode=False)
-        return result if isinstance(result, int) else DONE
-    except click.ClickException as error:
-        error.show()
-        return USAGE
-    except (KeyboardInterrupt, click.Abort):
-        discard_all()
-        return _complain("interrupted; nothing was published half", INTERRUPTED)
-    except Terminated:
-        discard_all()
-        return _complain("terminated; nothing was published half", TERMINATED)
-    except ConfigError as error:
-        return _complain(str(error), USAGE)
-    except FlowtimeExportError as error:
-        return _complain(str(error), FAILED)
-    except BrokenPipeError:
-        # The reader of stdout has gone, e.g. `| head`: there is nobody left to tell.
-        sys.stderr.close()
-        return FAILED
+        result = cli.main(
+            args=arguments, prog_name="flowtime-export", standalone_mode=False, obj=invocation
+        )
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return report_failure(error, invocation)
+    return result if isinstance(result, int) else DONE
 
 
-def _complain(message: str, code: int) -> int:
-    LOGGER.error(message)
-    return code
+_EXPORT = "pipeline.cli.export_commands"
+_STORAGE = "pipeline.cli.storage_commands"
+_CONFIG = "pipeline.cli.config_commands"
+_BACK = "pipeline.cli.verify_import_commands"
 
-
-# --------------------------------------------------------------------------- the verbs
-
-
-class _Interval(click.ParamType[float]):
-    """A duration as the config writes one."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is none: {error}", param, ctx)
-        assert seconds is not None
-        return seconds
-
-
-_LATER = {
-    "clean": "pipeline.cli.storage_commands",
-    "compare": "pipeline.cli.compare_command",
-    "doctor": "pipeline.cli.storage_commands",
-    "runs": "pipeline.cli.storage_commands",
-    "init": "pipeline.cli.config_commands",
-    "schema": "pipeline.cli.config_commands",
-    "validate": "pipeline.cli.config_commands",
-    "verify": "pipeline.cli.verify_import_commands",
-    "import": "pipeline.cli.verify_import_commands",
-    "test-loop": "pipeline.cli.verify_import_commands",
-    "serve": "pipeline.service.web.command",
+_VERBS = {
+    "clean": LazyCommand(_STORAGE, "Remove what a crashed export of ours left at or below TARGET."),
+    "compare": LazyCommand(
+        "pipeline.cli.compare_command",
+        "Compare OTHER with BASELINE: runs, exports, telemetry bundles or plain tables.",
+    ),
+    "doctor": LazyCommand(_STORAGE, "Check that every storage can be reached, listed and written."),
+    "export": LazyCommand(_EXPORT, "Export one RUN directory without a config."),
+    "import": LazyCommand(
+        _BACK, "Turn exports back into run directories, or a plain table into a telemetry run."
+    ),
+    "init": LazyCommand(_CONFIG, "Write a commented config to begin with, to stdout or --out."),
+    "plan": LazyCommand(_EXPORT, "Show what would be read and written; touches nothing."),
+    "preview": LazyCommand(_EXPORT, "Show the first rows each sink would write."),
+    "run": LazyCommand(_EXPORT, "Export the runs of CONFIG to all its sinks."),
+    "runs": LazyCommand(
+        _STORAGE, "List the runs below URL: id, created, bins, series, complete or why not."
+    ),
+    "schema": LazyCommand(_CONFIG, "Print the JSON Schema of the config, for editors."),
+    "serve": LazyCommand(
+        "pipeline.service.web.command", "Serve the runs below a URL, and their exports, over HTTP."
+    ),
+    "test-loop": LazyCommand(
+        _BACK, "Export RUN in every format, import it again, and compare every value and byte."
+    ),
+    "validate": LazyCommand(_CONFIG, "Check CONFIG without touching any storage."),
+    "verify": LazyCommand(
+        _BACK, "Check the export at TARGET: a descriptor, a folder or a data file."
+    ),
 }
 
 
-@click.group(cls=LazyGroup, later=_LATER, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    lazy=_VERBS,
+    shared=[debug_option],
+    params=[debug_option],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(VERSION, prog_name="flowtime-export")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr."
@@ -150,174 +114,3 @@ _LATER = {
 def cli(log_format: str, log_level: str) -> None:
     """Turn FlowTime run directories into verified CSV, NDJSON and Parquet tables."""
     configure("json" if log_format == "json" else "text", log_level, redaction)
-
-
-@cli.command("run")
-@config_argument
-@set_option
-@json_option
-@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
-@click.option(
-    "--watch", type=_Interval(), metavar="INTERVAL", help="Again at an interval such as 30s or 5m."
-)
-def run_command(
-    config: Path,
-    overrides: tuple[str, ...],
-    as_json: bool,
-    dry_run: bool,
-    full_refresh: bool,
-    watch: float | None,
-) -> int:
-    """Export the runs of CONFIG to all its sinks."""
-    if watch is not None and (dry_run or full_refresh):
-        raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
-    settings = settings_of(config, overrides)
-    if dry_run:
-        return _show_plan(settings, as_json=as_json)
-    if watch is not None:
-        return _watch(Watch(settings, watch), as_json=as_json)
-    return _export(settings, as_json=as_json, full_refresh=full_refresh)
-
-
-@cli.command("plan")
-@config_argument
-@set_option
-@json_option
-def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
-    """Show what would be read and written; touches nothing."""
-    return _show_plan(settings_of(config, overrides), as_json=as_json)
-
-
-@cli.command("preview")
-@config_argument
-@set_option
-@json_option
-@click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
-def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
-    """Show the first rows each sink would write."""
-    settings = settings_of(config, overrides)
-    source, plan = _planned(settings)
-    if not source.runs:
-        return _nothing_found(source)
-    shown = preview(plan, source, rows)
-    if as_json:
-        print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
-        return DONE
-    for sink, frame in shown:
-        click.echo(f"{sink.sink.format}  {sink.targets[0].url}")
-        with pl.Config(
-            tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
-        ):
-            click.echo(str(frame))
-    return DONE
-
-
-@cli.command("export")
-@click.argument("run")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    required=True,
-    type=click.Choice([*ALL_FORMATS, "all"]),
-    help="Repeatable.",
-)
-@click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
-@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
-@storage_option
-@json_option
-def export_command(
-    run: str,
-    formats: tuple[str, ...],
-    out: str | None,
-    full_refresh: bool,
-    storage_options: tuple[str, ...],
-    as_json: bool,
-) -> int:
-    """Export one RUN directory without a config."""
-    chosen = ALL_FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
-    settings = single_run_config(run, chosen, out, storage_options)
-    redaction.learn(settings.secrets())
-    return _export(settings, as_json=as_json, full_refresh=full_refresh)
-
-
-# --------------------------------------------------------------------------- what verbs share
-
-
-def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
-    LOGGER.info("export %s begins", settings.name)
-    try:
-        with _shown_progress() as listener:
-            report = export(settings, full_refresh=full_refresh, listener=listener)
-    except FlowtimeExportError as error:
-        if as_json:
-            print_json(_failure(settings, error))
-        raise
-    _log_report(report)
-    print_report(report, as_json=as_json)
-    return report.exit_code
-
-
-def _watch(watch: Watch, *, as_json: bool) -> int:
-    """Show every round with news, in JSON one a line; SIGTERM is the normal end."""
-    try:
-        for outcome in watch.rounds():
-            if isinstance(outcome, Report):
-                _log_report(outcome)
-                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
-            else:
-                LOGGER.error("%s; the next round tries again", outcome)
-                shown = json.dumps(_failure(watch.config, outcome)) if as_json else ""
-            if shown:
-                click.echo(shown)
-    except Terminated:
-        LOGGER.info("watch of %s stopped", watch.config.name)
-    return DONE
-
-
-def _failure(settings: ExportConfig, error: FlowtimeExportError) -> dict[str, Any]:
-    return {
-        "name": settings.name,
-        "status": "failed",
-        "exit_code": USAGE if isinstance(error, ConfigError) else FAILED,
-        "error": {"type": type(error).__name__, "message": redaction.masked(str(error))},
-    }
-
-
-def _shown_progress() -> AbstractContextManager[ProgressCallback]:
-    if not sys.stderr.isatty():
-        return nullcontext(ProgressCallback())
-    # Imported when needed: a bar takes longer to load than a small export takes.
-    from pipeline.cli.progress import shown_progress  # noqa: PLC0415
-
-    return shown_progress()
-
-
-def _log_report(report: Report) -> None:
-    if not report.runs:
-        LOGGER.warning("no runs found under %s", report.source)
-    for run in report.left_out:
-        LOGGER.warning("%s left out: %s", run.url, run.reason)
-    fields = {"runs": report.runs, "rows": report.rows_read, "seconds": report.seconds}
-    LOGGER.info("export %s done", report.name, extra={"fields": fields})
-
-
-def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
-    source = find_runs(settings)
-    return source, ExportSession.open(settings).plan(source)
-
-
-def _nothing_found(source: Source) -> int:
-    LOGGER.warning("no runs found under %s", source.storage.url(source.path))
-    return DONE
-
-
-def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
-    source, plan = _planned(settings)
-    if as_json:
-        print_json(plan_as_data(source, plan))
-        return DONE
-    for line in plan_as_lines(source, plan):
-        click.echo(line)
-    return DONE if source.runs else _nothing_found(source)

@@ -9,6 +9,7 @@ from connectors.flowtime.discover.discovery import Discovery
 from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import PublishedTargets
+from pipeline.planning.warnings import config_warnings
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
 
@@ -29,6 +30,7 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
+        "warnings": config_warnings(plan.config),
     }
 
 
@@ -72,6 +74,8 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
         yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
     for note in data["notes"]:
         yield f"  note: {note}"
+    for warning in data["warnings"]:
+        yield f"  warning: {warning}"
 
 
 def runs_as_data(found: Discovery) -> list[dict[str, Any]]:

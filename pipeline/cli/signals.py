@@ -11,9 +11,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from connectors.storage import discard_all
+from pipeline.cli.exit_codes import INTERRUPTED, TERMINATED
 
-INTERRUPTED, TERMINATED = 130, 143
 LEAVE_SECONDS = 8.0
 """After this time the process ends, whatever it still waits for."""
 _AGAIN_SECONDS = 0.05
@@ -64,11 +63,18 @@ def leave(code: int) -> NoReturn:
     """
     # What cannot be removed is a leftover by its name.
     with suppress(Exception):
-        discard_all()
+        discard_staged()
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def discard_staged() -> None:
+    """Throw away whatever this process has staged; nothing where no storage was ever loaded."""
+    storages = sys.modules.get("connectors.storage")
+    if storages is not None:
+        storages.discard_all()
 
 
 class _Signals:

@@ -9,8 +9,6 @@ import click
 from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
 from pipeline.cli.console import (
-    DONE,
-    FAILED,
     config_argument,
     json_option,
     print_json,
@@ -20,6 +18,7 @@ from pipeline.cli.console import (
     storage_option,
 )
 from pipeline.cli.doctor import examine
+from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.render import runs_as_data, runs_as_lines
 from pipeline.writing.removal import clean
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from connectors.storage import protocol_of
-from pipeline.cli.console import DONE, FAILED, json_option, print_report, storage_of, storage_option
-from pipeline.cli.foreign_table import foreign_options
+from pipeline.cli.console import json_option, print_report, storage_of, storage_option
+from pipeline.cli.exit_codes import DONE, FAILED
+from pipeline.cli.foreign_table import foreign_options, show_problems
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.imports.telemetry import ForeignDataError
@@ -125,7 +126,7 @@ def import_command(
             files, out, options, storage=storage, out_storage=storage_of(out, same)
         )
     except ForeignDataError as error:
-        click.echo(error.report.as_json() if as_json else error.report.as_text())
+        show_problems(error, as_json=as_json)
         raise
     print_report(report, as_json=as_json)
     return DONE

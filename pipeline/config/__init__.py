@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from connectors.storage import StorageOptions, protocol_of
 from pipeline.config.blocks import (
@@ -26,10 +33,18 @@ from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.overrides import apply_override
-from pipeline.config.path_template import codec_of, format_of, template_fields
-from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.path_template import (
+    codec_of,
+    format_of,
+    is_tab_separated,
+    probe_path,
+    refuse_unknown_ending,
+    template_fields,
+)
+from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
 from pipeline.config.schema import schema_of
 from pipeline.config.values import Name, NotEmpty
+from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
 __all__ = [
@@ -52,6 +67,12 @@ __all__ = [
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
 
 
+def _check_version(value: object) -> object:
+    if isinstance(value, bool | float):  # they equal 1, and are not written as it
+        raise expected("1")
+    return value
+
+
 def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
@@ -70,7 +91,7 @@ class ExportConfig(ConfigBlock):
         execution: What the export may use of the machine.
     """
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_check_version)]
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
@@ -83,12 +104,15 @@ class ExportConfig(ConfigBlock):
 
     @field_validator("sinks", mode="before")
     @classmethod
-    def _compress_as_named(cls, sinks: Any) -> Any:
-        return [_compressed_as_named(s) for s in sinks] if isinstance(sinks, list) else sinks
+    def _complete_by_path(cls, sinks: Any, info: ValidationInfo) -> Any:
+        name = str(info.data.get("name", ""))
+        return [_completed_by_path(s, name) for s in sinks] if isinstance(sinks, list) else sinks
 
     @model_validator(mode="after")
     def _check_together(self) -> ExportConfig:
-        settings = Settings(self.storage, self.source, self.metadata, self.transform, self.sinks)
+        settings = Settings(
+            self.name, self.storage, self.source, self.metadata, self.transform, self.sinks
+        )
         problems = find_problems(settings)
         if problems:
             raise UnfitBlocksError(problems)
@@ -104,13 +128,21 @@ class ExportConfig(ConfigBlock):
         return {secret for block in self.storage.values() for secret in block.secrets()}
 
 
-def _compressed_as_named(sink: Any) -> Any:
-    """A sink whose path ends in .gz or .zst is compressed unless it says otherwise."""
-    if not isinstance(sink, dict) or "compression" in sink or sink.get("format") == "parquet":
+def _completed_by_path(sink: Any, name: str) -> Any:
+    """Return a sink with the options that the ending of its path asks for."""
+    if not isinstance(sink, dict) or not isinstance(sink.get("path"), str):
         return sink
-    path = sink.get("path")
-    codec = codec_of(path) if isinstance(path, str) else None
-    return sink if codec is None else {**sink, "compression": codec}
+    form = sink.get("format")
+    try:
+        path = probe_path(sink["path"], name=name, form=str(form))
+    except ValueError:  # reported with what else is wrong
+        return sink
+    asked: dict[str, Any] = {}
+    if form == "csv" and is_tab_separated(path):
+        asked["separator"] = "\t"
+    if form != "parquet" and (codec := codec_of(path)) is not None:
+        asked["compression"] = codec
+    return {**asked, **sink}
 
 
 def load_config(
@@ -237,5 +269,14 @@ def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")
-    is_file = len(formats) == 1 and format_of(path) is not None
-    return path if is_file else f"{path.rstrip('/')}/export{extension}"
+    try:
+        refuse_unknown_ending(path)
+    except ValueError as error:
+        raise ConfigError(f"--out: {error}") from error
+    if format_of(path) is None:
+        return f"{path.rstrip('/')}/export{extension}"
+    if len(formats) > 1:
+        raise ConfigError(
+            f"--out: {path} is a file, but there are {len(formats)} formats: name a folder"
+        )
+    return path

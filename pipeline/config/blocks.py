@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from connectors.storage import StorageOptions
+from connectors.storage.options import is_secret, names_secret
 from pipeline.config.values import (
     Address,
     Bytes,
@@ -32,30 +32,7 @@ from pipeline.sinks.sink import Flag
 _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 
-_OPEN_OPTIONS = frozenset(
-    {
-        "endpoint_url",
-        "region",
-        "region_name",
-        "anon",
-        "use_ssl",
-        "requester_pays",
-        "version_aware",
-        "addressing_style",
-        "signature_version",
-        "payload_signing_enabled",
-        "request_checksum_calculation",
-        "response_checksum_validation",
-        "mode",
-        "project",
-        "host",
-        "port",
-    }
-)
-"""Options whose text may be shown; whatever else is text could be a secret."""
-
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
-_TEXT_OPTION = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
 
 
 class ConfigBlock(BaseModel):
@@ -108,18 +85,14 @@ def _hidden(key: str, value: Any) -> Any:
         return {name: _hidden(name, child) for name, child in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden(key, child) for child in value]
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and _TEXT_OPTION.fullmatch(key)
-    ):
+    if isinstance(value, int | float) and not isinstance(value, bool) and names_secret(key):
         # YAML reads 0123 as 123: a secret of digits would be another one.
         raise ValueError(f"{key} is a number; put text in quotes")
     if not isinstance(value, str):
         return value
     if key in _FLAGS and value.lower() in ("true", "false"):
         return value.lower() == "true"  # from the environment everything comes as text
-    return value if key in _OPEN_OPTIONS and "@" not in value else SecretStr(value)
+    return SecretStr(value) if is_secret(key, value) else value
 
 
 def _secrets_in(value: object) -> Iterator[str]:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from connectors.errors import StorageError
-from connectors.storage import canonical_url
+from connectors.storage import canonical_url, check_url
 from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
 from pipeline.config.document import KeyPath
-from pipeline.config.path_template import codec_of, format_of, template_fields
+from pipeline.config.path_template import (
+    codec_of,
+    format_of,
+    probe_path,
+    refuse_unknown_ending,
+    template_fields,
+)
 from pipeline.config.problems import ConfigProblem
 from pipeline.config.values import check_no_password
+from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
+from pipeline.rows.filter import parse_filter
 from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -23,6 +33,7 @@ _PARTITION_TYPES = ("text", "integer", "boolean")
 class Settings:
     """The blocks that are looked at together."""
 
+    name: str
     storage: Mapping[str, StorageBlock]
     source: SourceBlock
     metadata: MetadataBlock
@@ -47,11 +58,12 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
         *_storage_problems(settings),
         *_metadata_problems(settings.metadata),
         *_rename_problems(settings),
+        *_filter_problems(settings),
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
         problems += _template_problems(sink.path, (*path, "path"))
-        problems += _file_problems(sink, path)
+        problems += _file_problems(sink, path, settings.name)
         problems += _column_problems(sink, path, settings)
     return [*problems, *_shared_paths(settings.sinks)]
 
@@ -98,6 +110,16 @@ def _rename_problems(settings: Settings) -> Iterator[ConfigProblem]:
         taken.add(new)
 
 
+def _filter_problems(settings: Settings) -> Iterator[ConfigProblem]:
+    text = settings.transform.filter
+    if text is None:
+        return
+    try:
+        parse_filter(text, settings.metadata.constants, _ANY_TIME)
+    except ConfigError as error:
+        yield ConfigProblem(("transform", "filter"), str(error))
+
+
 def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:
     try:
         check_no_password(path)
@@ -105,31 +127,50 @@ def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:
     except ValueError as error:
         yield ConfigProblem(place, str(error))
         return
+    try:
+        if not path.startswith("{run_url}"):
+            check_url(path, for_writing=True)
+    except StorageError as error:
+        yield ConfigProblem(place, str(error))
     if not path.isprintable():
         yield ConfigProblem(place, "the path holds a character that cannot be printed")
     if "run_url" in fields and (path.rfind("{run_url}") > 0 or fields.count("run_url") > 1):
         yield ConfigProblem(place, "{run_url} is a whole URL and can only begin the path")
 
 
-def _file_problems(sink: Sink, path: KeyPath) -> Iterator[ConfigProblem]:
-    form = format_of(sink.path)
-    if form is None:
+def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProblem]:
+    try:
+        probe = probe_path(sink.path, name=name, form=sink.format)
+    except ValueError:  # reported as a template
         return
+    form = format_of(probe)
+    if form is None:
+        try:
+            refuse_unknown_ending(probe)
+        except ValueError as error:
+            yield ConfigProblem((*path, "path"), str(error))
+        return
+    file = probe.rpartition("/")[2]
     for key in ("partition_by", "max_rows_per_file"):
         if getattr(sink, key):
-            name = sink.path.rpartition("/")[2]
-            yield ConfigProblem((*path, key), f"needs a folder as path; {name} is a file")
+            yield ConfigProblem((*path, key), f"needs a folder as path; {file} is a file")
     if form != sink.format:
         yield ConfigProblem((*path, "path"), f"format {sink.format} writes no .{form} file")
-    codec = codec_of(sink.path)
-    if codec is None:
         return
+    codec = codec_of(probe)
     if sink.format == "parquet":
+        if codec is not None:
+            yield ConfigProblem(
+                (*path, "path"), "Parquet compresses inside the file; end the path in .parquet"
+            )
+        return
+    asked = getattr(sink, "compression", "none")
+    place = (*path, "compression")
+    if codec is None and asked != "none":
         yield ConfigProblem(
-            (*path, "path"), "Parquet compresses inside the file; end the path in .parquet"
+            place, f"{file} is no {asked} file by its name; end the path in {sink.extension}"
         )
-    elif getattr(sink, "compression", codec) != codec:
-        place = (*path, "compression")
+    elif codec is not None and asked != codec:
         yield ConfigProblem(
             place, f"the path asks for {codec}; leave the key out, or change the path"
         )

@@ -72,6 +72,10 @@ class Interpolation:
     def _look_up(self, body: str | None) -> str:
         if body is None:
             raise _ReferenceError("'${' is not closed by '}'; a literal ${ is written $${")
+        if "{" in body:
+            raise _ReferenceError(
+                "a reference cannot hold { or another reference: give its default as plain text"
+            )
         if body.startswith(_FILE):
             return self._read(body.removeprefix(_FILE))
         match = _VARIABLE.fullmatch(body)
@@ -93,7 +97,7 @@ class Interpolation:
     def _read(self, path: str) -> str:
         where = f"secret file {path[:200]!r}"
         try:
-            file = self.base_dir / path
+            file = self.base_dir / Path(path).expanduser()
             if not file.is_file():  # also keeps away from pipes, which would wait for ever
                 raise _ReferenceError(f"{where} is not there, or is no file")
             with file.open("rb") as stream:
@@ -101,6 +105,8 @@ class Interpolation:
             if len(data) > MAX_SECRET_BYTES:
                 raise _ReferenceError(f"{where} is larger than {MAX_SECRET_BYTES} bytes")
             text = data.decode("utf-8")
+        except RuntimeError as error:  # `~name` of nobody
+            raise _ReferenceError(f"{where}: no such home folder") from error
         except OSError as error:
             raise _ReferenceError(f"{where} cannot be read: {error.strerror}") from error
         except ValueError as error:

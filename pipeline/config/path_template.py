@@ -1,4 +1,4 @@
-"""What the path of a sink says: its fields, its format and its codec."""
+"""What the path of a sink says: its fields, whether it is a file, its format and its codec."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from pipeline.wording import suggestion
 RUN_FIELDS = ("run_id", "run_name", "run_url")
 """Fields that give each run an export of its own."""
 
-TEMPLATE_FIELDS = (*RUN_FIELDS, "name", "format", "date")
+TEMPLATE_FIELDS = (*RUN_FIELDS, "created_date", "name", "format", "date")
 """All fields of a path."""
 
-_FILE_NAME = re.compile(r"[^/]\.(csv|ndjson|jsonl|parquet)(?:\.zst|\.gz)*$")
+_FILE_NAME = re.compile(r"[^/]\.(csv|tsv|ndjson|jsonl|parquet)(?:\.zst|\.gz)*$")
 _CODEC = re.compile(r"\.(zst|gz)$")
 _CODECS = {"gz": "gzip", "zst": "zstd"}
-_FORMAT_OF = {"csv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "parquet": "parquet"}
+_FORMAT_OF = {
+    "csv": "csv",
+    "tsv": "csv",
+    "ndjson": "ndjson",
+    "jsonl": "ndjson",
+    "parquet": "parquet",
+}
+_ENDINGS = "a file ends in .csv, .tsv, .ndjson, .jsonl (these with .gz or .zst) or .parquet"
 
 
 def codec_of(path: str) -> str | None:
-    """The compression that a file name asks for.
+    """Return the compression that a file name asks for.
 
     >>> codec_of("export.csv.gz"), codec_of("export.csv"), codec_of("gold.gz/")
     ('gzip', None, None)
@@ -30,17 +37,48 @@ def codec_of(path: str) -> str | None:
 
 
 def format_of(path: str) -> str | None:
-    """The format whose files are named like this; None for a folder.
+    """Return the format whose files are named like this; None for a folder.
 
-    >>> format_of("a/export.csv.gz"), format_of("gold")
-    ('csv', None)
+    >>> format_of("a/export.csv.gz"), format_of("a.tsv"), format_of("gold"), format_of("gold.csv/")
+    ('csv', 'csv', None, None)
     """
     match = _FILE_NAME.search(path)
     return _FORMAT_OF[match[1]] if match else None
 
 
+def is_tab_separated(path: str) -> bool:
+    """Return whether a file name asks for tabs between the cells.
+
+    >>> is_tab_separated("export.tsv.gz"), is_tab_separated("export.csv")
+    (True, False)
+    """
+    match = _FILE_NAME.search(path)
+    return match is not None and match[1] == "tsv"
+
+
+def refuse_unknown_ending(path: str) -> None:
+    """Refuse a path that is neither a file of a known format nor clearly a folder.
+
+    A folder ends in `/`, or its name has no dot that is followed by a letter: `gold` and `v1.2`
+    are folders, `gold.v2` is refused and `gold.v2/` is a folder.
+
+    Raises:
+        ValueError: The name ends in what looks like the extension of another format.
+    """
+    above, _, name = path.rpartition("/")
+    ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
+    is_bucket = above.endswith(":/")
+    if format_of(path) is not None or is_bucket or not any(map(str.isalpha, ending)):
+        return
+    if format_of(path.lower()) is not None:
+        raise ValueError(f"{name!r}: write the ending in lower case, {name.lower()!r}")
+    raise ValueError(
+        f"{name!r} ends in .{ending}, which is no format: {_ENDINGS}, a folder of files in /"
+    )
+
+
 def stem(name: str) -> str:
-    """A file name without the extensions of format and codec.
+    """Return a file name without the extensions of format and codec.
 
     >>> stem("export.csv.gz"), stem("gold")
     ('export', 'gold')
@@ -50,12 +88,34 @@ def stem(name: str) -> str:
 
 
 def names_run(template: str) -> bool:
-    """Whether a path gives each run an export of its own."""
+    """Return whether a path gives each run an export of its own."""
     return not set(RUN_FIELDS).isdisjoint(template_fields(template))
 
 
+def differs_by_run(template: str) -> bool:
+    """Return whether a path leads to several exports, for each run or for each day of runs."""
+    return names_run(template) or "created_date" in template_fields(template)
+
+
+def probe_path(template: str, *, name: str, form: str) -> str:
+    """Return an example of the paths of a template, by which files are told from folders.
+
+    What a run is called decides nothing: an id such as `a.csv` makes no file.
+
+    Args:
+        template: The path of a sink.
+        name: The config's name.
+        form: The sink's format.
+
+    Raises:
+        ValueError: The path is no template of plain fields.
+    """
+    fields = dict.fromkeys(template_fields(template), "0")
+    return template.format(**{**fields, "name": name, "format": form})
+
+
 def template_fields(path: str) -> list[str]:
-    """Fields of a path template.
+    """Return the fields of a path template.
 
     Raises:
         ValueError: The path is no template of plain fields.
@@ -71,7 +131,7 @@ def template_fields(path: str) -> list[str]:
         if field not in TEMPLATE_FIELDS:
             raise ValueError(f"no field {{{field[:60]}}}; {suggestion(field, TEMPLATE_FIELDS)}")
     if rebuilt != path:  # a conversion or a format, even an empty one, would not be put back
-        raise ValueError("fields stand alone in their braces, e.g. {run_id}")
+        raise ValueError("fields are alone in their braces, e.g. {run_id}")
     return fields
 
 

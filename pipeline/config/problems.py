@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import types
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.config.document import KeyPath, Node, show_path
 from pipeline.errors import ConfigError
-from pipeline.wording import suggestion
+from pipeline.wording import nearest, suggestion
 
 MOST_SHOWN = 10
 _DEFAULT = re.compile(r":-[^}]*")
@@ -170,7 +169,7 @@ class ProblemReport:
         if kind == "value_error":
             return str(context["error"])
         if kind == "literal_error":
-            return _of_choice(_model_choices(context), value, found)
+            return _of_choice(str(context["expected"]), value, found)
         if kind in _BOUNDS:
             words, limit = _BOUNDS[kind]
             return f"expected {words} {context[limit]}, {found}"
@@ -231,17 +230,21 @@ def _amount(kind: str, count: int) -> str:
     return f"{count} {one if count == 1 else more}"
 
 
-def _of_choice(choices: list[str], value: object, found: str) -> str:
-    near = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+def _of_choice(expected: str, value: object, found: str) -> str:
+    """Say what is wrong with a value that is none of `'a', 'b' or 1`, as pydantic lists them."""
+    words = expected.replace(" or ", ", ").split(", ")
+    choices = [word.strip("'") for word in words]
     *first, last = choices
     listed = f"{', '.join(first)} or {last}" if first else last
+    hint = ""
+    if isinstance(value, str):
+        near = nearest(value, choices)
+        is_quoted_number = value.strip() in words
+        if is_quoted_number:
+            hint = f"; write {value.strip()} without quotes"
+        elif near is not None and words[choices.index(near)] != near:
+            hint = f"; did you mean {near!r}?"
     return f"expected {listed}, {found}{hint}"
-
-
-def _model_choices(context: Mapping[str, Any]) -> list[str]:
-    words = str(context["expected"]).replace(" or ", ", ").split(", ")
-    return [word.strip("'") for word in words]
 
 
 def _document_path(loc: tuple[str | int, ...]) -> KeyPath:

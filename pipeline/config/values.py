@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from connectors.errors import StorageError
 from connectors.flowtime.model.instant import parse_instant
+from connectors.storage import check_url
 from pipeline.config.problems import expected
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE_NAMES
 from pipeline.wording import suggestion
@@ -149,6 +151,39 @@ def check_no_password(url: str) -> str:
     return url
 
 
+def check_glob(glob: str) -> str:
+    """Refuse a pattern that can match no name, as its brackets are wrong.
+
+    Raises:
+        ValueError: A `[` is not closed, or a range runs backwards.
+    """
+    place = glob.find("[")
+    while place >= 0:
+        first = place + 2 if glob[place + 1 : place + 2] == "!" else place + 1
+        end = glob.find("]", first + 1)  # a ] that comes first is one of the characters
+        if end < 0:
+            raise ValueError(f"the [ in {glob!r} is not closed; a literal one is written [[]")
+        for low, high in re.findall(r"(.)-(.)", glob[first:end], re.DOTALL):
+            if low > high:
+                raise ValueError(f"the range {low}-{high} in {glob!r} runs backwards")
+        place = glob.find("[", end)
+    return glob
+
+
+def _check_name_glob(glob: str) -> str:
+    if "/" in glob:
+        raise ValueError(f"{glob!r} holds a /, but names have none; folders are part of source.url")
+    return check_glob(glob)
+
+
+def _check_source_url(url: str) -> str:
+    try:
+        check_url(check_no_password(url))
+    except StorageError as error:
+        raise ValueError(str(error)) from error
+    return url
+
+
 def _check_address(value: str) -> str:
     if not _ADDRESS.fullmatch(value):
         raise expected("the address of a Dask scheduler such as tcp://10.0.0.7:8786")
@@ -158,8 +193,8 @@ def _check_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]
-Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_no_password)]
-Glob = Annotated[str, Field(min_length=1, max_length=500)]
+Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_check_source_url)]
+Glob = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_name_glob)]
 NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]
 Globs = Annotated[tuple[Glob, ...], *NotEmpty]
 Constant = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]

@@ -66,7 +66,7 @@ class Described:
     """What the files of one target have in common.
 
     Attributes:
-        target: What tells this target from others of the same descriptor.
+        target: What distinguishes this target from others of the same descriptor.
         config: Name of the config that wrote it.
         state: Digest of all that shaped the bytes: an equal one means nothing has changed.
         contents: What the rows are.
@@ -80,7 +80,7 @@ class Described:
     runs: Sequence[int]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON-compatible data."""
+        """Return the same as JSON-compatible data."""
         return {
             "target": self.target,
             "config": self.config,
@@ -93,7 +93,7 @@ class Described:
 def resources(
     described: Described, sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
 ) -> list[dict[str, Any]]:
-    """Data Resources of one target (https://datapackage.org/standard/data-resource/).
+    """Return data Resources of one target (https://datapackage.org/standard/data-resource/).
 
     Args:
         described: What the files have in common.
@@ -107,10 +107,10 @@ def resources(
 def table_resources(
     own: Mapping[str, Any], sink: Sink, columns: Iterable[Column], files: Iterable[ExportedFile]
 ) -> list[dict[str, Any]]:
-    """Data Resources of any table.
+    """Return data Resources of any table.
 
     Args:
-        own: What each says under `flowtime`; with `target`, which tells it from other tables.
+        own: What each says under `flowtime`, with the `target` that identifies its table.
         sink: The sink that wrote the files.
         columns: The columns of the files.
         files: The files.
@@ -127,7 +127,7 @@ def package(
     files: list[dict[str, Any]],
     write_id: str | None = None,
 ) -> dict[str, Any]:
-    """A Data Package of the given resources and runs.
+    """Return a Data Package of the given resources and runs.
 
     Args:
         name: The config's name.
@@ -135,7 +135,7 @@ def package(
         created: When the export began, UTC.
         runs: The runs in the files, as `describe_run` gives them.
         files: The resources, as `resources` gives them.
-        write_id: What no other writing of a descriptor has, so that a store's lost answer is told.
+        write_id: Unique id of this write, by which a lost answer of the store is recognised.
     """
     return {
         "$schema": "https://datapackage.org/profiles/2.0/datapackage.json",
@@ -153,7 +153,7 @@ def package(
 
 
 def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
-    """A descriptor as the bytes that are published, piece by piece, each run on a line of its own.
+    """Yield the bytes of a descriptor that are published, with each run on its own line.
 
     Tens of thousands of series are listed: laid out over lines they would take ten times the time
     and half again the bytes.
@@ -173,13 +173,13 @@ def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def without_runs(descriptor: Mapping[str, Any]) -> dict[str, Any]:
-    """The same descriptor without its runs, which are most of it."""
+    """Return the same descriptor without its runs, which are most of it."""
     own = {key: value for key, value in descriptor["flowtime"].items() if key != "runs"}
     return {**descriptor, "flowtime": own}
 
 
 def runs_of(descriptor: Mapping[str, Any]) -> Sequence[RunEntry]:
-    """The runs that a descriptor names."""
+    """Return the runs that a descriptor names."""
     listed = descriptor["flowtime"].get("runs", [])
     if isinstance(listed, LazySequence):
         return listed
@@ -242,10 +242,10 @@ def _parsed(data: bytes, check_runs: bool) -> Any:
 
 
 def _fault_of(resource: Mapping[str, Any]) -> str | None:
-    """What is wrong with a resource, of the keys that an export over it relies on."""
+    """Return what is wrong with a resource, of the keys that an export over it relies on."""
     if not isinstance(resource.get("name"), str):
         return "name: should be text"
-    if "flowtime" not in resource:  # somebody else's, which is kept as it is
+    if "flowtime" not in resource:  # another tool's, which is kept as it is
         return None
     if not isinstance(resource["flowtime"], dict):
         return "flowtime: should be a JSON object"
@@ -255,12 +255,12 @@ def _fault_of(resource: Mapping[str, Any]) -> str | None:
 
 
 def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
-    """The resources of one target in a descriptor."""
+    """Return the resources of one target in a descriptor."""
     return [item for item in descriptor["resources"] if _own(item).get("target") == target]
 
 
 def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[dict[str, Any]]:
-    """The resources of all other targets, and of others than us."""
+    """Return the resources of all other targets, and of others than us."""
     return [
         item
         for item in descriptor["resources"]
@@ -304,7 +304,7 @@ def paths_of(resources: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def state_of(resource: Mapping[str, Any]) -> str | None:
-    """The state digest that a resource was written for."""
+    """Return the state digest that a resource was written for."""
     state = _own(resource).get("state")
     return state if isinstance(state, str) else None
 
@@ -371,5 +371,5 @@ def _with_unique_names(files: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _slug(text: str) -> str:
-    """A name as the specification asks: lower case, and `-`, `_`, `.`, `/` only."""
+    """Return a name as the specification asks: lower case, and `-`, `_`, `.`, `/` only."""
     return re.sub(r"[^a-z0-9._/-]+", "-", text.lower()).strip("-") or "export"

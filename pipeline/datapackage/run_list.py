@@ -30,13 +30,13 @@ text, and six times those of the runs themselves.
 
 
 def cut_out(data: bytes) -> tuple[dict[str, Any], RunEntries] | None:
-    """A descriptor without its runs, and the runs, where it is laid out as `dump` lays it out.
+    """Split a descriptor that `dump` wrote into the rest and its runs.
 
     Each run has a line of its own. No text of JSON goes over the end of a line, so a line that is
     a JSON object, between others in the list of the runs, is an entry of that list.
 
     Returns:
-        None where it is laid out in another way, as it is after somebody's editor.
+        None where it is laid out in another way, as after an edit by hand.
 
     Raises:
         ValueError: It is no JSON. The entries raise it likewise.
@@ -55,7 +55,7 @@ def cut_out(data: bytes) -> tuple[dict[str, Any], RunEntries] | None:
         place = end + 1
     if more or not data.startswith(_END, place - 1):
         return None
-    # Whether the list is that of the runs is told by what stands in it.
+    # What is in the list decides whether it is that of the runs.
     mark = secrets.token_hex(16)
     rest = strict_loads(data[:begin] + f'"{mark}"'.encode() + data[place - 1 :])
     own = rest.get("flowtime") if isinstance(rest, dict) else None
@@ -68,11 +68,11 @@ def cut_out(data: bytes) -> tuple[dict[str, Any], RunEntries] | None:
 def merged_runs(
     now: Sequence[RunEntry], known: Sequence[RunEntry], kept: Sequence[dict[str, Any]]
 ) -> tuple[RunEntries, list[dict[str, Any]]]:
-    """The runs of a descriptor that is written again, and the resources that stay in it.
+    """Return the runs of a descriptor that is written again, and the resources that stay in it.
 
     Args:
         now: The runs of what has been written.
-        known: The runs of the descriptor that stands.
+        known: The runs of the published descriptor.
         kept: Its resources that stay; their runs are looked up anew.
     """
     added: list[int] = []
@@ -92,11 +92,11 @@ def merged_runs(
     moved: list[dict[str, Any]] = []
     for resource in kept:
         own = resource.get("flowtime")
-        if not isinstance(own, dict):  # somebody else's
+        if not isinstance(own, dict):  # another tool's
             moved.append(resource)
             continue
         wanted = places_of(own.get("runs"), len(known))
-        # Where an earlier version wrote it, nobody knows which runs it holds.
+        # Where an earlier version wrote it, it does not say which runs it holds.
         held = [placed(place) for place in (range(len(known)) if wanted is None else wanted)]
         runs = {} if wanted is None else {"runs": spans(held)}
         moved.append({**resource, "flowtime": {**own, **runs}})
@@ -124,7 +124,7 @@ def spans(places: Sequence[int]) -> list[list[int]]:
 
 
 def places_of(data: object, count: int) -> list[int] | None:
-    """The places that `spans` wrote, or None where the data are no spans below `count`.
+    """Return the places that `spans` wrote, or None where the data are no spans below `count`.
 
     >>> places_of([[0, 3], [7, 8]], 8), places_of([[0, 9]], 8)
     ([0, 1, 2, 7], None)

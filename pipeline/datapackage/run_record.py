@@ -151,7 +151,7 @@ class DescribedRun:
 def describe_run(
     run: Run, *, with_place: bool = True, layouts: Sequence[str | None] | None = None
 ) -> dict[str, Any]:
-    """A run as a descriptor names it; `read_run` reads it back.
+    """Return a run as a descriptor names it; `read_run` reads it back.
 
     Args:
         run: The run, with the series that are exported.
@@ -211,7 +211,7 @@ def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
 
 
 def _json_value(value: object) -> object:
-    """The value with non-finite numbers as text: JSON has none, though some parsers take them."""
+    """Return the value with non-finite numbers as text, as JSON has none."""
     if isinstance(value, float):
         return value if math.isfinite(value) else repr(value)
     if isinstance(value, Mapping):
@@ -220,7 +220,7 @@ def _json_value(value: object) -> object:
 
 
 def read_run(entry: object, where: str) -> DescribedRun:
-    """The run that a description is of.
+    """Return the run that a description is of.
 
     Args:
         entry: What `describe_run` made, after a journey through JSON.
@@ -275,7 +275,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
 
 
 def first_fault(error: Invalid) -> str:
-    """The first fault of a foreign JSON value: where it is, what it is and what would be right."""
+    """Return the first fault of an untrusted JSON value: where, what, and what is right."""
     fault = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{clip(part)[1:-1]}" for part in fault["loc"]
@@ -287,7 +287,7 @@ def first_fault(error: Invalid) -> str:
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
 def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
-    """The series of a table without what it promises; one object for all runs that have the same.
+    """Return the series of a table without its digests; one object for all runs with the same.
 
     Raises:
         ValueError: A row is not as `describe_run` makes it; the message names it.

@@ -20,7 +20,7 @@ _Char = Annotated[StrictStr, Field(pattern=r"^[\t\x20-\x7e]$")]
 
 
 class TextOptions(BaseModel):
-    """Options of a sink that readers of its text must know; the others tell themselves.
+    """Options of a sink that readers of its text must know; files show the others themselves.
 
     Attributes:
         separator, quote, null_value, escape_formulas: Of csv.
@@ -67,7 +67,7 @@ class TableSpec(BaseModel):
         return not self.reasons
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON-compatible data; what is empty is left out."""
+        """Return the same as JSON-compatible data; what is empty is left out."""
         data: dict[str, Any] = {"layout": self.layout, "columns": dict(self.columns)}
         if self.measures:
             data["measures"] = list(self.measures)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
 from connectors.flowtime.scan.scanner import ScanProgress, scan
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import SeriesFiles
+from connectors.storage.deadline import check_deadline
 from pipeline.execution.engine import Engine
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import Pending
@@ -33,7 +34,6 @@ def stage_rows(
     files: SeriesFiles,
     pending: Sequence[Pending],
     progress: ScanProgress,
-    check: Callable[[], None],
 ) -> list[StagedTarget]:
     """Read files once, and stage the files of the targets that are to be written.
 
@@ -44,7 +44,6 @@ def stage_rows(
         files: What is read.
         pending: The targets.
         progress: Receives what has been read.
-        check: Called between batches; may raise to stop.
 
     Raises:
         RunError: A file is not as its run promises.
@@ -57,7 +56,7 @@ def stage_rows(
         for batch in rows.collect_batches(
             maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
         ):
-            check()
+            check_deadline()
             for lane in lanes:
                 lane.write(batch)
         for lane in lanes:

@@ -85,7 +85,7 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         return Drop(faulty_runs_of(plan, source, files, fault))
     with session.clock.phase("publish"), _discarded_on_error(staged):
         session.progress.publishing(sum(len(outputs) for _, outputs in staged))
-        publisher = Publisher(plan, before, choice.obsolete, session.now, session.clock.check)
+        publisher = Publisher(plan, before, choice.obsolete, session.now)
         published = publisher.publish(staged)
         publisher.tidy(choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
@@ -102,7 +102,7 @@ def _stage(
 ) -> list[StagedTarget]:
     session.progress.began(len(files), files.rows, files.bytes)
     with open_engine(session.config) as engine, session.clock.phase("write"):
-        return stage_rows(plan, source, engine, files, choice.to_write, read, session.clock.check)
+        return stage_rows(plan, source, engine, files, choice.to_write, read)
 
 
 @contextmanager

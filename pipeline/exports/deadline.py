@@ -1,25 +1,24 @@
-"""Wall time by phase, under a deadline."""
+"""Measure wall time by phase, and end an export at its deadline."""
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 
+from connectors.storage.deadline import Deadline, DeadlinePassed, within
 from pipeline.errors import SinkError
-
-
-class _TimeIsUp(BaseException):
-    """Raised wherever the main thread is."""
 
 
 @dataclass
 class Clock:
-    """Wall time by phase, and a deadline for all of them."""
+    """Wall time by phase, and a deadline for all of them.
+
+    Attributes:
+        timeout: Seconds that all phases may take together; None for no limit.
+        seconds: Seconds of each phase, and in `total` of all.
+    """
 
     timeout: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -40,57 +39,27 @@ class Clock:
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
-        """Interrupt whatever is waited for when the time is up.
+        """Bound every batch and every call to a storage by the deadline, in any thread.
 
-        Only the main thread can be interrupted: elsewhere each call to a store is bounded, and
-        `check` does the rest.
+        `DeadlinePassed` may come from elsewhere, too: the command line raises it by an alarm,
+        wherever the main thread is waiting.
 
         Raises:
             SinkError: `execution.timeout` has passed.
         """
-        if self.timeout is None or not _timer_is_free():
+        if self.timeout is None:
             yield
             return
-        signal.signal(signal.SIGALRM, _interrupt)
         try:
-            signal.setitimer(signal.ITIMER_REAL, max(self._left, 0.001))
-            try:
+            with within(Deadline(self.timeout)):
                 yield
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-        except _TimeIsUp:
-            raise self._error() from None
-        finally:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        except DeadlinePassed:
+            raise self._error(self.timeout) from None
 
-    def check(self) -> None:
-        """Stop when the time is up.
-
-        Raises:
-            SinkError: `execution.timeout` has passed.
-        """
-        if self.timeout is not None and self._left <= 0:
-            raise self._error()
-
-    @property
-    def _left(self) -> float:
-        assert self.timeout is not None
-        return self._began + self.timeout - time.monotonic()
-
-    def _error(self) -> SinkError:
-        stands = "what was published before stands"
+    def _error(self, timeout: float) -> SinkError:
+        kept = "what was published before stays"
         return SinkError(
-            f"execution.timeout of {self.timeout:g} s has passed; "
-            f"{stands if self._phase == 'publish' else 'nothing was published'}: "
+            f"execution.timeout of {timeout:g} s has passed; "
+            f"{kept if self._phase == 'publish' else 'nothing was published'}: "
             "allow more time or select fewer runs"
         )
-
-
-def _timer_is_free() -> bool:
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    return signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise _TimeIsUp

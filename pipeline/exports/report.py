@@ -139,7 +139,12 @@ class Report:
 
 _MOST_LINES = 20
 _MOST_NAMES = 3
-_VERDICTS = {"broken": "skipped", "incomplete": "waiting", "link": "passed by"}
+_VERDICTS = {
+    "broken": "skipped",
+    "incomplete": "waiting",
+    "link": "passed by",
+    "unlisted": "passed by",
+}
 
 
 def _shown(targets: Sequence[ExportedTarget]) -> Sequence[ExportedTarget]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -26,11 +26,15 @@ class Watch:
     Attributes:
         config: The settings.
         interval: Seconds from the end of one export to the beginning of the next.
+        export: Exports the config once.
+        goes_on: Answers before each export whether there is to be one.
         stopped: Set it, from any thread, to end the watch once the export under way is done.
     """
 
     config: ExportConfig
     interval: float
+    export: Callable[[ExportConfig], Report] = export
+    goes_on: Callable[[], bool] = lambda: True
     stopped: Event = field(default_factory=Event)
     _last: object = field(default=None, init=False, repr=False)
 
@@ -40,7 +44,7 @@ class Watch:
         Raises:
             ConfigError: The config does not fit the runs.
         """
-        while not self.stopped.is_set():
+        while not self.stopped.is_set() and self.goes_on():
             outcome = self._export()
             if self._is_news(outcome):
                 yield outcome
@@ -48,7 +52,7 @@ class Watch:
 
     def _export(self) -> Round:
         try:
-            return export(self.config)
+            return self.export(self.config)
         except ConfigError:
             raise
         except FlowtimeExportError as error:

@@ -34,7 +34,7 @@ class ImportOptions:
     """How exports and tables become runs.
 
     Attributes:
-        if_exists: What to do where a run directory stands already: `error`; `skip` where it is
+        if_exists: What to do where a run directory exists already: `error`; `skip` where it is
             the same run; `replace`.
         partial: Restore runs of which only some series were exported.
         values_only: Accept series files whose values are right, but whose bytes are not those
@@ -66,7 +66,7 @@ def import_export(
     """Make run directories of exports, or one telemetry run of a plain table.
 
     Everything is read, checked and staged before the first run becomes visible; each run is
-    complete once its manifest.json stands, which is published last.
+    complete once its manifest.json exists, which is published last.
 
     Args:
         sources: Exports of this project (descriptors, folders, files); or the files of one plain
@@ -79,7 +79,7 @@ def import_export(
 
     Raises:
         IntegrityError: An export is damaged, or cannot be undone; a table cannot become a run.
-        RunError: A run directory stands there already, or cannot be written.
+        RunError: A run directory exists there already, or cannot be written.
         StorageError: A store failed.
     """
     began = time.monotonic()
@@ -100,7 +100,7 @@ class _Place:
 
 
 def _exports(sources: Sequence[str], options: StorageOptions | None) -> list[Export] | None:
-    """The exports at the sources, or None where they are plain tables.
+    """Return the exports at the sources, or None where they are plain tables.
 
     Raises:
         IntegrityError: Some are the one and some the other.
@@ -142,7 +142,7 @@ def _restore(
 
 
 def _best_table(export: Export, options: ImportOptions) -> ExportedTable:
-    """The target to restore from: all of an export hold the same runs, but not all hold all.
+    """Return the target to restore from: all of an export hold the same runs, but not all hold all.
 
     Raises:
         IntegrityError: None of them can be undone; the message says why.
@@ -187,7 +187,7 @@ def _refuse_twins(tables: Sequence[ExportedTable]) -> None:
 
 
 def _whereabouts(run: Run, table: ExportedTable) -> str:
-    """Where a run was; a file that left its descriptor does not say so."""
+    """Return where a run was; a file that left its descriptor does not say so."""
     return run.url or f"of {table.url}"
 
 

@@ -18,7 +18,7 @@ class ImportedRun:
     Attributes:
         run_id: The run's id.
         url: The run directory.
-        status: `written`; `replaced`, as another stood there; `skipped`, as the same stood there;
+        status: `written`; `replaced`, as another existed; `skipped`, as the same existed;
             `checked`, as nothing was to be written.
         series: Series files.
         rows: Values in them.
@@ -63,7 +63,7 @@ class ImportReport:
         return sum(run.rows for run in self.runs)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-compatible data."""
+        """Return the report as JSON-compatible data."""
         data = asdict(self)
         for run in data["runs"]:
             run["bytes"] = run.pop("size")
@@ -72,7 +72,7 @@ class ImportReport:
         return data
 
     def as_text(self) -> str:
-        """The report as lines for people."""
+        """Return the report as lines for people."""
         series = sum(run.series for run in self.runs)
         lines = [
             f"{self.kind} {counted(len(self.runs), 'run')}: {series:,} series, "

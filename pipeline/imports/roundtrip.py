@@ -110,14 +110,14 @@ class RoundtripReport:
         return all(leg.ok for leg in self.legs)
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-compatible data."""
+        """Return the report as JSON-compatible data."""
         legs = [{**asdict(leg), "bytes": leg.size, "ok": leg.ok} for leg in self.legs]
         for leg in legs:
             del leg["size"]
         return {"source": self.source, "runs": self.runs, "ok": self.ok, "legs": legs}
 
     def as_text(self) -> str:
-        """The report as a table for people."""
+        """Return the report as a table for people."""
         head = f"{'format':<14}{'rows':>12}{'bytes':>11}{'seconds':>9}{'values':>14}{'hashes':>14}"
         verdict = "everything returned" if self.ok else "NOT everything returned"
         runs = counted(self.runs, "run")
@@ -175,7 +175,7 @@ def _config(url: str, storage: StorageOptions | None, path: str, variant: Varian
 
 
 def _leg(variant: Variant, source: Source, run: Run, storage: StorageOptions | None) -> Leg:
-    """One run, there and back."""
+    """Return one run, there and back."""
     began = time.monotonic()
     series, comparable = len(run.series), 0 if run.is_bundle else len(run.series)
     with scratch_folder() as folder:
@@ -213,7 +213,7 @@ def _sum(variant: Variant, legs: Sequence[Leg]) -> Leg:
 
 
 def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, str | None]:
-    """Series whose values, and whose files, are those of the original; the first difference."""
+    """Return the series with equal values, those with equal files, and the first difference."""
     storage, path = connect(restored_url)
     found = discover(storage, path)
     if len(found.runs) != 1:
@@ -237,7 +237,7 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
 
 
 def _as_directory(run: Run) -> Run:
-    """What a run is once it is a run directory."""
+    """Return what a run is once it is a run directory."""
     if not run.is_bundle:
         return run
     unpromised = SeriesTable.of(replace(one, sha256=None) for one in run.series)
@@ -247,7 +247,7 @@ def _as_directory(run: Run) -> Run:
 def _same_values(
     storage: Storage, before: SeriesFile, restored: Storage, after: SeriesFile
 ) -> bool:
-    """Whether two files hold the same doubles: NaN is NaN, and -0 is not 0."""
+    """Return whether two files hold the same doubles: NaN is NaN, and -0 is not 0."""
     pairs = zip(_bits(storage, before), _bits(restored, after), strict=True)
     return all(np.array_equal(one, other) for one, other in pairs)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from connectors.storage.deadline import ContextPool
 from pipeline.datapackage import descriptor
 from pipeline.errors import DamagedDescriptorError, IntegrityError, PublishConflictError
 from pipeline.planning.data_files import unnamed_data_files
@@ -101,7 +101,7 @@ def choose(plan: ExportPlan, published: PublishedTargets, *, full_refresh: bool 
             else:
                 blocked.append((pending, problem))
     # Each answer takes a request or two where the target is remote.
-    with ThreadPoolExecutor(_LOOK_UPS) as pool:
+    with ContextPool(_LOOK_UPS) as pool:
         are_current = list(pool.map(published.is_current, everything))
         examined = list(
             pool.map(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from connectors.errors import NotFoundError
+from connectors.errors import DeniedError, NotFoundError
 from connectors.storage import Storage, interrupted_work, relative
 from pipeline.config.path_template import format_of, stem
 from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
@@ -31,21 +31,33 @@ def unnamed_data_files(storage: Storage, folder: str, named: Collection[str]) ->
     return found - {path for work in interrupted_work(storage, folder) for path in work.files}
 
 
-def data_files(storage: Storage, folder: str) -> Iterator[str]:
+def data_files(storage: Storage, folder: str, unlisted: list[str] | None = None) -> Iterator[str]:
     """Yield the paths of files below a folder that readers would take for a part of its data set.
 
     Folders that are no partitions, or that are data sets of their own, are left out, as are files
-    with a descriptor of their own and hidden ones.
+    with a descriptor of their own, hidden ones, and what may not be listed.
+
+    Args:
+        storage: Where the data set is.
+        folder: Its folder.
+        unlisted: Takes the folders that may not be listed.
 
     Raises:
         StorageError: The folder could not be listed.
     """
     others: list[str] = []
+
+    def is_partition_of_it(path: str) -> bool:
+        below = relative(path, folder)
+        return below is not None and is_partition(below) and not _is_in(below, others)
+
+    def denied(path: str, _: DeniedError) -> None:
+        if unlisted is not None:
+            unlisted.append(path)
+
     try:
-        for found in storage.walk(folder):
+        for found in storage.walk(folder, enter=is_partition_of_it, denied=denied):
             below = relative(found.path, folder)
-            if below is None or not is_partition(below) or _is_in(below, others):
-                continue
             names = [entry.path.rpartition("/")[2] for entry in found.files]
             if below and FOLDER_NAME in names:
                 others.append(below)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -20,11 +19,12 @@ from pipeline.config import ExportConfig
 from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
+from pipeline.planning.clock import clock_uses, filter_of
 from pipeline.planning.locations import check_locations
 from pipeline.planning.partitions import refuse_colliding
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
-from pipeline.rows.column import Column, ColumnType, Table
+from pipeline.rows.column import Column, Table
 from pipeline.rows.metadata_tables import MetadataTables, with_fractions
 from pipeline.rows.row_filter import RowFilter
 from pipeline.rows.wide import measures_of
@@ -34,7 +34,6 @@ from pipeline.wording import few, suggestion
 
 _RUNS_LISTED_IN_A_FILE = 100
 _SERIES_DESCRIBED_IN_A_FILE = 400
-_NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,10 @@ class ExportPlan:
         return reasons
 
     def state(self, plan: SinkPlan, target: Target) -> str:
-        """Digest of all that shapes a target's bytes; an equal one means nothing has changed."""
+        """Digest of all that shapes a target's bytes; an equal one means nothing has changed.
+
+        What depends on the clock differs from export to export.
+        """
         config = self.config
         shaping = {
             "format_version": FORMAT_VERSION,
@@ -220,30 +222,10 @@ class ExportPlan:
             "measures": plan.measures,
             "runs": [_run_state(self.runs[row]) for row in target.runs],
         }
+        if clock_uses(config, plan.sink, self.row_filter):
+            shaping["clock"] = self.tables.exported_at.isoformat()
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def column_types(config: ExportConfig) -> dict[str, ColumnType]:
-    """Every column that a condition can look at, with its type."""
-    types = {name: column.type for name, column in CATALOGUE.items()}
-    empty = MetadataTables.build((), (), config.metadata.constants, _NO_DATE)
-    return types | {name: empty.type_of(name) for name in config.metadata.constants}
-
-
-def parse_filter(config: ExportConfig) -> RowFilter | None:
-    """The config's condition on rows.
-
-    Raises:
-        ConfigError: It is no condition over the columns.
-    """
-    text = config.transform.filter
-    if text is None:
-        return None
-    # Imported when needed: the SQL parser takes longer to load than most exports need it.
-    from pipeline.rows.filter_sql import parse_condition  # noqa: PLC0415
-
-    return parse_condition(text, column_types(config))
 
 
 def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolver) -> ExportPlan:
@@ -252,7 +234,7 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     Raises:
         ConfigError: The runs do not fit the config, e.g. two of them share a target.
     """
-    row_filter = parse_filter(config)
+    row_filter = filter_of(config, resolver.now)
     names = _all_columns(config)
     if row_filter is not None:
         looked_at = (

@@ -8,7 +8,14 @@ from datetime import datetime
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Storage, StorageOptions, connect, join, relative
-from pipeline.config.path_template import format_of, names_run, stem, template_fields
+from pipeline.config.path_template import (
+    differs_by_run,
+    format_of,
+    names_run,
+    probe_path,
+    stem,
+    template_fields,
+)
 from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
 from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
@@ -83,28 +90,32 @@ class TargetResolver:
     options: Callable[[str | None], StorageOptions | None]
 
     def of_all_runs(self, sink: Sink) -> Target | None:
-        """The target of a sink whose path names no run; which runs it holds is left open."""
-        return None if names_run(sink.path) else self._target(sink, None, ())
+        """Return the target that holds all runs, or None where the path differs by run."""
+        return None if differs_by_run(sink.path) else self._target(sink, None, ())
 
     def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
-        """The targets of a sink, none of which lies in what the source reads.
+        """Return the targets of a sink, none of which lies in what the source reads.
 
         Raises:
-            ConfigError: Two runs share a target, or a target lies among the runs.
+            ConfigError: Two runs share a target whose path names the run, or a target lies among
+                the runs.
         """
-        if not names_run(sink.path):
+        if not differs_by_run(sink.path):
             return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
         made: dict[tuple[Storage, str], Target] = {}
         for row, run in enumerate(runs):
             target = self._checked(self._target(sink, run, (row,)), [run])
             key = (target.storage, target.path)
-            if key in made:
-                other = runs[made[key].runs[0]]
+            before = made.get(key)
+            if before is None:
+                made[key] = target
+            elif names_run(sink.path):
                 raise ConfigError(
-                    f"runs {other.url} and {run.url} would both be written to {target.url}: "
-                    "name the run by {run_name} or {run_url} in the sink's path"
+                    f"runs {runs[before.runs[0]].url} and {run.url} would both be written to "
+                    f"{target.url}: name the run by {{run_name}} or {{run_url}} in the sink's path"
                 )
-            made[key] = target
+            else:
+                made[key] = replace(before, runs=(*before.runs, row))
         return list(made.values())
 
     def _target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
@@ -112,17 +123,22 @@ class TargetResolver:
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)
         storage, path = connect(url, options)
-        is_folder = format_of(path) is None
+        is_folder = format_of(probe_path(sink.path, name=self.name, form=sink.format)) is None
         return Target(storage, path, storage.url(path), is_folder, rows)
 
     def _render(self, sink: Sink, run: Run | None) -> str:
         fields = {"name": self.name, "format": sink.format, "date": self.now.strftime("%Y-%m-%d")}
         if run is not None:
             fields |= {"run_id": run.run_id, "run_name": run.name, "run_url": run.url}
+            wanted = template_fields(sink.path)
             for key in ("run_id", "run_name"):
-                if key in template_fields(sink.path):
+                if key in wanted:
                     _refuse_unsafe(key, fields[key], run)
-        return sink.path.format(**fields)
+            if "created_date" in wanted:
+                fields["created_date"] = _created_date(run)
+        url = sink.path.format(**fields)
+        # The name of a run is never a home folder.
+        return f"./{url}" if url.startswith("~") and sink.path.startswith("{") else url
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
         """Return a target whose path is outside the source, or in a run's own folder.
@@ -150,6 +166,15 @@ def _is_own_folder(path: str, run_path: str) -> bool:
     below = relative(path, run_path)
     first = "" if below is None else below.partition("/")[0]
     return first in NEVER_READ_FOLDERS
+
+
+def _created_date(run: Run) -> str:
+    if run.created is None:
+        raise ConfigError(
+            f"run {run.url}: createdUtc is missing, so that {{created_date}} cannot be filled in: "
+            "use another field, or exclude the run"
+        )
+    return run.created.strftime("%Y-%m-%d")
 
 
 def _refuse_unsafe(field: str, value: str, run: Run) -> None:

@@ -37,12 +37,12 @@ class CsvRows:
 
     @staticmethod
     def cells(line: str, options: TextOptions) -> list[str]:
-        """The cells of one line."""
+        """Return the cells of one line."""
         reader = csv.reader([line], delimiter=options.separator, quotechar=options.quote)
         return next(reader, [])
 
     def parse(self, lines: Lines) -> pl.DataFrame:
-        """The rows of a block.
+        """Return the rows of a block.
 
         Raises:
             IntegrityError: A row is not as the sink writes it; the message names the line.
@@ -78,7 +78,7 @@ class CsvRows:
         return pl.col(self._texts).str.replace(MARKED_FORMULA, "$1")
 
     def _looks_ragged(self, lines: Lines, frame: pl.DataFrame) -> bool:
-        """Whether a row may have too few cells, which Polars fills up with nulls."""
+        """Return whether a row may have too few cells, which Polars fills up with nulls."""
         if lines.has_quotes:
             last = frame.to_series(frame.width - 1)
             may_be_short = last.is_null() | (last == "" if last.dtype == pl.String else False)
@@ -111,7 +111,7 @@ class CsvRows:
                 )
 
     def _fault(self, lines: Lines, reason: str) -> IntegrityError:
-        """The first row that is wrong, found slowly."""
+        """Return the first row that is wrong, found slowly."""
         self._check_cells(lines)
         for before, row in self._rows(lines):
             for column, cell in zip(self._columns, row, strict=True):
@@ -122,7 +122,7 @@ class CsvRows:
         return self._error(lines, 0, f"here or below, rows cannot be read: {reason[:200]}")
 
     def _rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
-        """Cells of each row, and how many lines come before it."""
+        """Yield cells of each row, and how many lines come before it."""
         text = io.StringIO(lines.data.decode("utf-8"), newline="")
         reader = csv.reader(
             text, delimiter=self._options.separator, quotechar=self._options.quote, strict=True

@@ -72,7 +72,7 @@ class _Resource(_Model):
 
 
 def read_descriptor(storage: Storage, path: str, url: str) -> Export:
-    """The export that a descriptor describes.
+    """Return the export that a descriptor describes.
 
     Args:
         storage: Where it is.
@@ -131,7 +131,7 @@ class _Runs:
         return {}
 
     def at(self, spans: object, where: str) -> tuple[DescribedRun, ...]:
-        """The runs at the given places."""
+        """Return the runs at the given places."""
         places = places_of(spans, len(self.entries))
         if places is None:
             raise IntegrityError(f"{where}.runs: are no places in the list of runs")
@@ -174,7 +174,7 @@ def _table(
 
 
 def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:
-    """The columns that the folders name; a data set without rows has a file, but no folders."""
+    """Return the columns that the folders name; a data set without rows has no folders."""
     if file.rows or file.partition:
         return (file.partition or {}).keys()
     return contents.columns.keys() - {column.name for column in file.columns}

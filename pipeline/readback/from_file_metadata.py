@@ -72,7 +72,7 @@ class _Metadata(BaseModel):
 
 
 def csv_metadata(file: ExportFile) -> FileMetadata:
-    """What the comment lines of a Gold CSV say.
+    """Return what the comment lines of a Gold CSV say.
 
     Raises:
         IntegrityError: It has none, or they are not as this project writes them.
@@ -81,7 +81,7 @@ def csv_metadata(file: ExportFile) -> FileMetadata:
     lines = _comment_lines(file)
     if not lines or not lines[0].startswith(_FIRST_LINE):
         raise file.error(
-            "not an export of ours as it stands alone: it has no metadata header; put its "
+            "not an export of ours by itself: it has no metadata header; put its "
             "descriptor (*.datapackage.json) beside it",
             NotAnExportError,
         )
@@ -107,7 +107,7 @@ def _is_comment(line: bytes) -> bool:
 
 
 def parquet_metadata(file: ExportFile) -> FileMetadata:
-    """What the footer of a Gold Parquet file says.
+    """Return what the footer of a Gold Parquet file says.
 
     Raises:
         IntegrityError: It is no Parquet, has no such footer, or one that is not ours.
@@ -125,7 +125,7 @@ def parquet_metadata(file: ExportFile) -> FileMetadata:
     ]
     if not own:
         raise file.error(
-            "not an export of ours as it stands alone: its footer holds no flowtime.* entries; "
+            "not an export of ours by itself: its footer holds no flowtime.* entries; "
             "put its descriptor (*.datapackage.json) beside it",
             NotAnExportError,
         )
@@ -133,7 +133,7 @@ def parquet_metadata(file: ExportFile) -> FileMetadata:
 
 
 def _footer(file: ExportFile) -> bytes:
-    """The last bytes of a Parquet file: metadata, their length in four bytes, `PAR1`."""
+    """Return the last bytes of a Parquet file: metadata, their length in four bytes, `PAR1`."""
     entry = file.storage.info(file.path)
     size = 0 if entry is None else entry.size
     end = file.storage.read(file.path, start=max(0, size - _FOOTER_END), end=size)

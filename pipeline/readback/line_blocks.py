@@ -91,7 +91,7 @@ def whole_rows(
 
 
 def _row_end(data: bytes, quote: bytes | None) -> int:
-    """Bytes up to the last line end outside of quotes; 0 where there is none."""
+    """Return bytes up to the last line end outside of quotes; 0 where there is none."""
     end = data.rfind(b"\n") + 1
     if quote is None:
         return end

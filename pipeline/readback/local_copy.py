@@ -24,8 +24,8 @@ class ExportFile:
         storage: Where it is.
         path: The file, as the storage names it.
         codec: How the whole file is compressed, or None.
-        size: Bytes it should have, or None where nobody says.
-        sha256: Lower-case hex digest it should have, or None where nobody says.
+        size: Bytes it should have, or None where not recorded.
+        sha256: Lower-case hex digest it should have, or None where not recorded.
     """
 
     storage: Storage
@@ -40,7 +40,7 @@ class ExportFile:
         return self.storage.url(self.path)
 
     def error(self, reason: str, kind: type[IntegrityError] = IntegrityError) -> IntegrityError:
-        """An error that names this file."""
+        """Return an error that names this file."""
         return kind(f"{self.url}: {reason}")
 
 
@@ -61,7 +61,7 @@ class LocalCopy:
 
 @contextmanager
 def local_copy(file: ExportFile, *, max_expansion: int = MAX_EXPANSION) -> Iterator[LocalCopy]:
-    """The file as plain bytes on this machine, for as long as the context lasts.
+    """Yield the file as plain bytes on this machine, for as long as the context lasts.
 
     A local file that is not compressed is checked where it is and not copied.
 
@@ -89,7 +89,7 @@ def local_copy(file: ExportFile, *, max_expansion: int = MAX_EXPANSION) -> Itera
 
 
 def read_head(file: ExportFile, size: int) -> bytes:
-    """The first bytes of a file, unpacked; fewer where it ends earlier.
+    """Return the first bytes of a file, unpacked; fewer where it ends earlier.
 
     Raises:
         IntegrityError: It cannot be unpacked.

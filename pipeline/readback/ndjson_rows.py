@@ -39,7 +39,7 @@ class NdjsonRows:
         self._others = [b"," + key for key in keys[1:]]
 
     def parse(self, lines: Lines) -> pl.DataFrame:
-        """The rows of a block.
+        """Return the rows of a block.
 
         Raises:
             IntegrityError: A row is not as the sink writes it; the message names the line.
@@ -57,7 +57,7 @@ class NdjsonRows:
         return found
 
     def _plain(self, data: bytes, rows: int) -> pl.DataFrame | None:
-        """Rows without escapes, nulls and named values, whose text is as CSV quotes it.
+        """Return rows without escapes, nulls and named values, whose text is as CSV quotes it.
 
         None: there may be others among them, and the slower way must judge.
         """
@@ -73,7 +73,7 @@ class NdjsonRows:
         return frame.with_columns(parse_timestamps(frame[name]) for name in self._instants)
 
     def _odd(self, data: bytes, lines: Lines) -> pl.DataFrame:
-        """Rows with anything that the sink writes."""
+        """Return rows with anything that the sink writes."""
         named = b'"NaN"' in data or b'inf"' in data
         types = {
             column.name: pl.String()
@@ -108,7 +108,7 @@ class NdjsonRows:
             *((key, gap, rows) for key in self._others),
         ):
             replaced = data.replace(old, new)
-            # How often it stood there follows from the lengths: counting would cost as much again.
+            # How often it occurred follows from the lengths: counting would cost as much again.
             if len(data) - len(replaced) != count * (len(old) - len(new)):
                 raise self._fault(lines, "a row lacks a key")
             data = replaced
@@ -135,7 +135,7 @@ class NdjsonRows:
         return _unescaped(bare) if b"\\" in lines.data else bare
 
     def _fault(self, lines: Lines, reason: str) -> IntegrityError:
-        """The first row that is wrong, found slowly."""
+        """Return the first row that is wrong, found slowly."""
         names = [column.name for column in self._columns]
         for number, line in enumerate(lines.data.split(b"\n")[:-1]):
             found = _complaint(line, names, self._columns) or self._layout_complaint(line)
@@ -179,7 +179,7 @@ def _is_of(column: Column, value: object) -> bool:
 
 
 def _unescaped(texts: pl.Series) -> pl.Series:
-    r"""Text without JSON's escapes; each distinct one is read once."""
+    r"""Return text without JSON's escapes; each distinct one is read once."""
     escaped = texts.unique().drop_nulls()
     escaped = escaped.filter(escaped.str.contains("\\", literal=True))
     if escaped.is_empty():

@@ -20,7 +20,7 @@ _MOST_PARENTS = 32
 
 
 def open_export(url: str, options: StorageOptions | None = None) -> Export:
-    """The export at a URL.
+    """Return the export at a URL.
 
     Args:
         url: A descriptor, a folder with one, or a data file. A file is described by the
@@ -45,7 +45,7 @@ def open_export(url: str, options: StorageOptions | None = None) -> Export:
 
 
 def _descriptor_in(storage: Storage, folder: str) -> str:
-    """The descriptor of a folder: the data set's own, else the only one of single files."""
+    """Return the descriptor of a folder: the data set's own, else the only one of single files."""
     own = join(folder, descriptor.FOLDER_NAME)
     if storage.info(own) is not None:
         return own
@@ -86,8 +86,8 @@ def _format(storage: Storage, path: str) -> Format:
     found = format_of(path)
     if found is None:
         raise NotAnExportError(
-            f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .ndjson, "
-            ".jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
+            f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .tsv, "
+            ".ndjson, .jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
         )
     return "csv" if found == "csv" else "ndjson" if found == "ndjson" else "parquet"
 
@@ -106,7 +106,7 @@ def _possible_descriptors(path: str) -> Iterator[str]:
 
 
 def _only(table: ExportedTable, path: str) -> ExportedTable:
-    """The part of a table that is in one file."""
+    """Return the part of a table that is in one file."""
     files = []
     before: dict[object, int] = {}
     for file in table.files:
@@ -122,7 +122,7 @@ def _only(table: ExportedTable, path: str) -> ExportedTable:
 
 
 def _alone(storage: Storage, path: str, format_: Format) -> Export:
-    """A file that left its folder, as its own metadata describe it."""
+    """Return a file that left its folder, as its own metadata describe it."""
     folder, _, name = path.rpartition("/")
     stored = ExportFile(storage, path, _codec(name) if format_ != "parquet" else None)
     found = _own_metadata(stored, format_)
@@ -158,7 +158,7 @@ def _own_metadata(stored: ExportFile, format_: Format) -> FileMetadata:
     if format_ == "parquet":
         return parquet_metadata(stored)
     raise stored.error(
-        "not an export of ours as it stands alone: NDJSON has no metadata of its own; put its "
+        "not an export of ours by itself: NDJSON has no metadata of its own; put its "
         "descriptor (*.datapackage.json) beside it",
         NotAnExportError,
     )

@@ -65,7 +65,7 @@ class Placed:
     bins: _Array
 
     def stretches(self) -> Iterable[tuple[int, int, int]]:
-        """First and end row of each stretch of one block, and the block's place."""
+        """Yield first and end row of each stretch of one block, and the block's place."""
         cuts = np.flatnonzero(np.diff(self.blocks)) + 1
         edges = [0, *cuts.tolist(), len(self.blocks)]
         for first, end in pairwise(edges):
@@ -100,13 +100,13 @@ class RowOrder:
 
     @classmethod
     def of(cls, table: ExportedTable) -> RowOrder:
-        """The order of a table that says what its rows are."""
+        """Return the order of a table that says what its rows are."""
         assert table.contents is not None
         assert table.runs is not None
         return cls(table.contents, [described.run for described in table.runs])
 
     def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
-        """The blocks of each partition by the given columns (as shown), in the order of their rows.
+        """Return the blocks of each partition by the given columns, in the order of their rows.
 
         Worked out once.
         """
@@ -173,7 +173,7 @@ class Positions:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def place(self, file: TableFile, batch: Batch, first: int) -> Placed:
-        """The places of a batch whose first row is the partition's row `first`.
+        """Return the places of a batch whose first row is the partition's row `first`.
 
         Every key column of the batch is compared with what its place asks for.
 
@@ -218,7 +218,7 @@ def compare_keys(
 
 
 def narrow_frame(series_rows: _Array, bins: _Array) -> pl.DataFrame:
-    """A frame that metadata columns can be laid over."""
+    """Return a frame that metadata columns can be laid over."""
     return pl.DataFrame(
         {
             "series_row": pl.Series(series_rows.astype(np.uint32)),
@@ -228,7 +228,7 @@ def narrow_frame(series_rows: _Array, bins: _Array) -> pl.DataFrame:
 
 
 def expected_keys(order: RowOrder, file: TableFile, narrow: pl.DataFrame) -> list[pl.Series]:
-    """What the key columns of a file hold, as its format gives them back.
+    """Return what the key columns of a file hold, as its format gives them back.
 
     Args:
         order: The order of the rows.

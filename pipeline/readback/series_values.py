@@ -37,7 +37,7 @@ class SeriesValues:
 
 
 def obstacles(table: ExportedTable) -> list[str]:
-    """What stands against giving back the runs of a table whole; nothing is read."""
+    """Return the reasons why the runs of a table cannot be restored; nothing is read."""
     contents = table.contents
     if table.is_comparison:
         return ["it holds a comparison, whose rows are of no run"]
@@ -77,7 +77,7 @@ def _lost_values(table: ExportedTable) -> list[str]:
 def placed_batches(
     table: ExportedTable, order: RowOrder, *, max_expansion: int = MAX_EXPANSION
 ) -> Iterator[tuple[Sequence[RowBlock], TableFile, Placed]]:
-    """The rows of an unfiltered table with their places, every key compared, file after file.
+    """Yield the rows of an unfiltered table with their places, every key compared, file after file.
 
     Raises:
         IntegrityError: The first row that is not as it must be, or a file that is not.
@@ -104,7 +104,7 @@ def placed_batches(
 def checked_batches(
     file: TableFile, options: TextOptions, max_expansion: int = MAX_EXPANSION
 ) -> Iterator[Batch]:
-    """The rows of a file whose bytes and number of rows are checked.
+    """Yield the rows of a file whose bytes and number of rows are checked.
 
     Raises:
         IntegrityError: Bytes, hash, a row or their number are not as promised.
@@ -122,7 +122,7 @@ def checked_batches(
 def whole_series(
     table: ExportedTable, order: RowOrder, *, max_expansion: int = MAX_EXPANSION
 ) -> Iterator[SeriesValues]:
-    """The series of an unfiltered table, each once, in the order of its rows.
+    """Yield the series of an unfiltered table, each once, in the order of its rows.
 
     Values that were written as null are marked. Memory is bounded by the longest series; in a wide
     layout, by the series of one component and class.
@@ -155,7 +155,7 @@ def whole_series(
 
 
 def writes_nulls(table: ExportedTable) -> bool:
-    """Whether NaN and infinities of a table were written as null."""
+    """Return whether NaN and infinities of a table were written as null."""
     nulls = table.contents is not None and table.contents.options.non_finite == "null"
     return nulls and table.format == "ndjson"
 
@@ -180,7 +180,7 @@ class _Filling:
 def block_cells(
     placed: Placed, first: int, end: int, block: RowBlock, order: RowOrder, *, may_lack: bool
 ) -> dict[str, pl.Series]:
-    """The values of a stretch of rows of one block, by column; others must be missing.
+    """Return the values of a stretch of rows of one block, by column; others must be missing.
 
     Args:
         placed: The batch.

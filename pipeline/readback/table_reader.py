@@ -51,7 +51,7 @@ class Batch:
     url: str
 
     def error(self, row: int, reason: str) -> IntegrityError:
-        """An error that names a row of this batch."""
+        """Return an error that names a row of this batch."""
         place = f"row {self.first_row + row + 1}"
         if self.first_line is not None:
             place = f"line {self.first_line + row} ({place})"
@@ -59,7 +59,7 @@ class Batch:
 
 
 def batches(file: TableFile, path: Path, options: TextOptions) -> Iterator[Batch]:
-    """The rows of a file in order, at most `BATCH_ROWS` at a time where the format allows.
+    """Return the rows of a file in order, at most `BATCH_ROWS` at a time where the format allows.
 
     Args:
         file: The file, as its export describes it.
@@ -95,7 +95,7 @@ def _text(file: TableFile, path: Path, options: TextOptions) -> Iterator[Batch]:
 
 
 def _pass_head(file: TableFile, path: Path, options: TextOptions) -> tuple[int, int]:
-    """Bytes before the first row, and its line; the row with the names is checked."""
+    """Return bytes before the first row, and its line; the row with the names is checked."""
     begins = COMMENT.encode()
     line = 1
     with path.open("rb") as stream:

@@ -30,11 +30,11 @@ class TableFile:
         path: Relative to the export's folder.
         format: Its format.
         columns: Its columns in order.
-        rows: Data rows, or None where nobody says.
-        non_finite: NaN and infinite values, or None where nobody says.
+        rows: Data rows, or None where not recorded.
+        non_finite: NaN and infinite values, or None where not recorded.
         has_comments: Whether comment lines come before a CSV's header row.
         partition: Columns that its folders name.
-        first_row: Place of its first row among those of its partition, where it stands alone.
+        first_row: Place of its first row among those of its partition, where it is read alone.
     """
 
     stored: ExportFile
@@ -63,7 +63,7 @@ class ExportedTable:
     """The files of one target, which make one table.
 
     Attributes:
-        name: What tells it from others of the same descriptor.
+        name: What distinguishes it from others of the same descriptor.
         format: The format of its files.
         contents: What the rows are, or None where an earlier version wrote them.
         runs: The runs in it, in the order of the rows; None where the export does not say.
@@ -106,7 +106,7 @@ class Export:
         descriptor_url: The descriptor, or None where only the file is there.
         name: Name of the config that made it.
         tables: Its targets.
-        others: Names, as messages show them, of what somebody else has put beside them.
+        others: Names, as messages show them, of what other tools have put beside them.
     """
 
     url: str

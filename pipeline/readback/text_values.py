@@ -28,7 +28,7 @@ def parse_timestamps(cells: pl.Series) -> pl.Series:
 
 
 def fits(column: Column, cell: str) -> bool:
-    """Whether a cell is a value of its column's type."""
+    """Return whether a cell is a value of its column's type."""
     kinds = {"number": pl.Float64(), "integer": pl.Int64()}
     cells = pl.Series([cell])
     if column.type in kinds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage
+from connectors.storage.deadline import ContextPool
 from pipeline.config import ExportConfig
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import Pending
@@ -80,7 +80,7 @@ def with_layouts(plan: ExportPlan, source: Source, needed: SeriesFiles) -> Expor
     files = [file for file in needed.unvouched() if file.bundle_class is None]
     if not files:
         return plan
-    with ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="flowtime-layouts") as pool:
+    with ContextPool(_LOOK_UPS, thread_name_prefix="flowtime-layouts") as pool:
         codes = pool.map(lambda file: _layout(source.storage, file), files)
         found = {(f.run_url, f.series_id): code for f, code in zip(files, codes, strict=True)}
     layouts = {

@@ -13,9 +13,10 @@ class LeftOut:
     Attributes:
         url: The run directory.
         reason: Why.
-        kind: `broken`; `incomplete`, as it is still being written; or `link`, not followed.
+        kind: `broken`; `incomplete`, as it is still being written; `link`, not followed; or
+            `unlisted`, a folder that may not be looked into and that `include` does not ask for.
     """
 
     url: str
     reason: str
-    kind: Literal["broken", "incomplete", "link"]
+    kind: Literal["broken", "incomplete", "link", "unlisted"]

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from connectors.flowtime.model.instant import instant_text
 
 ArtifactType = Literal["run", "telemetry", "model", "export", "comparison"]
-ArtifactState = Literal["complete", "broken", "incomplete", "link"]
+ArtifactState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
 Relation = Literal[
     "exportOf", "restoredFrom", "model", "baseline", "comparison", "sameScenario", "sameModel"
 ]

@@ -107,8 +107,8 @@ class Rebuild:
         self._report.seconds += time.monotonic() - began
 
     def _records(self, storage: Storage, path: str) -> Iterator[ArtifactRecord]:
-        folders = self._watched(storage.walk(path))
-        for found in discover_each(storage, path, folders=folders, skip=self._is_known):
+        known = self._is_known
+        for found in discover_each(storage, path, watch=self._note_descriptors, skip=known):
             record = _record(storage, path, found)
             if len(record.location) > MAX_LOCATION:
                 self._report.problems.append(f"{record.location}: its URL is too long")
@@ -120,13 +120,11 @@ class Rebuild:
             yield from self._exports(storage, path)
         yield from self._exports(storage, path, all_of_them=True)
 
-    def _watched(self, folders: Iterator[Folder]) -> Iterator[Folder]:
-        """Hand folders on, and note the descriptors in them."""
-        for folder in folders:
-            self._descriptors += [
-                entry for entry in folder.files if is_descriptor(entry.path.rpartition("/")[2])
-            ]
-            yield folder
+    def _note_descriptors(self, folder: Folder) -> None:
+        """Note the descriptors in a folder."""
+        self._descriptors += [
+            entry for entry in folder.files if is_descriptor(entry.path.rpartition("/")[2])
+        ]
 
     def _is_known(self, url: str, listing: str) -> bool:
         key = key_of("run", url)

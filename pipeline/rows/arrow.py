@@ -1,4 +1,4 @@
-"""Arrow batches of strangers' files as frames."""
+"""Convert Arrow batches of untrusted files to frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def frame_of(batch: pa.RecordBatch) -> pl.DataFrame:
-    """The rows of a batch, once its values are known to be what their types say.
+    """Return the rows of a batch, once its values are known to be what their types say.
 
     Neither pyarrow nor Polars looks whether text is UTF-8, and Polars ends with a panic where a
     field's metadata are not: these are left behind.

@@ -14,10 +14,10 @@ _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 def cell_text(column: pl.Series, row: int) -> str | None:
-    """The text of a cell; None where it is missing.
+    """Return the text of a cell; None where it is missing.
 
     Python's calendar has the years 1 to 9999, and Polars ends with a panic beyond them: such a
-    time is told by its number.
+    time is shown by its number.
 
     >>> cell_text(pl.Series([2**62]).cast(pl.Datetime("us")), 0)
     '4611686018427 s after 1970'

@@ -72,7 +72,7 @@ class Table:
 
 
 def unnamed(column: pl.Series) -> pl.Series:
-    """A column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
+    """Return a column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
     return column.alias("column")
 
 

@@ -104,7 +104,7 @@ class MetadataTables:
         return CATALOGUE[name].type
 
     def column(self, name: str, shown_as: str) -> Column:
-        """The column as an output shows it, with its unit where all series share one."""
+        """Return the column as an output shows it, with its unit where all series share one."""
         unit = None
         if name == "value":
             units = {series.unit for run in self.runs for series in run.series.kinds}
@@ -114,7 +114,7 @@ class MetadataTables:
         return Column(shown_as, self.type_of(name), unit)
 
     def expression(self, name: str) -> pl.Expr:
-        """The column over a frame of `series_row, bin_index, value`.
+        """Return the column over a frame of `series_row, bin_index, value`.
 
         Gathering from small tables keeps the order of the rows and stays lazy, which a left
         join does not promise.
@@ -140,12 +140,13 @@ class MetadataTables:
         return pl.lit(self.of_kinds[column]).gather(rows)
 
     def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
-        """Columns of series as text, a row per series: what partitions are named by."""
+        """Return columns of series as text, a row per series: what partitions are named by."""
         laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
-        return self.series_rows().to_frame().select(laid).rows()
+        # Not by a select, which gives one row where all columns are constants.
+        return self.series_rows().to_frame().with_columns(laid).select(names).rows()
 
     def series_rows(self) -> pl.Series:
-        """The place of each series."""
+        """Return the place of each series."""
         return pl.Series("series_row", range(self.series_count), dtype=pl.UInt32)
 
     def apply(self, frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
@@ -177,7 +178,7 @@ def with_fractions(runs: Iterable[Run], exported_at: datetime) -> frozenset[str]
 
 
 def _placed(runs: Sequence[Run]) -> tuple[list[Series], pl.DataFrame]:
-    """The descriptions of all series, and the run and description of each series."""
+    """Return the descriptions of all series, and the run and description of each series."""
     first_of: dict[int, int] = {}
     kinds: list[Series] = []
     for run in runs:
@@ -215,7 +216,7 @@ def _column(name: str, values: Sequence[object]) -> pl.Series:
 
 
 def _compact(column: pl.Series) -> pl.Series:
-    """Text as Enum: four bytes a row, and each text rendered once by the sinks."""
+    """Return text as Enum: four bytes a row, and each text rendered once by the sinks."""
     if column.dtype != pl.String:
         return column
     return column.cast(pl.Enum(column.unique(maintain_order=True).drop_nulls()))

@@ -1,4 +1,4 @@
-"""The stage that keeps the rows a SQL condition asks for."""
+"""Keep the rows that a SQL condition selects."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ class RowFilter:
             never opened.
         of_rows: The conjuncts that need the rows.
         columns: Columns the row conjuncts look at.
+        clock: What of the condition depends on the clock, e.g. `now()`.
     """
 
     text: str
     of_series: pl.Expr | None
     of_rows: pl.Expr | None
     columns: tuple[str, ...]
+    clock: tuple[str, ...] = ()
 
     def series_rows(self, tables: MetadataTables) -> pl.Series:
-        """Rows of the series table whose series can hold a matching row."""
+        """Return rows of the series table whose series can hold a matching row."""
         rows = tables.series_rows()
         if self.of_series is None:
             return rows
@@ -51,7 +53,7 @@ class RowFilter:
 
 
 def _viewed(column: pl.Expr, kind: ColumnType) -> pl.Expr:
-    """A column as conditions see it: plain text, and UTC instants without a zone."""
+    """Return a column as conditions see it: plain text, and UTC instants without a zone."""
     if kind == "text":
         return column.cast(pl.String)
     if kind == "timestamp":

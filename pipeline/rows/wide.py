@@ -22,7 +22,7 @@ _CELL = np.dtype([("value", "<f8"), ("present", "?")])
 
 
 def measures_of(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The measures of runs in the order in which they are first met."""
+    """Return the measures of runs in the order in which they are first met."""
     return tuple(dict.fromkeys(series.measure for run in runs for series in run.series.kinds))
 
 
@@ -39,7 +39,7 @@ class Group:
 
 
 def groups_of(run: Run) -> list[Group]:
-    """The blocks of wide rows that a run makes, in the order of the rows."""
+    """Return the blocks of wide rows that a run makes, in the order of the rows."""
     found: dict[tuple[str | None, str], list[tuple[str, int]]] = {}
     for place, series in enumerate(run.series.kinds):
         members = found.setdefault((series.component, series.class_name), [])
@@ -157,7 +157,7 @@ class _Matrix:
                 self._file.write(cells.tobytes())
 
     def load(self, place: int, start: int, end: int) -> np.ndarray:
-        """Cells of one series; a view where the matrix is in memory, else a copy."""
+        """Return cells of one series; a view where the matrix is in memory, else a copy."""
         if self._cells is not None:
             return self._cells[place, start:end]
         assert self._file is not None

@@ -6,7 +6,6 @@ import gzip
 from typing import IO, Literal, Protocol, cast
 
 import pyarrow as pa
-import zstandard
 
 Compression = Literal["none", "gzip", "zstd"]
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
@@ -63,5 +62,8 @@ def compressed(stream: IO[bytes], compression: Compression, level: int | None = 
     if compression == "gzip":
         zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0)
         return cast(ByteSink, zipped)
+    # Imported when needed, as few exports are compressed so.
+    import zstandard  # noqa: PLC0415
+
     writer = zstandard.ZstdCompressor(level=level).stream_writer(stream, closefd=False)
     return cast(ByteSink, writer)

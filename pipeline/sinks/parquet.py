@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, Annotated, Any, ClassVar, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
-from pipeline.sinks.parquet_sections import SectionedWriter
 from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Sink, Written
+
+if TYPE_CHECKING:
+    from pipeline.sinks.parquet_sections import SectionedWriter
 
 FOOTER_PREFIX = "flowtime."
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
@@ -163,6 +165,9 @@ class ParquetWriter:
             for column in self._table.columns
             if column.type in ("timestamp", "integer") and column.name not in repeating
         }
+        # Imported when needed: Arrow's part for Parquet is large, and all configs load this module.
+        from pipeline.sinks.parquet_sections import SectionedWriter  # noqa: PLC0415
+
         return SectionedWriter(
             self._stream,
             self._schema,

@@ -62,7 +62,8 @@ class Sink(BaseModel):
     """Options that all formats share. A stage is its YAML block.
 
     Attributes:
-        path: Path or URL template: `{run_id} {run_name} {run_url} {name} {format} {date}`.
+        path: Path or URL template: `{run_id} {run_name} {run_url} {created_date} {name} {format}
+            {date}`.
         storage: Named option set of the config's `storage`.
         columns: Pick and order of the columns; default all.
         layout: `long`, one row per value, or `wide`, one column per measure.

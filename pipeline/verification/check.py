@@ -80,7 +80,7 @@ def _is_opened_whole(export: Export) -> bool:
 
 def _others(export: Export) -> Iterator[str]:
     if export.others and _is_opened_whole(export):
-        yield f"resources of somebody else, not checked: {few(export.others, _MOST_EXTRA)}"
+        yield f"resources of other tools, not checked: {few(export.others, _MOST_EXTRA)}"
 
 
 def _extra_files(export: Export) -> Iterator[str]:
@@ -90,13 +90,16 @@ def _extra_files(export: Export) -> Iterator[str]:
     if not _is_opened_whole(export):
         return
     named = {file.path for file in export.files}
-    extra = sorted(set(data_files(export.storage, export.folder)) - named)
+    unlisted: list[str] = []
+    extra = sorted(set(data_files(export.storage, export.folder, unlisted)) - named)
     if extra:
         yield (
             "data files that the descriptor does not name, and that readers of the folder read "
             f"too: {few(extra, _MOST_EXTRA)}; those of an interrupted export are removed by the "
             "next one or by clean, move others away"
         )
+    if unlisted:
+        yield f"folders that may not be listed were not looked into: {few(unlisted, _MOST_EXTRA)}"
 
 
 @dataclass
@@ -203,7 +206,7 @@ class _TableCheck:
         return filtered_wide or writes_nulls(self.table)
 
     def _check_whole(self, order: RowOrder) -> None:
-        """Compare the numbers of rows with what the runs have; told at the first file."""
+        """Compare the numbers of rows with what the runs have; reported at the first file."""
         if order.contents.filter is not None or not self.table.is_whole:
             return
         columns = [name for name, _ in self.table.files[0].partition_key]
@@ -219,7 +222,7 @@ class _TableCheck:
 
     @contextmanager
     def _checking(self, file: TableFile) -> Iterator[_Rows]:
-        """A file's check: what goes wrong becomes its problem, and the next file is checked."""
+        """Turn an error while a file is checked into its problem, and go on."""
         rows = _Rows()
         problems: tuple[str, ...] = ()
         try:
@@ -259,7 +262,7 @@ class _Places:
             self.fault = str(error)
 
     def of(self, file: TableFile, batch: Batch, first: int) -> Placed | None:
-        """The places of a batch, or None where nothing tells them."""
+        """Return the places of a batch, or None where they cannot be determined."""
         if self._positions is not None:
             return self._positions.place(file, batch, first)
         return None if self._keys is None else self._keys.place(file, batch)
@@ -282,11 +285,11 @@ class _Comparing:
             self._problems.append("nothing can be compared: the columns of values were left out")
 
     def values(self, blocks: Sequence[RowBlock]) -> RunValues:
-        """The runs' values of one partition."""
+        """Return the runs' values of one partition."""
         return RunValues(self._folder, self._files, blocks)
 
     def cannot(self, reason: str) -> None:
-        """Note what stands against a comparison."""
+        """Note why values cannot be compared."""
         self._problems.append(f"cannot be compared: {reason}")
 
     def compare(
@@ -336,7 +339,7 @@ class _Comparing:
                 )
 
     def result(self) -> ValueCheck:
-        """What was found."""
+        """Return what was found."""
         return ValueCheck(self._table.name, self._compared, self._different, tuple(self._problems))
 
 

@@ -18,8 +18,8 @@ class CheckedFile:
         path: Relative to the export's folder.
         url: The file.
         format: Its format.
-        size: Bytes that were promised, or are there where nobody promised any.
-        rows: Rows that were promised or, where nobody did, read; None where neither is known.
+        size: Bytes as recorded, else as found.
+        rows: Rows as recorded, else as read; None where neither is known.
         problems: What is wrong with it; empty: nothing is.
     """
 
@@ -80,14 +80,14 @@ class VerifyReport:
         return 0 if self.ok else 1
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-compatible data."""
+        """Return the report as JSON-compatible data."""
         data = asdict(self)
         for file in data["files"]:
             file["bytes"] = file.pop("size")
         return {"ok": self.ok, **data, "exit_code": self.exit_code}
 
     def as_text(self) -> str:
-        """The report as a table for people."""
+        """Return the report as a table for people."""
         bad = [file for file in self.files if file.problems]
         good = [file for file in self.files if not file.problems]
         room = max(0, _MOST_FILES - len(bad))

@@ -35,7 +35,7 @@ class Keys:
         file: One of its files; all have the same columns.
 
     Raises:
-        IntegrityError: The columns do not tell the rows apart.
+        IntegrityError: The columns do not distinguish the rows.
     """
 
     def __init__(self, order: RowOrder, blocks: Sequence[RowBlock], file: TableFile) -> None:
@@ -56,15 +56,15 @@ class Keys:
         wanted = [key for key in keys if key.name in by_series]
         table = pl.DataFrame([*wanted, pl.Series("\0block", range(len(blocks)), dtype=pl.Int64)])
         self._keys = [key.name for key in wanted]
-        # Two blocks of equal keys cannot be told apart; without keys there may be only one.
+        # Two blocks of equal keys cannot be distinguished; without keys there may be only one.
         distinct = table.select(self._keys).n_unique() if self._keys else min(1, len(blocks))
         if distinct != len(blocks):
-            raise IntegrityError(f"{file.url}: its columns do not tell all series apart")
+            raise IntegrityError(f"{file.url}: its columns do not distinguish all series")
         self._table = table
         self._last = (-1, -1)
 
     def place(self, file: TableFile, batch: Batch) -> Placed:
-        """The places of a batch, which must follow those of the batch before.
+        """Return the places of a batch, which must follow those of the batch before.
 
         Raises:
             IntegrityError: A row is of none of the series or bins, or out of order.

@@ -47,7 +47,7 @@ class RunSource:
         return cls(storage.url(path), storage, discover(storage, path))
 
     def match(self, run: Run) -> Run | None:
-        """The run that an exported one was: by fingerprint, else by its id alone."""
+        """Return the run that an exported one was: by fingerprint, else by its id alone."""
         same = [one for one in self.found.runs if one.fingerprint == run.fingerprint]
         alike = [one for one in self.found.runs if one.run_id == run.run_id]
         if same:
@@ -160,7 +160,7 @@ class RunValues:
         self._values: dict[str, _Array] = {}
 
     def of(self, block: RowBlock) -> Mapping[str, _Array]:
-        """The values of a block by column; series without a file are left out.
+        """Return the values of a block by column; series without a file are left out.
 
         Raises:
             IntegrityError: A series file is not as its run promises.

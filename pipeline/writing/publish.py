@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.errors import ConflictError, StorageError
 from connectors.storage import Claim, claimed, interrupted_work, join, sha256_of
+from connectors.storage.deadline import check_deadline, within
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
 from pipeline.planning.choice import Obsolete
@@ -44,14 +45,12 @@ class Publisher:
         before: What was published when it was decided what to write.
         obsolete: What goes, as no sink writes it any more.
         created: When the export began.
-        proceed: Called before each folder; may raise to stop.
     """
 
     plan: ExportPlan
     before: PublishedTargets
     obsolete: Obsolete
     created: datetime
-    proceed: Callable[[], None] = lambda: None
 
     def publish(self, written: Sequence[StagedTarget]) -> Published:
         """Make whole files visible, then their descriptors; then remove what these replace.
@@ -69,7 +68,7 @@ class Publisher:
         found: list[Pending] = []
         now = dict(self.before.descriptors)
         for groups in _by_folder(written):
-            self.proceed()
+            check_deadline()
             try:
                 with self._claimed(groups) as claim:
                     for group in groups:
@@ -165,9 +164,10 @@ class Publisher:
     def _undo(self, claim: Claim, target: Target) -> None:
         """Remove what was published before the descriptor could be."""
         try:
-            claim.check()  # If it is lost, another exporter may have taken over.
-            named = CurrentDescriptor.read(target, self.before).named
-            _remove(target, set(claim.work.files) - named)
+            with within(None):
+                claim.check()  # If it is lost, another exporter may have taken over.
+                named = CurrentDescriptor.read(target, self.before).named
+                _remove(target, set(claim.work.files) - named)
         except (StorageError, IntegrityError):
             claim.abandon()
 

@@ -194,8 +194,8 @@ class SinkOutput:
         if destination.writer is None:
             if len(self._open) >= MOST_OPEN_FILES:
                 raise ConfigError(
-                    f"sink {self.plan.sink.path}: partition_by needs more than "
-                    f"{MOST_OPEN_FILES} files at a time: partition by fewer columns"
+                    f"sink {self.plan.sink.path}: more than {MOST_OPEN_FILES} files would be open "
+                    "at a time: partition by fewer columns, or write fewer files"
                 )
             self._begin(destination)
             self._open.append(place)

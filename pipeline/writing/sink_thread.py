@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import polars as pl
 
+from connectors.storage.deadline import ContextPool
 from pipeline.writing.router import SinkOutput, StagedOutput
 
 _MOST_BATCHES = 2
@@ -27,7 +28,7 @@ class SinkThread:
 
     def __init__(self, output: SinkOutput) -> None:
         self._output = output
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flowtime-sink")
+        self._thread = ContextPool(1, thread_name_prefix="flowtime-sink")
         self._pending: deque[Future[Any]] = deque()
         self._failed = False
 

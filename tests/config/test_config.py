@@ -148,7 +148,7 @@ class TestWhatIsAccepted:
 
     @pytest.mark.parametrize(
         ("path", "compression"),
-        [("a.csv", "none"), ("a.csv.gz", "gzip"), ("a.csv.zst", "zstd"), ("a.gz", "none")],
+        [("a.csv", "none"), ("a.csv.gz", "gzip"), ("a.csv.zst", "zstd"), ("gold.gz/", "none")],
     )
     def test_the_path_names_the_compression(self, path: str, compression: str) -> None:
         sink = parse(MINIMAL.replace("out.csv", path)).sinks[0]
@@ -373,15 +373,16 @@ WRONG_TAILS = {
 }
 WRONG_PATHS = {
     "{run_nam}": "no field {run_nam}; did you mean 'run_name'?",
-    "{}": "no field {}; choose from run_id, run_name, run_url, name, format, date",
-    "{0}": "no field {0}; choose from run_id, run_name, run_url, name, format, date",
+    "{}": "no field {}; choose from run_id, run_name, run_url, created_date, name, format, date",
+    "{0}": "no field {0}; choose from run_id, run_name, run_url, created_date, name, format, date",
     "{name.__class__}": (
-        "no field {name.__class__}; choose from run_id, run_name, run_url, name, format, date"
+        "no field {name.__class__}; "
+        "choose from run_id, run_name, run_url, created_date, name, format, date"
     ),
     "{name[0]}": "no field {name[0]}; did you mean 'name'?",
-    "{run_id:}": "fields stand alone in their braces, e.g. {run_id}",
-    "{run_id:>9}": "fields stand alone in their braces, e.g. {run_id}",
-    "{run_id!r}": "fields stand alone in their braces, e.g. {run_id}",
+    "{run_id:}": "fields are alone in their braces, e.g. {run_id}",
+    "{run_id:>9}": "fields are alone in their braces, e.g. {run_id}",
+    "{run_id!r}": "fields are alone in their braces, e.g. {run_id}",
     "a}b": "a brace without its partner; a literal one is written {{ or }}",
     "{run_id": "a brace without its partner; a literal one is written {{ or }}",
     "out/{run_url}": "{run_url} is a whole URL and can only begin the path",
@@ -551,10 +552,12 @@ class TestReferences:
         )
 
     def test_a_literal(self) -> None:
-        assert parse(MINIMAL, "transform.filter=$${X} $X").transform.filter == "${X} $X"
+        found = parse(MINIMAL, "metadata.constants.a=$${X} $X").metadata.constants
+        assert found == {"a": "${X} $X"}
 
     def test_the_result_is_not_looked_at_again(self) -> None:
-        assert parse(MINIMAL, "transform.filter=${X}", X="${Y}").transform.filter == "${Y}"
+        found = parse(MINIMAL, "metadata.constants.a=${X}", X="${Y}").metadata.constants
+        assert found == {"a": "${Y}"}
 
     def test_numbers_and_booleans_may_come_as_text(self) -> None:
         text = MINIMAL + "    bom: ${B}\nexecution: {workers: '${N}', memory_limit: '${M}'}"

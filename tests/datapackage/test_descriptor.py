@@ -218,7 +218,7 @@ def test_a_resource_of_somebody_else_stays_as_it_is(runs: Path, tmp_path: Path) 
         assert len(after["flowtime"]["runs"]) == len(found["flowtime"]["runs"])
     report = verify(str(place))
     assert report.ok
-    assert report.notes == ("resources of somebody else, not checked: 'notes'",)
+    assert report.notes == ("resources of other tools, not checked: 'notes'",)
     assert import_export([str(place)], str(tmp_path / "back")).runs
     place.write_text(json.dumps({**found, "resources": [theirs]}))
     with pytest.raises(IntegrityError, match="resources: none of them is of an export"):

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.exports.run import export
+from pipeline.verification import verify
 from tests.exporting import config, descriptor, names, spec, write_runs
 from tests.read_outputs import exact, read_runs
 from tests.run_builder import AWKWARD, write_run
@@ -271,3 +272,37 @@ def test_columns_that_are_not_there(
     with pytest.raises((ConfigError, ValueError), match=complaint):
         export(config(runs, {"path": out / "set-csv", **sink}))
     assert not out.exists()
+
+
+CONSTANTS = {"team": "ops", "floor": 3, "is_final": True}
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize(
+    "sink",
+    [
+        {"partition_by": ["team"]},
+        {"partition_by": ["floor"], "layout": "wide"},
+        {"partition_by": ["is_final", "team"], "columns": ["value"]},
+        {"partition_by": ["team", "run_id"], "max_rows_per_file": 7},
+        {"columns": ["team"]},
+    ],
+    ids=str,
+)
+def test_constants_alone_are_columns_like_others(
+    runs: Path, out: Path, form: str, sink: dict[str, Any]
+) -> None:
+    wanted = config(runs, {"format": form, "path": out, **sink}, metadata={"constants": CONSTANTS})
+    report = export(wanted)
+    rows = len(expected(runs)) // (2 if "layout" in sink else 1)
+    assert report.targets[0].rows == rows
+    reader = {"csv": "read_csv", "ndjson": "read_json", "parquet": "read_parquet"}[form]
+    options = ", comment='#', header=true, delim=',', quote='\"'" if form == "csv" else ""
+    files = f"'{out}/**/part-*', hive_partitioning=true, hive_types_autocast=false{options}"
+    found = duckdb.sql(f"SELECT * FROM {reader}({files})")
+    for name in sink.get("partition_by", sink.get("columns", ())):
+        if name in CONSTANTS:
+            text = str(CONSTANTS[name]).lower()
+            assert found.filter(f"\"{name}\"::text = '{text}'").shape[0] == rows
+    has_values = sink != {"columns": ["team"]}
+    assert verify(str(out), str(runs) if has_values else None).ok

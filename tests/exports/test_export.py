@@ -45,7 +45,7 @@ def long_rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("path", ["e.csv", "e.ndjson.gz", "e.parquet", "set-parquet/", "csv.zst/"])
 def test_running_again_writes_nothing(runs: Path, out: Path, path: str) -> None:
-    settings = config(runs, {"path": out / path})
+    settings = config(runs, {"path": f"{out}/{path}"})
     assert statuses(export(settings)) == ["exported"]
     before = snapshot(out)
     again = export(settings)

@@ -317,7 +317,9 @@ def _json_files() -> dict[str, Case]:
             cases[f"{kind} {file}"] = Case(instead(file, make), told)
         cases[f"folder {file}"] = Case(instead(file, Path.mkdir), says)
         cases[f"no {file}"] = Case(instead(file, lambda _: None), says)
-    unfinished = "manifest.json is missing: the run is still being written, or its writer died"
+    unfinished = (
+        "manifest.json is missing: the run is still being written, or its writer was killed"
+    )
     cases["no manifest.json"] = Case(instead("manifest.json", lambda _: None), unfinished, True)
     cases["folder manifest.json"] = Case(instead("manifest.json", Path.mkdir), unfinished, True)
     for kind, make in (("pipe", os.mkfifo), ("link out", linked("/etc/hostname"))):
@@ -433,7 +435,7 @@ def _hashes(value: Any) -> dict[str, Any]:
 
 def _specs() -> dict[str, Case]:
     mend = (
-        "should be an ISO 8601 instant such as 2025-01-01T00:00:00Z; mend it or set "
+        "should be an ISO 8601 instant such as 2025-01-01T00:00:00Z; correct it or set "
         "source.time_origin"
     )
     cases = {}
@@ -456,9 +458,9 @@ def _specs() -> dict[str, Case]:
         ("merged", "grid:\n  <<: *a\n  start: 2025-01-01\n", None,
          "grid merges another block; write its keys out or set source.time_origin"),
         ("cut", "grid:\n  start: '2025-01-01\n", 3,
-         "is not YAML: found unexpected end of stream; mend it or set source.time_origin"),
+         "is not YAML: found unexpected end of stream; correct it or set source.time_origin"),
         ("indented by tabs", "grid:\n\tstart: 2025-01-01\n", 2,
-         "is not YAML: found character that cannot start any token; mend it or set "
+         "is not YAML: found character that cannot start any token; correct it or set "
          "source.time_origin"),
         ("deep", "grid:\n  start: x\n  y: " + "[" * 100 + "]" * 100, None,
          "is nested deeper than 64 levels"),

@@ -69,7 +69,7 @@ class Victims:
         return self._started(functools.partial(_exported, settings, most_bytes, part_bytes))
 
     def start_import(self, source: Path, out: Path) -> Victim:
-        """An importer, which replaces what stands there."""
+        """An importer, which replaces what exists there."""
         return self._started(functools.partial(_imported, str(source), str(out)))
 
     def _started(self, work: Callable[[], str]) -> Victim:

@@ -223,7 +223,7 @@ def test_a_held_claim_is_renewed_and_a_lost_one_noticed(
         claim.check()
         storage.delete(after.path)
         time.sleep(0.3)
-        with pytest.raises(ConflictError, match="stood still"):
+        with pytest.raises(ConflictError, match="suspended"):
             claim.check()
     assert storage.marks(path, ".flowtime") == []
 

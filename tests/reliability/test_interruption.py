@@ -15,12 +15,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.cli.alarm import alarm
+from pipeline.config import load_config
 from pipeline.errors import SinkError
+from pipeline.exports.deadline import Clock
 from pipeline.exports.run import export
 from tests.exporting import config, descriptor, names, spec, write_runs
 from tests.run_builder import write_many
@@ -117,15 +121,31 @@ def test_the_timeout_interrupts_a_silent_store(tmp_path: Path, silent: str) -> N
     assert "Traceback" not in ended.stderr
 
 
-def test_the_timer_is_put_back(tmp_path: Path) -> None:
+def test_the_timeout_needs_no_signal(tmp_path: Path, silent: str) -> None:
+    """In a library: on any thread, with calls to a store that does not answer bounded as well."""
+    execution = {"timeout": "1s"}
+    settings = load_config(to_a_silent_store(tmp_path, silent, execution=execution))
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(SinkError, match="timeout of 1 s has passed"):
+        pool.submit(export, settings).result()
+    assert time.monotonic() - began < 10
+
+
+def test_an_export_without_time_writes_nothing(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
-    export(config(runs, {"path": tmp_path / "e.csv"}, execution={"timeout": "1h"}))
+    with pytest.raises(SinkError, match=r"0\.0001 s has passed; nothing was published"):
+        export(config(runs, {"path": tmp_path / "f.csv"}, execution={"timeout": 0.0001}))
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    export(config(runs, {"path": tmp_path / "f.csv"}, execution={"timeout": "1h"}))
+
+
+def test_the_alarm_of_the_command_line_interrupts_a_call_that_hangs() -> None:
+    began = time.monotonic()
+    with pytest.raises(SinkError, match="has passed"), alarm(0.1), Clock(0.1).enforced():
+        time.sleep(30)
+    assert time.monotonic() - began < 5
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    with pytest.raises(SinkError, match="has passed"):
-        export(config(runs, {"path": tmp_path / "f.csv"}, execution={"timeout": 0.0001}))
-    assert not (tmp_path / "f.csv").exists()
-    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ IN_PLACE = """\
             local = target
             os.close(os.open(local, os.O_WRONLY | os.O_CREAT"""
 
-# Name: file, text, what stands there instead, the tests that are to see it.
+# Name: file, text, its replacement, the tests that are to see it.
 MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     "no fsync of the file": (
         LOCAL, "            _sync(staged.local)\n            staged.local.replace",
@@ -114,7 +114,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "manifest.json stays while its run is replaced": (
         "connectors/flowtime/restore/run_folder.py",
-        "first = [MANIFEST_FILE] if MANIFEST_FILE in self.standing else []",
+        "first = [MANIFEST_FILE] if MANIFEST_FILE in self.existing else []",
         "first: list[str] = []", [IMPORTS, "--times", "3"],
     ),
 }  # fmt: skip

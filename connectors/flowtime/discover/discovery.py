@@ -7,18 +7,13 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from connectors.errors import NotFoundError, RunError, StorageError
-from connectors.flowtime.discover.run_candidates import (
-    DESCRIBING,
-    Candidate,
-    below,
-    find_candidates,
-)
+from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
+from connectors.flowtime.discover.run_candidates import DESCRIBING, Candidate, CandidateSearch
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
 from connectors.flowtime.model.run import Run, RunSummary
 from connectors.flowtime.parse.dialects import (
@@ -36,6 +31,7 @@ from connectors.flowtime.parse.spec import SPEC_FILE
 from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage
+from connectors.storage.deadline import ContextPool
 
 GROUP_RUNS = 256
 GROUP_BYTES = 64 * 1024 * 1024
@@ -48,7 +44,10 @@ KnownRun = Callable[[str, str], Run | None]
 Skip = Callable[[str, str], bool]
 """Whether the run in the folder of a URL, listed as it is, is of no interest."""
 
-RefusalKind = Literal["broken", "incomplete", "link"]
+Watch = Callable[[Folder], None]
+"""Takes a folder that was listed."""
+
+RefusalKind = Literal["broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ class Refusal:
         reason: Why, for people.
         error: The same as an error.
         kind: `incomplete` where manifest.json does not stand yet: the run is being written;
-            `link` where a link was not followed; else `broken`.
+            `link` where a link was not followed; `unlisted` where a folder that `include` does
+            not ask for may not be listed; else `broken`.
     """
 
     url: str
@@ -117,15 +117,15 @@ def discover(
         selection: What is wanted.
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
         known: Runs that were read before with the same origin. Their files are not read again:
-            that none has changed is told by the listing, as make and rsync do.
+            the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
 
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(selection, time_origin, known, None, summarise)
+    options = _Options(selection, time_origin, known, summarise=summarise)
     found = _Found()
-    for _ in _discover(storage, storage.walk(path), path, options, found):
+    for _ in _discover(storage, path, options, found):
         pass
     return Discovery(
         runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
@@ -138,7 +138,7 @@ def discover_each(
     storage: Storage,
     path: str,
     *,
-    folders: Iterator[Folder] | None = None,
+    watch: Watch | None = None,
     skip: Skip | None = None,
 ) -> Iterator[Run | Refusal]:
     """Find the runs at or below a path, one after the other; only some are held at a time.
@@ -146,7 +146,7 @@ def discover_each(
     Args:
         storage: Where to look.
         path: A run directory, or a folder of run directories at any depth.
-        folders: What `storage.walk(path)` gives, where somebody looks at that as well.
+        watch: Takes every folder at or below `path`, also those that describe no run.
         skip: Runs that are passed over without being read.
 
     Returns:
@@ -155,10 +155,9 @@ def discover_each(
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(EVERYTHING, None, None, skip, summarise=True)
+    options = _Options(EVERYTHING, skip=skip, watch=watch, summarise=True)
     found = _Found()
-    listed = storage.walk(path) if folders is None else folders
-    for _ in _discover(storage, listed, path, options, found):
+    for _ in _discover(storage, path, options, found):
         yield from found.runs
         yield from found.refusals
         found.runs.clear()
@@ -170,38 +169,67 @@ class _Options:
     """How runs are looked for."""
 
     selection: Selection
-    time_origin: datetime | None
-    known: KnownRun | None
-    skip: Skip | None
-    summarise: bool
+    time_origin: datetime | None = None
+    known: KnownRun | None = None
+    skip: Skip | None = None
+    watch: Watch | None = None
+    summarise: bool = False
 
 
-def _discover(
-    storage: Storage, folders: Iterator[Folder], path: str, options: _Options, found: _Found
-) -> Iterator[None]:
+def _discover(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[None]:
     """Add to what has been found, and yield after each group of runs, and at the end."""
-    wanted = _wanted(storage, folders, path, options.selection, found)
+    wanted = _wanted(storage, path, options, found)
     for group, contents in _contents(storage, _groups(_unknown(storage, wanted, options, found))):
         _judge(storage, group, contents, options, found)
         yield
     yield
 
 
-def _wanted(
-    storage: Storage, folders: Iterator[Folder], path: str, selection: Selection, found: _Found
-) -> Iterator[Candidate]:
-    """Candidates that are wanted by name and have what a run must have."""
+@dataclass(frozen=True, slots=True)
+class _Observer:
+    """Opens no folder that is excluded by name, and refuses what cannot be looked into."""
 
-    def refuse_link(folder: str, name: str) -> None:
-        if selection.wants_name(name):
-            reason = "link not followed: list the run where it really is"
-            refusal = _refusal(storage, below(folder, name), name, reason)
-            found.refusals.append(replace(refusal, kind="link"))
+    storage: Storage
+    selection: Selection
+    found: _Found
 
-    for candidate in find_candidates(folders, path, refuse_link):
+    def enters(self, name: str) -> bool:
+        if self.selection.excludes_name(name):
+            self.found.skipped += 1
+            return False
+        return True
+
+    def link(self, path: str) -> None:
+        if self.selection.wants_name(_last(path)):
+            self._refuse(path, "link", "link not followed: list the run where it really is")
+
+    def denied(self, path: str, error: DeniedError) -> None:
+        # What is not wanted by its own name may hold runs that are, so it is named all the same.
+        kind: RefusalKind = "broken" if self.selection.wants_name(_last(path)) else "unlisted"
+        self._refuse(path, kind, _denied_reason(error))
+
+    def _refuse(self, path: str, kind: RefusalKind, reason: str) -> None:
+        refusal = _refusal(self.storage, path, _last(path), reason)
+        self.found.refusals.append(replace(refusal, kind=kind))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _denied_reason(error: DeniedError) -> str:
+    return f"could not be looked into ({error}), or exclude it by name"
+
+
+def _wanted(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[Candidate]:
+    """Yield the candidates that are wanted by name and have what a run must have."""
+    selection = options.selection
+    observer = _Observer(storage, selection, found)
+    search = CandidateSearch(storage, path, observer, options.watch)
+    for candidate in search.candidates():
         if not selection.wants_name(candidate.name):
             found.skipped += 1
-        elif reason := _incomplete(candidate):
+        elif not candidate.denied and (reason := _incomplete(candidate)):
             refusal = _refusal(storage, candidate.path, candidate.name, reason)
             found.refusals.append(replace(refusal, kind="incomplete"))
         elif reason := _unreadable(candidate):
@@ -215,11 +243,13 @@ def _incomplete(candidate: Candidate) -> str | None:
         return None
     if MANIFEST_FILE in candidate.links:
         return f"{MANIFEST_FILE} is a link or no file, which is not read"
-    return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer died"
+    return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer was killed"
 
 
 def _unreadable(candidate: Candidate) -> str | None:
-    """What stands against reading a candidate, by its listing alone."""
+    """Return why a candidate cannot be read, by its listing alone; None where it can."""
+    if candidate.denied is not None:
+        return _denied_reason(candidate.denied)
     for name, entry in candidate.described.items():
         if entry.size > MAX_JSON_BYTES:
             return f"{name} has {entry.size} bytes, at most {MAX_JSON_BYTES} are read"
@@ -250,7 +280,7 @@ def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
 def _unknown(
     storage: Storage, candidates: Iterator[Candidate], options: _Options, found: _Found
 ) -> Iterator[Candidate]:
-    """The candidates that have to be read; a run that is known as it is listed need not be."""
+    """Yield the candidates to be read; a run that is known as it is listed is not among them."""
     for candidate in candidates:
         if options.skip is not None and _is_skipped(storage, candidate, options.skip):
             found.skipped += 1
@@ -289,11 +319,11 @@ _Contents = list[dict[str, bytes | StorageError]]
 def _contents(
     storage: Storage, groups: Iterator[list[Candidate]]
 ) -> Iterator[tuple[list[Candidate], _Contents]]:
-    """The files of each group; where reading means waiting, those of the next one meanwhile."""
+    """Yield the files of each group; on remote storages the next group is read meanwhile."""
     if storage.is_local:
         yield from ((group, _read(storage, group)) for group in groups)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="flowtime-discover") as reader:
+    with ContextPool(1, thread_name_prefix="flowtime-discover") as reader:
         before: tuple[list[Candidate], Future[_Contents]] | None = None
         for group in groups:
             reading = (group, reader.submit(_read, storage, group))
@@ -305,7 +335,7 @@ def _contents(
 
 
 def _read(storage: Storage, group: list[Candidate]) -> _Contents:
-    """The files that describe each candidate of a group, by name."""
+    """Return the files that describe each candidate of a group, by name."""
     keys = [
         (number, name)
         for number, candidate in enumerate(group)
@@ -326,7 +356,7 @@ def _judge(
     options: _Options,
     found: _Found,
 ) -> None:
-    """Tell runs from refusals among a group of candidates that have been read."""
+    """Separate runs from refusals in a group of candidates that have been read."""
     for candidate, files in zip(group, contents, strict=True):
         try:
             run = _run(storage, candidate, files, options)
@@ -352,7 +382,7 @@ def _run(
     contents: dict[str, bytes | StorageError],
     options: _Options,
 ) -> Run | None:
-    """The run, or None where it is not wanted.
+    """Return the run, or None where it is not wanted.
 
     Raises:
         RunError: It is wanted, or may be, and cannot be exported.
@@ -399,7 +429,7 @@ def _run(
 
 def _summary(storage: Storage, candidate: Candidate, files: RunFiles) -> RunSummary:
     spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
-    # Only this machine's file systems tell versions by the time of the last write.
+    # Only local file systems identify versions by the time of the last write.
     written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
     return RunSummary(
         files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from connectors.errors import DeniedError
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import INDEX_FILE, MANIFEST_FILE, METADATA_FILE, RUN_FILE
 from connectors.flowtime.parse.spec import SPEC_FILE
-from connectors.storage import FileInfo, Folder
+from connectors.storage import FileInfo, Folder, Storage
 
 DESCRIBING = (RUN_FILE, MANIFEST_FILE, INDEX_FILE, SPEC_FILE, METADATA_FILE)
 """Files of a run directory that say what its series are."""
 
-_OWN_FOLDERS = NEVER_READ_FOLDERS | {"series", "model"}
+_READ_FOLDERS = frozenset({"series", "model"})
+_OWN_FOLDERS = NEVER_READ_FOLDERS | _READ_FOLDERS
 
 
 @dataclass(slots=True)
@@ -28,6 +31,7 @@ class Candidate:
         links: What lies in it and is never followed, relative to it.
         described: Name relative to the folder → file, of those that describe the run.
         series: Name, bytes and version of every other file that may hold a series.
+        denied: Why a folder of the run could not be listed, if one could not.
         top_names: Names of all files directly in it.
         other_bytes: Bytes of its files that are in neither of the two.
     """
@@ -40,6 +44,7 @@ class Candidate:
     series: list[tuple[str, int, str]] = field(default_factory=list)
     top_names: list[str] = field(default_factory=list)
     other_bytes: int = 0
+    denied: DeniedError | None = None
 
     def __post_init__(self) -> None:
         self.name = _name(self.path)
@@ -62,7 +67,7 @@ class Candidate:
 
     @property
     def versions(self) -> list[str]:
-        """What the store tells the versions of its files by."""
+        """Digest of the names, sizes and versions of its files."""
         return [version for _, _, version in self._files()]
 
     @property
@@ -81,61 +86,111 @@ class Candidate:
         return sorted((*described, *self.series))
 
 
-def find_candidates(
-    folders: Iterator[Folder], root: str, refuse_link: Callable[[str, str], None]
-) -> Iterator[Candidate]:
-    """Gather folders into candidates, each handed on as soon as nothing can join it any more."""
-    pending: dict[str, Candidate] = {}
-    for folder in folders:
-        # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
-        # both orders a folder is over once something sorts after everything below it.
-        over = [
-            path
-            for path, candidate in pending.items()
-            if folder.path > candidate.prefix + "\U0010ffff"
-        ]
-        yield from (pending.pop(path) for path in over)
-        _sort_in(folder, root, pending, refuse_link)
-    yield from pending.values()
+class SearchObserver(Protocol):
+    """What a search asks and reports on its way."""
+
+    def enters(self, name: str) -> bool:
+        """Return whether a folder of that name, which is no part of a run, is opened."""
+
+    def link(self, path: str) -> None:
+        """Take a link that is not followed and belongs to no run."""
+
+    def denied(self, path: str, error: DeniedError) -> None:
+        """Take a folder that may not be listed and belongs to no run that is known so far."""
 
 
-def _sort_in(
-    folder: Folder,
-    root: str,
-    pending: dict[str, Candidate],
-    refuse_link: Callable[[str, str], None],
-) -> None:
-    owner = _owner(folder.path, pending)
-    files = {entry.path.rpartition("/")[2]: entry for entry in folder.files}
-    if owner is None and _name(folder.path) == "series" and "index.json" in files:
-        parent = folder.path.rpartition("/")[0]
-        if folder.path != root and RUN_FILE not in files and MANIFEST_FILE not in files:
-            owner = pending[parent] = Candidate(parent)
-    if owner is not None:
-        _join(owner, folder, files)
-    elif RUN_FILE in files or MANIFEST_FILE in files:
-        candidate = pending[folder.path] = Candidate(folder.path)
-        _join(candidate, folder, files)
-    else:
-        for link in folder.links:
-            refuse_link(folder.path, link)
+class CandidateSearch:
+    """Walks a storage, and gathers folders into candidates.
+
+    Args:
+        storage: Where to look.
+        root: The folder to begin with.
+        observer: Decides about folders, and takes what cannot be followed or listed.
+        watch: Takes every folder that is listed; with it, no folder of a run is left out.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        root: str,
+        observer: SearchObserver,
+        watch: Callable[[Folder], None] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._root = root
+        self._observer = observer
+        self._watch = watch
+        self._pending: dict[str, Candidate] = {}
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield each candidate as soon as nothing can join it any more."""
+        walk = self._storage.walk(self._root, enter=self._enter, denied=self._denied)
+        for folder in walk:
+            # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
+            # both orders a folder is over once something sorts after everything below it.
+            over = [
+                path
+                for path, candidate in self._pending.items()
+                if folder.path > candidate.prefix + "\U0010ffff"
+            ]
+            yield from (self._pending.pop(path) for path in over)
+            self._sort_in(folder)
+            if self._watch is not None:
+                self._watch(folder)
+        yield from self._pending.values()
+
+    def _enter(self, path: str) -> bool:
+        """Return whether a folder is opened: of a run's own folders those that describe it."""
+        owner = _owner(path, self._pending)
+        if owner is None:
+            return self._observer.enters(_name(path))
+        return self._watch is not None or _top(owner, path) in _READ_FOLDERS
+
+    def _denied(self, path: str, error: DeniedError) -> None:
+        owner = _owner(path, self._pending)
+        if owner is None:
+            self._observer.denied(path, error)
+        elif owner.denied is None and _top(owner, path) in _READ_FOLDERS:
+            owner.denied = error
+
+    def _sort_in(self, folder: Folder) -> None:
+        pending = self._pending
+        owner = _owner(folder.path, pending)
+        files = {entry.path.rpartition("/")[2]: entry for entry in folder.files}
+        if owner is None and _name(folder.path) == "series" and "index.json" in files:
+            parent = folder.path.rpartition("/")[0]
+            if folder.path != self._root and RUN_FILE not in files and MANIFEST_FILE not in files:
+                owner = pending[parent] = Candidate(parent)
+        if owner is not None:
+            _join(owner, folder, files)
+        elif RUN_FILE in files or MANIFEST_FILE in files:
+            candidate = pending[folder.path] = Candidate(folder.path)
+            _join(candidate, folder, files)
+        else:
+            for link in folder.links:
+                self._observer.link(below(folder.path, link))
 
 
 def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
-    """The candidate that a folder is part of."""
+    """Return the candidate that a folder is part of."""
     for candidate in pending.values():
-        if path.startswith(candidate.prefix):
-            top = path[len(candidate.prefix) :].partition("/")[0]
-            if candidate.is_run or top in _OWN_FOLDERS:
-                return candidate
+        if not path.startswith(candidate.prefix):
+            continue
+        if candidate.is_run or _top(candidate, path) in _OWN_FOLDERS:
+            return candidate
     return None
+
+
+def _top(candidate: Candidate, path: str) -> str:
+    """Return the name directly below a candidate that a path leads through; empty for its own."""
+    return path[len(candidate.prefix) :].partition("/")[0]
 
 
 def _join(candidate: Candidate, folder: Folder, files: dict[str, FileInfo]) -> None:
     """Keep of a folder what matters to its run."""
     relative = folder.path[len(candidate.prefix) :]
-    top = relative.partition("/")[0]
-    if top and top not in ("series", "model"):
+    top = _top(candidate, folder.path)
+    if top and top not in _READ_FOLDERS:
         return
     candidate.links += [below(relative, link) for link in folder.links]
     before = below(relative, "")
@@ -156,6 +211,6 @@ def _name(path: str) -> str:
 
 
 def below(path: str, name: str) -> str:
-    """The path of a name in a folder; the empty path is no folder."""
+    """Return the path of a name in a folder; the empty path is no folder."""
     folder = path.rstrip("/")
     return f"{folder}/{name}" if folder else name

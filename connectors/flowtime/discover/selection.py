@@ -16,7 +16,7 @@ class Selection:
 
     Attributes:
         include: Globs on the run directory's name, case-sensitive; one must match.
-        exclude: Likewise; none may match.
+        exclude: Likewise; none may match, nor on a folder above it and below the source.
         created_from: Earliest `createdUtc`, inclusive.
         created_to: Latest `createdUtc`, exclusive.
         measures, components, classes: Globs on the series; one of each must match.
@@ -31,8 +31,12 @@ class Selection:
     classes: tuple[str, ...] = ("*",)
 
     def wants_name(self, name: str) -> bool:
-        """Whether a run directory of that name is wanted."""
-        return _any_matches(name, self.include) and not _any_matches(name, self.exclude)
+        """Return whether a run directory of that name is wanted."""
+        return _any_matches(name, self.include) and not self.excludes_name(name)
+
+    def excludes_name(self, name: str) -> bool:
+        """Return whether a folder of that name is left out with all that is below it."""
+        return _any_matches(name, self.exclude)
 
     @property
     def asks_created(self) -> bool:
@@ -40,7 +44,7 @@ class Selection:
         return self.created_from is not None or self.created_to is not None
 
     def wants_created(self, created: datetime) -> bool:
-        """Whether a run created at that instant is wanted."""
+        """Return whether a run created at that instant is wanted."""
         after = self.created_from is None or created >= _utc(self.created_from)
         return after and (self.created_to is None or created < _utc(self.created_to))
 
@@ -49,7 +53,7 @@ EVERYTHING = Selection()
 
 
 def select_series(run: Run, selection: Selection) -> Run:
-    """The same run with the wanted series only, in the same order."""
+    """Return the same run with the wanted series only, in the same order."""
     asked = (selection.measures, selection.components, selection.classes)
     if all("*" in globs for globs in asked):
         return run

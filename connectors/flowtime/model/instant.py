@@ -13,7 +13,7 @@ _INSTANT = re.compile(
 
 
 def instant_text(moment: datetime) -> str:
-    """An instant in UTC, to the microsecond where it is no whole second.
+    """Return an instant in UTC, to the microsecond where it is no whole second.
 
     >>> instant_text(datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2025-01-02T03:04:05Z'

@@ -38,26 +38,26 @@ class SeriesTable(Sequence[Series]):
 
     @classmethod
     def of(cls, series: Iterable[Series]) -> SeriesTable:
-        """The table of some series."""
+        """Return the table of some series."""
         found = tuple(series)
         kinds = tuple(replace(one, sha256=None, size=None) for one in found)
         return cls(kinds, ((one.sha256, one.size) for one in found))
 
     def promises(self) -> Iterator[Promise]:
-        """sha256 and size of each series."""
+        """Yield sha256 and size of each series."""
         for is_vouched, sha256, is_there, size in _PROMISE.iter_unpack(self._promises):
             yield sha256.hex() if is_vouched else None, size if is_there else None
 
     def sizes(self) -> Iterator[int]:
-        """Bytes of each file; 0 where it is missing."""
+        """Return bytes of each file; 0 where it is missing."""
         return (size for _, _, _, size in _PROMISE.iter_unpack(self._promises))
 
     def are_vouched(self) -> Iterator[bool]:
-        """Whether there is a sha256 for each file."""
+        """Return whether there is a sha256 for each file."""
         return (is_vouched for is_vouched, _, _, _ in _PROMISE.iter_unpack(self._promises))
 
     def picked(self, places: Iterable[int]) -> SeriesTable:
-        """The table of the series at some places, in that order."""
+        """Return the table of the series at some places, in that order."""
         chosen = list(places)
         promises = list(self.promises())
         return SeriesTable(
@@ -65,7 +65,7 @@ class SeriesTable(Sequence[Series]):
         )
 
     def listed(self, sizes: Mapping[str, int]) -> SeriesTable:
-        """The same series with the sizes of a listing.
+        """Return the same series with the sizes of a listing.
 
         Args:
             sizes: Path relative to the run directory → bytes of every file that is there.

@@ -110,7 +110,7 @@ def parse_run(files: RunFiles) -> Run:
 
 
 def created_of(files: RunFiles) -> datetime | None:
-    """The run's `createdUtc`, read without judging anything else.
+    """Return the run's `createdUtc`, read without judging anything else.
 
     Raises:
         RunError: run.json or manifest.json cannot be read, or the instant is none.

@@ -50,7 +50,7 @@ class _Composer:
     nodes: int = 0
 
     def compose(self, events: Iterator[yaml.Event]) -> ModelTree:
-        """The tree of the first document."""
+        """Return the tree of the first document."""
         for event in events:
             if isinstance(event, yaml.NodeEvent):
                 return self._node(event, events, 0)

@@ -190,7 +190,7 @@ def load(model: type[ModelT], data: bytes, file: str) -> ModelT:
 
 
 def _not_json(exc: ValidationError, data: bytes, file: str) -> RunError | None:
-    """The error of a file that is no JSON at all."""
+    """Return the error of a file that is no JSON at all."""
     error = exc.errors(include_url=False, include_context=False)[0]
     if error["type"] != "json_invalid":
         return None
@@ -214,9 +214,9 @@ def _not_json(exc: ValidationError, data: bytes, file: str) -> RunError | None:
 
 def _brief(exc: ValidationError) -> str:
     errors = exc.errors(include_url=False)
-    told = [_brief_one(error) for error in errors[:3]]
+    reasons = [_brief_one(error) for error in errors[:3]]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return "; ".join(told) + more
+    return "; ".join(reasons) + more
 
 
 def _brief_one(error: Any) -> str:
@@ -234,7 +234,7 @@ def _brief_one(error: Any) -> str:
 
 
 def wish(error: Any) -> str:
-    """What one of pydantic's errors, told with its context, asks for in plain words."""
+    """Return what one of pydantic's errors asks for, in plain words."""
     wanted = _WANTED.get(error["type"])
     if wanted is not None:
         return f"should {wanted.format(**error.get('ctx', {}))}"
@@ -242,13 +242,13 @@ def wish(error: Any) -> str:
 
 
 def shown(text: object) -> str:
-    """A foreign name in a message: plain where it is harmless, else quoted and short."""
+    """Return a foreign name in a message: plain where it is harmless, else quoted and short."""
     plain = str(text)
     return plain if len(plain) <= 120 and NAME.fullmatch(plain) else clip(plain)
 
 
 def clip(value: object) -> str:
-    """A foreign value in a message: quoted, escaped, short whatever its size."""
+    """Return a foreign value in a message: quoted, escaped, short whatever its size."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()  # as JSON spells them
     text = ascii(value[:81]) if isinstance(value, str) else reprlib.repr(value)

@@ -30,7 +30,7 @@ _REMEMBERED_RUNS = 64
 def all_series(
     entries: list[IndexedSeries], hashes: Mapping[str, Any], grid: Grid, sizes: Mapping[str, int]
 ) -> SeriesTable:
-    """The series that the entries of an index describe, in their order.
+    """Return the series that the entries of an index describe, in their order.
 
     Args:
         entries: The entries.
@@ -42,24 +42,24 @@ def all_series(
         RunError: An entry is not as it should be, or index and manifest name different series.
         IntegrityError: Manifest and index promise different bytes for one series.
     """
-    told = tuple(_checked(entry, grid) for entry in entries)
+    checked = tuple(_checked(entry, grid) for entry in entries)
     promised = [
         _sha256(hashes.get(entry.id), entry.hash, one.id)
-        for entry, one in zip(entries, told, strict=True)
+        for entry, one in zip(entries, checked, strict=True)
     ]
-    paths = tuple(_found_path(one, sizes) for one in told)
-    _check_distinct(told, paths)
+    paths = tuple(_found_path(one, sizes) for one in checked)
+    _check_distinct(checked, paths)
     if hashes:
-        _check_same_ids({one.id for one in told}, hashes)
+        _check_same_ids({one.id for one in checked}, hashes)
     return SeriesTable(
-        _kinds(told, paths, grid.bins), zip(promised, map(sizes.get, paths), strict=True)
+        _kinds(checked, paths, grid.bins), zip(promised, map(sizes.get, paths), strict=True)
     )
 
 
-def _check_distinct(told: Sequence[IndexEntry], paths: Sequence[str]) -> None:
+def _check_distinct(entries: Sequence[IndexEntry], paths: Sequence[str]) -> None:
     owners: dict[str, str] = {}
     ids: set[str] = set()
-    for one, path in zip(told, paths, strict=True):
+    for one, path in zip(entries, paths, strict=True):
         if one.id in ids:
             raise RunError("is listed twice", file=INDEX_FILE, series=one.id)
         ids.add(one.id)
@@ -103,7 +103,7 @@ class IndexEntry(NamedTuple):
 
 
 def _checked(entry: IndexedSeries, grid: Grid) -> IndexEntry:
-    told = _told(
+    found = _entry_facts(
         entry.id,
         entry.component_id,
         entry.class_name,
@@ -116,20 +116,22 @@ def _checked(entry: IndexedSeries, grid: Grid) -> IndexEntry:
         raise RunError(
             f"points: found {entry.points}, should be the grid's {grid.bins} bins",
             file=INDEX_FILE,
-            series=told.id,
+            series=found.id,
         )
-    return told
+    return found
 
 
-def _found_path(told: IndexEntry, sizes: Mapping[str, int]) -> str:
-    if told.paths[0] in sizes:
-        return told.paths[0]
-    return next((one for one in told.paths if one in sizes), told.paths[-1])
+def _found_path(entry: IndexEntry, sizes: Mapping[str, int]) -> str:
+    if entry.paths[0] in sizes:
+        return entry.paths[0]
+    return next((one for one in entry.paths if one in sizes), entry.paths[-1])
 
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
-def _kinds(told: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int) -> tuple[Series, ...]:
-    """The series of an index; one object for all runs that have the same ones."""
+def _kinds(
+    entries: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int
+) -> tuple[Series, ...]:
+    """Return the series of an index; one object for all runs that have the same ones."""
     return tuple(
         Series(
             id=one.id,
@@ -144,12 +146,12 @@ def _kinds(told: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int) -> t
             sha256=None,
             size=None,
         )
-        for one, path in zip(told, paths, strict=True)
+        for one, path in zip(entries, paths, strict=True)
     )
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _told(
+def _entry_facts(
     series_id: str,
     component_id: str | None,
     class_name: str | None,
@@ -158,7 +160,7 @@ def _told(
     class_kind: str | None,
     path: str | None,
 ) -> IndexEntry:
-    """The checked parts of an entry; the runs of a sweep have the same ones."""
+    """Return the checked parts of an entry; the runs of a sweep have the same ones."""
     name = _checked_name(series_id, "id", series_id)
     parts = SeriesId.parse(name)
     if not parts.measure:
@@ -251,6 +253,6 @@ def _digest(text: str | None) -> str | None:
 
 
 def names_of(names: list[str]) -> str:
-    """The first few of many foreign names, for a message."""
+    """Return the first few of many foreign names, for a message."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(shown, names[:5])) + more

@@ -110,7 +110,7 @@ def _instant_of(key: str, scalar: yaml.ScalarEvent) -> datetime:
     if instant is None:
         raise RunError(
             f"{key}: found {_clip(scalar.value)}, should be an ISO 8601 instant such as "
-            "2025-01-01T00:00:00Z; mend it or set source.time_origin",
+            "2025-01-01T00:00:00Z; correct it or set source.time_origin",
             file=SPEC_FILE,
         )
     return instant
@@ -131,7 +131,7 @@ def _is_null(scalar: yaml.ScalarEvent) -> bool:
 
 
 def _scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
-    """The scalars `name` and `name.key` of the top-level blocks that are named."""
+    """Return the scalars `name` and `name.key` of the top-level blocks that are named."""
     if _is_block_style(text):
         blocks = _blocks(text, names)
     elif len(text) <= MAX_WHOLE_BYTES:
@@ -157,7 +157,7 @@ def _scalars(text: str, names: tuple[str, ...]) -> dict[str, yaml.ScalarEvent]:
 def _read_block(
     block: str, line: int, names: tuple[str, ...]
 ) -> Iterable[tuple[str, yaml.ScalarEvent]]:
-    """The scalars of a block, from memory where an equal one has been read.
+    """Return the scalars of a block, from memory where an equal one has been read.
 
     The specs of a sweep differ in their values, seldom in their grid or title.
     """
@@ -226,7 +226,7 @@ def _walk(
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         raise RunError(
-            f"is not YAML: {getattr(exc, 'problem', None) or exc}; mend it or set "
+            f"is not YAML: {getattr(exc, 'problem', None) or exc}; correct it or set "
             "source.time_origin",
             file=SPEC_FILE,
             line=first_line + mark.line + 1 if mark is not None else None,
@@ -234,7 +234,7 @@ def _walk(
 
 
 def _place(levels: list[_Level], event: yaml.NodeEvent) -> str | None:
-    """The path of a value; None for a key and for whatever lies too deep to matter."""
+    """Return the path of a value; None for a key and for whatever lies too deep to matter."""
     if not levels:
         return ""
     top = levels[-1]

@@ -73,7 +73,7 @@ class _Manifest(JsonFile):
 
 
 class _Mark(JsonFile):
-    """The one key by which a bundle's manifest is told from that of a run."""
+    """The key that distinguishes a bundle's manifest from that of a run."""
 
     files: list[Any]
 
@@ -119,7 +119,7 @@ def _check_mark(data: bytes) -> None:
 
 
 def _check_file(file: _File) -> None:
-    """What is not checked as a part of a run directory: names that become parts of an id."""
+    """Check what is special to bundles: names that become parts of an id."""
     for key, text in (("nodeId", file.node_id), ("metric", file.metric)):
         if not NAME.fullmatch(text) or "@" in text:
             raise RunError(
@@ -142,11 +142,11 @@ def _series_id(file: _File) -> str:
 
 
 def _start(manifest: _Manifest) -> str | None:
-    """The bundle's start, once it is known to be an instant."""
+    """Return the bundle's start, once it is known to be an instant."""
     text = manifest.window.start_time_utc if manifest.window is not None else None
     if text and parse_instant(text) is None:
         raise RunError(
-            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; mend it or set "
+            f"{_ORIGIN_KEY}: found {clip(text)}, should be an ISO 8601 instant; correct it or set "
             "source.time_origin",
             file=MANIFEST_FILE,
         )
@@ -154,7 +154,7 @@ def _start(manifest: _Manifest) -> str | None:
 
 
 def _as_run_directory(files: RunFiles, manifest: _Manifest) -> RunFiles:
-    """The same facts where a run directory has them."""
+    """Return the same facts where a run directory has them."""
     provenance = manifest.provenance or _Provenance()
     grid = manifest.grid.model_dump(by_alias=True, exclude_none=True)
     entries = [
@@ -197,7 +197,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _of_manifest(error: RunError, url: str) -> RunError:
-    """The same error, of the one file that a bundle has."""
+    """Return the same error, of the one file that a bundle has."""
     file = MANIFEST_FILE if error.file in (RUN_FILE, INDEX_FILE) else error.file
     reason = _own_words(error.reason)
     return type(error)(reason, run_url=url, series=error.series, file=file, line=error.line)

@@ -28,7 +28,7 @@ _Array = np.ndarray[Any, Any]
 _Zone = Literal["small", "from 1e15", "from 1e16", "from 1e17", "infinite", "tie"]
 
 # A tie has at most 18 digits in full, the last of them a 5: it is a multiple of 2**-_TIE_BITS, and
-# needs more than the 15 digits that every double of its size tells apart.
+# needs more than the 15 digits that distinguish every double of its size.
 _TIE_BITS = 26
 _TIE_SMALLEST = 2.0**-_TIE_BITS
 _TIE_LARGEST = 2.0**52
@@ -61,7 +61,7 @@ _SPELLINGS: dict[FloatDialect, _Spelling] = {
 
 
 def float_text(values: _Array | pl.Series, dialect: FloatDialect) -> pl.Series:
-    """The text of each value.
+    """Return the text of each value.
 
     Sizes from 1e-4 to below 1e15 are rendered in bulk; what lies outside is rendered once for
     each different value.
@@ -114,13 +114,13 @@ def distinct_dialects(
 
 
 def _out_of_range(series: pl.Series) -> pl.Series:
-    """Which values the bulk rendering does not spell as writers do; NaN is not among them."""
+    """Return which values, NaN aside, the bulk rendering spells otherwise than writers do."""
     size = series.abs()
     return ((size >= 1e15) & series.is_not_nan()) | ((size < 1e-4) & (size > 0))
 
 
 def _may_tie(series: pl.Series, text: pl.Series) -> pl.Series:
-    """Which values may lie in the middle between two texts that are equally short."""
+    """Return which values may lie in the middle between two texts that are equally short."""
     scaled = series * 2.0**_TIE_BITS
     is_fraction = (scaled == scaled.floor()) & (series != series.floor())
     return is_fraction & (text.str.len_bytes() >= _TIE_TEXT)
@@ -161,7 +161,7 @@ def _zone(size: float) -> _Zone | None:
 
 
 def _shortest(size: float, *, ties_up: bool) -> tuple[str, int]:
-    """The shortest digits that round-trip, and the exponent of the first of them."""
+    """Return the shortest digits that round-trip, and the exponent of the first of them."""
     shortest = Decimal(repr(size)).normalize()
     if ties_up and _TIE_SMALLEST <= size < _TIE_LARGEST:
         exact = Decimal(size)
@@ -172,7 +172,7 @@ def _shortest(size: float, *, ties_up: bool) -> tuple[str, int]:
 
 
 def _fixed(digits: str, exponent: int) -> str:
-    """A number written without an exponent.
+    """Return a number written without an exponent.
 
     >>> _fixed("12", -5), _fixed("15", 16), _fixed("15", 0)
     ('0.000012', '15000000000000000', '1.5')

@@ -33,7 +33,7 @@ _HEAD = re.compile(rb"(\xef\xbb\xbf)?(bin_index|t),value(\r?)\n")
 _SHOWN = 60
 _Array = np.ndarray[Any, Any]
 
-# What only one family of writers makes, with the dialect that it tells. Of .NET's, the smallest
+# What only one family of writers makes, with the dialect that it implies. Of .NET's, the smallest
 # number that has an exponent and the largest that has none set the dialects apart.
 _EVIDENCE: tuple[tuple[re.Pattern[bytes], FloatDialect], ...] = (
     (re.compile(rb",-?(?:inf|0\.0000|\d{18})"), "rust"),
@@ -95,11 +95,11 @@ class SeriesLayout:
         return BOM_UTF8 + line if self.bom else line
 
     def encode(self, values: _Array) -> bytes:
-        """The bytes of a whole series file with these values in bins 0..n-1."""
+        """Return the bytes of a whole series file with these values in bins 0..n-1."""
         return b"".join((self.head, *self.body(values)))
 
     def body(self, values: _Array) -> Iterator[bytes]:
-        """The lines after the header, in blocks of `BLOCK_ROWS`.
+        """Yield the lines after the header, in blocks of `BLOCK_ROWS`.
 
         They are the same for each `header` and `bom`.
         """
@@ -118,10 +118,10 @@ class SeriesLayout:
 
 
 def sniff(data: bytes) -> SeriesLayout:
-    """The layout of a series file, by its bytes.
+    """Return the layout of a series file, by its bytes.
 
     The dialect of its floats is that of the first evidence found: an exponent, a spelled out
-    infinity, many plain digits. Where nothing tells, a byte-order mark or the header `t,value`
+    infinity, many plain digits. Where nothing decides, a byte-order mark or the header `t,value`
     means `dotnet`, else it is `rust`.
 
     Args:
@@ -137,12 +137,12 @@ def sniff(data: bytes) -> SeriesLayout:
         )
     bom, header = match.group(1) is not None, cast(Header, match.group(2).decode())
     likely: FloatDialect = "dotnet" if bom or header == "t" else "rust"
-    told = (floats for pattern, floats in _EVIDENCE if pattern.search(data, match.end() - 1))
-    return SeriesLayout(header, bom, "crlf" if match.group(3) else "lf", next(told, likely))
+    found = (floats for pattern, floats in _EVIDENCE if pattern.search(data, match.end() - 1))
+    return SeriesLayout(header, bom, "crlf" if match.group(3) else "lf", next(found, likely))
 
 
 def candidates(hint: SeriesLayout | None = None) -> Iterator[SeriesLayout]:
-    """Every layout once, the likely ones first: the hint, its like, those of known writers."""
+    """Yield every layout once, the likely ones first: the hint, similar ones, known writers'."""
     if hint is None:
         yield from _likely()
         return
@@ -153,7 +153,7 @@ def candidates(hint: SeriesLayout | None = None) -> Iterator[SeriesLayout]:
 def find_layout(
     values: _Array, sha256: str, hint: SeriesLayout | None = None
 ) -> SeriesLayout | None:
-    """The layout in which the file of these values has a digest, or None where none has.
+    """Return the layout in which the file of these values has a digest, or None where none has.
 
     Lines are rendered once for all headers, and only in dialects that differ for these values.
 

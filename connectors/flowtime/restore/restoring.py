@@ -62,7 +62,7 @@ class RestoredRun:
         url: URL of the run directory.
         path: The same place as its storage names it.
         run_id: Its id.
-        outcome: `written`; `replaced` where another stood there; `skipped` where it stood there.
+        outcome: `written`; `replaced` where another run existed; `skipped` where the same one did.
         series: All series, in the run's order.
     """
 
@@ -100,7 +100,7 @@ class RunWriter:
         vouch: Whether series without a promised digest get that of their file.
 
     Raises:
-        RunError: The run cannot be written so that it would be read again, or one stands there.
+        RunError: The run cannot be written so that it would be read again, or one exists there.
         StorageError: The folder could not be listed, or the name is none for a folder.
     """
 
@@ -124,7 +124,7 @@ class RunWriter:
         check_restorable(run)
         _check_paths(run)
         self._folder = RunDirectoryWriter(storage, join(folder, _folder_name(run)))
-        if self._folder.standing and if_exists == "error":
+        if self._folder.existing and if_exists == "error":
             raise RunExistsError(
                 "files stand there already: replace it, or choose another folder", run_url=self.url
             )
@@ -214,10 +214,10 @@ class RunWriter:
         """Make the run directory visible, manifest.json last.
 
         A run that is replaced loses its manifest.json first, so that there is no complete run
-        until the new one stands. What fails leaves nothing of the new run.
+        until the new one is complete. What fails leaves nothing of the new run.
 
         Raises:
-            RunError: A series is missing; or another run stands there that is to be kept.
+            RunError: A series is missing; or another run exists there that is to be kept.
             StorageError: A store refused a file.
         """
         try:
@@ -239,29 +239,29 @@ class RunWriter:
             self._folder.discard()
 
     def _publish(self) -> RestoredRun:
-        if self._folder.standing and self._if_exists == "skip":
+        if self._folder.existing and self._if_exists == "skip":
             self._check_same()
             self._folder.discard()
             return self._outcome("skipped")
         self._folder.show()
-        return self._outcome("replaced" if self._folder.standing else "written")
+        return self._outcome("replaced" if self._folder.existing else "written")
 
     def _check_same(self) -> None:
-        """Find out whether what stands there is this run, down to the bytes of its series."""
+        """Find out whether the existing run is this one, down to the bytes of its series."""
         path = self._folder.path
         found = [one for one in discover(self._storage, path).runs if one.path == path]
         if not found:
-            raise self._error("what stands there is no complete run: replace it")
+            raise self._error("the existing folder is no complete run: replace it")
         if odd := differences(self._expected(), found[0]):
             raise self._error(
-                f"another run stands there, with another {', '.join(odd)}: replace it"
+                f"another run exists there, with another {', '.join(odd)}: replace it"
             )
         for one in self._restored.values():
             if sha256_of(self._storage, join(path, one.path)) != one.sha256:
-                raise self._error("the file that stands there is another: replace it", one.id)
+                raise self._error("the existing file is another: replace it", one.id)
 
     def _expected(self) -> Run:
-        """The run as its describing files will tell it."""
+        """Return the run as its describing files will give it."""
         series = SeriesTable.of(self._vouched(one) for one in self._run.series)
         return replace(self._run, series=series)
 

@@ -45,7 +45,7 @@ class SeriesBytes:
 
 
 def describing_files(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, bytes]:
-    """The describing files of a run, in the order of `DESCRIBING_FILES`.
+    """Return the describing files of a run, in the order of `DESCRIBING_FILES`.
 
     `spec.yaml` is there to name the start of the grid, and is left out where the start was
     assumed from `createdUtc`, so that it is assumed again. `model/metadata.json` is left out
@@ -102,7 +102,7 @@ def check_restorable(run: Run) -> None:
 
 
 def differences(run: Run, found: Run) -> list[str]:
-    """Names of the fields in which two runs differ, their places apart.
+    """Return names of the fields in which two runs differ, their places apart.
 
     Where a run lies (`url`, `path`, `name`), what that place makes of it (`fingerprint`,
     `listing`, `notes`, sizes of files that were not known) and the words for an origin that was
@@ -124,7 +124,7 @@ def _comparable(run: Run) -> dict[str, object]:
 
 
 def _start_key(run: Run) -> str | None:
-    """The key of spec.yaml that names the start; None where it is assumed from `createdUtc`."""
+    """Return the key of spec.yaml that names the start; None where `createdUtc` implies it."""
     if run.origin_source == "createdUtc" and run.created is not None:
         midnight = run.created.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         if midnight == run.time_origin:

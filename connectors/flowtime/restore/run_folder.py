@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import MANIFEST_FILE
 from connectors.flowtime.restore.run_files import DESCRIBING_FILES
 from connectors.storage import StagedFile, Storage, join, relative
+from connectors.storage.deadline import ContextPool
 
 _COMMITS = 8
 _OWN_FOLDERS = frozenset({"series", "model"})
@@ -28,17 +29,17 @@ class RunDirectoryWriter:
         path: The storage's own path of the run directory.
 
     Attributes:
-        standing: Files that stand there before anything is shown, relative to `path`.
+        existing: Files that exist before anything is published, relative to `path`.
 
     Raises:
-        RunError: A link stands there.
+        RunError: There is a link in its place.
         StorageError: It could not be listed.
     """
 
     def __init__(self, storage: Storage, path: str) -> None:
         self._storage = storage
         self.path = path
-        self.standing = frozenset(_standing(storage, path))
+        self.existing = frozenset(_existing(storage, path))
         self._staged: dict[str, StagedFile] = {}
         self._shown: list[str] = []
         self._made: dict[str, None] = {}
@@ -50,7 +51,7 @@ class RunDirectoryWriter:
 
     @contextmanager
     def staging(self, name: str) -> Iterator[Path]:
-        """The local file to write what is to become `name`; the same one each time.
+        """Yield the local file to write what is to become `name`; the same one each time.
 
         Raises:
             StorageError: It could not be made or written.
@@ -72,20 +73,20 @@ class RunDirectoryWriter:
             raise StorageError(f"staging {url}: {error.strerror or error}", url=url) from error
 
     def is_staged(self, name: str) -> bool:
-        """Whether a file was staged."""
+        """Return whether a file was staged."""
         return name in self._staged
 
     def show(self) -> None:
         """Make every staged file visible: series first, manifest.json last.
 
-        A manifest.json that stands there is removed before anything else, so that there is no
-        complete run until the new one stands; other files of the old run follow it.
+        An existing manifest.json is removed before anything else, so that there is no
+        complete run until the new one is; other files of the old run follow it.
 
         Raises:
             StorageError: A store refused a file.
         """
-        stale = [name for name in self.standing if _is_of_run(name) and name not in self._staged]
-        first = [MANIFEST_FILE] if MANIFEST_FILE in self.standing else []
+        stale = [name for name in self.existing if _is_of_run(name) and name not in self._staged]
+        first = [MANIFEST_FILE] if MANIFEST_FILE in self.existing else []
         for name in (*first, *stale):
             self._storage.delete(join(self.path, name))
         self._commit(name for name in self._staged if name not in DESCRIBING_FILES)
@@ -111,7 +112,7 @@ class RunDirectoryWriter:
         self._made.clear()
 
     def _commit(self, names: Iterable[str]) -> None:
-        with ThreadPoolExecutor(_COMMITS, thread_name_prefix="flowtime-restore") as pool:
+        with ContextPool(_COMMITS, thread_name_prefix="flowtime-restore") as pool:
             futures = []
             for name in names:
                 # Before it is, because after a lost answer it may be.
@@ -125,17 +126,18 @@ class RunDirectoryWriter:
                 raise
 
 
-def _standing(storage: Storage, path: str) -> Iterator[str]:
-    if storage.is_local and Path(path).is_symlink():
+def _existing(storage: Storage, path: str) -> Iterator[str]:
+    if storage.is_local and os.path.islink(path):
         raise RunError(
             "the directory is a link, which is not written through: remove it",
             run_url=storage.url(path),
         )
+
+    def is_written(folder: str) -> bool:
+        return (relative(folder, path) or "").partition("/")[0] not in NEVER_READ_FOLDERS
+
     try:
-        for folder in storage.walk(path):
-            below = relative(folder.path, path) or ""
-            if below.partition("/")[0] in NEVER_READ_FOLDERS:
-                continue
+        for folder in storage.walk(path, enter=is_written):
             if folder.links:
                 raise RunError(
                     f"{folder.links[0]} is a link, which is not written through: remove it",
@@ -152,9 +154,9 @@ def _is_of_run(name: str) -> bool:
 
 
 def _absent_folders(storage: Storage, path: str) -> Iterator[str]:
-    """Folders that staging will make; none where folders are no more than parts of names."""
+    """Yield folders that staging will make; none where folders are no more than parts of names."""
     if storage.is_local:
         for folder in Path(path).parents:
-            if folder.exists():
+            if os.path.exists(folder):
                 return
             yield str(folder)

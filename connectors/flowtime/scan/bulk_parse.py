@@ -20,7 +20,7 @@ def bins_of(points: _Array) -> _Array:
 
 
 def bulk_values(body: bytes, bins: _Array) -> _Array | None:
-    """The values of a body whose bins are known, or None where the exact parse must judge.
+    """Return the values of a body whose bins are known, or None where the exact parse must judge.
 
     Polars takes an absent value for a null, an empty line for nothing, +1 for a bin, and spaces,
     other spellings of the named values and overflow for numbers: each of these is sent to the
@@ -55,7 +55,7 @@ def count_lines(body: bytes) -> int:
 
 
 def _as_many_named_values(values: _Array, body: bytes) -> bool:
-    """Whether each NaN and infinity was written as one, and none is a number out of range."""
+    """Return whether each NaN and infinity was written as such, none by a number out of range."""
     if np.isfinite(values).all():
         return True
     ends = (b"\n", b"\r\n") if b"\r" in body else (b"\n",)

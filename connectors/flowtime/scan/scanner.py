@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,6 +22,7 @@ from connectors.flowtime.scan.series_file import (
     plain_rows,
 )
 from connectors.storage import Storage
+from connectors.storage.deadline import ContextPool, current_deadline, each_within
 
 SCHEMA: dict[str, pl.DataType] = {
     "series_row": pl.UInt32(),
@@ -31,7 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
 
 
 ScanProgress = Callable[[int, int, int], None]
-"""Told of so many more files finished, rows parsed and bytes read, from the query's thread."""
+"""Called on the query's thread with the files finished, rows parsed and bytes read since then."""
 
 Read = Callable[[Collection[SeriesFile]], Iterator[pl.DataFrame]]
 """Reads series files into frames, in order."""
@@ -65,7 +66,7 @@ def scan(
     *,
     progress: ScanProgress | None = None,
 ) -> pl.LazyFrame:
-    """A lazy frame over series files.
+    """Return a lazy frame over series files.
 
     Rows come in the order of `files`, then by bin. A predicate on `series_row` alone, or a
     conjunct of one, keeps the other files closed; a column that is not asked for is not built;
@@ -81,18 +82,20 @@ def scan(
 
 
 def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:
-    """A lazy frame over whatever reads series files in order, asked only for files it needs.
+    """Yield a lazy frame over whatever reads series files in order, asked only for files it needs.
 
     Args:
         files: The files of the frame.
         read: Gives the rows of some of them, in the same order, in the frame's schema.
     """
+    # Polars calls from threads of its own, which know nothing of the caller's deadline.
+    deadline = current_deadline()
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         wanted, rest = _prune(files, predicate)
-        frames = read(wanted)
+        frames = each_within(deadline, read(wanted))
         if rest:
             frames = (frame.filter(*rest) for frame in frames)
         if n_rows is not None:
@@ -107,7 +110,7 @@ def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:
 def _prune(
     files: Collection[SeriesFile], predicate: pl.Expr | None
 ) -> tuple[Collection[SeriesFile], list[pl.Expr]]:
-    """Files that can hold a matching row, and the conjuncts that only the rows can answer."""
+    """Return files that can hold matching rows, and the conjuncts that only rows can answer."""
     if predicate is None:
         return files, []
     rows = pl.DataFrame({"series_row": [f.row for f in files]}, schema_overrides=SCHEMA)
@@ -122,7 +125,7 @@ def _prune(
 
 
 def conjuncts(predicate: pl.Expr) -> Iterator[pl.Expr]:
-    """The parts of `a AND b AND ...`; the whole predicate where its top is no conjunction."""
+    """Yield the parts of `a AND b AND ...`; the whole predicate where its top is no conjunction."""
     inputs = predicate.meta.pop()
     if len(inputs) == 2:
         right, left = inputs
@@ -136,7 +139,7 @@ def conjuncts(predicate: pl.Expr) -> Iterator[pl.Expr]:
 def faulty_runs(
     storage: Storage, files: Collection[SeriesFile], options: ScanOptions
 ) -> dict[str, RunError]:
-    """Every run that has a faulty file, by its URL, with the first fault of each."""
+    """Return every run that has a faulty file, by its URL, with the first fault of each."""
     faults: dict[str, RunError] = {}
     for run_url, of_run in groupby(files, key=lambda file: file.run_url):
         try:
@@ -172,7 +175,7 @@ def read_files(
         StorageError: A file could not be read.
     """
     pending: deque[Future[_Parsed]] = deque()
-    pool = ThreadPoolExecutor(options.workers, thread_name_prefix="flowtime-scan")
+    pool = ContextPool(options.workers, thread_name_prefix="flowtime-scan")
     try:
         for task in _tasks(storage, files, options):
             pending.append(pool.submit(task))
@@ -205,7 +208,7 @@ class _Parsed:
 def _tasks(
     storage: Storage, files: Collection[SeriesFile], options: ScanOptions
 ) -> Iterator[Callable[[], _Parsed]]:
-    """What the threads do: a group of small files, or a block of a large one."""
+    """Yield what the threads do: a group of small files, or a block of a large one."""
     group: list[SeriesFile] = []
     group_bytes = 0
     for file in files:
@@ -301,7 +304,7 @@ def _parse_group(group: Sequence[SeriesFile], bodies: Sequence[memoryview]) -> p
 def _block_tasks(
     storage: Storage, file: SeriesFile, options: ScanOptions
 ) -> Iterator[Callable[[], _Parsed]]:
-    """Cuts a large file at line ends; the hash is taken in passing.
+    """Yield cuts a large file at line ends; the hash is taken in passing.
 
     Blocks are read one after the other, as a hash needs them, and parsed side by side.
     """

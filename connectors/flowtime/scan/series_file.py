@@ -47,7 +47,7 @@ class SeriesFile:
         series_id: The series, for messages.
         points: Rows it must hold.
         size: Bytes when it was listed, or None where it is missing.
-        sha256: Lower-case hex digest it must have, or None where nobody vouches for one.
+        sha256: Lower-case hex digest it must have, or None where none is recorded.
         bundle_class: The class of a telemetry bundle's file, which may be named in each row and
             whose values may be absent; None in a run directory.
     """
@@ -65,7 +65,7 @@ class SeriesFile:
     def error(
         self, reason: str, *, line: int | None = None, kind: type[RunError] = IntegrityError
     ) -> RunError:
-        """An error that names this file."""
+        """Return an error that names this file."""
         return kind(reason, run_url=self.run_url, series=self.series_id, file=self.file, line=line)
 
     @property
@@ -80,7 +80,7 @@ class SeriesFile:
 
 
 def header_length(head: bytes, source: SeriesFile) -> int:
-    """Bytes of the mark and the header row, line end included.
+    """Return bytes of the mark and the header row, line end included.
 
     Raises:
         IntegrityError: The file is empty, compressed, or begins otherwise.
@@ -105,7 +105,7 @@ def header_length(head: bytes, source: SeriesFile) -> int:
 
 
 def plain_rows(body: bytes, head: bytes, source: SeriesFile, *, first_bin: int = 0) -> bytes:
-    """The rows of a telemetry bundle's file as a run directory has them; others as they are.
+    """Return the rows of a telemetry bundle's file as a run directory has them; others as they are.
 
     A row `bin,class,value` loses its class, an absent value becomes NaN. Lines stay lines.
 
@@ -139,9 +139,9 @@ def _lacks(body: bytes, cell: bytes) -> bool:
 def parse_strictly(
     body: bytes, source: SeriesFile, *, first_bin: int = 0, complete: bool = True
 ) -> list[float]:
-    """Every value of a body, or the first thing that is wrong with it.
+    """Return every value of a body, or the first thing that is wrong with it.
 
-    The slow, exact twin of the bulk parse: it is called where the bulk parse is in doubt, to
+    The slow, exact counterpart of the bulk parse, called where the bulk parse is in doubt, to
     name the line.
 
     Args:

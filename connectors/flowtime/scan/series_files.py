@@ -51,7 +51,7 @@ class SeriesFiles(Collection[SeriesFile]):
         return sum(size or 0 for _, _, _, (_, size) in self._numbered())
 
     def unvouched(self) -> Iterator[SeriesFile]:
-        """The files that nobody has promised a sha256 of."""
+        """Return the files without a recorded sha256."""
         without = (found for found in self._numbered() if found[3][0] is None)
         return starmap(_series_file, without)
 
@@ -66,7 +66,7 @@ class SeriesFiles(Collection[SeriesFile]):
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
-    """The same as a list, for a few runs."""
+    """Return the same as a list, for a few runs."""
     return list(SeriesFiles(list(runs)))
 
 

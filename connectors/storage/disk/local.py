@@ -11,9 +11,19 @@ from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
 
-from connectors.errors import ChangedError, NotFoundError, StorageError
+from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
-from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile, Storage, Writable
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    FileInfo,
+    Folder,
+    Mark,
+    StagedFile,
+    Storage,
+    Writable,
+)
+from connectors.storage.deadline import check_deadline
 from connectors.storage.disk.steady_file import SteadyFile
 from connectors.storage.location import Location
 from connectors.storage.paths import relative
@@ -36,7 +46,7 @@ class LocalStorage(Storage):
         self._staged: set[Path] = set()
 
     def url(self, path: str) -> str:
-        """The path itself."""
+        """Return the path itself."""
         return path
 
     def locations(self, paths: Sequence[str]) -> list[Location]:
@@ -44,22 +54,31 @@ class LocalStorage(Storage):
         known: dict[str, Location] = {}
         return [_location(path, known) for path in paths]
 
-    def walk(self, path: str) -> Iterator[Folder]:
-        """Folders depth first, names in order."""
-        if not Path(path).exists():
-            raise NotFoundError(
-                f"listing {path}: there is no such folder: correct the path", url=path
-            )
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield folders depth first, names in order."""
+        _refuse_absent(path)
         pending = [path]
         while pending:
+            check_deadline()
             folder = pending.pop()
-            files, links, below = _listed(folder)
+            if folder != path and enter is not None and not enter(folder):
+                continue
+            try:
+                files, links, below = _listed(folder)
+            except DeniedError as error:
+                if folder == path or denied is None:
+                    raise
+                denied(folder, error)
+                continue
             if files or links:
                 yield Folder(folder, tuple(files), tuple(links))
             pending.extend(reversed(below))
 
     def info(self, path: str) -> FileInfo | None:
-        """A link is no file."""
+        """Return the file; a link counts as none."""
+        check_deadline()
         with _translating(path, "looking for"):
             try:
                 status = os.lstat(path)
@@ -69,6 +88,7 @@ class LocalStorage(Storage):
 
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
         """From one open file, checked for changes in between."""
+        check_deadline()
         with _translating(path, "reading"), _opened(path) as (file, before):
             stop = before.st_size if end is None else min(end, before.st_size)
             data = _read_exactly(file, start, stop)
@@ -76,24 +96,25 @@ class LocalStorage(Storage):
             return data
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
-        """One after the other: the disk's cache answers faster than a thread starts."""
+        """Read one after the other: the page cache answers faster than a thread starts."""
         return [_whole(path) for path in paths]
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """From one open file, checked for changes after each block."""
         with _translating(path, "reading"), _opened(path) as (file, before):
             for start in range(0, before.st_size, block_bytes):
+                check_deadline()
                 stop = min(start + block_bytes, before.st_size)
                 block = _read_exactly(file, start, stop)
                 _check_unchanged(path, file, before, whole=len(block) == stop - start)
                 yield block
 
     def refuse_links(self, root: str, path: str) -> None:
-        """Every folder below `root` is looked at, and never followed."""
+        """Look at every folder below `root` without following it."""
         place = Path(root)
         for part in (relative(path, root) or "").split("/"):
             place /= part
-            if place.is_symlink():
+            if os.path.islink(place):  # unlike Path.is_symlink, also where nothing may be looked at
                 raise StorageError(
                     f"{place} is a link, and what it points to may be anywhere: "
                     "remove it, or choose another folder to write to",
@@ -102,6 +123,7 @@ class LocalStorage(Storage):
 
     def stage(self, path: str) -> StagedFile:
         """Beside the target, so that the commit is one rename within a file system."""
+        check_deadline()
         target = Path(path)
         _refuse_folder(path)
         with _translating(path, "writing"):
@@ -113,11 +135,12 @@ class LocalStorage(Storage):
         return StagedFile(local, path)
 
     def open(self, staged: StagedFile) -> Writable:
-        """It stays where it is written: Linux is told to bring it to the disk meanwhile."""
+        """Open it in place; Linux writes it back to the disk meanwhile."""
         return SteadyFile(staged.local) if sys.platform == "linux" else super().open(staged)
 
     def commit(self, staged: StagedFile) -> None:
-        """Bytes on the disk, then the name, then the folder on the disk."""
+        """Sync the bytes, then rename, then sync the folder."""
+        check_deadline()
         _refuse_folder(staged.target)
         with _translating(staged.target, "writing"):
             _sync(staged.local)
@@ -155,7 +178,7 @@ class LocalStorage(Storage):
         return found
 
     def discard(self, staged: StagedFile) -> None:
-        """The folders made for it stay."""
+        """Remove the staged file; folders made for it stay."""
         with _translating(staged.target, "discarding"):
             staged.local.unlink(missing_ok=True)
         self._staged.discard(staged.local)
@@ -167,7 +190,7 @@ class LocalStorage(Storage):
         self._staged.clear()
 
     def delete(self, path: str) -> None:
-        """A link is removed, not what it points to."""
+        """Remove the file, or the link itself where it is one."""
         with _translating(path, "deleting"):
             Path(path).unlink(missing_ok=True)
 
@@ -219,10 +242,10 @@ class LocalStorage(Storage):
     def check_write(self, path: str) -> None:
         """In the nearest folder that exists, so that none is made for a trial."""
         folder = Path(path)
-        while not folder.exists() and folder != folder.parent:
+        while not os.path.exists(folder) and folder != folder.parent:
             folder = folder.parent
         with _translating(path, "writing"):
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise NotADirectoryError
         staged = self.stage(str(folder / "probe"))
         try:
@@ -234,6 +257,16 @@ class LocalStorage(Storage):
 
 
 # --------------------------------------------------------------------------- listing
+
+
+def _refuse_absent(path: str) -> None:
+    with _translating(path, "listing"):
+        try:
+            os.stat(path)
+        except FileNotFoundError as failure:
+            raise NotFoundError(
+                f"listing {path}: there is no such folder: correct the path", url=path
+            ) from failure
 
 
 def _location(path: str, known: dict[str, Location]) -> Location:
@@ -256,7 +289,7 @@ def _located(path: str, known: dict[str, Location]) -> Location:
 
 
 def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
-    """Files, names of links and paths of folders, each in order."""
+    """Return files, names of links and paths of folders, each in order."""
     files: list[FileInfo] = []
     links: list[str] = []
     folders: list[str] = []
@@ -304,7 +337,11 @@ def _entry(path: str, status: os.stat_result) -> FileInfo:
 
 
 def _abandoned(path: str) -> Iterator[Mark]:
+    """Yield abandoned files; what may not be listed could not be removed either."""
+
     def refuse(failure: OSError) -> None:
+        if failure.filename != path and isinstance(failure, PermissionError):
+            return
         if not isinstance(failure, FileNotFoundError | NotADirectoryError):
             raise translated(failure, path, "listing") from failure
 
@@ -343,7 +380,7 @@ def _refuse_special(path: str, status: os.stat_result) -> None:
 
 
 def _read_exactly(file: int, start: int, stop: int) -> bytes:
-    """The bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
+    """Return the bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
     if stop <= start:
         return b""
     data = os.pread(file, stop - start, start)
@@ -368,7 +405,8 @@ def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: boo
 
 
 def _whole(path: str) -> bytes | StorageError:
-    """What `read` does, without what a part of a file needs: thousands are read in a row."""
+    """Read a whole file, without the steps that only parts of files need."""
+    check_deadline()
     try:
         file = os.open(path, _OPEN)
         try:
@@ -391,7 +429,7 @@ def _whole(path: str) -> bytes | StorageError:
 
 
 def _refuse_folder(path: str) -> None:
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, also where nothing may be looked at
         raise StorageError(
             f"writing {path}: a folder is there: choose another name, or remove it", url=path
         )

@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 _WINDOW_BYTES = 64_000_000
-"""Written between two flushes: seldom enough that the disk is not told to flush all the time."""
+"""Written between two flushes: seldom enough that the disk does not flush all the time."""
 
 _CACHED_BYTES = 512_000_000
-"""What stays in the page cache, for whoever reads the file next."""
+"""What stays in the page cache for the next reader of the file."""
 
 
 class SteadyFile:

@@ -15,7 +15,9 @@ from obstore.store import S3Store
 
 from connectors.errors import StorageError
 from connectors.storage import retry
-from connectors.storage.retry import retrying, wait_for
+from connectors.storage.deadline import check_deadline, seconds_left
+from connectors.storage.event_loop import wait_for
+from connectors.storage.retry import retrying
 from connectors.storage.s3.listing import split_key
 
 _BULK_READERS = 48
@@ -50,7 +52,7 @@ class BulkReader:
 
     @property
     def is_able(self) -> bool:
-        """Whether obstore can be told all that s3fs is told."""
+        """Whether obstore supports all options that were given to s3fs."""
         own = set(self._options)
         client = set(self._options.get("client_kwargs", ()))
         return own <= _BULK_OPTIONS and client <= _BULK_CLIENT_OPTIONS
@@ -62,7 +64,12 @@ class BulkReader:
 
     def read(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Whole objects of connected buckets, in the order of `paths`."""
-        return wait_for(self._fs.loop, self._read_all(paths), None)
+        check_deadline()
+        try:
+            return wait_for(self._fs.loop, self._read_all(paths), seconds_left())
+        except TimeoutError:
+            check_deadline()
+            raise
 
     def _connect(self, bucket: str) -> None:
         if bucket not in self._stores:
@@ -111,7 +118,7 @@ class BulkReader:
         return endpoint, settings
 
     async def _credentials(self) -> dict[str, Any]:
-        """What the session of s3fs signs with: environment, profile, role, machine."""
+        """Return what the session of s3fs signs with: environment, profile, role, machine."""
         found = await self._fs.session.get_credentials()
         if found is None:
             raise PermissionError("no credentials: give `key` and `secret`, or `anon: true`")
@@ -158,7 +165,7 @@ class BulkReader:
 
 
 def _trust(endpoint: str) -> dict[str, Any]:
-    """The certificates that botocore trusts by the environment."""
+    """Return the certificates that botocore trusts by the environment."""
     bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
     if not bundle or endpoint.startswith("http://"):
         return {}

@@ -52,7 +52,7 @@ class S3Listing:
             self._files.setdefault(folder, []).append(entry)
 
     def _nearest(self, below: str) -> tuple[str, str]:
-        """The last good folder of a key that no path can hold, and the rest of the key."""
+        """Return the last good folder of a key that no path can hold, and the rest of the key."""
         folder = self._root
         rest = below
         while is_safe_name(rest.partition("/")[0]) and "/" in rest:
@@ -61,7 +61,7 @@ class S3Listing:
         return folder, rest
 
     def folders(self) -> Iterator[Folder]:
-        """The folders of all that was taken, in their order."""
+        """Yield the folders of all that was taken, in their order."""
         for path in sorted({*self._files, *self._links}, key=lambda one: one.split("/")):
             files = sorted(self._files.get(path, ()), key=lambda entry: entry.path)
             yield Folder(path, tuple(files), tuple(sorted(self._links.get(path, ()))))
@@ -74,5 +74,5 @@ def split_key(path: str) -> tuple[str, str]:
 
 
 def version_of(answer: dict[str, Any]) -> str:
-    """The ETag without its quotes, which some stores leave out of listings."""
+    """Return the ETag without its quotes, which some stores leave out of listings."""
     return str(answer.get("ETag", "")).strip('"')

@@ -10,7 +10,7 @@ _ALIASES = {"username": "key", "password": "secret"}
 
 
 def s3fs_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Options in s3fs' own words; a region belongs to its client."""
+    """Return options in s3fs' own words; a region belongs to its client."""
     own = {_ALIASES.get(name, name): value for name, value in options.items()}
     region = own.pop("region", None) or own.pop("region_name", None)
     own.pop("region_name", None)

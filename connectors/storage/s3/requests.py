@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from connectors.storage.retry import retrying, wait_for
+from connectors.storage.event_loop import wait_for
+from connectors.storage.retry import retrying
 from connectors.storage.s3.listing import split_key, version_of
 
 _T = TypeVar("_T")
@@ -30,7 +31,7 @@ class S3Requests:
     def call(
         self, method: str, *, transfer_bytes: int = 0, seconds: float | None = None, **wanted: Any
     ) -> Any:
-        """The answer to a request of the client.
+        """Return the answer to a request of the client.
 
         Args:
             method: The client's method.
@@ -45,14 +46,14 @@ class S3Requests:
         )
 
     def of(self, path: str, method: str, **wanted: Any) -> Any:
-        """The answer to a request about one object; see `call`."""
+        """Return the answer to a request about one object; see `call`."""
         bucket, key = split_key(path)
         return self.call(method, Bucket=bucket, Key=key, **wanted)
 
     def get(
         self, path: str, start: int, end: int | None, *, version: str | None = None
     ) -> tuple[bytes, str]:
-        """Bytes of an object with their version, on the condition that it is `version`."""
+        """Return bytes of an object with their version, on the condition that it is `version`."""
         bucket, key = split_key(path)
         wanted: dict[str, str] = {}
         if start or end is not None:
@@ -78,7 +79,7 @@ class S3Requests:
         self.of(path, "put_object", transfer_bytes=len(body), **with_digest(body), **wanted)
 
     def listing(self, bucket: str, prefix: str, *, delimiter: bool) -> Iterator[dict[str, Any]]:
-        """The pages of a listing of objects; with a delimiter, folders below are named alone."""
+        """Yield the pages of a listing; with a delimiter, folders below appear by name only."""
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         if delimiter:
             wanted["Delimiter"] = "/"
@@ -94,13 +95,13 @@ class S3Requests:
 
 
 def with_digest(body: bytes) -> dict[str, Any]:
-    """The fields of a body, with a digest for the store to compare with what arrived."""
+    """Return the fields of a body, with a digest for the store to compare with what arrived."""
     digest = hashlib.md5(body, usedforsecurity=False).digest()
     return {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
 
 
 def status_of(failure: BaseException) -> int | None:
-    """The HTTP status that a failure of s3fs tells of."""
+    """Return the HTTP status behind a failure of s3fs, if there is one."""
     response = getattr(failure.__cause__, "response", None) or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return None if status is None else int(status)

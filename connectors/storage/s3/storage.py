@@ -9,7 +9,7 @@ from typing import Any
 import s3fs
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage.contract import FileInfo, Folder, Mark, StagedFile
+from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
 from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.s3.bulk import BulkReader
@@ -49,8 +49,14 @@ class S3Storage(RemoteStorage):
         """`s3://bucket/key`."""
         return f"s3://{path}"
 
-    def walk(self, path: str) -> Iterator[Folder]:
-        """One flat listing, handed on child by child of `path`, as memory must not grow with it.
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        """Yield from one flat listing, which is permitted as a whole or not at all."""
+        return entered(self._walk(path), path, enter)
+
+    def _walk(self, path: str) -> Iterator[Folder]:
+        """Yield the folders of one flat listing, child by child of `path`, in bounded memory.
 
         The files of `path` itself are listed first, because in the order of keys they may come
         last, and a folder is to come before those below it.
@@ -97,7 +103,7 @@ class S3Storage(RemoteStorage):
             answer = self._requests.of(path, "head_object")
         except Exception as failure:
             error = self._translated(failure, path, "looking for")
-            # A HEAD's 404 has no body to tell a missing bucket from a missing key.
+            # A HEAD's 404 has no body that distinguishes a missing bucket from a missing key.
             if isinstance(error, NotFoundError):
                 return None
             raise error from failure
@@ -126,7 +132,7 @@ class S3Storage(RemoteStorage):
         return self._bulk.read(paths)
 
     def stage(self, path: str) -> StagedFile:
-        """A key needs a bucket before it."""
+        """Stage a file; the path needs a key besides the bucket."""
         if not split_key(path)[1]:
             raise StorageError(
                 f"writing {self.url(path)}: this is a bucket: name a file in it",
@@ -165,7 +171,7 @@ class S3Storage(RemoteStorage):
         self.discard(staged)
 
     def _holds(self, path: str, body: bytes) -> bool:
-        """Whether a put whose answer was lost, or spoke of another's, was ours all the same."""
+        """Return whether the stored bytes are ours although the answer was lost or a conflict."""
         try:
             return self.read(path) == body
         except StorageError:
@@ -241,7 +247,7 @@ class S3Storage(RemoteStorage):
             raise self._translated(failure, path, "giving up an upload to") from failure
 
     def check_list(self, path: str) -> None:
-        """The first key is enough."""
+        """List one key."""
         bucket, prefix = _prefix(path)
         try:
             page = self._requests.call("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
@@ -292,7 +298,7 @@ class S3Storage(RemoteStorage):
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> S3Storage:
-    """A storage for `s3://` URLs."""
+    """Return a storage for `s3://` URLs."""
     return S3Storage(options, secrets)
 
 

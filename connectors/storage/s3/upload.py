@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.contract import FileInfo, StagedFile
+from connectors.storage.deadline import ContextPool, check_deadline, within
 from connectors.storage.retry import is_silence
 from connectors.storage.s3.requests import S3Requests, with_digest
 
@@ -28,7 +28,7 @@ _SENDERS = 4
 
 
 def needs_parts(size: int) -> bool:
-    """Whether a file of so many bytes is sent in parts."""
+    """Return whether a file of so many bytes is sent in parts."""
     return size > PART_BYTES
 
 
@@ -39,7 +39,7 @@ class PartedUpload:
         requests: How the store is asked.
         staged: The file.
         size: Its bytes.
-        look: What stands at a path, as `Storage.info` gives it.
+        look: Returns what is stored at a path, as `Storage.info` does.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class PartedUpload:
         try:
             self._complete(upload, self._send_parts(upload))
         except BaseException:
-            # Nobody sees the parts of an upload that is not complete, but they are paid for.
+            # The parts of an incomplete upload are invisible, but they are paid for.
             # The failure to report is the one that led here.
-            with suppress(Exception):
+            with suppress(Exception), within(None):
                 self._requests.of(
                     target, "abort_multipart_upload", seconds=GIVING_UP_SECONDS, UploadId=upload
                 )
@@ -72,7 +72,7 @@ class PartedUpload:
     def _send_parts(self, upload: str) -> list[dict[str, Any]]:
         step = max(PART_BYTES, -(-self._size // _MOST_PARTS))
         starts = range(0, self._size, step)
-        with ThreadPoolExecutor(_SENDERS) as pool:
+        with ContextPool(_SENDERS) as pool:
             jobs = [
                 pool.submit(self._send_part, upload, number, start, step)
                 for number, start in enumerate(starts, start=1)
@@ -111,6 +111,7 @@ class PartedUpload:
             joining = min(self._size / JOINED_BYTES_PER_SECOND, MOST_JOINING_SECONDS)
             until = time.monotonic() + (joining if is_silence(failure) else 0)
             while not self._is_joined(parts):
+                check_deadline()
                 if time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_SECONDS)
@@ -124,7 +125,7 @@ class PartedUpload:
 
 
 def _joined_etag(parts: list[dict[str, Any]]) -> str:
-    """What S3 calls an object made of these parts; empty where the store has other names."""
+    """Return what S3 calls an object made of these parts; empty where the store has other names."""
     try:
         digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
     except ValueError:

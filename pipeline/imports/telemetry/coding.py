@@ -42,7 +42,7 @@ class _Names:
         self.valid: Array = np.array([check("")])
 
     def codes(self, column: pl.Series) -> Array:
-        """The number of each text, nulls being empty texts."""
+        """Return the number of each text, nulls being empty texts."""
         texts = column.fill_null("")
         longest = texts.str.len_bytes().max()
         if isinstance(longest, int) and longest > _LONGEST:
@@ -55,7 +55,7 @@ class _Names:
         return codes
 
     def texts(self) -> list[str]:
-        """Every text so far, in the order of the numbers."""
+        """Return every text so far, in the order of the numbers."""
         return [str(self._categories[code]) for code in range(len(self.valid))]
 
 
@@ -91,7 +91,7 @@ class SeriesCoding:
         return len(self._sorted)
 
     def codes(self, frame: pl.DataFrame, places: Array) -> tuple[Array, Array]:
-        """The series of each row, and which rows have one.
+        """Return the series of each row, and which rows have one.
 
         Raises:
             StopReadingError: There are too many series, or too many wrong names.
@@ -143,7 +143,7 @@ class SeriesCoding:
         return good
 
     def _numbered(self, keys: Array) -> Array:
-        """The number of each key; neighbours are mostly of one series, so runs are looked up."""
+        """Return the number of each key; equal neighbours are looked up once."""
         if not len(keys):
             return np.zeros(0, dtype=np.uint32)
         begins = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -171,7 +171,7 @@ class SeriesCoding:
         self._sorted, self._order = merged[order], numbers[order]
 
     def names(self) -> list[SeriesName]:
-        """What the series are called, by their numbers."""
+        """Return what the series are called, by their numbers."""
         if not self._keys:
             return []
         keys = np.concatenate(self._keys)
@@ -231,7 +231,7 @@ class ExtraColumns:
         return firsts
 
     def found(self, series: int) -> Iterator[tuple[str, list[str]]]:
-        """Each column that is left, with its text for each series."""
+        """Yield each column that is left, with its text for each series."""
         for name, names in self._names.items():
             texts = names.texts()
             yield name, [texts[code] for code in self._firsts[name][:series].tolist()]

@@ -62,7 +62,7 @@ class ForeignFile:
 def find_files(
     urls: Sequence[str], storage_options: StorageOptions | None = None
 ) -> list[ForeignFile]:
-    """The files of a table; a folder stands for the data files directly in it.
+    """Return the files of a table; a folder means the data files directly in it.
 
     Raises:
         StorageError: There is no such file, or the store failed.
@@ -96,7 +96,7 @@ def _named_format(path: str) -> Format | None:
 
 
 def format_of(file: ForeignFile) -> Format:
-    """The format that a file's first bytes or its name tell."""
+    """Return the format of a file, by its first bytes or its name."""
     head = file.storage.read(file.path, start=0, end=4)
     if head == _PARQUET:
         return "parquet"

@@ -21,7 +21,7 @@ COMMENT = b"#"
 def csv_rows(
     blocks: Iterator[LineBlock], options: ForeignOptions, findings: Findings
 ) -> tuple[Layout, Iterator[Rows]]:
-    """The layout of a CSV file, and its rows as text.
+    """Return the layout of a CSV file, and its rows as text.
 
     Quotes are those of RFC 4180; a line break within quotes is a problem, named by its line.
 
@@ -37,7 +37,7 @@ def csv_rows(
     separator = options.separator or _separator(text, options)
     names = _cells(text, separator)
     if names is None:
-        raise findings.stop("row", place, None, "the header's quotes do not match", "mend it")
+        raise findings.stop("row", place, None, "the header's quotes do not match", "correct it")
     layout = find_layout(names, options, findings, place)
     return layout, _rows(
         LineBlock(body, first.places[1:]), blocks, names, layout, separator, findings
@@ -45,7 +45,7 @@ def csv_rows(
 
 
 def _separator(header: str, options: ForeignOptions) -> str:
-    """The separator that finds most of the wanted columns, then most columns."""
+    """Return the separator that finds most of the wanted columns, then most columns."""
     wanted = {options.source_of(column) for column in REQUIRED}
 
     def finds(separator: str) -> tuple[int, int]:
@@ -56,7 +56,7 @@ def _separator(header: str, options: ForeignOptions) -> str:
 
 
 def _cells(line: str, separator: str) -> list[str] | None:
-    """The cells of one line, or None where its quotes do not match."""
+    """Return the cells of one line, or None where its quotes do not match."""
     try:
         rows = list(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error:
@@ -86,7 +86,7 @@ def _rows(
 def _bulk(
     block: LineBlock, names: Sequence[str], layout: Layout, separator: str
 ) -> pl.DataFrame | None:
-    """All cells of a block, or None where a row is not as it should be."""
+    """Return all cells of a block, or None where a row is not as it should be."""
     made = [f"column_{number + 1}" for number in range(len(names))]
     wanted = [made[names.index(name)] for name in layout.columns]
     read = wanted if made[-1] in wanted else [*wanted, made[-1]]
@@ -115,7 +115,7 @@ def _strict(
     separator: str,
     findings: Findings,
 ) -> Rows:
-    """The slow, exact twin: bad rows are named and left out."""
+    """Read row by row; bad rows are reported and left out."""
     rows: list[list[str]] = []
     kept: list[int] = []
     for number, line in enumerate(block.data.decode().split("\n")[:-1]):

@@ -138,7 +138,7 @@ def _whole(text: str | None) -> int | None:
 
 
 def _run_id(text: str | None, findings: Findings) -> str | None:
-    """The id that the table gives to its run, if it can be a folder's name."""
+    """Return the id that the table gives to its run, if it can be a folder's name."""
     if not text:
         return None
     if NAME.fullmatch(text) and len(text) <= MAX_RUN_ID and text not in (".", ".."):
@@ -153,7 +153,7 @@ def _extra(
     used: set[str],
     names: Sequence[SeriesName],
 ) -> Mapping[str, object]:
-    """What other columns say: one text where all series agree, else one for each series."""
+    """Return what other columns say: one text where all series agree, else one for each series."""
     kept: dict[str, object] = {}
     for column, texts in extras.items():
         if column in used or not any(texts):

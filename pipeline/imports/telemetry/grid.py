@@ -63,7 +63,7 @@ class TimeSpan:
 def infer_grid(
     span: TimeSpan, series: int, rows: int, options: ForeignOptions, findings: Findings
 ) -> TimeGrid | None:
-    """The grid that the timestamps mean, or None where that cannot be said; then it is noted."""
+    """Return the grid of the timestamps; None, with a finding, where there is none."""
     stated = None if options.restamp else options.bin_size
     width = stated * MINUTE if stated is not None else span.spacing
     if width == 0:
@@ -88,7 +88,7 @@ def infer_grid(
 
 
 def _check_size(grid: TimeGrid, span: TimeSpan, series: int, rows: int, findings: Findings) -> None:
-    """A grid is not made by what is claimed, but by the rows that are there."""
+    """Refuse a grid that the rows do not fill: claims alone make none."""
     if grid.origin % 1_000_000:
         findings.add(
             "grid",
@@ -108,7 +108,7 @@ def _check_size(grid: TimeGrid, span: TimeSpan, series: int, rows: int, findings
         f"times from {shown_time(span.first)} to {shown_time(span.last)} ({file} line {line}) make "
         f"{grid.bins:,} bins of {grid.width // MINUTE:,} minutes for each of {series:,} series, "
         f"but there are only {rows:,} rows",
-        "mend the time that lies apart, or say bin_size",
+        "correct the time that lies apart, or give bin_size",
     )
 
 
@@ -205,7 +205,7 @@ def _bins(micros: Array, grid: TimeGrid) -> tuple[Array, Array]:
 
 
 def _again(bins: Array, seen: Array) -> Array | None:
-    """Positions of rows whose bin had a row before, or None."""
+    """Return positions of rows whose bin had a row before, or None."""
     rises = bool((bins[1:] > bins[:-1]).all())
     had = seen[bins]
     if rises:
@@ -257,7 +257,7 @@ def _note_duplicates(
 def _note_gaps(
     missing: Array, last: tuple[Array, Array], name: SeriesName, grid: TimeGrid, findings: Findings
 ) -> None:
-    told = 0
+    listed = 0
     for at in missing[:SHOWN].tolist():
         place = _place_before(at, last)
         where = "" if place is None else ", which should follow this line"
@@ -268,12 +268,12 @@ def _note_gaps(
             f"{name.id} has no row for {_bin(at, grid)}{where}",
             "add it, or fill gaps with gaps=nan",
         )
-        told += 1
-    findings.count("gap", len(missing) - told)
+        listed += 1
+    findings.count("gap", len(missing) - listed)
 
 
 def _place_before(at: int, last: tuple[Array, Array]) -> int | None:
-    """Where the row of the nearest bin before is, as far as it was read last."""
+    """Return where the row of the nearest bin before is, as far as it was read last."""
     bins, places = last
     before = np.flatnonzero(bins < at)
     if not len(before):

@@ -33,7 +33,7 @@ class LineBlock:
 def line_blocks(
     pieces: Iterator[bytes], start: int, findings: Findings, *, comment: bytes | None
 ) -> Iterator[LineBlock]:
-    """Lines without blank ones and comments.
+    """Yield lines without blank ones and comments.
 
     Args:
         pieces: The file's bytes.

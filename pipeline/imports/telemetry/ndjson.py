@@ -24,7 +24,7 @@ _HEAD_LINES = 1_000
 def ndjson_rows(
     blocks: Iterator[LineBlock], options: ForeignOptions, findings: Findings
 ) -> tuple[Layout, Iterator[Rows]]:
-    """The layout of an NDJSON file, and its rows as text.
+    """Return the layout of an NDJSON file, and its rows as text.
 
     The columns are the keys of the first thousand objects; a key that an object lacks is null.
 
@@ -71,7 +71,7 @@ def _read(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
 
 
 def _may_repeat(data: bytes, frame: pl.DataFrame) -> bool:
-    """Whether an object may have a key twice, of which Polars takes the first silently.
+    """Return whether an object may have a key twice, of which Polars takes the first silently.
 
     Then there are more keys than cells. Keys that are not counted as they stand, those before a
     gap, are left to the exact way.
@@ -82,7 +82,7 @@ def _may_repeat(data: bytes, frame: pl.DataFrame) -> bool:
 
 
 def _strict(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
-    """The slow, exact twin: bad lines are named and left out."""
+    """Read line by line; bad lines are reported and left out."""
     objects: list[dict[str, Any]] = []
     kept: list[int] = []
     for number, line in enumerate(block.data.split(b"\n")[:-1]):
@@ -102,7 +102,7 @@ def _strict(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
 
 
 def _object(line: bytes) -> dict[str, Any] | str:
-    """The object of a line, its numbers as they are written; or what is wrong with it."""
+    """Return the object of a line, its numbers as they are written; or what is wrong with it."""
     try:
         found = json.loads(
             line,

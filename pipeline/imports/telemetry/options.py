@@ -66,7 +66,7 @@ class ForeignOptions(BaseModel):
 
     Attributes:
         columns: What the table calls a column, by its name here: `{"time_bin": "timestamp"}`.
-        format: Format of the files, or None to tell it from their names.
+        format: Format of the files, or None to infer it from their names.
         separator: Separator of CSV, or None to find it in the header.
         bin_size: Width of a bin in minutes (`5`, `"5m"`, `"1h"`, `"1d"`), or None to infer it.
         time_origin: Start of bin 0, or None for the earliest timestamp.
@@ -117,12 +117,12 @@ class ForeignOptions(BaseModel):
         return self
 
     def source_of(self, column: str) -> str:
-        """What the table calls one of `KNOWN_COLUMNS`."""
+        """Return what the table calls one of `KNOWN_COLUMNS`."""
         return self.columns.get(column, column)
 
     @classmethod
     def of(cls, **options: Any) -> ForeignOptions:
-        """Options by keyword, unset ones (None) left at their defaults.
+        """Return options by keyword, unset ones (None) left at their defaults.
 
         Raises:
             pydantic.ValidationError: An option is wrong.

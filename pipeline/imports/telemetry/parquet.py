@@ -26,7 +26,7 @@ _VALUE_BYTES = 8
 def parquet_rows(
     local: Path, file: ForeignFile, start: int, options: ForeignOptions, findings: Findings
 ) -> tuple[Layout, Iterator[Rows]]:
-    """The layout of a Parquet file, and its rows.
+    """Return the layout of a Parquet file, and its rows.
 
     Time and value keep their types, everything else becomes text. Pages are read one after the
     other, whatever the size of the row groups.

@@ -83,7 +83,7 @@ class Reading:
         return read(blocks, self.options, self.findings)
 
     def _local(self, file: ForeignFile, scratch: Path) -> Path:
-        """A Parquet file on this machine; its bytes are hashed."""
+        """Return a Parquet file on this machine; its bytes are hashed."""
         if file.storage.is_local:
             for block in file.storage.blocks(file.path, BLOCK_BYTES):
                 self.digest.update(block)
@@ -111,7 +111,7 @@ class Reading:
         return self._layout
 
     def _take(self, rows: Rows, spill: Spill) -> None:
-        """Code a batch and put it into the spill."""
+        """Encode a batch and put it into the spill."""
         assert self._layout is not None
         assert self.coding is not None
         assert self.extras is not None
@@ -161,9 +161,9 @@ class Reading:
             places += rows.places[at[:20]].tolist()[: 20 - len(places)]
         wrong = np.flatnonzero(found.states >= WRONG)
         if len(wrong):
-            told = ((int(rows.places[at]), _shown(column, at)) for at in wrong.tolist())
+            shown = ((int(rows.places[at]), _shown(column, at)) for at in wrong.tolist())
             self.findings.add_all(
-                "time", self._layout.time, f"should be {found.expected}", told, len(wrong)
+                "time", self._layout.time, f"should be {found.expected}", shown, len(wrong)
             )
         timed: Array = found.states < WRONG
         return found.micros, timed
@@ -177,8 +177,8 @@ class Reading:
             (found.wrong, "should be a number, NaN, inf or -inf"),
             (found.too_large, "does not fit a double"),
         ):
-            told = ((int(rows.places[at]), _shown(column, at)) for at in wrong)
-            self.findings.add_all("value", self._layout.value, expected, told, len(wrong))
+            shown = ((int(rows.places[at]), _shown(column, at)) for at in wrong)
+            self.findings.add_all("value", self._layout.value, expected, shown, len(wrong))
         return found.numbers
 
     @property
@@ -187,7 +187,7 @@ class Reading:
         return self._counts[NAIVE]
 
     def names(self) -> list[SeriesName]:
-        """The series, by their numbers."""
+        """Return the series, by their numbers."""
         names = self.coding.names() if self.coding is not None else []
         if self.coding is not None:
             self.coding.check_names(names)
@@ -212,7 +212,7 @@ class Reading:
 
 
 def _conformed(rows: Rows, layout: Layout, wanted: Layout) -> Rows:
-    """A batch with the first file's columns; what a later file lacks is null."""
+    """Return a batch with the first file's columns; what a later file lacks is null."""
     if layout == wanted:
         return rows
     own = {

@@ -13,7 +13,7 @@ from connectors.flowtime.parse.schema import clip
 from pipeline.errors import IntegrityError
 
 SHOWN = 20
-"""Problems of one kind that are told one by one; the others are counted."""
+"""Problems of one kind that are listed one by one; the others are counted."""
 
 MAX_LINES = 2**32 - 1
 
@@ -108,14 +108,14 @@ class ForeignReport:
             )
         lines += [f"note: {note}" for note in self.notes]
         for kind, count in self.counts.items():
-            told = [problem for problem in self.problems if problem.kind == kind]
-            lines += [f"{kind}: {problem}" for problem in told]
-            if count > len(told):
-                lines.append(f"{kind}: and {count - len(told):,} more")
+            listed = [problem for problem in self.problems if problem.kind == kind]
+            lines += [f"{kind}: {problem}" for problem in listed]
+            if count > len(listed):
+                lines.append(f"{kind}: and {count - len(listed):,} more")
         return "\n".join(lines)
 
     def as_json(self) -> str:
-        """The same for programs, as one JSON object."""
+        """Return the same for programs, as one JSON object."""
         origin = self.time_origin
         facts: dict[str, Any] = {
             "ok": self.ok,
@@ -177,7 +177,7 @@ class Findings:
     counts: dict[str, int] = field(default_factory=dict)
 
     def begin_file(self, url: str, start: int) -> None:
-        """Lines after the place `start` are those of `url`."""
+        """Note that lines after the place `start` are those of `url`."""
         self.files.append(url)
         self._starts.append(start)
 
@@ -207,13 +207,13 @@ class Findings:
     ) -> None:
         """Note `total` problems of one kind, of which the first ones are given by place."""
         room = max(SHOWN - self._shown(kind), 0)
-        told = 0
+        listed = 0
         for place, what in found:
-            if told >= room:
+            if listed >= room:
                 break
             self.add(kind, place, column, clip(what), expected)
-            told += 1
-        self.count(kind, total - told)
+            listed += 1
+        self.count(kind, total - listed)
 
     def count(self, kind: Kind, number: int) -> None:
         """Count problems without telling them."""
@@ -239,7 +239,7 @@ class Findings:
             self.notes.append(text)
 
     def snapshot(self) -> tuple[tuple[TableProblem, ...], dict[str, int]]:
-        """The problems so far, for `restore`."""
+        """Return the problems so far, for `restore`."""
         return tuple(self.problems), dict(self.counts)
 
     def restore(self, snapshot: tuple[tuple[TableProblem, ...], dict[str, int]]) -> None:

@@ -68,7 +68,7 @@ class Rows:
 def find_layout(
     names: Sequence[str], options: ForeignOptions, findings: Findings, place: int | None
 ) -> Layout:
-    """The layout of a table with these column names.
+    """Return the layout of a table with these column names.
 
     Args:
         names: The columns, in the table's order.
@@ -98,7 +98,7 @@ def find_layout(
                 "column", place, None, f"two columns are called {name!r:.80}", "rename one"
             )
     wanted = {column: options.source_of(column) for column in REQUIRED}
-    told = ", ".join(f"{name!r:.60}" for name in list(names)[:20])
+    shown = ", ".join(f"{name!r:.60}" for name in list(names)[:20])
     stopping: StopReadingError | None = None
     for column, source in wanted.items():
         if source not in names:
@@ -106,14 +106,14 @@ def find_layout(
                 "column",
                 place,
                 source,
-                f"is missing; the columns are {told}",
+                f"is missing; the columns are {shown}",
                 f"say which of them is {column} with the option columns",
             )
     if stopping is not None:
         raise stopping
     class_name = options.source_of(CLASS)
     if class_name not in names and CLASS in options.columns:
-        raise findings.stop("column", place, class_name, "is missing", f"the columns are {told}")
+        raise findings.stop("column", place, class_name, "is missing", f"the columns are {shown}")
     known = {*wanted.values(), class_name}
     return Layout(
         time=wanted[TIME],

@@ -113,7 +113,7 @@ class Spill:
         self._codes, self._records = self._codes[:0].copy(), self._records[:0].copy()
 
     def series(self) -> Iterator[tuple[int, Iterator[Array]]]:
-        """Each series by number with its rows as they came, in arrays of bounded size."""
+        """Yield each series by number with its rows as they came, in arrays of bounded size."""
         starts = [0] * len(self._flushes)
         offsets = [flush.offset for flush in self._flushes]
         last = max((int(flush.codes[-1]) for flush in self._flushes), default=-1)
@@ -166,7 +166,7 @@ def _fresh(path: Path) -> FileIO:
 
 
 def not_written(error: OSError, path: object) -> StorageError:
-    """The failure to write a temporary file as an error of ours, to be raised `from` it."""
+    """Return the failure to write a temporary file as an error of ours, to be raised `from` it."""
     return StorageError(
         f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
         "to one with more room"
@@ -220,7 +220,7 @@ class ValueStore:
             data, place = data[written:], place + written
 
     def read(self, code: int) -> Array:
-        """The values of one series, by bin."""
+        """Return the values of one series, by bin."""
         if self._bins * 8 > _MOST_HELD:
             return self._mapped(code)
         size = self._bins * 8

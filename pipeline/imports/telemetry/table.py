@@ -41,7 +41,7 @@ class ForeignRun:
     _codes: tuple[int, ...]
 
     def series(self) -> Iterator[tuple[Series, Array]]:
-        """Each series of the run with its values by bin, as float64."""
+        """Yield each series of the run with its values by bin, as float64."""
         for row, series in enumerate(self.run.series):
             yield series, self.values(row)
 
@@ -92,10 +92,10 @@ def open_foreign(
 
 
 def _grid(reading: Reading, names: Sequence[SeriesName]) -> TimeGrid:
-    """The grid, once every row could be read.
+    """Return the grid, once every row could be read.
 
     Raises:
-        ForeignDataError: A row could not be, or the grid cannot be told.
+        ForeignDataError: A row could not be, or the grid cannot be determined.
     """
     findings = reading.findings
     reading.check_zones()
@@ -118,7 +118,7 @@ def _checked(
     grid: TimeGrid,
     store: ValueStore | None,
 ) -> Checked:
-    """What became of the rows, their values being stored where there is a store.
+    """Return what became of the rows, their values being stored where there is a store.
 
     Raises:
         ForeignDataError: There are problems.
@@ -129,7 +129,7 @@ def _checked(
     checked = check_rows(spill, names, grid, options, findings, store)
     inferred = options.bin_size is None or options.restamp
     if inferred and "gap" in findings.counts and checked.usual_step > 1:
-        # One odd time makes all bins narrow: told from the usual width, it stands out.
+        # One odd time makes all bins narrow: it shows by comparison with the usual width.
         width = grid.width * checked.usual_step
         wide = replace(grid, width=width, bins=(reading.span.last - grid.origin) // width + 1)
         findings.restore(before)
@@ -158,7 +158,7 @@ def _note_assumptions(reading: Reading, checked: Checked) -> None:
 def _run(
     reading: Reading, names: Sequence[SeriesName], grid: TimeGrid
 ) -> tuple[Run, tuple[int, ...]]:
-    """The run, and the number of each of its series."""
+    """Return the run, and the number of each of its series."""
     assert reading.extras is not None
     assert reading.first_file is not None
     content = reading.digest.hexdigest()
@@ -186,7 +186,7 @@ def _shown_grid(grid: TimeGrid, options: ForeignOptions) -> tuple[datetime, int,
 def _report(
     reading: Reading, grid: TimeGrid | None = None, checked: Checked | None = None
 ) -> ForeignReport:
-    """What is known so far."""
+    """Return what is known so far."""
     origin, minutes, bins = (
         (None, None, None) if grid is None else _shown_grid(grid, reading.options)
     )
@@ -207,7 +207,7 @@ def _report(
 
 
 def _default_id(file: ForeignFile, content: str) -> str:
-    """An id made of the file's name and content."""
+    """Return an id made of the file's name and content."""
     stem = file.path.rstrip("/").rpartition("/")[2].split(".")[0]
     plain = _UNSAFE.sub("_", stem)[:_LONGEST_STEM].strip("._-") or "table"
     return f"telemetry_{plain}_{content[:8]}"

@@ -28,12 +28,12 @@ def micros_of(instant: datetime) -> int:
 
 
 def instant_of(micros: int) -> datetime:
-    """The instant of so many microseconds since 1970."""
+    """Return the instant of so many microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def shown_time(micros: int) -> str:
-    """An instant for people."""
+    """Return an instant for people."""
     return instant_text(instant_of(micros))
 
 
@@ -63,7 +63,7 @@ class Instants:
 
 
 def instants(column: pl.Series, options: ForeignOptions) -> Instants:
-    """The instants of a column of text, integers, dates or timestamps."""
+    """Return the instants of a column of text, integers, dates or timestamps."""
     kind = column.dtype
     if isinstance(kind, pl.Datetime):
         return _typed(column.cast(pl.Datetime("us", kind.time_zone)), options)
@@ -79,7 +79,7 @@ def instants(column: pl.Series, options: ForeignOptions) -> Instants:
 
 
 def distinct_texts(coded: pl.Series) -> pl.Series:
-    """The texts of a categorical column, in the order of their codes."""
+    """Return the texts of a categorical column, in the order of their codes."""
     kind = coded.dtype
     assert isinstance(kind, pl.Categorical)
     codes = coded.to_physical().max()
@@ -93,7 +93,7 @@ def _all_wrong(column: pl.Series, expected: str) -> Instants:
 
 
 def _coded(column: pl.Series, options: ForeignOptions) -> Instants:
-    """Each text is parsed once, however many rows have it."""
+    """Parse each distinct text once."""
     coded = column.fill_null("").cast(pl.Categorical(pl.Categories.random()))
     codes = coded.to_physical().to_numpy()
     micros, states = _parsed(distinct_texts(coded), options)

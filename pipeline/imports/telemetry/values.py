@@ -41,7 +41,7 @@ class Values:
 
 
 def values(column: pl.Series) -> Values:
-    """The doubles of a column of text or numbers."""
+    """Return the doubles of a column of text or numbers."""
     kind = column.dtype
     if kind == pl.String:
         return _texts(column)
@@ -86,7 +86,7 @@ def _texts(column: pl.Series) -> Values:
 
 
 def _number(text: str) -> float | None:
-    """The double of a number or a name such as `nan` and `-inf`, in lower case."""
+    """Return the double of a number or a name such as `nan` and `-inf`, in lower case."""
     if _NUMBER.fullmatch(text):
         return float(text)
     sign, name = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)

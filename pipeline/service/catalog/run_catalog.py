@@ -28,7 +28,7 @@ _LEAST_SECONDS = 1.0
 _MOST_SHOWN = 5
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
-RunState = Literal["complete", "broken", "incomplete", "link"]
+RunState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True)

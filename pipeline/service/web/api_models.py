@@ -55,7 +55,7 @@ class RunSummary(Data):
         name: Name of its directory.
         path: Its directory, relative to the folder of the runs.
         state: `complete`, or why it cannot be exported: `broken`, `incomplete` (still being
-            written), `link` (not followed).
+            written), `link` (not followed), `unlisted` (may not be looked into).
         reason: The same in words.
     """
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from connectors.storage import StorageOptions
+from connectors.storage import StorageOptions, scratch_below
 from pipeline.errors import ConfigError, FlowtimeExportError, NotFoundError
 from pipeline.imports import ImportedRun, ImportOptions, import_export
 from pipeline.imports.telemetry import ForeignDataError, ForeignOptions, TableProblem
@@ -46,7 +44,7 @@ def imported(order: ImportOrder, publishing: Callable[[], None]) -> dict[str, An
         storage = StorageOptions("imports", order.protocol, order.storage)
     sources = [f"{order.files}/{name}" for name in order.request.sources]
     options = _options(order.request.wishes)
-    with _temporary_files_in(Path(order.scratch)):
+    with scratch_below(Path(order.scratch)):
         report = import_export(
             sources, order.out, options, out_storage=storage, publishing=publishing
         )
@@ -120,13 +118,3 @@ def _problem(one: TableProblem) -> ProblemBody:
     if one.column is not None:
         where.append(f"column {one.column}")
     return ProblemBody(where=", ".join(where), message=one.found, hint=one.expected)
-
-
-@contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Have temporary files made where they are cleared away even after a kill."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before

@@ -17,6 +17,7 @@ from connectors.flowtime.discover import discovery as discovering
 from connectors.flowtime.discover.discovery import Discovery, discover
 from connectors.flowtime.discover.selection import Selection, select_series
 from connectors.storage import FileInfo, Folder, Storage
+from connectors.storage.contract import Denied, Enter, entered
 from tests.run_builder import DIALECTS, RunSpec, write_run
 
 NEWEST = DIALECTS["rust-newer"]
@@ -38,7 +39,12 @@ class MemoryStore:
     def url(self, path: str) -> str:
         return f"mem://{path}"
 
-    def walk(self, path: str) -> Iterator[Folder]:
+    def walk(
+        self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
+    ) -> Iterator[Folder]:
+        return entered(self._walk(path), path, enter)
+
+    def _walk(self, path: str) -> Iterator[Folder]:
         folders: dict[str, list[FileInfo]] = defaultdict(list)
         for name, data in self.files.items():
             if name.startswith(f"{path}/"):
@@ -328,6 +334,17 @@ def test_a_broken_run_outside_the_window_is_none_of_our_business(tmp_path: Path)
     assert len(found(memory, selection=early).refusals) == 1
     memory.files["src/run/run.json"] = b"{"
     assert len(found(memory, selection=late).refusals) == 1
+
+
+def test_folders_that_are_excluded_are_left_out_with_all_below_them(tmp_path: Path) -> None:
+    memory = store(tmp_path, ("old/deep", NEWEST("run_a")), ("new", NEWEST("run_b")))
+    discovery = found(memory, selection=Selection(exclude=("old",)))
+    assert (names(discovery), discovery.skipped) == (["run_b"], 1)
+    # The source itself is what its owner has chosen, whatever it is called.
+    assert names(found(memory, selection=Selection(exclude=("src",)))) == ["run_a", "run_b"]
+    # A run's own folders are part of it.
+    everything = found(memory, selection=Selection(exclude=("series", "model")))
+    assert names(everything) == ["run_a", "run_b"]
 
 
 def test_series_are_selected_in_order(tmp_path: Path) -> None:

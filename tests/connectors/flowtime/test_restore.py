@@ -393,7 +393,7 @@ def test_series_that_could_not_be_read_again_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-# --------------------------------------------------------------------------- what stands there
+# --------------------------------------------------------------------------- what exists there
 
 
 def test_what_stands_there_is_refused_unless_told(
@@ -406,7 +406,7 @@ def test_what_stands_there_is_refused_unless_told(
         RunWriter(storage, folder, run)
     assert restore(storage, folder, run, values, if_exists="skip").outcome == "skipped"
     other = {**values, "b@B@DEFAULT": values["b@B@DEFAULT"] * 2}
-    with pytest.raises(RunError, match="another run stands there, with another series"):
+    with pytest.raises(RunError, match="another run exists there, with another series"):
         restore(storage, folder, run, other, if_exists="skip")
     with pytest.raises(RunError, match="with another mode"):
         restore(storage, folder, replace(run, mode="x"), values, if_exists="skip")
@@ -423,7 +423,7 @@ def test_the_original_is_the_same_run(tmp_path: Path) -> None:
     assert names(tmp_path) == before
     damaged = tmp_path / "src/run_1" / run.series[1].path
     damaged.write_bytes(damaged.read_bytes().replace(b"0,1", b"0,2"))
-    with pytest.raises(RunError, match="the file that stands there is another"):
+    with pytest.raises(RunError, match="the existing file is another"):
         restore(storage, folder, run, values, if_exists="skip")
     (tmp_path / "src/run_1/manifest.json").unlink()
     with pytest.raises(RunError, match="is no complete run"):

@@ -255,7 +255,9 @@ def test_local_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path == f"{tmp_path}/b"
     assert storage.url(path) == path
     assert connect(f"file://{tmp_path}/c") == (storage, f"{tmp_path}/c")
-    assert connect("~/x")[1] == f"{tmp_path}/~/x"
+    monkeypatch.setenv("HOME", f"{tmp_path}/home")
+    assert connect("~/x")[1] == f"{tmp_path}/home/x"
+    assert connect("./~/x")[1] == f"{tmp_path}/~/x"
     assert connect("a[1]*?.csv")[1] == f"{tmp_path}/a[1]*?.csv"
 
 

@@ -17,6 +17,7 @@ export const RUN_STATES = {
   incomplete: ["busy", "Being written"],
   broken: ["bad", "Broken"],
   link: ["warn", "Link"],
+  unlisted: ["warn", "Not readable"],
 };
 
 /** Tone and word of each state of a job. */

@@ -1,0 +1,159 @@
+"""Parse URLs of storages, and refuse those that no storage can serve."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from urllib.parse import urlsplit
+
+from connectors.errors import StorageError
+from connectors.storage.paths import join
+
+S3_PROTOCOLS = frozenset({"s3", "s3a"})
+LOCAL_PROTOCOLS = frozenset({"file", "local"})
+READ_ONLY_PROTOCOLS = frozenset({"http", "https"})
+
+_ARCHIVES = frozenset({"zip", "tar", "libarchive"})
+_WRAPPERS = frozenset(
+    {
+        "async_wrapper",
+        "asynclocal",
+        "asyncwrapper",
+        "blockcache",
+        "cached",
+        "dask",
+        "data",
+        "dir",
+        "filecache",
+        "generic",
+        "pyscript",
+        "reference",
+        "simplecache",
+    }
+)
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+
+
+def protocol_of(url: str) -> str:
+    """Return the protocol of a URL; `file` for a path.
+
+    >>> protocol_of("S3://lake/runs"), protocol_of("runs")
+    ('s3', 'file')
+    """
+    scheme, found, _ = url.partition("://")
+    return scheme.lower() if found and "/" not in scheme else "file"
+
+
+def canonical_url(url: str) -> str:
+    """Return one spelling for all that name the same path or URL, links aside.
+
+    Raises:
+        StorageError: The URL is not one.
+
+    >>> canonical_url("file:///lake//a/./b.csv"), canonical_url("s3a://lake/gold/")
+    ('/lake/a/b.csv', 's3://lake/gold')
+    """
+    protocol = protocol_of(url)
+    if protocol in LOCAL_PROTOCOLS:
+        return local_path(url)
+    return f"s3://{s3_path(url)}" if protocol in S3_PROTOCOLS else url.rstrip("/")
+
+
+def check_url(url: str, *, for_writing: bool = False) -> None:
+    """Refuse a URL that no storage can be connected by; no request is made.
+
+    Args:
+        url: A path of this machine or a URL.
+        for_writing: Whether something is to be written there.
+
+    Raises:
+        StorageError: It is no URL, or its protocol is not one of a storage.
+    """
+    if not url or "\x00" in url:
+        raise StorageError(f"{url!r} is neither a path nor a URL")
+    protocol = protocol_of(url)
+    if protocol in LOCAL_PROTOCOLS:
+        local_path(url)
+    elif protocol in S3_PROTOCOLS:
+        s3_path(url)
+    else:
+        _check_other(url, protocol, for_writing)
+
+
+def _check_other(url: str, protocol: str, for_writing: bool) -> None:
+    shown = f"{protocol}://"
+    if protocol in _ARCHIVES:
+        raise StorageError(
+            f"{shown} names an archive, which is not read: unpack it, and name the folder",
+            url=shown,
+        )
+    if protocol in _WRAPPERS or "::" in url:
+        raise StorageError(
+            f"{shown} wraps another storage, which is not supported: name that one by its own URL",
+            url=shown,
+        )
+    if not url.partition("://")[2].strip("/"):
+        raise StorageError(f"{shown} names no place: write {shown}host/path", url=shown)
+    if protocol in READ_ONLY_PROTOCOLS:
+        if for_writing:
+            raise StorageError(
+                f"{shown} can only be read: write to a disk or an object store", url=shown
+            )
+        if not urlsplit(url).hostname:
+            raise StorageError(f"{shown} names no host: write {shown}host/path", url=shown)
+    # Imported when needed: it costs time that a run on local files need not spend.
+    importlib.import_module("connectors.storage.fsspec_storage").check_protocol(protocol)
+
+
+def local_path(url: str) -> str:
+    """Return the absolute path of a path or `file://` URL, with `~` expanded.
+
+    Raises:
+        StorageError: It names no path, or the home folder of an unknown user.
+    """
+    scheme, found, rest = url.partition("://")
+    is_url = bool(found) and scheme.lower() in LOCAL_PROTOCOLS
+    path = rest if is_url else url
+    if not path:
+        raise StorageError(f"{url!r} names no path", url=url)
+    if not is_url and (mistaken := _ONE_SLASH.match(path)):
+        name = mistaken[1]
+        raise StorageError(
+            f"{path!r} has one slash after {name}: where a URL has two; write {name}://..., or "
+            f"./{name}:/... for a folder of that name",
+            url=url,
+        )
+    # Lexically: what a link points to is not to change the name of a run.
+    return os.path.normpath(os.path.abspath(_at_home(path))).replace("//", "/", 1)
+
+
+def _at_home(path: str) -> str:
+    if not path.startswith("~"):
+        return path
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        user = path.partition("/")[0]
+        raise StorageError(
+            f"{path!r}: no home folder is known for {user}; a folder of that name is ./{path}"
+        )
+    return expanded
+
+
+def s3_path(url: str) -> str:
+    """Return the bucket and key of an S3 URL.
+
+    Raises:
+        StorageError: It names no bucket, or holds credentials.
+    """
+    path = url.partition("://")[2].rstrip("/")
+    bucket, _, key = path.partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise StorageError(
+            "an S3 URL must not hold credentials: give `key` and `secret` in a storage of the "
+            "config, and the URL as s3://bucket/key",
+            url="s3://",
+        )
+    if not bucket:
+        raise StorageError(f"{url} names no bucket: write s3://bucket/key", url="s3://")
+    return join(bucket, key) if key else bucket
