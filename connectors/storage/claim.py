@@ -28,7 +28,7 @@ RENEWAL_SECONDS = 60.0
 LAPSE_SECONDS = 15 * 60.0
 """A claim that has not been renewed for this long has expired."""
 PATIENCE_SECONDS = 5.0
-"""So long a claim waits for those that are about to give way."""
+"""How long a claim waits for others that are about to give way."""
 _PAUSE_SECONDS = 0.05
 _CLOCK_SKEW_SECONDS = 15 * 60.0
 """S3 refuses requests of clocks that are further off."""
@@ -36,7 +36,7 @@ _PREFIX = ".flowtime-export-claim"
 _MOST_BYTES = 256 * 1024 * 1024
 
 _held: set[str] = set()
-"""Paths of the claims that this process holds."""
+"""Names of the claims that this process holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Claim:
         self._storage = storage
         self._folder = folder
         self._scope = scope
-        self._path = f"{folder}/{staged_name(f'{_PREFIX[1:]}-{scope}')}"
+        self._name = staged_name(f"{_PREFIX[1:]}-{scope}")
+        self._path = f"{folder}/{self._name}"
         record: dict[str, Any] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -121,7 +122,7 @@ class Claim:
         Raises:
             ConflictError: Another exporter is publishing there; the message says which.
         """
-        _held.add(self._path)
+        _held.add(self._name)
         # What it records has to outlive a power cut, as the files do.
         self._storage.mark(self._path, self._content, durable=bool(self._files))
         until = time.monotonic() + PATIENCE_SECONDS
@@ -151,14 +152,14 @@ class Claim:
         """Leave the claim to the next exporter, as what it records could not be seen to."""
         self._over.set()
         self._abandoned = True
-        _held.discard(self._path)
+        _held.discard(self._name)
 
     def release(self) -> None:
         """Take the claim back."""
         if self._abandoned:
             return
         self._over.set()
-        _held.discard(self._path)
+        _held.discard(self._name)
         # What stays is a leftover by its name, and lapses.
         with suppress(StorageError), within(None):
             self._storage.delete(self._path)
@@ -279,7 +280,7 @@ def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
 
 
 def _work(storage: Storage, mark: Mark) -> InterruptedWork | None:
-    """What a claim records of files, if it does."""
+    """Return what a claim records of files, if it does."""
     files = _names(_content(storage, mark) or {}, "files")
     if not files:
         return None
@@ -287,7 +288,7 @@ def _work(storage: Storage, mark: Mark) -> InterruptedWork | None:
 
 
 def _names(record: Mapping[str, Any], key: str) -> list[str]:
-    """The plain relative paths of a list in a record that anybody may have written."""
+    """Return the plain relative paths of a list in a record, which may be forged."""
     found = record.get(key)
     names = found if isinstance(found, list) else []
     return [name for name in names if isinstance(name, str) and is_safe_name(name)]
@@ -308,7 +309,7 @@ def _is_over(mark: Mark, now: float | None) -> bool:
 def _is_dead(mark: Mark) -> bool:
     """Return whether no process holds a claim, as far as its name tells."""
     name = mark.path.rpartition("/")[2]
-    return is_abandoned(name, mark.modified) or (is_own(name) and mark.path not in _held)
+    return is_abandoned(name, mark.modified) or (is_own(name) and name not in _held)
 
 
 def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:
