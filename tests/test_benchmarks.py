@@ -104,3 +104,14 @@ def test_the_way_back_at_a_small_scale(tmp_path: Path) -> None:
         [f, s] for f in ("parquet", "csv", "ndjson") for s in steps
     ]
     assert {row[2] for row in cells} == {"300"}
+
+
+def test_comparing_at_a_small_scale(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.comparing", "--cache", str(tmp_path), "--rounds", "1",
+         "--series", "3", "--bins", "50"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
+    assert [row[1] for row in cells] == ["150"] * 4

@@ -169,7 +169,8 @@ def test_readme_config_is_valid(
 ) -> None:
     for variable in ("S3_ENDPOINT", "S3_KEY", "S3_SECRET"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
-    whole = [s for page in (README, *DOCS) for s in snippets(page, "yaml") if "version: 1" in s]
+    found = [s for page in (README, *DOCS) for s in snippets(page, "yaml") if "version: 1" in s]
+    whole = [one for one in found if "comparisons:" not in one]
     assert len(whole) >= 5
     for number, text in enumerate(whole):
         file = tmp_path / f"{number}.yaml"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
 from pipeline.config import ExportConfig, load_config, single_run_config
+from pipeline.config.values import passwords_in
+from pipeline.registry.session import RegistrySession
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
@@ -25,6 +29,34 @@ storage_option = click.option(
     metavar="KEY=VALUE",
     help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
 )
+
+
+def registry_option(*, required: bool = False) -> Callable[[_Command], _Command]:
+    """Return the option `--registry`.
+
+    Args:
+        required: Whether the verb is of no use without it.
+    """
+    return click.option(
+        "--registry",
+        required=required,
+        metavar="URL",
+        envvar="FLOWTIME_EXPORT_REGISTRY",
+        help="sqlite:///FILE or postgresql+psycopg://…; default $FLOWTIME_EXPORT_REGISTRY.",
+    )
+
+
+def registry_session(url: str | None) -> RegistrySession | None:
+    """Return the session of a registry that is named on the command line, if one is.
+
+    Raises:
+        ConfigError: The URL is none of a registry.
+    """
+    if url is None:
+        return None
+    redaction.learn(passwords_in(url))
+    block = single_run_config(".", ["csv"], None, (), url).registry
+    return None if block is None else RegistrySession(url, block.seconds)
 
 
 def print_json(data: Any) -> None:

@@ -17,6 +17,7 @@ from pipeline.cli.console import (
     json_option,
     print_json,
     print_report,
+    registry_option,
     set_option,
     settings_of,
     storage_option,
@@ -129,6 +130,7 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
 )
 @click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@registry_option()
 @storage_option
 @json_option
 def export_command(
@@ -136,12 +138,13 @@ def export_command(
     formats: tuple[str, ...],
     out: str | None,
     full_refresh: bool,
+    registry: str | None,
     storage_options: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Export one RUN directory without a config."""
     chosen = ALL_FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
-    settings = single_run_config(run, chosen, out, storage_options)
+    settings = single_run_config(run, chosen, out, storage_options, registry)
     redaction.learn(settings.secrets())
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
 

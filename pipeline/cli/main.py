@@ -63,6 +63,10 @@ _CONFIG = "pipeline.cli.config_commands"
 _BACK = "pipeline.cli.verify_import_commands"
 
 _VERBS = {
+    "artifacts": LazyCommand(
+        "pipeline.cli.artifact_commands",
+        "List, show, tag, archive and find again what a registry knows.",
+    ),
     "clean": LazyCommand(_STORAGE, "Remove what a crashed export of ours left at or below TARGET."),
     "compare": LazyCommand(
         "pipeline.cli.compare_command",

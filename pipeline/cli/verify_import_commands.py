@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from connectors.storage import protocol_of
-from pipeline.cli.console import json_option, print_report, storage_of, storage_option
+from pipeline.cli.console import (
+    json_option,
+    print_report,
+    registry_option,
+    registry_session,
+    storage_of,
+    storage_option,
+)
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.foreign_table import foreign_options, show_problems
 from pipeline.imports import ImportOptions, import_export
@@ -88,6 +95,7 @@ def verify_command(
 @click.option("--gaps", type=click.Choice(["error", "nan"]), help="Bins without a row.")
 @click.option("--duplicates", type=click.Choice(["error", "last"]), help="Bins with two rows.")
 @_max_expansion
+@registry_option()
 @storage_option
 @_out_storage
 @json_option
@@ -103,6 +111,7 @@ def import_command(
     format_: str | None,
     restamp: bool,
     max_expansion: int,
+    registry: str | None,
     storage_options: tuple[str, ...],
     out_storage_options: tuple[str, ...],
     as_json: bool,
@@ -123,7 +132,12 @@ def import_command(
     same = out_storage_options or (storage_options if is_alike else ())
     try:
         report = import_export(
-            files, out, options, storage=storage, out_storage=storage_of(out, same)
+            files,
+            out,
+            options,
+            storage=storage,
+            out_storage=storage_of(out, same),
+            registry=registry_session(registry),
         )
     except ForeignDataError as error:
         show_problems(error, as_json=as_json)

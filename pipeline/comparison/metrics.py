@@ -17,6 +17,10 @@ _Array = np.ndarray[Any, Any]
 
 Status = Literal["equal", "within", "different"]
 
+_BLOCK = 16_384
+"""Bins that are measured at once: their intermediate results stay in the processor's cache, which
+takes less than half the time of blocks four times as large."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
@@ -109,6 +113,11 @@ class MetricsAccumulator:
 
     def add(self, baseline: _Array, comparison: _Array, tolerance: Tolerance) -> None:
         """Take the values of some bins."""
+        for first in range(0, len(baseline), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            self._add(baseline[block], comparison[block], tolerance)
+
+    def _add(self, baseline: _Array, comparison: _Array, tolerance: Tolerance) -> None:
         baseline, comparison = self._without_nan(baseline, comparison)
         if not len(baseline):
             return

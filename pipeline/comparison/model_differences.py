@@ -10,7 +10,7 @@ from connectors.errors import RunError, StorageError
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.parse.model_tree import MAX_BYTES, ModelTree, read_model
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.storage import join
 from pipeline.comparison.side import OpenSide
 

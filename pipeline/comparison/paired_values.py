@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import scratch_folder
 from pipeline.comparison.alignment import Alignment, SideBins
 from pipeline.comparison.pairing import SeriesPair
+from pipeline.comparison.read_ahead import ReadAhead
 from pipeline.comparison.series_reader import SeriesChunk, SeriesReader
 from pipeline.comparison.side import OpenSide
 from pipeline.comparison.stored_series import StoredSeries
@@ -70,7 +71,7 @@ def paired_blocks(
             _in_order(comparison, rows[1], scratch / "comparison", stack),
         )
         chunks = [
-            stack.enter_context(closing(_chunks(reader, of_side)))
+            stack.enter_context(closing(ReadAhead(reader.read(of_side))))
             for reader, of_side in zip(readers, rows, strict=True)
         ]
         yield _blocks(
@@ -79,11 +80,6 @@ def paired_blocks(
             pairs,
             aggregations,
         )
-
-
-def _chunks(reader: SeriesReader, rows: Sequence[int]) -> Generator[SeriesChunk]:
-    """Chunks that can be given up, which ends the threads that read ahead."""
-    yield from reader.read(rows)
 
 
 def _in_order(side: OpenSide, rows: Sequence[int], path: Path, stack: ExitStack) -> SeriesReader:

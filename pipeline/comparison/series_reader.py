@@ -76,7 +76,10 @@ class RunReader:
             series_rows = frame["series_row"].to_numpy()
             values = frame["value"].to_numpy()
             bins = frame["bin_index"].to_numpy()
-            edges = [0, *(np.flatnonzero(np.diff(series_rows)) + 1).tolist(), len(values)]
+            # Series come one after the other: equal ends leave nothing else between them.
+            is_one = len(values) and series_rows[0] == series_rows[-1]
+            cuts = [] if is_one else (np.flatnonzero(np.diff(series_rows)) + 1).tolist()
+            edges = [0, *cuts, len(values)]
             for first, end in pairwise(edges):
                 if end > first:
                     row, first_bin = int(series_rows[first]), int(bins[first])

@@ -23,6 +23,7 @@ from pipeline.config.blocks import (
     CreatedBlock,
     ExecutionBlock,
     MetadataBlock,
+    RegistryBlock,
     SeriesBlock,
     SourceBlock,
     StorageBlock,
@@ -52,6 +53,7 @@ __all__ = [
     "ExecutionBlock",
     "ExportConfig",
     "MetadataBlock",
+    "RegistryBlock",
     "SeriesBlock",
     "SourceBlock",
     "StorageBlock",
@@ -89,6 +91,7 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        registry: Where the export and its runs are entered once it is published.
     """
 
     version: Annotated[Literal[1], BeforeValidator(_check_version)]
@@ -101,6 +104,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
     @classmethod
@@ -125,7 +129,8 @@ class ExportConfig(ConfigBlock):
 
     def secrets(self) -> set[str]:
         """The texts that must not be shown anywhere."""
-        return {secret for block in self.storage.values() for secret in block.secrets()}
+        found = {secret for block in self.storage.values() for secret in block.secrets()}
+        return found if self.registry is None else found | set(self.registry.secrets())
 
 
 def _completed_by_path(sink: Any, name: str) -> Any:
@@ -192,7 +197,11 @@ def parse_config(
 
 
 def single_run_config(
-    url: str, formats: Sequence[str], out: str | None, storage_options: Sequence[str] = ()
+    url: str,
+    formats: Sequence[str],
+    out: str | None,
+    storage_options: Sequence[str] = (),
+    registry: str | None = None,
 ) -> ExportConfig:
     """The config of an export that was asked for without a file.
 
@@ -201,6 +210,7 @@ def single_run_config(
         formats: Formats of the sinks, in order.
         out: Folder or, for one format, file; default the run's `gold/` folder.
         storage_options: `key=value` each, for the storage named `source`.
+        registry: URL of the registry that the export is entered in.
 
     Raises:
         ConfigError: The options do not fit together.
@@ -209,7 +219,13 @@ def single_run_config(
     sinks = [{"format": form, "path": _sink_path(form, formats, out)} for form in formats]
     if shared and out is not None:
         sinks = [{**sink, "storage": "source"} for sink in sinks]
-    plain = {"version": 1, "source": {"url": url.replace("${", "$${")}, "sinks": sinks}
+    plain: dict[str, Any] = {
+        "version": 1,
+        "source": {"url": url.replace("${", "$${")},
+        "sinks": sinks,
+    }
+    if registry is not None:
+        plain["registry"] = {"url": registry.replace("${", "$${")}
     root = node_of(plain, "command line")
     for option in storage_options:
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
@@ -231,7 +247,7 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
     try:
         return ExportConfig.model_validate(plain)
     except ValidationError as error:
-        secrets = unvalidated_secrets(plain.get("storage"))
+        secrets = unvalidated_secrets(plain)
         report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
         problem = report.error(report.problems_of(error))
     raise problem  # out here it takes no pydantic error along, which has the values

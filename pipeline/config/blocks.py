@@ -20,10 +20,12 @@ from pipeline.config.values import (
     MetadataColumn,
     Protocol,
     ReadAhead,
+    RegistryUrl,
     Seconds,
     TimeOrigin,
     Url,
     Workers,
+    passwords_in,
 )
 from pipeline.rows.column import ColumnName
 from pipeline.sinks.sink import Flag
@@ -31,6 +33,7 @@ from pipeline.sinks.sink import Flag
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
+DEFAULT_REGISTRY_SECONDS = 10.0
 
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 
@@ -106,8 +109,15 @@ def _secrets_in(value: object) -> Iterator[str]:
             yield from _secrets_in(child)
 
 
-def unvalidated_secrets(storage: object) -> set[str]:
-    """Texts of a storage block not to be shown, whether it is valid or not."""
+def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
+    """Return the texts of a document that are not to be shown, whether it is valid or not."""
+    registry = document.get("registry")
+    url = registry.get("url") if isinstance(registry, dict) else None
+    passwords = passwords_in(url) if isinstance(url, str) else ()
+    return {*_secrets_of_storages(document.get("storage")), *passwords}
+
+
+def _secrets_of_storages(storage: object) -> set[str]:
     found: set[str] = set()
     stack: list[tuple[str, object]] = [("", storage)]
     while stack:
@@ -247,3 +257,24 @@ class ExecutionBlock(ConfigBlock):
         """Batches that are read ahead: one for each thread and one more, as memory allows."""
         wanted = self.thread_count + 1 if self.read_ahead == "auto" else self.read_ahead
         return max(1, min(wanted, self.memory_limit // 4 // _BATCH_BYTES))
+
+
+class RegistryBlock(ConfigBlock):
+    """The registry that an export and its runs are entered in, once the export is published.
+
+    Attributes:
+        url: `sqlite:///FILE`, or `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`.
+        timeout: How long an export waits for the registry at the most.
+    """
+
+    url: RegistryUrl
+    timeout: Seconds = DEFAULT_REGISTRY_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """How long an export waits at the most."""
+        return DEFAULT_REGISTRY_SECONDS if self.timeout is None else self.timeout
+
+    def secrets(self) -> Iterator[str]:
+        """The texts that must not be shown."""
+        yield from passwords_in(self.url.get_secret_value())

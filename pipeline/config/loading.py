@@ -73,7 +73,7 @@ def validated(
     """
     interpolation = Interpolation(os.environ if environ is None else environ, base_dir or Path())
     values = interpolation.resolve(root)
-    secrets = interpolation.secrets | unvalidated_secrets(values.get("storage"))
+    secrets = interpolation.secrets | unvalidated_secrets(values)
     report = ProblemReport(root, model, secrets, interpolation.put_in)
     problems = list(interpolation.problems)
     unresolved = {problem.path for problem in problems}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
 from connectors.errors import StorageError
 from connectors.flowtime.model.instant import parse_instant
@@ -28,6 +30,7 @@ _SECONDS = (86_400, 3_600, 60, 1)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,50}")
 _ADDRESS = re.compile(r"(?:tcp|tls|ws|wss|ucx)://[^\s/@]{1,255}:[0-9]{1,5}")
+_PASSWORD = re.compile(r"[A-Za-z0-9+.-]+://[^/@:]*:(.*)@", re.DOTALL)
 _URL_PASSWORD = re.compile(r"[A-Za-z0-9+.-]+://[^/@]*:[^/]*@")
 
 
@@ -151,6 +154,25 @@ def check_no_password(url: str) -> str:
     return url
 
 
+def passwords_in(url: str) -> Iterator[str]:
+    """Yield the password of a URL as it is written there, and decoded.
+
+    >>> sorted(passwords_in("postgresql://me:p%40ss@host/db"))
+    ['p%40ss', 'p@ss']
+    """
+    match = _PASSWORD.match(url)
+    if match is not None:
+        yield from {match[1], unquote(match[1])}
+
+
+def _check_registry_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    is_sqlite = text.startswith("sqlite:///") and text != "sqlite:///"
+    if not is_sqlite and not re.match(r"postgres(?:ql)?(?:\+psycopg)?://[^/]*/.", text):
+        raise ValueError("should be sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE")
+    return url
+
+
 def check_glob(glob: str) -> str:
     """Refuse a pattern that can match no name, as its brackets are wrong.
 
@@ -193,6 +215,13 @@ def _check_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]
+RegistryUrl = Annotated[
+    SecretStr,
+    AfterValidator(_check_registry_url),
+    WithJsonSchema(
+        {"type": "string", "examples": ["sqlite:///registry.db", "postgresql+psycopg://host/db"]}
+    ),
+]
 Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_check_source_url)]
 Glob = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_name_glob)]
 NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]

@@ -10,6 +10,7 @@ from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
 from pipeline.exports.summary import nothing_to_do, summarise
+from pipeline.planning.choice import Choice
 
 
 def export(
@@ -37,14 +38,24 @@ def export(
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
     with session.clock.enforced():
-        source = session.find_runs()
-        while source.runs:
-            match attempt(session, source):
-                case Written() as written:
-                    written.choice.raise_blocked()
-                    return summarise(session, source, written)
-                case Retry():
-                    source = session.find_runs_again(source)
-                case Drop(broken):
-                    source = source.without(broken)
-    return nothing_to_do(session, source)
+        report, choice = _export(session)
+    # What is published stays published, whatever becomes of the registry.
+    report = session.registration.finished(report)
+    if choice is not None:
+        choice.raise_blocked()
+    return report
+
+
+def _export(session: ExportSession) -> tuple[Report, Choice | None]:
+    source = session.find_runs()
+    while source.runs:
+        match attempt(session, source):
+            case Written() as written:
+                current = written.choice.current
+                session.registration.note(source, written.published.written, current)
+                return summarise(session, source, written), written.choice
+            case Retry():
+                source = session.find_runs_again(source)
+            case Drop(broken):
+                source = source.without(broken)
+    return nothing_to_do(session, source), None

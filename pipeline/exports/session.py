@@ -10,6 +10,7 @@ from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
 from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
@@ -26,6 +27,7 @@ class ExportSession:
         resolver: Resolves the targets of all sinks.
         full_refresh: Whether targets that have not changed are written, too.
         progress: Receives the progress.
+        registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
     """
 
@@ -34,6 +36,7 @@ class ExportSession:
     resolver: TargetResolver
     full_refresh: bool
     progress: ProgressCallback
+    registration: Registration
     clock: Clock = field(repr=False)
 
     @classmethod
@@ -60,7 +63,8 @@ class ExportSession:
             options=config.storage_options,
         )
         clock = Clock(config.execution.timeout)
-        return cls(config, moment, resolver, full_refresh, progress or ProgressCallback(), clock)
+        shown = progress or ProgressCallback()
+        return cls(config, moment, resolver, full_refresh, shown, Registration(config), clock)
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.
@@ -71,11 +75,19 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            known = None if self.full_refresh else known_runs(self.config, self.resolver)
-            source = find_runs(self.config, known)
+            source = self._look()
         self.progress.discovered(len(source.runs))
         self._require_runs(source)
         return source
+
+    def _look(self) -> Source:
+        if self.full_refresh:
+            return find_runs(self.config)
+        # A registry holds all that there is to know of a run; descriptors hold what was exported.
+        if (registered := self.registration.known_runs()) is not None:
+            return find_runs(self.config, registered)
+        known = known_runs(self.config, self.resolver)
+        return find_runs(self.config, known, "first" if known is None else "remembered")
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.run import ExportOrigin, Run
 from connectors.flowtime.restore.layout import SeriesLayout
 from connectors.flowtime.restore.restoring import IfExists, RestoredSeries, RunWriter
-from connectors.storage import Storage, StorageOptions, connect
+from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.datapackage.run_record import DescribedRun
 from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.imports.report import ImportedRun, ImportReport, ImportStatus
@@ -23,6 +23,8 @@ from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.session import RegistrySession
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +64,7 @@ def import_export(
     storage: StorageOptions | None = None,
     out_storage: StorageOptions | None = None,
     publishing: Callable[[], None] = lambda: None,
+    registry: RegistrySession | None = None,
 ) -> ImportReport:
     """Make run directories of exports, or one telemetry run of a plain table.
 
@@ -76,6 +79,8 @@ def import_export(
         storage: Options of the sources' storage.
         out_storage: Options of the storage of `out`.
         publishing: Called when all is staged, before the first run becomes visible.
+        registry: Where the runs are entered, with the exports that they come from; that it fails
+            is a note of the report.
 
     Raises:
         IntegrityError: An export is damaged, or cannot be undone; a table cannot become a run.
@@ -90,7 +95,31 @@ def import_export(
         report = _import_table(sources, place, chosen, storage, publishing)
     else:
         report = _restore(exports, place, chosen, publishing)
+    if registry is not None and not chosen.dry_run:
+        report = _entered(report, exports or (), place, registry)
     return replace(report, seconds=round(time.monotonic() - began, 3))
+
+
+def _entered(
+    report: ImportReport, exports: Sequence[Export], place: _Place, registry: RegistrySession
+) -> ImportReport:
+    """Enter the runs and the exports that they come from in a registry."""
+    base = place.storage.url(place.path)
+    names = [relative(run.url, base) or "" for run in report.runs]
+    runs = RunsToEnter(place.storage, place.path, paths=[join(place.path, n) for n in names if n])
+    described = [
+        ExportToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
+        for one in exports
+        if one.descriptor_url is not None
+    ]
+    registry.enter(runs, described)
+    registry.close()
+    notes = () if registry.problem is None else (registry.problem,)
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +160,10 @@ def _restore(
     tables = [_best_table(export, options) for export in exports]
     _refuse_twins(tables)
     with ExitStack() as stack:
-        writers = [[*_writers(table.runs or (), place, options, stack)] for table in tables]
+        writers = [
+            [*_writers(table.runs or (), place, options, stack, _origin(export))]
+            for export, table in zip(exports, tables, strict=True)
+        ]
         for table, of_table in zip(tables, writers, strict=True):
             _stage(table, of_table, options)
         chosen = [writer for of_table in writers for writer in of_table]
@@ -208,13 +240,30 @@ class _Restoring:
 
 
 def _writers(
-    described: Sequence[DescribedRun], place: _Place, options: ImportOptions, stack: ExitStack
+    described: Sequence[DescribedRun],
+    place: _Place,
+    options: ImportOptions,
+    stack: ExitStack,
+    origin: ExportOrigin | None,
 ) -> Iterator[_Restoring]:
     for one in described:
         # What is restored is a run directory with just these series.
         run = replace(one.run, series_left_out=0, is_bundle=False)
-        writer = RunWriter(place.storage, place.path, run, if_exists=options.if_exists)
+        writer = RunWriter(
+            place.storage,
+            place.path,
+            run,
+            if_exists=options.if_exists,
+            restored_from=origin,
+        )
         yield _Restoring(one, stack.enter_context(writer), {})
+
+
+def _origin(export: Export) -> ExportOrigin | None:
+    """What a restored run says of the export it comes from; a file alone may be anywhere soon."""
+    if export.descriptor_url is None:
+        return None
+    return ExportOrigin(export.descriptor_url, export.name)
 
 
 def _stage(table: ExportedTable, runs: Sequence[_Restoring], options: ImportOptions) -> None:

@@ -274,6 +274,10 @@ def _sink_plan(
     ]
     targets = tuple(resolver.targets(sink, runs))
     plan = SinkPlan(sink, _picked(sink, shown), targets, measures, notes)
+    try:
+        sink.check_names([entry.column.name for entry in plan.in_file])
+    except ValueError as error:
+        raise ConfigError(f"sink {sink.path}: {error}") from error
     if sink.partition_by:
         local = any(target.storage.is_local for target in targets)
         values = tables.texts(plan.partition_sources)

@@ -28,6 +28,7 @@ class Source:
         left_out: Runs that will not be exported.
         look: `remembered`, as runs that are known as they are listed were not read again; else
             whether all of them were read for the `first` or the `second` time.
+        whole_runs: The same runs with all of their series, where a registry wants them.
     """
 
     storage: Storage
@@ -35,6 +36,7 @@ class Source:
     runs: tuple[Run, ...]
     left_out: tuple[LeftOut, ...]
     look: Look = "first"
+    whole_runs: tuple[Run, ...] = ()
 
     def without(self, broken: Sequence[LeftOut]) -> Source:
         """Return the source with some of its runs left out."""
@@ -49,7 +51,8 @@ def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = 
     Args:
         config: The settings.
         known: Runs that need not be read again.
-        look: Whether all runs are read for the first or the second time.
+        look: `remembered` where what is known proves no more than that nothing has changed; else
+            whether runs are read for the first or the second time.
 
     Raises:
         RunError: A run is broken and `on_error` is `fail`, or the source itself is incomplete.
@@ -59,11 +62,15 @@ def find_runs(config: ExportConfig, known: KnownRun | None = None, look: Look = 
     storage, path = connect(wanted.url, config.storage_options(wanted.storage))
     selection = _selection(config)
     origin = wanted.time_origin if isinstance(wanted.time_origin, datetime) else None
-    found = discover(storage, path, selection, time_origin=origin, known=known)
+    is_registered = config.registry is not None
+    found = discover(
+        storage, path, selection, time_origin=origin, known=known, summarise=is_registered
+    )
     _refuse(config, found, storage.url(path))
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     runs = tuple(_selected(run, selection) for run in found.runs)
-    return Source(storage, path, runs, left_out, look if known is None else "remembered")
+    whole = found.runs if is_registered else ()
+    return Source(storage, path, runs, left_out, look, whole)
 
 
 def _selected(run: Run, selection: Selection) -> Run:

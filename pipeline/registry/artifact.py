@@ -18,6 +18,7 @@ Relation = Literal[
 Capability = Literal["replay", "compare", "export", "import"]
 TermKind = Literal["component", "measure", "class", "tag"]
 
+STATES: tuple[ArtifactState, ...] = get_args(ArtifactState)
 TYPES: tuple[ArtifactType, ...] = get_args(ArtifactType)
 ARCHIVED_TAG = "archived"
 SCHEMA_VERSION = 1

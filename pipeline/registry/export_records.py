@@ -26,13 +26,12 @@ def is_descriptor(name: str) -> bool:
     return name == FOLDER_NAME or name.endswith(FILE_SUFFIX)
 
 
-def record_of_export(data: bytes, url: str, place: str, version: str) -> ArtifactRecord:
+def record_of_export(data: bytes, url: str, version: str) -> ArtifactRecord:
     """Return an export as the registry keeps it.
 
     Args:
         data: The bytes of its descriptor.
         url: URL of the descriptor.
-        place: The descriptor, relative to the folder that exports were looked for in.
         version: What the store tells versions of the descriptor by.
 
     Raises:
@@ -50,7 +49,7 @@ def record_of_export(data: bytes, url: str, place: str, version: str) -> Artifac
     return ArtifactRecord(
         type="export",
         name=f"{name}-{mark_of(url)}",
-        mark=mark_of(place),
+        mark=mark_of(url),
         location=url,
         title=f"{name} ({', '.join(formats)})" if formats else name,
         folder=url.rpartition("/")[2],

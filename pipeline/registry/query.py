@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from connectors.flowtime.model.instant import parse_instant
 from pipeline.errors import ConfigError
-from pipeline.registry.artifact import TYPES, ArtifactState, ArtifactType
+from pipeline.registry.artifact import STATES, TYPES, ArtifactState, ArtifactType
 
 SortKey = Literal["created", "id", "title", "size", "modified"]
 SortOrder = Literal["asc", "desc"]
@@ -186,12 +186,7 @@ class ArtifactQuery:
 
 
 _PAGING = frozenset({"sort_by", "order", "skip", "limit", "cursor", "with_facets"})
-_STATES: Mapping[str, ArtifactState] = {
-    "complete": "complete",
-    "broken": "broken",
-    "incomplete": "incomplete",
-    "link": "link",
-}
+_STATES: Mapping[str, ArtifactState] = {name: name for name in STATES}
 
 
 def _types(text: str) -> tuple[ArtifactType, ...]:

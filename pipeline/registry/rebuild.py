@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from connectors.flowtime.discover.discovery import discover_each
+from connectors.flowtime.discover.discovery import Refusal, discover_each
 from connectors.flowtime.model.run import Run
-from connectors.storage import FileInfo, Folder, Storage, relative
+from connectors.storage import FileInfo, Folder, Storage
 from pipeline.errors import IntegrityError, RegistryError, StorageError
 from pipeline.registry.artifact import ArtifactRecord, key_of
 from pipeline.registry.database import Database
@@ -21,7 +21,7 @@ from pipeline.registry.export_records import is_descriptor, record_of_export
 from pipeline.registry.models import tidy_models
 from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
 from pipeline.registry.run_records import record_of_refusal, record_of_run
-from pipeline.registry.statements import parts
+from pipeline.registry.statements import below, parts
 from pipeline.registry.tables import artifact
 
 _WAITING = 4
@@ -109,7 +109,7 @@ class Rebuild:
     def _records(self, storage: Storage, path: str) -> Iterator[ArtifactRecord]:
         known = self._is_known
         for found in discover_each(storage, path, watch=self._note_descriptors, skip=known):
-            record = _record(storage, path, found)
+            record = _record(found)
             if len(record.location) > MAX_LOCATION:
                 self._report.problems.append(f"{record.location}: its URL is too long")
                 continue
@@ -117,8 +117,8 @@ class Rebuild:
                 continue
             self._seen.add(record.key)
             yield record
-            yield from self._exports(storage, path)
-        yield from self._exports(storage, path, all_of_them=True)
+            yield from self._exports(storage)
+        yield from self._exports(storage, all_of_them=True)
 
     def _note_descriptors(self, folder: Folder) -> None:
         """Note the descriptors in a folder."""
@@ -142,16 +142,14 @@ class Rebuild:
         self._report.unchanged += 1
         return True
 
-    def _exports(
-        self, storage: Storage, path: str, *, all_of_them: bool = False
-    ) -> Iterator[ArtifactRecord]:
+    def _exports(self, storage: Storage, *, all_of_them: bool = False) -> Iterator[ArtifactRecord]:
         while len(self._descriptors) >= (1 if all_of_them else _DESCRIPTORS_AT_ONCE):
             some = self._descriptors[:_DESCRIPTORS_AT_ONCE]
             del self._descriptors[:_DESCRIPTORS_AT_ONCE]
             unknown = [entry for entry in some if not self._is_known_export(storage, entry)]
             data = storage.read_many([entry.path for entry in unknown])
             for entry, content in zip(unknown, data, strict=True):
-                record = self._export(storage, path, entry, content)
+                record = self._export(storage, entry, content)
                 if record is not None:
                     self._seen.add(record.key)
                     yield record
@@ -165,15 +163,14 @@ class Rebuild:
         return True
 
     def _export(
-        self, storage: Storage, path: str, entry: FileInfo, content: bytes | StorageError
+        self, storage: Storage, entry: FileInfo, content: bytes | StorageError
     ) -> ArtifactRecord | None:
         url = storage.url(entry.path)
         if isinstance(content, StorageError):
             self._report.problems.append(f"{url}: {content}")
             return None
         try:
-            place = relative(entry.path, path) or "."
-            return record_of_export(content, url, place, version_of(entry))
+            return record_of_export(content, url, version_of(entry))
         except IntegrityError as error:
             self._report.problems.append(str(error))
             return None
@@ -237,21 +234,15 @@ def version_of(entry: FileInfo) -> str:
     return f"{entry.size}-{entry.version}"
 
 
-def _record(storage: Storage, path: str, found: Any) -> ArtifactRecord:
-    if isinstance(found, Run):
-        return record_of_run(found, relative(found.path, path) or ".")
-    place = found.url.removeprefix(storage.url(path)).strip("/") or "."
-    return record_of_refusal(found, place)
+def _record(found: Run | Refusal) -> ArtifactRecord:
+    return record_of_run(found) if isinstance(found, Run) else record_of_refusal(found)
 
 
 def _known_below(connection: Connection, url: str) -> dict[int, str]:
     """The artifacts at or below a URL, by their keys, each with its listing."""
     columns = artifact.c
-    start = url.rstrip("/") + "/"
-    end = start[:-1] + "0"  # the character after "/"
-    below = (columns.location >= start) & (columns.location < end)
     wanted = select(columns.key, columns.listing).where(
-        below | (columns.location == url.rstrip("/")), columns.type.in_(_FOUND_TYPES)
+        below(columns.location, url), columns.type.in_(_FOUND_TYPES)
     )
     return {row.key: row.listing for row in connection.execute(wanted)}
 

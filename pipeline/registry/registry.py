@@ -25,12 +25,14 @@ from pipeline.registry.artifact import (
     shown_instant,
 )
 from pipeline.registry.database import READ_SECONDS, WRITE_SECONDS, Database
+from pipeline.registry.deletion import Deletion, plan_deletion
 from pipeline.registry.facets import facets_of
 from pipeline.registry.listing import ArtifactPage, CountCache, all_conditions, page_of
 from pipeline.registry.loading import artifacts
+from pipeline.registry.models import tidy_models
 from pipeline.registry.query import ArtifactQuery, is_plain
 from pipeline.registry.rebuild import Rebuild, RebuildReport
-from pipeline.registry.register import BATCH, register, register_root
+from pipeline.registry.register import BATCH, register, register_root, remove
 from pipeline.registry.relationships import relationships_of
 from pipeline.registry.statements import parts
 from pipeline.registry.tables import artifact, root
@@ -290,6 +292,37 @@ class Registry:
             user_data.write(connection, adopted)
             note(adopted)
         return len(entries)
+
+    # ----------------------------------------------------------------------- deleting
+
+    def plan_deletion(
+        self, artifact_id: str, storage_options: StorageOptions | None = None
+    ) -> Deletion:
+        """Return the files that `delete` would delete.
+
+        Args:
+            artifact_id: The artifact.
+            storage_options: Of its storage.
+
+        Raises:
+            ConfigError: It has no files of its own, or lies below no registered folder.
+            IntegrityError: It is not what was registered any more.
+            UnknownArtifactError: There is none of that id.
+            StorageError: Its files cannot be listed.
+        """
+        return plan_deletion(self.get(artifact_id), self.roots(), storage_options)
+
+    def delete(self, deletion: Deletion) -> None:
+        """Delete the files of an artifact, and forget it; what users say of it stays.
+
+        Raises:
+            StorageError: A file could not be deleted; those before it are.
+            RegistryError: The database failed.
+        """
+        deletion.carry_out()
+        with self._database.writing() as connection:
+            remove(connection, [deletion.artifact.key])
+            tidy_models(connection)
 
     # ----------------------------------------------------------------------- registering
 

@@ -28,19 +28,18 @@ _NO_SUMMARY = RunSummary()
 _Terms = frozenset[tuple[TermKind, str]]
 
 
-def record_of_run(run: Run, place: str) -> ArtifactRecord:
+def record_of_run(run: Run) -> ArtifactRecord:
     """Return a run as the registry keeps it.
 
     Args:
         run: The run, with its summary.
-        place: The run directory, relative to the folder that runs were looked for in.
     """
     summary = run.summary or _NO_SUMMARY
     is_telemetry = run.is_bundle or (run.source == "telemetry" and run.mode == "telemetry")
     return ArtifactRecord(
         type="telemetry" if is_telemetry else "run",
         name=run.run_id,
-        mark=mark_of(place),
+        mark=mark_of(run.url),
         location=run.url,
         title=clean(_title(run, summary)),
         folder=clean(run.name),
@@ -65,18 +64,13 @@ def record_of_run(run: Run, place: str) -> ArtifactRecord:
     )
 
 
-def record_of_refusal(refusal: Refusal, place: str) -> ArtifactRecord:
-    """Return a folder that looks like a run and cannot be used, as the registry keeps it.
-
-    Args:
-        refusal: Why it cannot be used.
-        place: The folder, relative to the folder that runs were looked for in.
-    """
+def record_of_refusal(refusal: Refusal) -> ArtifactRecord:
+    """Return a folder that looks like a run and cannot be used, as the registry keeps it."""
     reason = clean(refusal.error.detail)
     return ArtifactRecord(
         type="run",
         name=clean(refusal.name, MAX_NAME) or "run",
-        mark=mark_of(place),
+        mark=mark_of(refusal.url),
         location=refusal.url,
         title=clean(refusal.name),
         folder=clean(refusal.name),

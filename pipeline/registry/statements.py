@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, or_
 from sqlalchemy.dialects import postgresql, sqlite
 
 _T = TypeVar("_T")
@@ -41,3 +41,10 @@ def parts(values: Sequence[_T], size: int = _PARAMETERS) -> Iterator[Sequence[_T
     """
     for first in range(0, len(values), size):
         yield values[first : first + size]
+
+
+def below(column: Column[str], url: str) -> ColumnElement[bool]:
+    """Return the condition that a URL is a folder's, or below it."""
+    folder = url.rstrip("/")
+    # "0" is the character after "/".
+    return or_(column == folder, and_(column > f"{folder}/", column < f"{folder}0"))

@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a file is to hold.
+    """The content of a file.
 
     Attributes:
         columns: The columns in their order.
@@ -66,7 +66,7 @@ class Table:
         return [column.name for column in self.columns]
 
     def count_non_finite(self, batch: pl.DataFrame) -> int:
-        """NaN and infinite values among the numbers of a batch; nulls do not count."""
+        """Count NaN and infinite values among the numbers of a batch, nulls apart."""
         numbers = [batch[column.name] for column in self.columns if column.type == "number"]
         return sum(count_non_finite(column) for column in numbers)
 
@@ -77,6 +77,6 @@ def unnamed(column: pl.Series) -> pl.Series:
 
 
 def count_non_finite(numbers: pl.Series) -> int:
-    """NaN and infinite values; nulls do not count."""
+    """Count NaN and infinite values, nulls apart."""
     known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
     return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))

@@ -1,4 +1,4 @@
-"""Settings of the service, checked before anything listens."""
+"""Define the settings of the service, checked before it listens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.errors import ConfigError
+from pipeline.sinks.formats import Format
 
 SHORTEST_TOKEN = 16
 
@@ -20,38 +21,46 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class ServiceSettings(BaseModel):
-    """Settings of one service.
+    """Settings of a service.
 
     Attributes:
         runs: A folder or bucket of run directories.
-        storage_options: `key=value` each, for the storage of the runs.
-        exports: Where exports go, one folder a run; default each run's own `gold/`.
+        storage_options: Options `key=value` of the storage of the runs.
+        exports: Folder of the exports, one folder per run in it; default each run's own `gold/`.
         host: Address to listen on.
         port: Port to listen on.
-        tokens: Bearer tokens that are let in; without any, everybody is.
+        tokens: Valid bearer tokens; without any, no token is required.
         state: Folder of the job history, of uploads and of temporary exports.
         workers: Jobs that run at a time.
-        queue: Jobs that wait at most.
+        queue: Jobs that may wait.
         memory_limit: Bytes that an export plans with.
         address_space: Bytes of address space that a worker may have.
-        job_timeout: Seconds that a job may take.
-        cancel_grace: Seconds that a cancelled worker has to end by itself.
-        wait: Seconds that a request waits for its export before it is told the job instead.
-        large_bytes: A run with more bytes of series than this is always told the job.
-        refresh: Seconds after which runs are listed again.
-        keep_jobs: Jobs that the history keeps.
-        webhooks: URLs told of every finished job.
-        webhook_allow: URLs that a request may name to be told of its job.
+        job_timeout: Seconds that a job may run.
+        cancel_grace: Seconds after which a cancelled worker is killed.
+        wait: Seconds that a request waits for its export before the response names the job instead.
+        large_bytes: Bytes of series from which the response names the job at once.
+        refresh: Age in seconds at which the runs are listed again.
+        keep_jobs: Finished jobs that the history keeps.
+        custom_export_days: Days after which an export with options is deleted.
+        custom_export_bytes: Bytes that all exports with options may have.
+        custom_exports_per_run: Number of exports with options that a run may have.
+        auto_export: Formats in which each run is exported when it is completed; None for what was
+            chosen on the page.
+        webhooks: URLs that are called for every finished job.
+        webhook_allow: URLs that a request may name as the webhook of its job.
         webhook_secret: Key of the signatures.
-        allowed_hosts: Names that the `Host` header may have; default those of loopback there.
-        cors_origins: Web origins that may use the API.
-        rate: Requests a second that a client may make on average.
+        allowed_hosts: Names that the `Host` header may have beside those of loopback.
+        forwarded_allow_ips: Addresses or networks of proxies whose `X-Forwarded-For` and
+            `X-Forwarded-Proto` are trusted, separated by commas; `*` for any.
+        cors_origins: Other web origins that may use the API.
+        rate: Requests per second that a client may make on average.
         burst: Requests that a client may make at once.
-        failed_tokens: Wrong tokens a minute before a client is turned away.
-        max_body: Bytes of a request's body at the most.
-        max_upload: Bytes of an upload at the most; 0 for no uploads.
-        slowest_body: Bytes a second that a request's body must bring after `client_timeout`.
-        client_timeout: Seconds that a client may keep the service waiting.
+        failed_tokens: Wrong tokens per minute after which an address gets 429 instead of 401.
+        streams_per_client: Event streams that a client may have open.
+        max_body: Bytes that the body of a request may have.
+        max_upload: Bytes that an upload may have; 0 for no uploads.
+        slowest_body: Bytes per second at which a body must arrive after `client_timeout`.
+        client_timeout: Seconds that the service waits for a client.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,28 +82,34 @@ class ServiceSettings(BaseModel):
     large_bytes: Count = 64 * 10**6
     refresh: Seconds = 30.0
     keep_jobs: Count = 10_000
+    custom_export_days: Annotated[float, Field(gt=0)] = 30.0
+    custom_export_bytes: Count = 10**10
+    custom_exports_per_run: Count = 20
+    auto_export: tuple[Format, ...] | None = None
     webhooks: tuple[str, ...] = ()
     webhook_allow: tuple[str, ...] = ()
     webhook_secret: SecretStr | None = None
     allowed_hosts: tuple[str, ...] = ()
+    forwarded_allow_ips: str = ""
     cors_origins: tuple[str, ...] = ()
     rate: Annotated[float, Field(gt=0)] = 50.0
     burst: Count = 200
     failed_tokens: Count = 10
+    streams_per_client: Count = 20
     max_body: Count = 64 * 1024
     max_upload: Annotated[int, Field(ge=0)] = 10**9
     slowest_body: Count = 10_000
     client_timeout: Seconds = 60.0
 
     def check(self) -> None:
-        """Refuse settings that would open a door nobody meant to open.
+        """Raise an error for settings that would be unsafe.
 
         Raises:
-            ConfigError: They would; the message says what to change.
+            ConfigError: They are; the message says what to change.
         """
         if not self.tokens and not is_loopback(self.host):
             raise ConfigError(
-                f"--host {self.host} can be reached from outside, and no token is asked for: "
+                f"--host {self.host} can be reached from other machines, and no token is required: "
                 "give --token-file, or listen on 127.0.0.1"
             )
         if any(len(t.get_secret_value()) < SHORTEST_TOKEN for t in self.tokens):
@@ -102,7 +117,9 @@ class ServiceSettings(BaseModel):
         for url in (*self.webhooks, *self.webhook_allow):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-                raise ConfigError(f"webhook {parts.hostname or url!r}: give an http or https URL")
+                raise ConfigError(
+                    f"webhook {parts.hostname or url!r}: expected an http or https URL"
+                )
         if (self.webhooks or self.webhook_allow) and self.webhook_secret is None:
             raise ConfigError("webhooks are signed: give --webhook-secret-file")
 
@@ -118,13 +135,13 @@ class ServiceSettings(BaseModel):
     @property
     def known_hosts(self) -> tuple[str, ...]:
         """Names that a `Host` header may have; empty for any."""
-        if self.allowed_hosts or not is_loopback(self.host):
-            return self.allowed_hosts
-        return ("localhost", "127.0.0.1", "[::1]", self.host)
+        if not self.allowed_hosts and not is_loopback(self.host):
+            return ()
+        return ("localhost", "127.0.0.1", "[::1]", self.host, *self.allowed_hosts)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only.
+    """Return whether an address can be reached from this machine only.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "")]
     [True, True, True, False, False]
@@ -136,7 +153,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_tokens(path: Path) -> tuple[SecretStr, ...]:
-    """Tokens of a file, one a line; empty lines and lines that begin with `#` do not count.
+    """Return the tokens of a file, one per line, without empty lines and comments (`#`).
 
     Raises:
         ConfigError: The file cannot be read or holds no token.
@@ -144,12 +161,12 @@ def read_tokens(path: Path) -> tuple[SecretStr, ...]:
     lines = [line.strip() for line in read_secret(path).splitlines()]
     tokens = tuple(SecretStr(line) for line in lines if line and not line.startswith("#"))
     if not tokens:
-        raise ConfigError(f"{path} holds no token: write one a line")
+        raise ConfigError(f"{path} holds no token: write one per line")
     return tokens
 
 
 def read_secret(path: Path) -> str:
-    """The text of a file that holds a secret.
+    """Return the text of a file that holds a secret.
 
     Raises:
         ConfigError: The file cannot be read or is empty.

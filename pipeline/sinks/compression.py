@@ -30,7 +30,7 @@ class _Open:
         self.write = stream.write
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no bytes are held back."""
 
 
 def check_level(compression: Compression, level: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
@@ -75,7 +75,7 @@ class CsvSink(Sink):
         return "text/csv"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """CSV dialect in the terms of Frictionless' CSV Dialect specification."""
+        """Return the dialect in the terms of Frictionless' CSV Dialect specification."""
         dialect: dict[str, Any] = {
             "delimiter": self.separator,
             "lineTerminator": "\n",
@@ -89,8 +89,16 @@ class CsvSink(Sink):
             dialect["headerRows"] = [header_row]
         return dialect
 
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if the null value is also the name of a column."""
+        if self.null_value in names:
+            raise ValueError(
+                f"null_value {self.null_value!r} is also the name of a column, and readers would "
+                "take the name for missing: choose another text, e.g. NULL"
+            )
+
     def text_options(self) -> Mapping[str, Any]:
-        """What cells look like."""
+        """Return the options that cells are written by."""
         return self.model_dump(include={"separator", "quote", "null_value", "escape_formulas"})
 
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
@@ -127,11 +135,11 @@ class CsvWriter:
         self._non_finite += self._table.count_non_finite(batch)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no rows are held back."""
 
     @property
     def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
+        """Number of rows held back: always 0."""
         return 0
 
     def close(self) -> Written:
@@ -143,7 +151,7 @@ class CsvWriter:
         return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
 
     def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
-        """Cells as RFC 4180 has them; a null is quoted only where everything is."""
+        """Return what renders the cells of a column; a null is quoted only where everything is."""
         style = self._sink.quote_style
         null = self._sink.null_value
         if style == "always":
@@ -171,7 +179,7 @@ class CsvWriter:
         return self._quoted(text)
 
     def _quoted(self, text: str) -> str:
-        """RFC 4180's quotes, and more of them where a reader would misunderstand.
+        """Quote text as RFC 4180 asks, and where a reader would misunderstand it.
 
         pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals
         the null value would be read as missing.
@@ -186,7 +194,7 @@ class CsvWriter:
 
 
 def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
-    r"""Comment lines that YAML reads once `# ` is cut; JSON keeps each value on its line.
+    r"""Return comment lines that are YAML without `# `; JSON keeps each value on its line.
 
     >>> metadata_lines({"runs": ["a"], "note": "two\nlines"})
     b'# runs: ["a"]\n# note: "two\\nlines"\n'

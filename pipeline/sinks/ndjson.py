@@ -21,7 +21,7 @@ _NULL = "null"
 
 
 def _null_word(value: object) -> object:
-    """YAML reads a bare null as nothing; here it is one of the words."""
+    """Return the word `null` for what YAML reads as nothing."""
     return "null" if value is None else value
 
 
@@ -59,15 +59,15 @@ class NdjsonSink(Sink):
         return "application/x-ndjson"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """NDJSON has no dialect."""
+        """Return nothing: NDJSON has no dialect."""
         return {}
 
     def text_options(self) -> Mapping[str, Any]:
-        """What NaN and infinities look like."""
+        """Return how NaN and infinities are written."""
         return {"non_finite": self.non_finite}
 
     def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
-        """Begin a file; NDJSON has no head."""
+        """Begin a file, which has no head."""
         return NdjsonWriter(self, stream, table)
 
 
@@ -107,11 +107,11 @@ class NdjsonWriter:
         self._non_finite += odd
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no rows are held back."""
 
     @property
     def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
+        """Number of rows held back: always 0."""
         return 0
 
     def close(self) -> Written:
@@ -148,7 +148,7 @@ def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa
 
 
 def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
-    """Numbers as JSON; NaN and infinities as strings or nulls."""
+    """Render numbers as JSON, NaN and infinities as strings or nulls."""
     rendered = numbers.cast(pl.String)
     if count_non_finite(numbers) == 0:
         return rendered

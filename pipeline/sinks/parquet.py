@@ -82,7 +82,7 @@ class ParquetSink(Sink):
         return "application/vnd.apache.parquet"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """Parquet has no dialect."""
+        """Return nothing: Parquet has no dialect."""
         return {}
 
     def open(self, stream: IO[bytes], table: Table) -> ParquetWriter:
@@ -91,7 +91,7 @@ class ParquetSink(Sink):
 
 
 class ParquetWriter:
-    """Writes one Parquet file, a row group whenever enough rows have come."""
+    """Writes one Parquet file, a row group whenever there are enough rows."""
 
     def __init__(self, sink: ParquetSink, stream: IO[bytes], table: Table) -> None:
         self._sink = sink
@@ -124,7 +124,7 @@ class ParquetWriter:
 
     @property
     def held_rows(self) -> int:
-        """Rows that wait for their row group to be full."""
+        """Number of rows held back until their row group is full."""
         return self._held_rows
 
     def close(self) -> Written:
@@ -199,7 +199,7 @@ def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
 
 
 def _repeats(column: Column, rows: pl.DataFrame) -> bool:
-    """Whether a dictionary pays: each value occurs a few times."""
+    """Return whether a dictionary pays off, as each value occurs a few times."""
     if column.type in ("text", "boolean"):
         return column.type == "text"
     if rows.is_empty():
@@ -217,7 +217,7 @@ def _written_field(column: Column) -> pa.Field:
 
 
 def _declared_schema(table: Table) -> str:
-    """The Arrow schema readers see: plain strings, and units on the fields.
+    """Return the Arrow schema that readers see: plain strings, and units on the fields.
 
     Arrow keeps field metadata in the file's `ARROW:schema` entry, an IPC schema message in
     base64. Writing it here lets text be written from dictionaries and still be read as strings.
@@ -234,7 +234,7 @@ def _declared_schema(table: Table) -> str:
 
 
 def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
-    """The columns as Arrow arrays, text as dictionaries.
+    """Return the columns as Arrow arrays, text as dictionaries.
 
     Text says the same for all rows of a series: it is looked up once a stretch and repeated.
     """
@@ -250,7 +250,7 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
 
 
 def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[pa.DictionaryArray]:
-    """Text columns as dictionaries of only what occurs.
+    """Return text columns as dictionaries of only what occurs.
 
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
     thirty runs, were they not left out.

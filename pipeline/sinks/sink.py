@@ -1,9 +1,9 @@
-"""What every sink promises: options checked beforehand, whole files, honest counts."""
+"""The interface of all formats: options of a sink, writers, and what they have written."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -15,7 +15,7 @@ from pipeline.rows.column import ColumnName, Table
 
 
 def _flag(value: object) -> object:
-    """Booleans are true and false, as in YAML 1.2; as text they come from the environment."""
+    """Return a boolean: `true` or `false` as in YAML 1.2, or as text from the environment."""
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
@@ -52,7 +52,7 @@ class TableWriter(Protocol):
 
     @property
     def held_rows(self) -> int:
-        """Rows held back until there are enough of them to write."""
+        """Number of rows held back until there are enough of them to write."""
 
     def close(self) -> Written:
         """Finish the file; the stream itself stays open."""
@@ -109,10 +109,17 @@ class Sink(BaseModel):
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
 
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if columns of these names could not be read back.
+
+        Args:
+            names: Names of the columns in a file.
+        """
+
     def text_options(self) -> Mapping[str, Any]:
-        """Options that a reader of the text must know; none where a format tells everything."""
+        """Return the options that a reader of the text must know; by default none."""
         return {}
 
     @abstractmethod
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """What a descriptor says of a file's dialect beyond its format; may be empty."""
+        """Return what a descriptor states of a file's dialect; may be empty."""

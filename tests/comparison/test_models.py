@@ -78,7 +78,8 @@ def test_facts_of_the_runs(tmp_path: Path) -> None:
 def test_hostile_specs_are_noted_and_values_compared_nonetheless(
     tmp_path: Path, text: str, reason: str | None
 ) -> None:
-    found = compared(tmp_path, SPEC, text)
+    start = "grid:\n  start: 2025-01-01T00:00:00Z\n"
+    found = compared(tmp_path, SPEC, start + text)
     assert found.summary["equal"] == 3
     assert reason is None or any(reason in note for note in found.models.notes)
 

@@ -41,7 +41,7 @@ def _ids(registry: Registry, **filters: object) -> list[str]:
     return [one.id for one in registry.list(**{"type": "run", **filters}).artifacts]
 
 
-def _everything(registry: Registry) -> list[dict[str, Any]]:
+def everything(registry: Registry) -> list[dict[str, Any]]:
     """All artifacts with their relationships, but for times that depend on when it was built."""
     found = registry.list(sort_by="id", limit=1000, include_archived=True)
     return [
@@ -258,12 +258,12 @@ def test_deleted_and_rebuilt_it_is_equal(runs: Path, tmp_path: Path) -> None:
         registry.rebuild(str(runs), str(tmp_path / "lake"))
         registry.tag("run_a", "keep")
         registry.archive("run_b")
-        before = _everything(registry)
+        before = everything(registry)
     for left in tmp_path.glob("registry.db*"):
         left.unlink()
     with open_registry(file) as registry:
         registry.rebuild(str(runs), str(tmp_path / "lake"))
-        assert _everything(registry) == before
+        assert everything(registry) == before
         assert "keep" in registry.get("run_a").tags
         assert registry.get("run_b").archived
 
@@ -311,6 +311,7 @@ def test_hostile_texts_are_registered(registry: Registry, tmp_path: Path) -> Non
     )
     (root / "run_a" / "spec.yaml").write_text(
         '# \x1b[2Jfirst\nmetadata:\n  title: "x\\0y"\n  tags: [a, b, {c: d}, [e]]\n'
+        "grid: {bins: 4}\nnodes: []\n"
     )
     registry.rebuild(str(root))
     run = registry.get("run_a")

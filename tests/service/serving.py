@@ -20,6 +20,8 @@ from tests.servers import free_port, wait_until_open
 
 MAIN = "from pipeline.cli.main import main; main()"
 SECONDS = 60.0
+PROBLEM = {"type", "title", "status", "detail", "code", "error", "hint"}
+"""Members of the body of every error."""
 
 
 @dataclass

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.exporting import spec, write_runs
-from tests.service.serving import Server, serving
+from tests.service.serving import PROBLEM, Server, serving
 
 TOKEN = "0123456789abcdef0123"
 UNFIT = "positive_data_acceptance"
@@ -36,7 +36,7 @@ def test_every_operation_documents_its_answers_and_errors(client: httpx.Client) 
             continue
         for status, answer in operation["responses"].items():
             if int(status) >= 400:
-                schema = answer["content"]["application/json"]["schema"]
+                schema = answer["content"]["application/problem+json"]["schema"]
                 # Imports tell more than others of what is wrong, in fields beside the same ones.
                 name = (
                     "ErrorBody" if (path, status) != ("/v1/import", "422") else "ImportProblemsBody"
@@ -97,7 +97,7 @@ def fuzzed(tmp_path: Path) -> Path:
 
 def test_a_fuzzer_finds_nothing(fuzzed: Path, tmp_path: Path) -> None:
     told = fuzz(fuzzed, tmp_path / "fuzzing", 4)
-    assert re.search(r"Selected: 18/19\s+Tested: 18\b", told), told
+    assert re.search(r"Selected: 23/24\s+Tested: 23\b", told), told
     assert "Stateful (in" in told
 
 
@@ -117,7 +117,7 @@ def test_wrong_methods_are_told_the_right_ones(client: httpx.Client) -> None:
     ):
         answer = client.put(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-        assert set(answer.json()) == {"error", "hint"}
+        assert set(answer.json()) == PROBLEM
 
 
 def test_other_sites_are_let_in_only_when_named(server: Server, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.exports.run import export
 from pipeline.service.jobs.job import ExportRequest, Job
 from pipeline.service.jobs.job_store import JobStore
 from tests.exporting import config, names, spec, write_runs
-from tests.service.serving import Server, events, finished, serving, start, until
+from tests.service.serving import PROBLEM, Server, events, finished, serving, start, until
 from tests.service.test_imports import TABLE, imported, series, upload
 
 ONE = ["--workers", "1", "--rate", "10000", "--burst", "10000", "--set", "cancel_grace=1"]
@@ -98,8 +98,10 @@ def test_one_that_is_refused_says_the_same_in_the_history(client: httpx.Client) 
     assert answer.status_code == 422
     job = client.get("/v1/jobs", params={"state": "failed"}).json()["items"][0]
     assert job["error"]["status"] == 422
-    told = {key: job["error"][key] for key in ("error", "hint", "problems", "problemCounts")}
-    assert told == answer.json()
+    body = answer.json()
+    assert set(body) == PROBLEM | {"problems", "problemCounts"}
+    for key in ("code", "status", "error", "hint", "problems", "problemCounts"):
+        assert job["error"][key] == body[key]
 
 
 def test_it_is_cancelled(client: httpx.Client, server: Server, runs: Path) -> None:
@@ -224,7 +226,7 @@ def test_what_waits_survives_a_crash(tmp_path: Path) -> None:
         assert (told["state"], told["error"]["status"]) == ("failed", 503)
         assert finished(client, waiting)["state"] == "done"
         assert client.get("/v1/runs/waiting").json()["state"] == "complete"
-        assert "not there any more" in finished(client, lost)["error"]["error"]
+        assert "do not exist any more" in finished(client, lost)["error"]["error"]
         assert [path.name for path in (tmp_path / "runs").iterdir()] == ["waiting"]
         assert names(left) == []
 

@@ -18,7 +18,7 @@ import pytest
 from pipeline.service.jobs.job import ExportOrder
 from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
 from tests.exporting import names, spec, write_runs
-from tests.service.serving import Server, events, finished, serving, start, stop, until
+from tests.service.serving import PROBLEM, Server, events, finished, serving, start, stop, until
 
 ASYNC = {"Prefer": "respond-async"}
 ONE = ["--workers", "1", "--rate", "10000", "--burst", "10000", "--set", "cancel_grace=1"]
@@ -76,7 +76,7 @@ def test_a_full_queue_says_when_to_come_again(server: Server) -> None:
         full = client.post("/v1/runs/run_3/export", headers=ASYNC)
         assert full.status_code == 503
         assert int(full.headers["retry-after"]) > 0
-        assert set(full.json()) == {"error", "hint"}
+        assert set(full.json()) == PROBLEM
         # Reading goes on meanwhile, and so does joining.
         assert client.get("/v1/runs").status_code == 200
         assert post(client, "run_1")["jobId"] == jobs[1]
@@ -182,7 +182,7 @@ def test_too_little_address_space_fails_the_job_alone(runs: Path, tmp_path: Path
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
         answer = client.post("/v1/runs/run_0/export")
         assert answer.status_code >= 500
-        assert set(answer.json()) == {"error", "hint"}
+        assert set(answer.json()) == PROBLEM
         assert client.get("/v1/runs").status_code == 200
 
 
@@ -251,7 +251,7 @@ def test_an_export_waits_for_its_run(runs: Path, tmp_path: Path) -> None:
         assert job["request"]["run"] == job["request"]["runId"] == "id_young"
         assert client.get(job["files"][0]["url"]).status_code == 200
         assert client.get("/v1/jobs?runId=id_young").json()["items"] == [job]
-        assert "not there any more" in finished(client, jobs["gone"])["error"]["error"]
+        assert "does not exist any more" in finished(client, jobs["gone"])["error"]["error"]
         broken = finished(client, jobs["bad"])["error"]
         assert (broken["status"], "is broken" in broken["error"]) == (422, True)
         assert not (runs / "no/gold").exists()

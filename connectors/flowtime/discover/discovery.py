@@ -27,7 +27,7 @@ from connectors.flowtime.parse.dialects import (
     restored_from,
 )
 from connectors.flowtime.parse.schema import MAX_JSON_BYTES
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage

@@ -41,6 +41,16 @@ def parse_instant(text: str) -> datetime | None:
         return None
 
 
+def names_offset(text: str) -> bool:
+    """Return whether an instant's text says how far it is from UTC.
+
+    >>> names_offset("2025-01-01T00:00:00Z"), names_offset("2025-01-01T00:00:00")
+    (True, False)
+    """
+    match = _INSTANT.fullmatch(text.strip())
+    return match is not None and match[8] is not None
+
+
 def _zone(offset: str | None) -> timezone:
     if offset is None or offset in "Zz":
         return UTC

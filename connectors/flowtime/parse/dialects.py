@@ -7,7 +7,7 @@ is not trusted: sizes, depths, counts, names and paths are bounded before they a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from sys import intern
@@ -35,7 +35,9 @@ from connectors.flowtime.parse.series_index import (
     all_series,
     names_of,
 )
-from connectors.flowtime.parse.spec import SPEC_FILE, Spec, read_spec
+from connectors.flowtime.parse.spec import Spec, read_spec
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
+from connectors.flowtime.parse.time_frame import TimeDeclaration, notes_on, odd_declarations
 
 __all__ = [
     "INDEX_FILE",
@@ -154,6 +156,11 @@ def _parse_run(files: RunFiles) -> Run:
     created = _created(run, manifest)
     spec = _spec(files)
     notes += spec.notes
+    notes += notes_on(
+        [*_declared(index.grid, INDEX_FILE), *_declared(run.grid, RUN_FILE), *spec.declared],
+        is_configured=files.time_origin is not None,
+        start_is_utc=spec.start_is_utc,
+    )
     origin, origin_source = _origin(files.time_origin, spec, created, notes)
     _check_end(grid, origin)
     series = all_series(index.series, manifest.series_hashes or {}, grid, files.sizes)
@@ -215,6 +222,11 @@ def _grid(index: GridFile | None, run: GridFile | None) -> Grid:
     chosen = ours or theirs
     assert chosen is not None
     return chosen
+
+
+def _declared(grid: GridFile | None, file: str) -> Iterator[TimeDeclaration]:
+    if grid is not None:
+        yield from odd_declarations(file, "grid", grid.timezone, grid.align)
 
 
 def _resolve_grid(grid: GridFile, file: str) -> Grid:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from connectors.errors import RunError
-from connectors.flowtime.parse.spec import SPEC_FILE
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000

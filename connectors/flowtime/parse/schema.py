@@ -77,6 +77,8 @@ class GridFile(JsonFile):
     bin_minutes: BoundedMinutes | None = None
     bin_size: BoundedMinutes | None = None
     bin_unit: str | None = None
+    timezone: str | None = None
+    align: str | None = None
 
 
 class IndexedSeries(JsonFile):

@@ -29,6 +29,7 @@ from connectors.flowtime.parse.dialects import (
     parse_run,
 )
 from connectors.flowtime.parse.schema import MAX_SERIES, NAME, GridFile, JsonFile, clip, load
+from connectors.flowtime.parse.time_frame import notes_on, odd_declarations
 
 SOURCE = "telemetry"
 _ORIGIN_KEY = "window.startTimeUtc"
@@ -180,6 +181,12 @@ def _as_run_directory(files: RunFiles, manifest: _Manifest) -> RunFiles:
         "classCoverage": manifest.class_coverage,
     }
     text = _start(manifest)
+    if files.time_origin is None and text:
+        # The start is handed on as if it were configured, and says by its name that it is UTC.
+        declared = odd_declarations(
+            MANIFEST_FILE, "grid", manifest.grid.timezone, manifest.grid.align
+        )
+        notes_on(list(declared), is_configured=False, start_is_utc=True)
     origin = files.time_origin or (parse_instant(text) if text else None)
     return replace(
         files,

@@ -12,7 +12,7 @@ import numpy as np
 
 from connectors.errors import FlowtimeExportError, RunError, RunExistsError
 from connectors.flowtime.discover.discovery import discover
-from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.run import ExportOrigin, Run
 from connectors.flowtime.model.series import Series
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.dialects import MANIFEST_FILE
@@ -98,6 +98,7 @@ class RunWriter:
             and refuse another, or replace it. Exports in its `gold/` and `aggregates/` do not
             count and are left alone.
         vouch: Whether series without a promised digest get that of their file.
+        restored_from: The export that the run is restored from, which its manifest will name.
 
     Raises:
         RunError: The run cannot be written so that it would be read again, or one exists there.
@@ -112,11 +113,13 @@ class RunWriter:
         *,
         if_exists: IfExists = "error",
         vouch: bool = False,
+        restored_from: ExportOrigin | None = None,
     ) -> None:
         self._storage = storage
         self._run = run
         self._if_exists = if_exists
         self._vouch = vouch
+        self._restored_from = restored_from
         self._last: SeriesLayout | None = None
         self._missing = {one.id: one for one in run.series}
         self._restored: dict[str, RestoredSeries] = {}
@@ -206,7 +209,8 @@ class RunWriter:
         written = {
             one.id: SeriesBytes(one.sha256, self._restored[one.id].bytes) for one in expected.series
         }
-        for name, data in describing_files(expected, written).items():
+        files = describing_files(expected, written, self._restored_from)
+        for name, data in files.items():
             with self._folder.staging(name) as file:
                 file.write_bytes(data)
 

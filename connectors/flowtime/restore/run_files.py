@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.errors import RunError
 from connectors.flowtime.model.instant import instant_text
-from connectors.flowtime.model.run import Run
+from connectors.flowtime.model.run import ExportOrigin, Run
 from connectors.flowtime.model.series import Series
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
@@ -20,7 +20,7 @@ from connectors.flowtime.parse.dialects import (
     RunFiles,
     parse_run,
 )
-from connectors.flowtime.parse.spec import SPEC_FILE, START_KEYS
+from connectors.flowtime.parse.spec_scalars import SPEC_FILE, START_KEYS
 from connectors.flowtime.parse.spec_summary import RESTORED_COMMENT
 
 DESCRIBING_FILES = (INDEX_FILE, RUN_FILE, SPEC_FILE, METADATA_FILE, MANIFEST_FILE)
@@ -44,7 +44,9 @@ class SeriesBytes:
     size: int
 
 
-def describing_files(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, bytes]:
+def describing_files(
+    run: Run, written: Mapping[str, SeriesBytes], restored_from: ExportOrigin | None = None
+) -> dict[str, bytes]:
     """Return the describing files of a run, in the order of `DESCRIBING_FILES`.
 
     `spec.yaml` is there to name the start of the grid, and is left out where the start was
@@ -54,6 +56,7 @@ def describing_files(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, 
     Args:
         run: The run.
         written: Series id → its file, for every series.
+        restored_from: The export that the run is restored from, which the manifest then names.
 
     Raises:
         RunError: The run holds what JSON cannot.
@@ -65,7 +68,7 @@ def describing_files(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, 
         RUN_FILE: _json(_run(run), run),
         SPEC_FILE: spec,
         METADATA_FILE: _json(metadata, run) if metadata else None,
-        MANIFEST_FILE: _json(_manifest(run, written), run),
+        MANIFEST_FILE: _json(_manifest(run, written, restored_from), run),
     }
     return {name: data for name, data in files.items() if data is not None}
 
@@ -196,7 +199,9 @@ def _entry(series: Series, written: SeriesBytes) -> dict[str, object]:
     )
 
 
-def _manifest(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, object]:
+def _manifest(
+    run: Run, written: Mapping[str, SeriesBytes], origin: ExportOrigin | None
+) -> dict[str, object]:
     promised = {one.id: written[one.id].sha256 for one in run.series}
     # A reader wants an entry for each series, or none at all.
     is_any = any(sha256 is not None for sha256 in promised.values())
@@ -208,7 +213,12 @@ def _manifest(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, object]
         rng=None if run.seed is None else {"seed": run.seed},
         seriesHashes=hashes if is_any else {},
         createdUtc=_created(run),
+        provenance=None if origin is None else _provenance(origin),
     )
+
+
+def _provenance(origin: ExportOrigin) -> dict[str, object]:
+    return {"restoredFrom": {"location": origin.location, "export": origin.export}}
 
 
 def _metadata(run: Run) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The first rows of an export as they will look in the file."""
+"""Render the first rows of an export as they will look in the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FirstRows:
         columns: Its columns.
         text: The beginning as text; a drawn table where the format is binary.
         rows: Cells of the rows, JSON-compatible.
-        rows_total: Rows of the whole file, where they are known.
+        rows_total: Rows of the whole file; None if not known.
     """
 
     columns: tuple[Column, ...]
@@ -34,10 +34,10 @@ class FirstRows:
 
 
 def first_rows(plan: ExportPlan, source: Source, count: int) -> FirstRows:
-    """The first rows of the only sink of a plan.
+    """Return the first rows of the only sink of a plan.
 
     Raises:
-        RunError: The run's files are not as it promises.
+        RunError: The run's files do not hold what it promises.
     """
     ((sink_plan, frame),) = preview(plan, source, count)
     table = plan.table(sink_plan, sink_plan.targets[0])
@@ -69,7 +69,7 @@ def _drawn(frame: pl.DataFrame) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A value that JSON can hold; what it cannot hold as its text."""
+    """Return a value that JSON can hold; any other as its text."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value).replace("nan", "NaN")
     if value is None or isinstance(value, str | int | float | bool):

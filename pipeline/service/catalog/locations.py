@@ -1,4 +1,4 @@
-"""Where runs are and exports go, and how both are called in front of clients."""
+"""Locate runs and exports, and name them in messages without their real places."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ExportLocation:
 
 @dataclass(frozen=True)
 class Locations:
-    """The storages of one service.
+    """The storages of a service.
 
     Attributes:
         runs: Where runs are.
@@ -52,7 +52,7 @@ class Locations:
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Locations:
-        """Connect the storages of settings; no request is made.
+        """Connect the storages of settings, without a request to them.
 
         Raises:
             ConfigError: The options do not fit, or exports would lie among the runs.
@@ -60,11 +60,11 @@ class Locations:
         """
         config = single_run_config(settings.runs, ["csv"], None, settings.storage_options)
         options = config.storage_options("source")
-        runs = _place(settings.runs, options)
+        runs = _location(settings.runs, options)
         exports = None
         if settings.exports is not None:
             shared = _scheme(settings.exports) == _scheme(settings.runs)
-            exports = _place(settings.exports, options if shared else None)
+            exports = _location(settings.exports, options if shared else None)
             (inside,) = exports.storage.locations([exports.path])
             (root,) = runs.storage.locations([runs.path])
             if inside.is_within(root):
@@ -75,15 +75,15 @@ class Locations:
         return cls(runs, exports, options, settings.state_folder)
 
     def shown_path(self, run_path: str) -> str:
-        """A run directory relative to the folder of the runs; `.` where it is that folder."""
+        """Return a run directory relative to the folder of the runs; `.` for that folder itself."""
         return relative(run_path, self.runs.path) or "."
 
     def folder(self, run: Run, variant: str | None) -> ExportLocation:
-        """The folder that the exports of a run go to.
+        """Return the folder of the exports of a run.
 
         Args:
             run: The run.
-            variant: What tells exports with options of their own from the plain ones.
+            variant: Folder of exports with options; None for plain exports.
         """
         names = [] if variant is None else [variant]
         if self.exports is None:
@@ -95,27 +95,36 @@ class Locations:
         return ExportLocation(storage, path, storage.url(path))
 
     def leads_away(self, run: Run, variant: str | None) -> bool:
-        """Whether a link stands where the folder of a run's exports should be.
+        """Return whether the folder of a run's exports is a link.
 
-        What is written or served through it would be somewhere else.
+        Files written or served through it would be in another place.
         """
-        place = self.folder(run, variant)
-        if not place.storage.is_local:
+        return self.is_link(self.folder(run, variant))
+
+    @staticmethod
+    def is_link(folder: ExportLocation) -> bool:
+        """Return whether a folder of exports, or the folder above it, is a link."""
+        if not folder.storage.is_local:
             return False
-        return any(path.is_symlink() for path in (Path(place.path), Path(place.path).parent))
+        return any(path.is_symlink() for path in (Path(folder.path), Path(folder.path).parent))
+
+    def export_folder(self, path: str) -> ExportLocation:
+        """Return a folder of exports by its path in their storage."""
+        storage = self.runs.storage if self.exports is None else self.exports.storage
+        return ExportLocation(storage, path, storage.url(path))
 
     def shown_folder(self, run: Run, variant: str | None) -> str:
-        """The same folder as clients see it: relative, without where it really is."""
+        """Return the folder of the exports of a run as clients see it, relative."""
         path = self.folder(run, variant).path
         root = self.runs.path if self.exports is None else self.exports.path
         return relative(path, root) or "."
 
     def masked(self, text: str) -> str:
-        """A message without the places of this machine or of the stores."""
+        """Return a message without the locations of this machine or of the storages."""
         known = [(self.runs, "runs")]
         if self.exports is not None:
             known.append((self.exports, "exports"))
-        pairs = [(spelled, name) for place, name in known for spelled in (place.url, place.path)]
+        pairs = [(spelled, name) for one, name in known for spelled in (one.url, one.path)]
         pairs += [(str(self.state), "state"), (tempfile.gettempdir(), "tmp")]
         for spelled, name in sorted(pairs, key=lambda pair: -len(pair[0])):
             if spelled not in ("", "/"):
@@ -126,13 +135,13 @@ class Locations:
         return _TOKEN.sub("(path)", text)
 
 
-def local_place(folder: Path) -> ExportLocation:
-    """A folder of this machine."""
-    return _place(str(folder), None)
+def local_location(folder: Path) -> ExportLocation:
+    """Return a folder of this machine."""
+    return _location(str(folder), None)
 
 
 def folder_name(run_id: str, shown_path: str) -> str:
-    """A folder's name for a run that no other run has: readable, then a digest of the place.
+    """Return a folder name that no other run has: a readable part and a digest of the path.
 
     >>> folder_name("run 1/../x", "a/run_1")
     'run_1_.._x-83a26bf8b8d5'
@@ -141,7 +150,7 @@ def folder_name(run_id: str, shown_path: str) -> str:
     return f"{readable}-{hashlib.sha256(shown_path.encode()).hexdigest()[:12]}"
 
 
-def _place(url: str, options: StorageOptions | None) -> ExportLocation:
+def _location(url: str, options: StorageOptions | None) -> ExportLocation:
     storage, path = connect(url, options)
     return ExportLocation(storage, path, storage.url(path))
 

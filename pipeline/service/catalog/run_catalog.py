@@ -1,4 +1,4 @@
-"""The runs that are there, listed now and then, each under a key that no other has."""
+"""List the runs of a folder from time to time, and give each a key that no other run has."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from connectors.flowtime.discover.discovery import Discovery, discover
+from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
@@ -27,22 +27,24 @@ from pipeline.service.errors import (
 _LEAST_SECONDS = 1.0
 _MOST_SHOWN = 5
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
+_CLOCK_SKEW = timedelta(minutes=5)
 
 RunState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A run, or what looks like one.
+    """A run, or a directory that looks like one.
 
     Attributes:
-        key: What the API calls it.
-        run_id: Its own id; the folder's name where it cannot be read.
-        name: The folder's name.
-        path: The folder, relative to that of the runs.
-        state: Whether it can be exported, or why not.
-        reason: Why it cannot be exported.
-        run: The run, where it is complete.
+        key: Its id in the API.
+        run_id: Its own id; the directory's name where that cannot be read.
+        name: The directory's name.
+        path: The directory, relative to the folder of the runs.
+        state: `complete`, or why it cannot be exported as it is.
+        reason: The same in words.
+        run: The run, where it could be read.
+        text: What a search looks at, case-folded.
     """
 
     key: str
@@ -52,31 +54,39 @@ class CatalogEntry:
     state: RunState
     reason: str | None = None
     run: Run | None = None
+    text: str = ""
 
     @property
     def created(self) -> datetime:
-        """When it was created, or a time before all others."""
+        """When it was created; a time before all others if not known."""
         return _NEVER if self.run is None or self.run.created is None else self.run.created
+
+    @property
+    def version(self) -> str:
+        """Text that changes whenever a file of the run does."""
+        return "" if self.run is None else f"{self.run.fingerprint} {self.run.listing}"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs as they were found once.
+    """The runs at one time.
 
     Attributes:
-        entries: All of them, the newest first.
+        entries: All of them, newest first.
         by_key: The same by their keys.
-        by_path: The same by their folders.
-        shared: Keys of the runs that have a run id or a folder name which is no key.
+        by_path: The same by their directories.
+        shared: Keys of the runs that have a run id or a directory name which is no key.
+        sources: The sources that runs have.
         taken: When they were listed, UTC.
         seconds: How long that took.
-        digest: Differs from another listing's where the runs do.
+        digest: Differs from another listing's where the runs differ.
     """
 
     entries: tuple[CatalogEntry, ...]
     by_key: Mapping[str, CatalogEntry]
     by_path: Mapping[str, CatalogEntry]
     shared: Mapping[str, tuple[str, ...]]
+    sources: tuple[str, ...]
     taken: datetime
     seconds: float
     digest: str
@@ -87,37 +97,71 @@ class Listing:
         """Seconds since it was taken."""
         return time.monotonic() - self.monotonic
 
+    def known(self) -> KnownRun:
+        """Return a function that finds runs of this listing again, for the next one."""
+        runs = {e.run.url: e.run for e in self.entries if e.run is not None and e.run.listing}
+
+        def find(url: str, listing: str) -> Run | None:
+            run = runs.get(url)
+            return run if run is not None and run.listing == listing else None
+
+        return find
+
+
+Damage = Mapping[str, tuple[str, str]]
+"""Version and reason of the runs that a job has found damaged, by their directories."""
+
 
 class RunCatalog:
     """Lists runs when the last listing is old, one listing at a time.
 
     Args:
-        places: Where the runs are.
-        refresh: Seconds after which a listing is old.
-        changed: Told when other runs than before were found.
+        locations: Where the runs are.
+        refresh: Age in seconds from which a listing is old.
+        changed: Called when the runs have changed.
+        damage: Returns the runs that jobs have found damaged.
+        problem_changed: Called when listing begins or ceases to fail.
+
+    Attributes:
+        problem: Why the runs could not be listed when it was last tried; None if they could.
     """
 
     def __init__(
-        self, places: Locations, refresh: float, changed: Callable[[Listing], None]
+        self,
+        locations: Locations,
+        refresh: float,
+        changed: Callable[[Listing], None],
+        damage: Callable[[], Damage] = dict,
+        problem_changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._places = places
+        self._locations = locations
         self._refresh_seconds = refresh
         self._changed = changed
+        self._damage = damage
+        self._problem_changed = problem_changed
         self._listing: Listing | None = None
         self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
+        self._tried = 0.0
         self.problem: str | None = None
+        self.looked_at = 0
 
     @property
     def last(self) -> Listing | None:
         """The last listing, however old."""
         return self._listing
 
+    @property
+    def is_old(self) -> bool:
+        """Whether the runs should be listed again."""
+        age = time.monotonic() - self._tried
+        return age > self._refresh_seconds
+
     async def listing(self, *, refresh: bool = False) -> Listing:
-        """The runs; a listing that is old is given while the next one is made.
+        """Return the runs; an old listing is returned while the next one is made.
 
         Args:
-            refresh: Wait for a listing that is made from now on.
+            refresh: Wait for a listing that begins now.
 
         Raises:
             BusyError: The runs could not be listed.
@@ -129,7 +173,7 @@ class RunCatalog:
             if known.age > self._refresh_seconds:
                 self._begin()
             return known
-        # Listing again at once would show the same and could be used to keep the store busy.
+        # Listing again at once would show the same, and could be used to keep the storage busy.
         if known is not None and known.age < max(_LEAST_SECONDS, 2 * known.seconds):
             return known
         return await self._renewed()
@@ -139,17 +183,17 @@ class RunCatalog:
             return await asyncio.shield(self._begin())
         except FlowtimeExportError as error:
             raise BusyError(
-                f"the runs cannot be listed: {self._places.masked(str(error))}",
-                "try again later, or look at the service's log",
+                f"the runs cannot be listed: {self._locations.masked(str(error))}",
+                "try again later, or check the service's log",
                 headers={"Retry-After": "10"},
             ) from error
 
     async def find(self, name: str) -> CatalogEntry:
-        """The run of a key, or of a run id or folder name that no other has.
+        """Return the run of a key, or of a run id or directory name that no other run has.
 
         Raises:
             UnknownError: There is none.
-            RequestConflictError: Several runs are called so.
+            RequestConflictError: Several runs have this name.
         """
         listing = await self.listing()
         if name not in listing.by_key and name not in listing.shared:
@@ -162,32 +206,49 @@ class RunCatalog:
         if keys:
             shown = ", ".join(keys[:_MOST_SHOWN])
             raise RequestConflictError(
-                f"{len(keys)} runs are called so", f"name one of them: {shown}"
+                f"{len(keys)} runs have this name",
+                f"name one of them: {shown}",
+                code="ambiguous-run",
             )
         raise UnknownError(
-            "Run not found", "GET /v1/runs lists the runs that there are, by their id"
+            "Run not found", "GET /v1/runs lists the runs with their ids", code="run-not-found"
         )
 
     async def newest(self) -> CatalogEntry:
-        """The complete run that was created last.
+        """Return the complete run that was created last; dates in the future do not count.
 
         Raises:
             UnknownError: There is none.
         """
         listing = await self.listing()
+        latest = datetime.now(UTC) + _CLOCK_SKEW
         complete = [entry for entry in listing.entries if entry.run is not None]
-        if not complete:
-            raise UnknownError("No run is complete", "GET /v1/runs says why")
-        return complete[0]
+        for entry in complete:
+            if entry.created <= latest:
+                return entry
+        if complete:
+            return complete[-1]
+        raise UnknownError("No run is complete", "GET /v1/runs says why", code="run-not-found")
 
     def begin(self) -> None:
-        """Have the runs listed in the background."""
+        """List the runs in the background."""
         self._begin()
 
     def outdate(self) -> None:
-        """Runs were written here: whoever asks next waits for a listing that has them."""
+        """Record that runs were written: the next request waits for a listing that has them."""
         self._wanted += 1
         self._begin()
+
+    def reassess(self) -> None:
+        """Apply the damage that jobs have found since to the last listing."""
+        before = self._listing
+        if before is None:
+            return
+        damage = self._damage()
+        entries = tuple(_judged(entry, damage) for entry in before.entries)
+        if entries != before.entries:
+            self._listing = replace(_listing(entries, before.seconds), taken=before.taken)
+            self._changed(self._listing)
 
     async def close(self) -> None:
         """Wait for a listing that is being made."""
@@ -197,75 +258,133 @@ class RunCatalog:
     def _begin(self) -> asyncio.Task[Listing]:
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._take())
-            self._running.add_done_callback(_seen)
+            self._running.add_done_callback(_retrieve)
         return self._running
 
     async def _take(self) -> Listing:
         wanted = self._wanted
+        before, had_problem = self._listing, self.problem is not None
         try:
-            listing = await asyncio.to_thread(take_listing, self._places)
+            listing = await asyncio.to_thread(self._listed)
         except FlowtimeExportError as error:
-            self.problem = self._places.masked(str(error))
+            self.problem = self._locations.masked(str(error))
             LOGGER.warning("the runs cannot be listed: %s", error)
+            if not had_problem:
+                self._problem_changed()
             raise
-        before, self._listing, self.problem = self._listing, listing, None
+        finally:
+            self._tried = time.monotonic()
+        self._listing, self.problem = listing, None
         self._taken = wanted
+        if had_problem:
+            self._problem_changed()
         if before is None or before.digest != listing.digest:
             self._changed(listing)
         return listing
 
+    def _listed(self) -> Listing:
+        known = None if self._listing is None else self._listing.known()
+        return take_listing(self._locations, self._damage(), self._count(known))
+
+    def _count(self, known: KnownRun | None) -> KnownRun:
+        """Return a function that counts the directories that a listing looks at."""
+        self.looked_at = 0
+
+        def find(url: str, listing: str) -> Run | None:
+            self.looked_at += 1
+            return None if known is None else known(url, listing)
+
+        return find
+
 
 def not_complete(entry: CatalogEntry) -> UnprocessableError:
-    """Says that a run cannot be read, and why."""
+    """Return the error that says why a run cannot be read."""
+    hint = {
+        "incomplete": 'wait until it is complete, or export it with "when": "complete"',
+        "link": "request the run by its real directory",
+    }
     return UnprocessableError(
         f"run {entry.key} is {entry.state}: {entry.reason}",
-        "mend the run, or wait until it is complete",
+        hint.get(entry.state, "repair the run's files, or evaluate its model again"),
+        code="run-not-complete",
     )
 
 
-def take_listing(places: Locations) -> Listing:
+def take_listing(
+    locations: Locations, damage: Damage | None = None, known: KnownRun | None = None
+) -> Listing:
     """List the runs.
+
+    Args:
+        locations: Where they are.
+        damage: The runs that jobs have found damaged.
+        known: Finds runs that were read before.
 
     Raises:
         StorageError: They cannot be listed.
     """
     began = time.monotonic()
-    found = discover(places.runs.storage, places.runs.path)
-    entries = _with_keys(_entries(found, places))
-    ordered = sorted(entries, key=lambda entry: entry.key)
+    found = discover(locations.runs.storage, locations.runs.path, known=known)
+    entries = _with_keys(_entries(found, locations))
+    judged = (_judged(entry, damage or {}) for entry in entries)
+    ordered = sorted(judged, key=lambda entry: entry.key)
     ordered.sort(key=lambda entry: entry.created, reverse=True)
+    return _listing(tuple(ordered), time.monotonic() - began)
+
+
+def _listing(ordered: tuple[CatalogEntry, ...], seconds: float) -> Listing:
     by_key = {entry.key: entry for entry in ordered}
+    sources = {e.run.source for e in ordered if e.run is not None and e.run.source}
     return Listing(
-        entries=tuple(ordered),
+        entries=ordered,
         by_key=MappingProxyType(by_key),
         by_path=MappingProxyType({entry.path: entry for entry in ordered}),
         shared=MappingProxyType(_shared(ordered, by_key)),
+        sources=tuple(sorted(sources)),
         taken=datetime.now(UTC),
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         digest=_digest(ordered),
     )
 
 
-def _entries(found: Discovery, places: Locations) -> list[CatalogEntry]:
-    entries = [
-        CatalogEntry(
-            run.run_id, run.run_id, run.name, places.shown_path(run.path), "complete", run=run
-        )
-        for run in found.runs
-    ]
+def _entries(found: Discovery, locations: Locations) -> list[CatalogEntry]:
+    entries = []
+    for run in found.runs:
+        path = locations.shown_path(run.path)
+        entry = CatalogEntry(run.run_id, run.run_id, run.name, path, "complete", run=run)
+        entries.append(replace(entry, text=_text(entry)))
     for refusal in found.refusals:
-        path = refusal.url.removeprefix(places.runs.url).strip("/") or "."
-        reason = places.masked(refusal.error.detail)
-        entries.append(
-            CatalogEntry(refusal.name, refusal.name, refusal.name, path, refusal.kind, reason)
+        path = refusal.url.removeprefix(locations.runs.url).strip("/") or "."
+        reason = locations.masked(refusal.error.detail)
+        entry = CatalogEntry(
+            refusal.name, refusal.name, refusal.name, path, refusal.kind, reason=reason
         )
+        entries.append(replace(entry, text=_text(entry)))
     return entries
 
 
-def _with_keys(entries: list[CatalogEntry]) -> list[CatalogEntry]:
-    """Entries under their run's id, with a mark of their place where several have it.
+def _text(entry: CatalogEntry) -> str:
+    texts = [entry.run_id, entry.name, entry.path, entry.reason]
+    if entry.run is not None:
+        run = entry.run
+        texts += [run.source, run.template_id, run.template_title, run.model_title, run.mode]
+    return "\n".join(text for text in texts if text).casefold()
 
-    What cannot be exported never takes an id from a run that can.
+
+def _judged(entry: CatalogEntry, damage: Damage) -> CatalogEntry:
+    """Mark a run that a job has found damaged, as long as its files are the same."""
+    if entry.run is None:
+        return entry
+    version, reason = damage.get(entry.path, ("", ""))
+    if reason and version == entry.version:
+        return replace(entry, state="broken", reason=reason)
+    return replace(entry, state="complete", reason=None) if entry.state == "broken" else entry
+
+
+def _with_keys(entries: list[CatalogEntry]) -> list[CatalogEntry]:
+    """Key each entry by its run's id, with a mark of its path where several have that id.
+
+    A directory that cannot be exported never takes an id from a run that can.
     """
     complete = Counter(entry.key for entry in entries if entry.run is not None)
     others = Counter(entry.key for entry in entries if entry.run is None)
@@ -280,27 +399,29 @@ def _with_keys(entries: list[CatalogEntry]) -> list[CatalogEntry]:
 
 def _marked(entry: CatalogEntry) -> CatalogEntry:
     mark = hashlib.sha256(entry.path.encode()).hexdigest()[:12]
-    return replace(entry, key=f"{entry.run_id}~{mark}")
+    return replace(entry, key=f"{entry.run_id}~{mark}", text=f"{entry.text}\n~{mark}")
 
 
 def _shared(
-    entries: list[CatalogEntry], by_key: Mapping[str, CatalogEntry]
+    entries: tuple[CatalogEntry, ...], by_key: Mapping[str, CatalogEntry]
 ) -> dict[str, tuple[str, ...]]:
-    called: dict[str, list[str]] = defaultdict(list)
+    named: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         for name in {entry.run_id, entry.name} - {entry.key}:
-            called[name].append(entry.key)
-    return {name: tuple(keys) for name, keys in called.items() if name not in by_key}
+            named[name].append(entry.key)
+    return {name: tuple(keys) for name, keys in named.items() if name not in by_key}
 
 
-def _digest(entries: list[CatalogEntry]) -> str:
+def _digest(entries: tuple[CatalogEntry, ...]) -> str:
     digest = hashlib.sha256()
     for entry in entries:
-        version = (entry.run.fingerprint, entry.run.listing) if entry.run else (entry.reason,)
-        digest.update(repr((entry.key, entry.path, entry.state, version)).encode())
+        digest.update(
+            repr((entry.key, entry.path, entry.state, entry.reason, entry.version)).encode()
+        )
     return digest.hexdigest()
 
 
-def _seen(task: asyncio.Task[Listing]) -> None:
+def _retrieve(task: asyncio.Task[Listing]) -> None:
+    """Retrieve the error of a task that no request may be waiting for."""
     if not task.cancelled():
         task.exception()

@@ -1,12 +1,12 @@
-"""Which runs a list shows, in which order."""
+"""Select the runs of a page of the list, and order them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.service.catalog.run_catalog import CatalogEntry, RunState
 
@@ -15,16 +15,17 @@ Sort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", 
 
 @dataclass(frozen=True)
 class RunQuery:
-    """What is asked of a list of runs.
+    """What a list of runs shows.
 
     Attributes:
-        search: Text in an id, a name, a title or the like, in any case.
-        sort: What is sorted by; `-` for the largest or newest first.
+        search: Words that the id, name, path, titles, source or mode contain, in any order and
+            case.
+        sort: What the list is ordered by; `-` for the largest or newest first.
         state: Only runs in this state.
         source: Only runs of this source.
-        created_from: Earliest creation, UTC where it names no offset.
+        created_from: Earliest creation, UTC where it has no offset.
         created_to: Latest creation, excluded.
-        has_warnings: Only runs with warnings, or without.
+        has_warnings: Only runs with warnings, or only runs without.
     """
 
     search: str = ""
@@ -36,73 +37,75 @@ class RunQuery:
     has_warnings: bool | None = None
 
     def apply(
-        self, entries: Iterable[CatalogEntry]
-    ) -> tuple[list[CatalogEntry], dict[RunState, int]]:
-        """The runs that match in order, and how many match in each state.
+        self, entries: Sequence[CatalogEntry]
+    ) -> tuple[Sequence[CatalogEntry], dict[RunState, int]]:
+        """Return the runs that match in order, and how many match in each state.
 
         Args:
-            entries: Runs as they are listed, the newest first.
+            entries: All runs, newest first.
         """
-        matching = [entry for entry in entries if self._matches(entry)]
+        conditions = self._conditions()
+        matching = entries
+        for condition in conditions:
+            matching = [entry for entry in matching if condition(entry)]
         states: Counter[RunState] = Counter(entry.state for entry in matching)
-        chosen = [e for e in matching if self.state is None or e.state == self.state]
-        _sort(chosen, self.sort)
-        return chosen, dict(states)
+        if self.state is not None:
+            matching = [entry for entry in matching if entry.state == self.state]
+        return _ordered(matching, self.sort), dict(states)
 
-    def _matches(self, entry: CatalogEntry) -> bool:
-        run = entry.run
-        if self.source is not None and (run is None or run.source != self.source):
-            return False
-        has_warnings = run is not None and bool(run.warnings)
-        if self.has_warnings is not None and has_warnings != self.has_warnings:
-            return False
-        within = _is_within(entry, self.created_from, self.created_to)
-        return within and _holds(entry, self.search.casefold())
+    def _conditions(self) -> list[Callable[[CatalogEntry], bool]]:
+        conditions: list[Callable[[CatalogEntry], bool]] = []
+        if self.source is not None:
+            conditions.append(
+                lambda entry: entry.run is not None and entry.run.source == self.source
+            )
+        if self.has_warnings is not None:
+            conditions.append(lambda entry: _has_warnings(entry) == self.has_warnings)
+        if self.created_from is not None or self.created_to is not None:
+            start, end = _utc(self.created_from), _utc(self.created_to)
+            conditions.append(lambda entry: _is_within(entry, start, end))
+        words = self.search.casefold().split()
+        conditions += [_contains(word) for word in words]
+        return conditions
 
 
 def row_count(entry: CatalogEntry) -> int:
-    """Rows that an export of a run has."""
+    """Return the number of rows of a plain export of a run."""
     return 0 if entry.run is None else len(entry.run.series) * entry.run.grid.bins
 
 
-def _holds(entry: CatalogEntry, search: str) -> bool:
-    if not search:
-        return True
-    run = entry.run
-    texts = [entry.key, entry.name, entry.path, entry.reason]
-    if run is not None:
-        texts += [run.source, run.template_id, run.template_title, run.model_title, run.mode]
-    return any(search in text.casefold() for text in texts if text)
+def _contains(word: str) -> Callable[[CatalogEntry], bool]:
+    return lambda entry: word in entry.text
+
+
+def _has_warnings(entry: CatalogEntry) -> bool:
+    return entry.run is not None and bool(entry.run.warnings)
 
 
 def _is_within(entry: CatalogEntry, start: datetime | None, end: datetime | None) -> bool:
-    if start is None and end is None:
-        return True
     if entry.run is None or entry.run.created is None:
         return False
     created = entry.run.created
-    return (start is None or created >= _utc(start)) and (end is None or created < _utc(end))
+    return (start is None or created >= start) and (end is None or created < end)
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _sort(entries: list[CatalogEntry], sort: Sort) -> None:
+def _ordered(entries: Sequence[CatalogEntry], sort: Sort) -> Sequence[CatalogEntry]:
     if sort == "-created":
-        return  # so they come
-    descending = sort.startswith("-")
-    entries.sort(key=lambda entry: entry.key)  # sorts are stable: equal ones stay in this order
-    match sort.removeprefix("-"):
-        case "created":
-            entries.sort(key=lambda entry: entry.created, reverse=descending)
-        case "id":
-            entries.sort(key=lambda entry: entry.key, reverse=descending)
-        case "series":
-            entries.sort(key=_series_count, reverse=descending)
-        case _:
-            entries.sort(key=row_count, reverse=descending)
+        return entries  # their order in a listing
+    by_key = sorted(entries, key=lambda entry: entry.key)
+    if sort == "id":
+        return by_key
+    # Sorts are stable: equal entries remain ordered by their keys.
+    return sorted(by_key, key=_SORT_KEYS[sort.removeprefix("-")], reverse=sort.startswith("-"))
 
 
-def _series_count(entry: CatalogEntry) -> int:
-    return 0 if entry.run is None else len(entry.run.series)
+_SORT_KEYS: dict[str, Callable[[CatalogEntry], Any]] = {
+    "created": lambda entry: entry.created,
+    "id": lambda entry: entry.key,
+    "series": lambda entry: 0 if entry.run is None else len(entry.run.series),
+    "rows": row_count,
+}

@@ -1,4 +1,4 @@
-"""Room for uploads: bounded, and empty again when nobody needs what was in it."""
+"""Keep uploads in a bounded folder from their first byte to the end of their import."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pathlib import Path
 from pipeline.errors import StorageError
 from pipeline.service.errors import BusyError
 
-MOST_UPLOADS = 4
+MOST_UPLOADS = 8
+MOST_OF_A_CLIENT = 4
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Where one upload is kept.
+    """The folder of one upload.
 
     Attributes:
-        id: Its name, and then that of the job that imports it.
-        folder: Folder of all that belongs to it.
+        id: Its id, and later that of the job that imports it.
+        folder: The folder.
     """
 
     id: str
@@ -35,59 +36,65 @@ class Upload:
 
     @property
     def scratch(self) -> Path:
-        """Folder for what is made of them on the way."""
+        """Folder for intermediate files."""
         return self.folder / "scratch"
 
     @property
     def size(self) -> int:
-        """Bytes of the files; 0 where they are not there any more."""
+        """Bytes of the files; 0 if they were removed."""
         return sum(path.stat().st_size for path in self.files.glob("*"))
 
 
 class UploadRoom:
-    """Keeps uploads from their first byte to the end of their import.
+    """The folder of all uploads.
 
     Args:
-        folder: Where they are kept.
+        folder: The folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._kept: set[str] = set()
+        self._kept: dict[str, str] = {}  # upload → client
         self._leaving: dict[str, asyncio.Task[None]] = {}
 
     @property
     def taken(self) -> int:
-        """How many uploads there are."""
+        """Number of uploads."""
         return len(self._kept)
 
     def take_over(self, uploads: Iterable[str]) -> None:
-        """Keep these of what another process has left, and throw away the rest."""
-        self._kept = set(uploads)
+        """Keep these uploads of an earlier process, and remove all others."""
+        self._kept = dict.fromkeys(uploads, "")
         for folder in self._folder.glob("*"):
             if folder.name not in self._kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def place(self, upload: str) -> Upload:
-        """Where an upload is kept."""
+    def upload(self, upload: str) -> Upload:
+        """Return the folder of an upload."""
         return Upload(upload, self._folder / upload)
 
     @asynccontextmanager
-    async def receiving(self) -> AsyncIterator[Upload]:
-        """Room for one upload; it is given free again where the block fails.
+    async def receiving(self, client: str = "") -> AsyncIterator[Upload]:
+        """Provide a folder for an upload; it is removed if the block fails.
+
+        Args:
+            client: Whom the upload counts for.
 
         Raises:
-            BusyError: So many uploads are there that no more fit on the disk for sure.
-            StorageError: The disk does not take folders.
+            BusyError: There are as many uploads as the disk is sure to hold, or as one client may
+                have.
+            StorageError: The folder cannot be made.
         """
-        if self.taken >= MOST_UPLOADS:
+        own = sum(one == client for one in self._kept.values())
+        if self.taken >= MOST_UPLOADS or own >= MOST_OF_A_CLIENT:
+            count = own if own >= MOST_OF_A_CLIENT else self.taken
             raise BusyError(
-                f"{self.taken} uploads are not over yet",
-                "try again later",
+                f"{count} uploads are not finished yet",
+                "try again when one is finished",
                 headers={"Retry-After": "15"},
             )
-        upload = self.place(secrets.token_hex(8))
-        self._kept.add(upload.id)
+        upload = self.upload(secrets.token_hex(8))
+        self._kept[upload.id] = client
         try:
             try:
                 for folder in (upload.files, upload.scratch):
@@ -101,21 +108,21 @@ class UploadRoom:
             raise
 
     def leave(self, upload: str) -> None:
-        """Give an upload's room free, once its files are removed."""
+        """Remove an upload in the background; it counts until its files are gone."""
         if upload in self._kept and upload not in self._leaving:
             self._leaving[upload] = asyncio.create_task(self._remove(upload))
 
     async def left(self, upload: str) -> None:
-        """Wait until an upload that leaves is gone."""
+        """Wait until an upload that is being removed is gone."""
         if upload in self._leaving:
             await asyncio.shield(self._leaving[upload])
 
     async def close(self) -> None:
-        """Wait until all that leave are gone."""
+        """Wait until all uploads that are being removed are gone."""
         await asyncio.gather(*self._leaving.values())
 
     async def _remove(self, upload: str) -> None:
-        folder = self.place(upload).folder
+        folder = self.upload(upload).folder
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._kept.discard(upload)
+        self._kept.pop(upload, None)
         self._leaving.pop(upload, None)

@@ -1,4 +1,4 @@
-"""What happens in the service, told to whoever listens, with a memory of the last of it."""
+"""Publish events to the clients that listen, and keep the latest for those that reconnect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 KEPT = 1000
 _WAITING = 256
 
-EventName = Literal["job", "progress", "runs", "reset"]
+EventName = Literal["job", "progress", "runs", "health", "reset"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class Event:
     """Something that happened.
 
     Attributes:
-        id: Where it stands among the events of this process.
-        name: `job`: a job's state changed; `progress`: it got on; `runs`: other runs were found;
-            `reset`: events were missed, so look at everything anew.
+        id: Its position among the events of this process.
+        name: `job`: a job's state changed; `progress`: a job made progress; `runs`: the list of
+            runs changed; `health`: a problem of the service came or went; `reset`: events were
+            missed, so everything must be read again.
         data: JSON text.
     """
 
@@ -34,7 +35,7 @@ class Event:
 
 
 class EventLog:
-    """The last events, and the listeners of the next ones."""
+    """The latest events, and the listeners of the next ones."""
 
     def __init__(self) -> None:
         self._process = secrets.token_hex(4)
@@ -45,11 +46,11 @@ class EventLog:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """Number of listeners."""
         return len(self._listeners)
 
     def publish(self, name: EventName, data: BaseModel) -> None:
-        """Tell everybody; who is too slow to listen is let go."""
+        """Send an event to all listeners; one that does not keep up is disconnected."""
         event = self._made(name, data.model_dump_json())
         self._kept.append(event)
         for queue in list(self._listeners):
@@ -61,7 +62,7 @@ class EventLog:
                 queue.put_nowait(None)
 
     def end(self) -> None:
-        """Let go of all listeners."""
+        """Disconnect all listeners."""
         self._is_over = True
         for queue in list(self._listeners):
             if queue.full():
@@ -69,10 +70,10 @@ class EventLog:
             queue.put_nowait(None)
 
     async def listen(self, last_id: str | None = None) -> AsyncIterator[Event]:
-        """Events from now on, first those after `last_id`.
+        """Yield events from now on, first those after `last_id`.
 
         Args:
-            last_id: The last event that the listener has had before.
+            last_id: The last event that the listener has received before.
         """
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_WAITING)
         missed = [] if last_id is None else self._after(last_id)

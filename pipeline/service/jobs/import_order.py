@@ -1,4 +1,4 @@
-"""Imports as data: what is uploaded, how it is to be understood, and what became of it."""
+"""Define imports as data: what is uploaded, how it is read, and what it became."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Phase = Literal["waiting", "discovering", "reading", "checking", "publishing", "
 
 
 class ImportWishes(Data):
-    """How uploaded files are to become runs: the options of `flowtime-export import`.
+    """How uploaded files become runs: the options of `flowtime-export import`.
 
     Attributes:
         dry_run: Read and check everything, and write nothing.
-        if_exists: What to do where the run directory stands already.
+        if_exists: What to do where the run directory exists already.
         partial: Restore runs of which only some series were exported.
         values_only: Accept right values in other bytes.
-        as_telemetry: Take an export of this project for a plain table.
-        columns: What a plain table calls a column, by its name here.
+        as_telemetry: Read an export of this project as a plain table.
+        columns: The name that a plain table has for each column, by the name used here.
         format: Format of a plain table.
         separator: Separator of CSV.
         bin_size: Width of a bin, such as `5m`.
         time_origin: Start of bin 0.
-        time_unit: What the times are numbers of.
-        time_zone: Time zone of times that name none.
-        restamp: Times only number the bins.
-        class_name: Class of rows that name none.
+        time_unit: Unit of times that are numbers.
+        time_zone: Time zone of times without one.
+        restamp: Use times only to number the bins.
+        class_name: Class of rows without one.
         run_id: Id of the telemetry run.
         gaps: What to do with bins without a row.
         duplicates: What to do with bins with two rows.
@@ -58,7 +58,7 @@ class ImportWishes(Data):
     duplicates: Literal["error", "last"] | None = None
 
     def of_tables(self) -> dict[str, Any]:
-        """What is only of use for plain tables, as `ForeignOptions` takes it."""
+        """Return the options of plain tables, as `ForeignOptions` takes them."""
         names = (
             "columns format separator bin_size time_origin time_unit time_zone restamp class_name "
             "run_id gaps duplicates"
@@ -67,12 +67,12 @@ class ImportWishes(Data):
 
 
 class ImportedRunBody(Data):
-    """A run that came of an import.
+    """A run that an import has made or found.
 
     Attributes:
         run_id: Its id.
-        status: `written`; `replaced`, as another stood there; `skipped`, as the same stood there;
-            `checked`, as nothing was to be written.
+        status: `written`; `replaced`: there was another run; `skipped`: the same run was there;
+            `checked`: nothing was to be written.
         series: Its series.
         rows: Values in them.
         bytes: Bytes of its series files.
@@ -88,11 +88,11 @@ class ImportedRunBody(Data):
 
 
 class ProblemBody(Data):
-    """One thing that is wrong with a table.
+    """One fault of a table.
 
     Attributes:
         where: File, line and column.
-        message: What is there.
+        message: What was found there.
         hint: What would be right.
     """
 
@@ -114,14 +114,14 @@ class ImportResult(Data):
 
 
 class ImportRequest(Data):
-    """What an import is to do.
+    """What an import job does.
 
     Attributes:
-        kind: What kind of job it is.
+        kind: Kind of the job.
         files: Names of the files that were sent.
-        sources: Those of them that are read; others only describe them, or say the same.
+        sources: Those of them that are read; the others describe them or repeat them.
         bytes: Size of all.
-        wishes: How they are to become runs.
+        wishes: How they become runs.
     """
 
     kind: Literal["import"] = "import"
@@ -132,44 +132,44 @@ class ImportRequest(Data):
 
     @property
     def run(self) -> str:
-        """No run of the catalog."""
+        """Empty: an import is about no run of the catalog."""
         return ""
 
     @property
     def target(self) -> tuple[str, str | None]:
-        """The same for all: which runs they write is known only when they have been read."""
+        """The same for all imports: which runs one writes is known only after reading its files."""
         return "", None
 
     @property
     def webhook(self) -> str | None:
-        """None of its own."""
+        """None: an import names no webhook."""
         return None
 
     @property
     def when(self) -> Literal["now"]:
-        """It waits for no run."""
+        """`now`: an import waits for no run."""
         return "now"
 
     @property
     def temporary(self) -> bool:
-        """Whether it is for one request only; never."""
+        """False: an import is never for one download only."""
         return False
 
     def is_same_work(self, other: object) -> bool:
-        """Never: whether files are the same is not known."""
+        """Return False: whether files are the same is not known."""
         return False
 
     def can_be_tried_again(self, phase: Phase) -> bool:
-        """Until runs become visible: those that are would then stand in the way."""
+        """Return whether no run is visible yet, which a second attempt would find in its way."""
         return self.wishes.dry_run or phase != "publishing"
 
 
 class ImportOrder(BaseModel):
-    """What a worker process is told to import, as one line of JSON.
+    """What a worker process imports, as one line of JSON.
 
     Attributes:
-        kind: Tells orders apart.
-        request: What is to be done.
+        kind: Distinguishes orders.
+        request: The request of the job.
         files: Local folder of the files.
         scratch: Local folder for what is made of them on the way.
         out: URL that the run directories go below.

@@ -1,4 +1,4 @@
-"""Jobs as data: what is to be exported or imported, and how far it is."""
+"""Define jobs as data: what is exported or imported, and its progress."""
 
 from __future__ import annotations
 
@@ -15,25 +15,50 @@ from pipeline.service.jobs.import_order import ImportRequest, ImportResult, Phas
 from pipeline.sinks.formats import ALL_FORMATS, Format
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JobKind = Literal["export", "import"]
 When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 
 
-class ExportRequest(Data):
-    """What an export is to do.
+class ExportShape(Data):
+    """What an export contains, where it differs from a plain one.
 
     Attributes:
-        kind: What kind of job it is.
+        columns: Choice and order of the columns; default all.
+        metadata: Metadata columns; default those of a plain export.
+        filter: SQL condition on rows.
+        escape_formulas: Whether CSV text that a spreadsheet would run is escaped.
+    """
+
+    columns: tuple[str, ...] | None = None
+    metadata: tuple[str, ...] | None = None
+    filter: str | None = None
+    escape_formulas: bool = False
+
+    @property
+    def variant(self) -> str | None:
+        """Name of the folder for exports of this shape; None for plain exports."""
+        shaping: list[Any] = [self.columns, self.metadata, self.filter]
+        if self.escape_formulas:
+            shaping.append("escape_formulas")
+        elif shaping == [None, None, None]:
+            return None
+        return f"custom-{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]}"
+
+
+class ExportRequest(ExportShape):
+    """What an export job does.
+
+    Attributes:
+        kind: Kind of the job.
         run: Key of the run in the catalog.
         run_id: The run's own id.
         path: The run directory, relative to the folder of the runs.
         formats: Formats to write, in order.
-        columns: Pick and order of the columns; default all.
-        metadata: Metadata columns; default those of a plain export.
-        filter: SQL condition on rows.
-        webhook: URL to be told when the job is over.
+        webhook: URL to call when the job has finished.
         temporary: Whether the files are for one download only.
-        when: Whether it waits until the run is complete.
+        when: Whether the job waits until the run is complete.
+        automatic: Whether the service requested it because the run was completed.
     """
 
     kind: Literal["export"] = "export"
@@ -41,36 +66,25 @@ class ExportRequest(Data):
     run_id: str
     path: str
     formats: tuple[Format, ...] = ALL_FORMATS
-    columns: tuple[str, ...] | None = None
-    metadata: tuple[str, ...] | None = None
-    filter: str | None = None
     webhook: str | None = None
     temporary: bool = False
     when: When = "now"
-
-    @property
-    def variant(self) -> str | None:
-        """Folder of exports with these options; None for plain ones."""
-        if self.columns is None and self.metadata is None and self.filter is None:
-            return None
-        shaping = [self.columns, self.metadata, self.filter]
-        digest = hashlib.sha256(json.dumps(shaping).encode()).hexdigest()
-        return f"custom-{digest[:12]}"
+    automatic: bool = False
 
     @property
     def target(self) -> tuple[str, str | None]:
-        """What no two jobs may write at a time."""
+        """The folder that only one job may write at a time."""
         return self.path, self.variant
 
     def is_same_work(self, other: AnyRequest) -> bool:
-        """Whether doing one is doing the other."""
+        """Return whether one job can serve both requests."""
         if isinstance(other, ImportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
 
     def can_be_tried_again(self, phase: Phase) -> bool:
-        """Always: an export finds what it has published."""
+        """Return True: an export recognises what it has published."""
         return True
 
 
@@ -78,10 +92,10 @@ AnyRequest = ExportRequest | ImportRequest
 
 
 class Progress(Data):
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
-        phase: What it does now.
+        phase: What the job does now.
         files: Series files read.
         files_total: Series files to read.
         rows: Rows read.
@@ -107,8 +121,8 @@ class JobFile(Data):
         name: Its name.
         bytes: Its size.
         rows: Its data rows.
-        status: `exported`, or `unchanged` as it stood there already.
-        url: Where to get it from this service.
+        status: `exported`; `unchanged`, as the published file was up to date; `kept`.
+        url: Path of the download.
     """
 
     format: Format
@@ -123,15 +137,17 @@ class JobError(Data):
     """Why a job failed.
 
     Attributes:
-        type: Kind of the error.
+        type: Class of the error.
+        code: Stable code of the kind of problem.
         error: What was wrong.
         hint: What to do about it.
-        status: HTTP status that says the same.
+        status: HTTP status of the same problem.
         problems: What is wrong with files that were to be imported; the first of each kind.
-        problem_counts: How many there are of each kind.
+        problem_counts: Number of problems of each kind.
     """
 
     type: str
+    code: str = "internal"
     error: str
     hint: str = ""
     status: int = 500
@@ -140,32 +156,62 @@ class JobError(Data):
 
 
 def download_url(run: str, form: Format, variant: str | None) -> str:
-    """Where an export of a run is to be had from this service.
+    """Return the path of the download of an export.
 
     Args:
         run: Key of the run.
         form: The format.
-        variant: Which options it was exported with.
+        variant: Folder of exports with options; None for the plain export.
     """
     query = "" if variant is None else f"?variant={variant}"
     return f"/v1/runs/{quote(run, safe='')}/export/{form}{query}"
 
 
+_EXAMPLE: dict[str, Any] = {
+    "id": "29b0b15aa2c4358e",
+    "request": {
+        "kind": "export",
+        "run": "run_checkout_hourly",
+        "runId": "run_checkout_hourly",
+        "path": "run_checkout_hourly",
+        "formats": ["csv"],
+    },
+    "state": "done",
+    "created": "2026-11-27T08:00:00Z",
+    "started": "2026-11-27T08:00:00Z",
+    "finished": "2026-11-27T08:00:01Z",
+    "attempts": 1,
+    "progress": {"phase": "over", "files": 6, "filesTotal": 6, "rows": 1728, "rowsTotal": 1728},
+    "files": [
+        {
+            "format": "csv",
+            "name": "export.csv",
+            "bytes": 104_512,
+            "rows": 1728,
+            "status": "exported",
+            "url": "/v1/runs/run_checkout_hourly/export/csv",
+        }
+    ],
+}
+
+
 class Job(Data):
-    """One export or import, waiting, running or over.
+    """One export or import: queued, running or finished.
 
     Attributes:
         id: Its id.
-        request: What it is to do.
-        state: Where it stands.
+        request: What it does.
+        state: Its state.
         created, started, finished: When, UTC.
         attempts: How often a worker has begun it.
-        progress: How far it is.
+        progress: Its progress.
         files: What an export has written.
         imported: What an import has written.
         notes: What a reader should know.
         error: Why it failed.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
     id: str
     request: AnyRequest
@@ -182,11 +228,11 @@ class Job(Data):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has finished, in whatever way."""
         return self.state in FINISHED
 
     def shown(self) -> Job:
-        """The job as clients see it: with links to its files, without the webhook.
+        """Return the job as clients see it: with links to its files, without the webhook.
 
         The URL of a webhook is often as good as a secret.
         """
@@ -202,12 +248,12 @@ class Job(Data):
 
 
 class ExportOrder(BaseModel):
-    """What a worker process is told to export, as one line of JSON.
+    """What a worker process exports, as one line of JSON.
 
     Attributes:
-        kind: Tells orders apart.
+        kind: Distinguishes orders.
         config: The export's config as plain data.
-        address_space: Bytes of address space that the process may have.
+        address_space: Bytes of address space that the process may use.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""From a job's request to the config of its export."""
+"""Make the config of an export from the request of its job."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _STORAGE = "source"
 def job_config(
     request: ExportRequest,
     run: Run,
-    places: Locations,
+    locations: Locations,
     settings: ServiceSettings,
     folder: str | None,
 ) -> dict[str, Any]:
-    """The config of a job as plain data: the same as `flowtime-export export` makes of a run.
-
-    Raises:
-        UnprocessableError: The run's own folder for exports is a link to somewhere else.
+    """Return the config of a job as plain data, as `flowtime-export export` makes it for a run.
 
     Args:
-        request: What is asked for.
+        request: The request of the job.
         run: The run.
-        places: Where runs are and exports go.
+        locations: Where runs are and exports go.
         settings: Limits of an export.
-        folder: A folder for the files instead of the run's own.
+        folder: Folder for the files instead of the run's own.
+
+    Raises:
+        UnprocessableError: The run's own folder for exports is a link to another place.
     """
-    if folder is None and places.leads_away(run, request.variant):
+    if folder is None and locations.leads_away(run, request.variant):
         raise UnprocessableError(
             f"run {request.run}: its {GOLD} folder is a link, which is not followed",
-            "make it a folder, or have exports go elsewhere (--exports)",
+            "replace the link by a folder, or serve with --exports",
         )
-    sinks = [_sink(request, form, run, places, folder) for form in request.formats]
+    sinks = [_sink(request, form, run, locations, folder) for form in request.formats]
     plain: dict[str, Any] = {
         "version": 1,
         "source": {"url": run.url},
@@ -55,47 +55,49 @@ def job_config(
         plain["metadata"] = {"columns": list(request.metadata)}
     if request.filter is not None:
         plain["transform"] = {"filter": request.filter}
-    if places.options is not None:
-        plain["storage"] = {_STORAGE: _storage_block(places)}
+    if locations.options is not None:
+        plain["storage"] = {_STORAGE: _storage_block(locations)}
         plain["source"]["storage"] = _STORAGE
     return plain
 
 
-def job_plan(plain: dict[str, Any], run: Run, places: Locations) -> tuple[ExportPlan, Source]:
-    """What the export of a config will do to a run; touches nothing.
+def job_plan(plain: dict[str, Any], run: Run, locations: Locations) -> tuple[ExportPlan, Source]:
+    """Return what the export of a config would do with a run; touches nothing.
 
     Raises:
         ConfigError: The options do not fit the run.
     """
     config = checked_config(plain, called="request")
-    source = Source(places.runs.storage, run.path, (run,), ())
+    source = Source(locations.runs.storage, run.path, (run,), ())
     return ExportSession.open(config).plan(source), source
 
 
 def _sink(
-    request: ExportRequest, form: str, run: Run, places: Locations, folder: str | None
+    request: ExportRequest, form: str, run: Run, locations: Locations, folder: str | None
 ) -> dict[str, Any]:
     name = f"export.{form}"
     sink: dict[str, Any] = {"format": form}
+    if request.escape_formulas and form == "csv":
+        sink["escape_formulas"] = True
     if request.columns is not None:
         sink["columns"] = list(request.columns)
     if folder is not None:
         sink["path"] = f"{_literal(folder)}/{name}"
-    elif places.exports is None:
+    elif locations.exports is None:
         variant = "" if request.variant is None else f"{request.variant}/"
         sink["path"] = f"{{run_url}}/{GOLD}/{variant}{name}"
     else:
-        sink["path"] = f"{_literal(places.folder(run, request.variant).url)}/{name}"
-        if places.options is not None and places.exports.storage is places.runs.storage:
+        sink["path"] = f"{_literal(locations.folder(run, request.variant).url)}/{name}"
+        if locations.options is not None and locations.exports.storage is locations.runs.storage:
             sink["storage"] = _STORAGE
     return sink
 
 
-def _storage_block(places: Locations) -> dict[str, Any]:
-    assert places.options is not None
-    block = places.options.revealed()
-    if places.options.protocol is not None:
-        block["protocol"] = places.options.protocol
+def _storage_block(locations: Locations) -> dict[str, Any]:
+    assert locations.options is not None
+    block = locations.options.revealed()
+    if locations.options.protocol is not None:
+        block["protocol"] = locations.options.protocol
     return block
 
 

@@ -1,24 +1,24 @@
-"""How a job ended, from what its worker told last."""
+"""Turn the last event of a worker into the result of its job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.service.errors import OURS
+from pipeline.service.errors import INTERNAL
 from pipeline.service.jobs.import_order import ImportRequest, ImportResult, ProblemBody
 from pipeline.service.jobs.job import AnyRequest, JobError, JobFile
 
 Mask = Callable[[str], str]
-"""Takes the places of this machine out of a text."""
+"""Removes the locations of this machine from a text."""
 
 
-def outcome(request: AnyRequest, event: Mapping[str, Any], masked: Mask) -> dict[str, Any]:
-    """What changes of a job when its worker is done.
+def job_result(request: AnyRequest, event: Mapping[str, Any], masked: Mask) -> dict[str, Any]:
+    """Return the fields of a job that change when its worker has finished.
 
     Args:
-        request: What was to be done.
-        event: What the worker told last: `done` with a report, or `failed` with the reason.
+        request: What the job does.
+        event: Last event of the worker: `done` with a report, or `failed` with the reason.
         masked: Applied to all texts.
     """
     if event["event"] == "failed":
@@ -31,25 +31,31 @@ def outcome(request: AnyRequest, event: Mapping[str, Any], masked: Mask) -> dict
     if files:
         return {"state": "done", "files": files, "notes": notes}
     left = report["left_out"]
-    reason = left[0]["reason"] if left else "the run is not there any more"
-    missing = {"type": "RunError", "error": reason, "status": 422, "hint": "export another run"}
+    missing = {
+        "type": "RunError",
+        "code": "run-not-complete",
+        "error": left[0]["reason"] if left else "the run does not exist any more",
+        "status": 422,
+        "hint": "export another run",
+    }
     return {"state": "failed", "error": job_error(missing, masked)}
 
 
-def job_error(told: Mapping[str, Any], masked: Mask) -> JobError:
-    """A failure that was told, without places of this machine."""
-    status, hint = OURS
-    found = (ProblemBody.model_validate(one) for one in told.get("problems", ()))
+def job_error(reported: Mapping[str, Any], masked: Mask) -> JobError:
+    """Return a reported failure without the locations of this machine."""
+    status, code, hint = INTERNAL
+    problems = (ProblemBody.model_validate(one) for one in reported.get("problems", ()))
     return JobError(
-        type=told["type"],
-        error=masked(told["error"]),
-        hint=told.get("hint", hint),
-        status=told.get("status", status),
+        type=reported["type"],
+        code=reported.get("code", code),
+        error=masked(reported["error"]),
+        hint=reported.get("hint", hint),
+        status=reported.get("status", status),
         problems=tuple(
             one.changed(where=masked(one.where), message=masked(one.message), hint=masked(one.hint))
-            for one in found
+            for one in problems
         ),
-        problem_counts=told.get("problem_counts", {}),
+        problem_counts=reported.get("problem_counts", {}),
     )
 
 

@@ -1,12 +1,12 @@
-"""Jobs on worker processes: a bounded queue, one job for each target at a time, and cancelling."""
+"""Run jobs on worker processes: a bounded queue, one job per target at a time, cancelling."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from pipeline.service.errors import BusyError, RequestConflictError, UnknownErro
 from pipeline.service.jobs.events import EventLog
 from pipeline.service.jobs.import_order import ImportOrder
 from pipeline.service.jobs.job import AnyRequest, ExportOrder, Job, JobError, Progress
-from pipeline.service.jobs.job_result import job_error, outcome
+from pipeline.service.jobs.job_result import job_error, job_result
 from pipeline.service.jobs.job_store import JobStore
 from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
 from pipeline.service.settings import ServiceSettings
@@ -26,12 +26,15 @@ from pipeline.service.settings import ServiceSettings
 MOST_ATTEMPTS = 2
 
 MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, ExportOrder | ImportOrder]]]
-"""Makes the order that a worker gets for a job, and says the request as it now is."""
+"""Returns the order for the worker of a job, and the request with what is known by then."""
+
+Target = tuple[str, str | None]
+"""The folder that only one job may write at a time."""
 
 
 @dataclass
 class _Task:
-    """A job that is not over, and what goes with it in this process."""
+    """A job that has not finished, and what belongs to it in this process."""
 
     job: Job
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,22 +44,22 @@ class _Task:
 
 @dataclass
 class _Slot:
-    """A place for one worker, which is used again for the next job."""
+    """Room for one worker, which serves one job after the other."""
 
     worker: WorkerProcess | None = None
 
 
 class JobRunner:
-    """Takes jobs, runs them, and remembers them.
+    """Queues jobs, runs them, and records them.
 
     Args:
         settings: Limits.
         store: The history.
-        events: Told of everything.
-        places: How places are called in front of clients.
+        events: Receives an event for each change of a job.
+        locations: Names locations in messages.
         make_order: Makes the order of a job.
-        is_ready: Whether what a request waits for has come.
-        finished: Called with every job that is over.
+        is_ready: Returns whether a request has what it waits for.
+        finished: Called with every job that has finished.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class JobRunner:
         settings: ServiceSettings,
         store: JobStore,
         events: EventLog,
-        places: Locations,
+        locations: Locations,
         make_order: MakeOrder,
         is_ready: Callable[[AnyRequest], bool],
         finished: Callable[[Job], None],
@@ -72,42 +75,47 @@ class JobRunner:
         self._settings = settings
         self._store = store
         self._events = events
-        self._places = places
+        self._locations = locations
         self._make_order = make_order
         self._is_ready = is_ready
         self._finished = finished
         self._tasks: dict[str, _Task] = {}
         self._waiting: list[_Task] = []
-        self._busy: set[tuple[str, str | None]] = set()
+        self._busy: set[Target] = set()
         self._changed = asyncio.Condition()
         self._slots: list[asyncio.Task[None]] = []
-        self._looking: asyncio.Task[None] | None = None
+        self._waking: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for a worker."""
+        """Number of jobs that wait for a worker."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """Jobs that a worker is at."""
+        """Number of running jobs."""
         return len(self._tasks) - len(self._waiting)
 
     @property
     def waits_for_runs(self) -> bool:
-        """Whether a job waits for its run to be complete."""
+        """Whether a job waits until its run is complete."""
         return any(task.job.request.when == "complete" for task in self._waiting)
 
+    @property
+    def room(self) -> int:
+        """Number of further jobs that the queue takes."""
+        return max(0, self._settings.queue - self._alike("now"))
+
     def look_again(self) -> None:
-        """What jobs wait for may have come."""
-        self._looking = asyncio.create_task(self._wake())
+        """Check in the background whether waiting jobs can begin."""
+        self._waking = asyncio.create_task(self._wake())
 
     async def _wake(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     def start(self) -> None:
-        """Take up what waited when the service ended, and begin to work."""
+        """Take over the jobs that waited when the service ended, and start the workers."""
         for job in self._store.unfinished():
             if job.state == "running" or job.request.temporary:
                 self._end(_Task(job), "failed", error=_interrupted())
@@ -117,7 +125,7 @@ class JobRunner:
         self._slots = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
 
     async def stop(self) -> None:
-        """End the workers; jobs that run fail, jobs that wait are taken up at the next start."""
+        """Stop the workers; running jobs fail, waiting jobs continue at the next start."""
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -127,14 +135,14 @@ class JobRunner:
             task.over.set()
 
     async def submit(self, request: AnyRequest, job_id: str | None = None) -> tuple[Job, bool]:
-        """Put a job into the queue, or join one that does the same.
+        """Queue a job, or join a job that does the same.
 
         Args:
-            request: What is to be done.
-            job_id: Id of the job, where something was made ready under it.
+            request: What the job does.
+            job_id: Id of the job, where files were prepared under it.
 
         Returns:
-            The job, and whether it was there already.
+            The job, and whether it existed already.
 
         Raises:
             BusyError: The queue is full.
@@ -142,8 +150,7 @@ class JobRunner:
         for task in self._tasks.values():
             if task.job.request.is_same_work(request) and not task.is_cancelled:
                 return task.job, True
-        # Those that wait for their runs may do so for days, and block nobody else meanwhile.
-        alike = sum(task.job.request.when == request.when for task in self._waiting)
+        alike = self._alike(request.when)
         if alike >= self._settings.queue:
             raise BusyError(
                 f"{alike} jobs are waiting already",
@@ -151,7 +158,7 @@ class JobRunner:
                 headers={"Retry-After": "15"},
             )
         job = Job(id=job_id or secrets.token_hex(8), request=request, created=datetime.now(UTC))
-        self._store.add(job)
+        self._remember(lambda: self._store.add(job))
         task = self._tasks[job.id] = _Task(job)
         self._waiting.append(task)
         self._events.publish("job", job.shown())
@@ -159,8 +166,12 @@ class JobRunner:
             self._changed.notify()
         return job, False
 
+    def _alike(self, when: str) -> int:
+        # Jobs that wait for their runs may do so for days, and must not block the others.
+        return sum(task.job.request.when == when for task in self._waiting)
+
     def get(self, job_id: str) -> Job:
-        """A job as it stands.
+        """Return a job in its current state.
 
         Raises:
             UnknownError: There is none.
@@ -168,15 +179,17 @@ class JobRunner:
         task = self._tasks.get(job_id)
         job = self._store.get(job_id) if task is None else task.job
         if job is None:
-            raise UnknownError("Job not found", "GET /v1/jobs lists the jobs that are remembered")
+            raise UnknownError(
+                "Job not found", "GET /v1/jobs lists the known jobs", code="job-not-found"
+            )
         return job
 
     def current(self, jobs: Iterable[Job]) -> list[Job]:
-        """Remembered jobs with the progress they have made since."""
+        """Return stored jobs with the progress made since they were stored."""
         return [self._tasks[job.id].job if job.id in self._tasks else job for job in jobs]
 
     async def wait(self, job_id: str, seconds: float | None) -> Job:
-        """A job when it is over, or as it stands after so many seconds or when the service ends."""
+        """Return a job once it has finished, or after so many seconds, or when the service ends."""
         task = self._tasks.get(job_id)
         if task is not None and (seconds is None or seconds > 0):
             with suppress(TimeoutError):
@@ -185,17 +198,19 @@ class JobRunner:
         return self.get(job_id)
 
     async def cancel(self, job_id: str) -> Job:
-        """Stop a job; a running one throws away what it has staged.
+        """Cancel a job; a running one discards what it has staged.
 
         Raises:
-            RequestConflictError: It is over already.
+            RequestConflictError: It has finished already.
             UnknownError: There is none.
         """
         task = self._tasks.get(job_id)
         if task is None:
             job = self.get(job_id)
             raise RequestConflictError(
-                f"the job is {job.state} already", "only a job that is not over"
+                f"the job is {job.state} already",
+                "only a job that has not finished can be cancelled",
+                code="job-finished",
             )
         task.is_cancelled = True
         if task in self._waiting:
@@ -203,9 +218,27 @@ class JobRunner:
             self._end(task, "cancelled")
         elif task.worker is not None:
             await task.worker.end(self._settings.cancel_grace)
-        # A slot that has just taken the job sees that it is cancelled before it begins.
+        # A slot that has just taken the job checks whether it is cancelled before it begins.
         await task.over.wait()
         return task.job
+
+    @asynccontextmanager
+    async def held(self, target: Target) -> AsyncIterator[None]:
+        """Keep jobs from writing a target during the block.
+
+        Raises:
+            RequestConflictError: A job is writing it.
+        """
+        if target in self._busy:
+            raise RequestConflictError(
+                "a job is writing this export", "wait until it has finished", code="export-in-use"
+            )
+        self._busy.add(target)
+        try:
+            yield
+        finally:
+            self._busy.discard(target)
+            await self._wake()
 
     # ----------------------------------------------------------------- one slot
 
@@ -218,7 +251,7 @@ class JobRunner:
             await self._empty(slot)
 
     async def _next(self) -> _Task:
-        """The oldest job that waits for nothing, and whose target nobody writes."""
+        """Wait for the oldest job that can begin and whose target no other job writes."""
         async with self._changed:
             while True:
                 ready = [task for task in self._waiting if self._is_ready(task.job.request)]
@@ -240,24 +273,24 @@ class JobRunner:
                 self._end(task, "cancelled")
                 return
             self._begin(task, worker)
-            event = await self._in_time(worker, order, lambda told: self._told(task, told))
+            event = await self._in_time(worker, order, lambda one: self._progressed(task, one))
         except WorkerDiedError as death:
             self._after_death(task, death)
         except TimeoutError:
             error = f"the {task.job.request.kind} took too long"
-            self._fail(task, type="Timeout", error=error, hint="see --job-timeout")
+            self._fail(task, type="Timeout", code="timed-out", error=error, hint=_TIME_HINT)
         except FlowtimeExportError as fault:
             self._fail(task, **failure(fault))
         except asyncio.CancelledError:
             raise
-        except Exception as fault:  # one job's fault must not end the slot that others need
+        except Exception as fault:  # a fault in one job must not end the slot that others need
             LOGGER.exception("job %s", task.job.id)
-            await self._empty(slot)  # who knows what the worker is at
+            await self._empty(slot)  # the state of its worker is not known
             self._fail(task, type="InternalError", error=type(fault).__name__)
         else:
             if "trace" in event:
                 LOGGER.error("job %s: %s", task.job.id, event["trace"])
-            self._end(task, **outcome(task.job.request, event, self._places.masked))
+            self._end(task, **job_result(task.job.request, event, self._locations.masked))
         finally:
             task.worker = None
             if not task.job.request.temporary:
@@ -288,17 +321,17 @@ class JobRunner:
         self,
         worker: WorkerProcess,
         order: ExportOrder | ImportOrder,
-        told: Callable[[dict[str, Any]], None],
+        progressed: Callable[[dict[str, Any]], None],
     ) -> dict[str, Any]:
-        """The export looks at its own timeout between batches; this is the net below it."""
+        """Return the last event; a worker that overlooks its own time limit is ended."""
         most = self._settings.job_timeout + self._settings.cancel_grace
         try:
-            return await asyncio.wait_for(worker.work(order, told), most)
+            return await asyncio.wait_for(worker.work(order, progressed), most)
         except TimeoutError:
             await worker.end(self._settings.cancel_grace)
             raise
 
-    def _told(self, task: _Task, event: dict[str, Any]) -> None:
+    def _progressed(self, task: _Task, event: dict[str, Any]) -> None:
         if event["event"] == "progress":
             known = {**task.job.progress.model_dump(by_alias=False), **event}
             known.pop("event")
@@ -306,18 +339,19 @@ class JobRunner:
             self._events.publish("progress", task.job.shown())
 
     def _after_death(self, task: _Task, death: WorkerDiedError) -> None:
+        fault = {"type": "WorkerDied", "code": "worker-failed", "error": str(death)}
         if task.is_cancelled:
             self._end(task, "cancelled")
         elif not task.job.request.can_be_tried_again(task.job.progress.phase):
-            hint = "some of the runs may be there: look at them, then send ifExists=replace"
-            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
+            hint = "some runs may have been written: check them, then send ifExists=replace"
+            self._fail(task, **fault, hint=hint)
         elif task.job.attempts < MOST_ATTEMPTS:
-            LOGGER.warning("job %s: %s; it is tried again", task.job.id, death)
+            LOGGER.warning("job %s: %s; the job is tried again", task.job.id, death)
             self._keep(task, state="queued", progress=Progress())
             self._waiting.insert(0, task)
         else:
-            hint = "it may have needed more memory: give the service more, or ask for less"
-            self._fail(task, type="WorkerDied", error=str(death), hint=hint)
+            hint = "it may have run out of memory: give the service more, or request less"
+            self._fail(task, **fault, hint=hint)
 
     # ----------------------------------------------------------------- states
 
@@ -326,8 +360,8 @@ class JobRunner:
         self._remember(lambda: self._store.update(task.job))
         self._events.publish("job", task.job.shown())
 
-    def _fail(self, task: _Task, **told: Any) -> None:
-        self._end(task, "failed", error=job_error(told, self._places.masked))
+    def _fail(self, task: _Task, **reported: Any) -> None:
+        self._end(task, "failed", error=job_error(reported, self._locations.masked))
 
     def _end(self, task: _Task, state: str, **changes: Any) -> None:
         progress = task.job.progress.changed(phase="over")
@@ -338,17 +372,21 @@ class JobRunner:
         self._remember(lambda: self._finished(task.job))
 
     def _remember(self, change: Callable[[], None]) -> None:
-        """A history that cannot be written, e.g. on a full disk, stops no export."""
+        """Change the history; one that cannot be written, as on a full disk, stops no job."""
         try:
             change()
         except StorageError as error:
             LOGGER.error("%s", error)
 
 
+_TIME_HINT = "raise --job-timeout, or request less at a time"
+
+
 def _interrupted() -> JobError:
     return JobError(
         type="Interrupted",
-        error="the service ended while the job ran; nothing was published half",
-        hint="do it again",
+        code="interrupted",
+        error="the service ended while the job ran; nothing was published in part",
+        hint="request it again",
         status=503,
     )

@@ -1,4 +1,4 @@
-"""Finished jobs told to other services: signed, and again until they take it."""
+"""Deliver signed webhooks for finished jobs, with retries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TIMEOUT = 10.0
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
-    """A signature of version 1 (https://www.standardwebhooks.com).
+    """Return a signature of version 1 (https://www.standardwebhooks.com).
 
     >>> signature("key", "msg_1", 1, "{}")
     'v1,jKGHVBDuJf5ZbCMVrrutoMHDN1OlFFCE9iogVIO9MLQ='
@@ -35,11 +35,11 @@ def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
 
 
 class Webhooks:
-    """Delivers messages in the background.
+    """Deliver messages in the background.
 
     Args:
         settings: URLs and the secret.
-        store: Keeps messages until they are delivered.
+        store: Stores messages until they are delivered.
     """
 
     def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
@@ -49,23 +49,25 @@ class Webhooks:
         self._running: set[asyncio.Task[None]] = set()
 
     def check(self, url: str) -> None:
-        """Refuse a URL that the settings do not allow.
+        """Raise an error for a URL that the settings do not allow.
 
         Raises:
-            BadRequestError: They do not.
+            BadRequestError: The URL is not allowed.
         """
         if url not in (*self._settings.webhooks, *self._settings.webhook_allow):
             raise BadRequestError(
-                "this webhook is not allowed", "ask for it to be named by --webhook-allow"
+                "this webhook is not allowed",
+                "the operator can allow it by --webhook-allow",
+                code="webhook-not-allowed",
             )
 
     def start(self) -> None:
-        """Go on with what was not delivered when the service ended."""
+        """Continue with the messages that were not delivered when the service ended."""
         for delivery in self._store.owed():
             self._begin(delivery)
 
-    def tell(self, job: Job) -> None:
-        """Tell of a finished job."""
+    def deliver(self, job: Job) -> None:
+        """Deliver messages about a finished job."""
         body = job.shown().model_dump_json()
         for url in self._urls(job):
             delivery = Delivery(f"msg_{secrets.token_hex(12)}", url, body)
@@ -73,7 +75,7 @@ class Webhooks:
             self._begin(delivery)
 
     async def close(self) -> None:
-        """Stop; what is not delivered is taken up at the next start."""
+        """Stop; undelivered messages continue at the next start."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -100,12 +102,14 @@ class Webhooks:
             if attempt + 1 < MOST_ATTEMPTS:
                 await asyncio.sleep(pause)
                 pause *= 5
-        LOGGER.warning("webhook %s: given up", urlsplit(delivery.url).hostname)
+        LOGGER.warning(
+            "webhook %s: not delivered after all attempts", urlsplit(delivery.url).hostname
+        )
         self._store.settle(delivery)
 
     async def _post(self, delivery: Delivery) -> bool:
         secret = self._settings.webhook_secret
-        assert secret is not None  # settings.check has asked for it
+        assert secret is not None  # settings.check requires it
         now = int(time.time())
         headers = {
             "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""A worker process as seen from the service: orders in, events out, and its end."""
+"""Start a worker process, send it orders, read its events, and end it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pydantic import BaseModel
 
 _LONGEST_LINE = 16 * 1024 * 1024
 MOST_ORDERS = 50
-"""Orders after which a worker is replaced, so that no leak of a library lasts."""
+"""Number of orders after which a worker is replaced, to bound leaks of libraries."""
 
 
 class WorkerDiedError(Exception):
-    """A worker ended in the middle of its work.
+    """A worker process ended in the middle of its work.
 
     Args:
         code: Its exit code; negative for a signal.
@@ -32,7 +32,7 @@ class WorkerDiedError(Exception):
 
 
 class WorkerProcess:
-    """One worker; `start` makes it."""
+    """One worker process; `start` makes it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -40,10 +40,10 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, module: str = "pipeline.service.worker.worker") -> WorkerProcess:
-        """Start a process; it loads its libraries while nobody waits for it.
+        """Start a process, which loads its libraries in the background.
 
         Args:
-            module: What it runs.
+            module: The module that it runs.
         """
         return cls(
             await asyncio.create_subprocess_exec(
@@ -60,22 +60,22 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Id of the process."""
         return self._process.pid
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can take another order."""
+        """Whether the process accepts another order."""
         return self._process.returncode is None and self._orders < MOST_ORDERS
 
     async def work(
-        self, order: BaseModel, told: Callable[[dict[str, Any]], None]
+        self, order: BaseModel, on_event: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Give an order and wait for its end.
+        """Send an order and wait until it is finished.
 
         Args:
-            order: What to do, as the worker's module knows it.
-            told: Called with each event on the way.
+            order: An order that the worker's module understands.
+            on_event: Called with each event before the last.
 
         Returns:
             The last event: `done` or `failed`.
@@ -89,16 +89,16 @@ class WorkerProcess:
         with suppress(ConnectionError):
             self._process.stdin.write(order.model_dump_json().encode() + b"\n")
             await self._process.stdin.drain()
-        # A line without its end is the last word of a worker that was killed.
+        # A worker that was killed may leave a line without its end.
         while (line := await self._process.stdout.readline()).endswith(b"\n"):
             event: dict[str, Any] = json.loads(line)
             if event["event"] in ("done", "failed"):
                 return event
-            told(event)
+            on_event(event)
         raise WorkerDiedError(await self._process.wait())
 
     async def end(self, grace: float) -> None:
-        """Ask it to end, and end it when it has not after `grace` seconds."""
+        """Terminate the process, and kill it if it runs after `grace` seconds."""
         if self._process.returncode is None:
             self._signal(signal.SIGTERM)
             try:

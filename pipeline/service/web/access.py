@@ -1,4 +1,4 @@
-"""Who is let in: tokens, sessions of browsers, and how often each client may ask."""
+"""Decide which requests are let in: tokens, sessions of browsers, and rates per client."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipeline.service.errors import TooManyError, UnauthorizedError
+from pipeline.service.errors import BusyError, TooManyError, UnauthorizedError
 from pipeline.service.settings import ServiceSettings
 
 SESSION_SECONDS = 12 * 3600
@@ -19,7 +21,7 @@ _MOST_CLIENTS = 10_000
 
 
 class TokenBook:
-    """Knows the tokens by their digests, and the sessions that were opened with one.
+    """Holds the digests of the tokens, and the sessions that were opened with them.
 
     Args:
         settings: The tokens.
@@ -27,34 +29,35 @@ class TokenBook:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._digests = [_digest(token.get_secret_value()) for token in settings.tokens]
-        self._sessions: OrderedDict[bytes, float] = OrderedDict()
+        self._sessions: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody is asked for a token."""
+        """Whether no token is required."""
         return not self._digests
 
-    def knows(self, token: str) -> bool:
-        """Whether a token is one of them; takes the same time for every wrong one."""
+    def holder(self, token: str) -> int | None:
+        """Return the number of a valid token, else None; wrong ones all take the same time."""
         found = _digest(token)
-        matches = 0
-        for known in self._digests:  # all of them, whichever matches
-            matches |= hmac.compare_digest(found, known)
-        return bool(matches)
+        number = None
+        for place, known in enumerate(self._digests):  # all of them, whichever matches
+            if hmac.compare_digest(found, known):
+                number = place
+        return number
 
-    def open_session(self) -> str:
-        """A new session for the bearer of a token."""
+    def open_session(self, holder: int) -> str:
+        """Return a new session for the holder of a token."""
         session = secrets.token_urlsafe(32)
-        self._sessions[_digest(session)] = time.monotonic() + SESSION_SECONDS
+        self._sessions[_digest(session)] = (time.monotonic() + SESSION_SECONDS, holder)
         while len(self._sessions) > _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         return session
 
-    def knows_session(self, session: str) -> bool:
-        """Whether a session was opened and is not over."""
-        # By the digest's hash: how long it takes tells nothing of the session itself.
-        until = self._sessions.get(_digest(session))
-        return until is not None and until > time.monotonic()
+    def session_holder(self, session: str) -> int | None:
+        """Return the number of the token that opened a session, unless it has ended."""
+        # The lookup is by digest: its duration says nothing about the session itself.
+        until, holder = self._sessions.get(_digest(session), (0.0, 0))
+        return holder if until > time.monotonic() else None
 
     def end_session(self, session: str) -> None:
         """End a session."""
@@ -68,11 +71,11 @@ class _Bucket:
 
 
 class RateLimit:
-    """A bucket of permissions for each client that fills up again (token bucket).
+    """A token bucket for each client.
 
     Args:
-        rate: Permissions a second.
-        burst: Permissions that a full bucket has.
+        rate: Permissions per second.
+        burst: Permissions in a full bucket.
     """
 
     def __init__(self, rate: float, burst: int) -> None:
@@ -81,11 +84,11 @@ class RateLimit:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def wait_for(self, client: str, *, take: bool = True) -> float:
-        """Seconds until the client may ask; 0 when it may now.
+        """Return the seconds until the client has a permission; 0 if it has one now.
 
         Args:
-            client: Who asks.
-            take: Whether this counts as asking.
+            client: The client.
+            take: Whether to take the permission.
         """
         now = time.monotonic()
         bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
@@ -101,8 +104,66 @@ class RateLimit:
         return 0.0
 
 
+class ClientSlots:
+    """Limits what clients hold open at a time, in total and each.
+
+    Args:
+        what: Name of what is held, for messages.
+        most: Number in total.
+        most_of_a_client: Number of one client.
+        hint: What a client that gets none can do.
+    """
+
+    def __init__(self, what: str, most: int, most_of_a_client: int, hint: str) -> None:
+        self._what = what
+        self._most = most
+        self._most_of_a_client = most_of_a_client
+        self._hint = hint
+        self._held: Counter[str] = Counter()
+
+    def check(self, client: str) -> None:
+        """Raise an error if a client can hold no more.
+
+        Raises:
+            BusyError: The limit is reached.
+        """
+        own = self._held[client]
+        if own >= self._most_of_a_client:
+            self._refuse(f"this client has {own} {self._what} open")
+        if self._held.total() >= self._most:
+            self._refuse(f"{self._held.total()} {self._what} are open")
+
+    def _refuse(self, message: str) -> None:
+        raise BusyError(message, self._hint, headers={"Retry-After": "15"})
+
+    @contextmanager
+    def held(self, client: str) -> Iterator[None]:
+        """Count one for a client during the block."""
+        self._held[client] += 1
+        try:
+            yield
+        finally:
+            self._held[client] -= 1
+            if self._held[client] == 0:
+                del self._held[client]
+
+
+@dataclass(frozen=True)
+class Client:
+    """Whom a request counts for.
+
+    Attributes:
+        key: The address, together with the token where there is a valid one: what others do at
+            the same address does not count for the holder of a token.
+        holder: Number of the token; None without a valid one.
+    """
+
+    key: str
+    holder: int | None
+
+
 class Access:
-    """Lets requests in or turns them away.
+    """Lets requests in or rejects them.
 
     Args:
         settings: Tokens and limits.
@@ -114,43 +175,54 @@ class Access:
         self._requests = RateLimit(settings.rate, settings.burst)
         self._failures = RateLimit(settings.failed_tokens / 60, settings.failed_tokens)
 
-    def count(self, address: str) -> None:
+    def client(self, address: str, authorization: str | None, session: str | None) -> Client:
+        """Return whom a request counts for.
+
+        Args:
+            address: Address of the client.
+            authorization: The header, if any.
+            session: The session's cookie, if any.
+        """
+        network = network_of(address)
+        if self._tokens.is_open:
+            return Client(network, None)
+        scheme, _, token = (authorization or "").partition(" ")
+        holder = self._tokens.holder(token.strip()) if scheme.lower() == "bearer" else None
+        if holder is None and session is not None:
+            holder = self._tokens.session_holder(session)
+        return Client(network if holder is None else f"{network} token {holder}", holder)
+
+    def count(self, client: Client) -> None:
         """Count a request.
 
         Raises:
-            TooManyError: The client has asked too often.
+            TooManyError: The client has sent too many.
         """
-        _refuse_for(self._requests.wait_for(client_of(address)), "too many requests")
+        _refuse_for(self._requests.wait_for(client.key), "too many requests")
 
-    def check(self, address: str, authorization: str | None, session: str | None) -> None:
-        """Ask for a token or a session.
+    def check(self, client: Client, authorization: str | None, session: str | None) -> None:
+        """Require a valid token or session.
 
         Raises:
-            UnauthorizedError: There is none, or it is wrong.
-            TooManyError: The client has given too many wrong ones; right ones do not count now.
+            UnauthorizedError: There is none.
+            TooManyError: There is none, and the address has sent too many wrong ones.
         """
-        if self._tokens.is_open:
+        if self._tokens.is_open or client.holder is not None:
             return
-        client = client_of(address)
-        _refuse_for(self._failures.wait_for(client, take=False), "too many wrong tokens")
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() == "bearer" and self._tokens.knows(token.strip()):
-            return
-        if session is not None and self._tokens.knows_session(session):
-            return
+        _refuse_for(self._failures.wait_for(client.key, take=False), "too many wrong tokens")
         if authorization is not None or session is not None:
-            self._failures.wait_for(client)
+            self._failures.wait_for(client.key)
         raise UnauthorizedError(
-            "a token is needed" if authorization is None else "the token is not known",
+            "a token is required" if authorization is None else "the token is not valid",
             "send Authorization: Bearer TOKEN",
             headers={"WWW-Authenticate": 'Bearer realm="flowtime-export"'},
         )
 
 
-def client_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+def network_of(address: str) -> str:
+    """Return what counts as one address: an IPv4 address, or an IPv6 network of 64 bits.
 
-    >>> client_of("192.0.2.1"), client_of("2001:db8::5"), client_of("?")
+    >>> network_of("192.0.2.1"), network_of("2001:db8::5"), network_of("?")
     ('192.0.2.1', '2001:db8::/64', '?')
     """
     try:
@@ -165,7 +237,9 @@ def client_of(address: str) -> str:
 def _refuse_for(seconds: float, message: str) -> None:
     if seconds > 0:
         raise TooManyError(
-            message, "wait, then go on more slowly", headers={"Retry-After": f"{int(seconds) + 1}"}
+            message,
+            "wait as long as Retry-After says",
+            headers={"Retry-After": f"{int(seconds) + 1}"},
         )
 
 

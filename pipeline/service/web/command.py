@@ -1,4 +1,4 @@
-"""The verb `serve`: options to settings, and the server that is loaded only then."""
+"""The command `serve`: turn options into settings, then load and start the server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from pydantic import ValidationError
 
 from pipeline.errors import ConfigError
+from pipeline.logs import LOGGER
 from pipeline.service.settings import ServiceSettings, read_secret, read_tokens
 
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -24,7 +25,9 @@ def _env(name: str) -> str:
 @click.option("--exports", metavar="URL", envvar=_env("EXPORTS"), help="Default each run's gold/.")
 @click.option("--host", default="127.0.0.1", show_default=True, envvar=_env("HOST"))
 @click.option("--port", type=int, default=8080, show_default=True, envvar=_env("PORT"))
-@click.option("--token-file", type=_file, envvar=_env("TOKEN_FILE"), help="Tokens, one a line.")
+@click.option(
+    "--token-file", type=_file, envvar=_env("TOKEN_FILE"), help="Valid tokens, one per line."
+)
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
@@ -42,33 +45,62 @@ def _env(name: str) -> str:
 @click.option("--queue", type=int, default=100, show_default=True, help="Jobs that wait.")
 @click.option("--memory-limit", type=int, metavar="BYTES", help="Of each export; default 512 MB.")
 @click.option("--job-timeout", type=float, metavar="SECONDS", help="Of a job; default 3600.")
-@click.option("--refresh", type=float, metavar="SECONDS", help="List runs anew; default 30.")
+@click.option(
+    "--refresh",
+    type=float,
+    metavar="SECONDS",
+    help="Age at which runs are listed again; default 30.",
+)
 @click.option("--max-upload", type=int, metavar="BYTES", help="Default 1 GB; 0 for no uploads.")
-@click.option("--rate", type=float, help="Requests a second of a client; default 50.")
+@click.option("--rate", type=float, help="Requests per second of a client; default 50.")
 @click.option("--burst", type=int, help="Requests of a client at once; default 200.")
-@click.option("--allowed-host", "allowed_hosts", multiple=True, help="Of the Host header.")
+@click.option(
+    "--allowed-host", "allowed_hosts", multiple=True, help="Name that a Host header may have."
+)
+@click.option(
+    "--forwarded-allow-ips",
+    metavar="ADDRESSES",
+    envvar=_env("FORWARDED_ALLOW_IPS"),
+    help="Proxies whose X-Forwarded-For and -Proto are trusted, separated by commas.",
+)
+@click.option(
+    "--auto-export", metavar="FORMATS", help="Export each completed run, e.g. csv,parquet."
+)
 @click.option("--cors-origin", "cors_origins", multiple=True, help="Web origin; default none.")
-@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Told of every job.")
-@click.option("--webhook-allow", multiple=True, metavar="URL", help="May be asked to be told.")
+@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Called for every job.")
+@click.option("--webhook-allow", multiple=True, metavar="URL", help="May be named by a request.")
 @click.option("--webhook-secret-file", type=_file, envvar=_env("WEBHOOK_SECRET_FILE"))
 @click.option("--set", "others", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 def serve_command(
     token_file: Path | None,
     webhook_secret_file: Path | None,
     others: tuple[str, ...],
+    auto_export: str | None,
     **given: Any,
 ) -> int:
     """Serve the runs below a URL, and their exports, over HTTP."""
     values = {name: value for name, value in given.items() if value is not None}
     values |= _others(others)
+    if auto_export is not None:
+        names = (name.strip() for name in auto_export.split(","))
+        values["auto_export"] = tuple(name for name in names if name)
     if token_file is not None:
         values["tokens"] = read_tokens(token_file)
     if webhook_secret_file is not None:
         values["webhook_secret"] = read_secret(webhook_secret_file)
     settings = _settings(values)
     settings.check()
-    _server().serve(settings)
+    _server().serve(settings, _announce)
     return 0
+
+
+def _announce(url: str) -> None:
+    """Name the address of the page, and how to stop the service, on stderr."""
+    text = f"the page is at {url} (Ctrl-C stops the service)"
+    if click.get_current_context().find_root().params.get("log_format") == "json":
+        LOGGER.info(text)
+    else:
+        click.echo(text[0].upper() + text[1:], err=True)
 
 
 def _others(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -85,8 +117,10 @@ def _settings(values: dict[str, Any]) -> ServiceSettings:
     try:
         return ServiceSettings.model_validate(values)
     except ValidationError as error:
-        told = [f"{_name(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False)]
-    raise ConfigError("; ".join(told))  # out here it takes no pydantic error along
+        problems = [
+            f"{_name(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False)
+        ]
+    raise ConfigError("; ".join(problems))  # raised here, it carries no pydantic error along
 
 
 def _name(location: tuple[int | str, ...]) -> str:
@@ -94,7 +128,7 @@ def _name(location: tuple[int | str, ...]) -> str:
 
 
 def _server() -> Any:
-    # Imported when needed: it costs time that the other verbs need not spend.
+    # Imported on demand: it costs time that the other commands must not spend.
     try:
         return importlib.import_module("pipeline.service.web.server")
     except ModuleNotFoundError as error:

@@ -1,10 +1,12 @@
-"""A stored file as an answer: conditions, ranges, compression."""
+"""Respond with stored files and lists: conditions, ranges, compression."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
@@ -22,6 +24,7 @@ from pipeline.service.errors import BeyondTheEndError
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 _WORTH_COMPRESSING = 1024
 _LEVEL = 5
+_FAST_LEVEL = 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _END: bytes = b""
 
@@ -34,14 +37,14 @@ def download(
     limiter: anyio.CapacityLimiter,
     after: Callable[[], None] | None = None,
 ) -> Response:
-    """Answer with a file, or that the client has it already.
+    """Return a response with a file, or 304 if the client has it.
 
     Args:
-        request: What was asked.
+        request: The request.
         file: The file.
-        name: The name it is to be saved by.
-        limiter: Threads that read files.
-        after: Called when the answer is over.
+        name: Name that the file is saved under.
+        limiter: Limits the threads that read files.
+        after: Called when the response has ended.
 
     Raises:
         BeyondTheEndError: The file ends before the range; `after` is not called.
@@ -82,8 +85,31 @@ def _answer(
     )
 
 
+def list_response(
+    request: Request, body: bytes, links: Mapping[str, str] | None = None
+) -> Response:
+    """Return a response with JSON: compressed if accepted, 304 if the client has it.
+
+    Args:
+        request: The request.
+        body: The JSON.
+        links: Targets of the `Link` header by their relation (RFC 8288).
+    """
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Accept-Encoding"}
+    if links:
+        headers["Link"] = ", ".join(f'<{url}>; rel="{name}"' for name, url in links.items())
+    known = request.headers.get("if-none-match", "")
+    if etag in {tag.strip() for tag in known.split(",")}:
+        return Response(status_code=304, headers=headers)
+    if len(body) >= _WORTH_COMPRESSING and _accepts_gzip(request):
+        headers["Content-Encoding"] = "gzip"
+        body = gzip.compress(body, _FAST_LEVEL)
+    return Response(body, headers=headers, media_type="application/json")
+
+
 class _Closing(Response):
-    """An answer after which something is cleared away, however it ends."""
+    """A response after which something is removed, however the response ends."""
 
     def __init__(self, answer: Response, after: Callable[[], None]) -> None:
         super().__init__(status_code=answer.status_code)
@@ -98,7 +124,7 @@ class _Closing(Response):
 
 
 def attachment(name: str) -> str:
-    """A Content-Disposition (RFC 6266) that no name can break out of.
+    """Return a Content-Disposition (RFC 6266) that no name can break out of.
 
     >>> print(attachment('a"b€.csv'))
     attachment; filename="a_b_.csv"; filename*=UTF-8''a%22b%E2%82%AC.csv
@@ -123,7 +149,7 @@ def _headers(file: DownloadableFile, name: str) -> dict[str, str]:
 
 
 def _is_known(request: Request, file: DownloadableFile) -> bool:
-    """Whether the client has the file (RFC 9110, 13.2.2)."""
+    """Return whether the client has the file (RFC 9110, 13.2.2)."""
     tags = request.headers.get("if-none-match")
     if tags is not None:
         names = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
@@ -135,10 +161,10 @@ def _is_known(request: Request, file: DownloadableFile) -> bool:
 
 
 def _span(request: Request, file: DownloadableFile) -> tuple[int, int] | None:
-    """The asked range as start and end; start is the size where there is nothing to give.
+    """Return the requested range as start and end; the start is the size if the range is empty.
 
-    Several ranges, and units that are not bytes, are answered by the whole file, as RFC 9110
-    allows.
+    For several ranges, and for units other than bytes, the response is the whole file, as RFC
+    9110 allows.
     """
     match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if match is None or request.method != "GET" or not _is_still(request, file):
@@ -171,7 +197,7 @@ def _part(
     if start >= end:
         headers = {**headers, "Content-Range": f"bytes */{file.entry.size}"}
         headers.pop("Content-Disposition")
-        raise BeyondTheEndError("the file ends before this range", "ask for less", headers=headers)
+        raise BeyondTheEndError("the file ends before this range", "request less", headers=headers)
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(
@@ -185,6 +211,10 @@ def _part(
 def _wants_gzip(request: Request, file: DownloadableFile) -> bool:
     if file.media_type.endswith("parquet") or file.entry.size < _WORTH_COMPRESSING:
         return False
+    return _accepts_gzip(request)
+
+
+def _accepts_gzip(request: Request) -> bool:
     for part in request.headers.get("accept-encoding", "").lower().split(","):
         coding, _, weight = part.strip().partition(";")
         if coding.strip() == "gzip":
@@ -204,7 +234,7 @@ def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
 async def _in_threads(
     blocks: Iterator[bytes], limiter: anyio.CapacityLimiter
 ) -> AsyncIterator[bytes]:
-    """Blocks that are read on threads, so that nobody else waits for a disk."""
+    """Yield blocks that are read on threads, so that other requests do not wait for a disk."""
     step = partial(next, blocks, _END)
     while block := await anyio.to_thread.run_sync(step, limiter=limiter):
         yield block

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus."""
+"""Count requests and jobs for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,36 +14,34 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """The numbers of one service."""
+    """The metrics of a service."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Histogram(
             "flowtime_http_request_seconds",
-            "Time to the end of an answer.",
+            "Time to the end of a response.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self._jobs = Counter(
-            "flowtime_jobs", "Jobs that are over.", ("state",), registry=self.registry
-        )
+        self._jobs = Counter("flowtime_jobs", "Finished jobs.", ("state",), registry=self.registry)
         self._rows = Counter("flowtime_exported_rows", "Rows written.", registry=self.registry)
         self._imported = Counter("flowtime_imported_rows", "Rows imported.", registry=self.registry)
         self._bytes = Counter("flowtime_exported_bytes", "Bytes written.", registry=self.registry)
         self._seconds = Histogram(
             "flowtime_job_seconds",
-            "Time from a job's beginning to its end.",
+            "Time from the start of a job to its end.",
             buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
             registry=self.registry,
         )
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Show a number that is asked for when it is wanted."""
+        """Add a gauge whose value is read on each request for the metrics."""
         Gauge(name, meaning, registry=self.registry).set_function(value)
 
     def count_job(self, job: Job) -> None:
-        """Count a job that is over."""
+        """Count a finished job."""
         self._jobs.labels(job.state).inc()
         written = [file for file in job.files if file.status == "exported"]
         self._rows.inc(sum(file.rows for file in written))
@@ -58,16 +56,16 @@ class Metrics:
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        """All of them in the format of Prometheus."""
+        """Return all metrics in the format of Prometheus."""
         return generate_latest(self.registry)
 
 
 class Measured:
-    """Counts the requests of an app by route.
+    """Count the requests of an application by route.
 
     Args:
-        app: The app.
-        metrics: Where they are counted.
+        app: The application.
+        metrics: Receives the counts.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -75,7 +73,7 @@ class Measured:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and count it at its end."""
+        """Pass a request on, and count it at its end."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -97,4 +95,4 @@ class Measured:
             self._metrics.count_request(method, route, status, time.monotonic() - began)
 
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})

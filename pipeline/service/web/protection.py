@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it, and every answer on its way out."""
+"""Check every request before a route handles it, and add headers to every response."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.service.errors import ForbiddenError, ServiceError, SlowError, TooLargeError
+from pipeline.service.errors import (
+    PROBLEM_MEDIA_TYPE,
+    ForbiddenError,
+    ServiceError,
+    SlowError,
+    TooLargeError,
+)
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access
 
 SESSION_COOKIE = "flowtime_session"
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/v1/session"})
-"""Paths that ask for no token: they show nothing of any run."""
+"""Paths that require no token: they show nothing of any run."""
 
 OPEN_FOLDERS = ("/docs/", "/page/")
-"""Folders of static files that ask for no token."""
+"""Folders of static files that require no token."""
 
 UPLOAD_PATH = "/v1/import"
-"""The one path that takes large bodies."""
+"""The only path that accepts large bodies."""
 
 _LINGER = 5.0
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,12 +51,12 @@ _HEADERS = {
 
 
 class Protection:
-    """The outermost layer: host, origin, rate, token, body size, time, headers.
+    """Check host, origin, rate, token, body size and time; add security headers.
 
     Args:
-        app: What is protected.
+        app: The protected application.
         settings: Limits.
-        access: Knows tokens and rates.
+        access: Tokens and rates.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, access: Access) -> None:
@@ -59,7 +65,7 @@ class Protection:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer why not."""
+        """Pass a request on, or respond with the reason for rejecting it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,24 +82,27 @@ class Protection:
     def _check(self, scope: Scope, most: int) -> None:
         headers = Headers(scope=scope)
         address = scope["client"][0] if scope.get("client") else "?"
+        authorization, session = headers.get("authorization"), _session(headers)
+        client = self._access.client(address, authorization, session)
+        scope.setdefault("state", {})["client"] = client
         _check_host(headers, self._settings.known_hosts)
         if scope["method"] not in _SAFE_METHODS:
             _check_origin(headers, self._settings.cors_origins)
-        self._access.count(address)
+        self._access.count(client)
         path = scope["path"]
         preflight = scope["method"] == "OPTIONS" and self._settings.cors_origins
         if not (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS) or preflight):
-            self._access.check(address, headers.get("authorization"), _session(headers))
+            self._access.check(client, authorization, session)
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > most:
             raise _too_large(most)
 
 
 class _Incoming:
-    """A request's body, bounded in size and in time.
+    """The body of a request, limited in size and in time.
 
     Attributes:
-        refusal: Why it is not read any further.
+        refusal: Why the body is not read to its end.
     """
 
     def __init__(
@@ -101,7 +110,7 @@ class _Incoming:
     ) -> None:
         self._receive = receive
         self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        # Who waits for a 100 (Continue) sends nothing once it has the answer.
+        # A client that waits for 100 (Continue) sends nothing once it has the response.
         self._is_coming = self._has_body and "expect" not in headers
         self._most = most
         self._settings = settings
@@ -112,12 +121,14 @@ class _Incoming:
 
     async def receive(self) -> Message:
         if self._is_whole:
-            return await self._receive()  # now only for the client going away
+            return await self._receive()  # from now on only a disconnect arrives
         try:
             message = await asyncio.wait_for(self._receive(), self._patience())
         except TimeoutError:
             self._is_coming = False
-            raise self._refused(SlowError("the body does not come", "send it faster")) from None
+            raise self._refused(
+                SlowError("the body did not arrive in time", "send it faster")
+            ) from None
         self._size += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         if self._size > self._most:
@@ -126,14 +137,14 @@ class _Incoming:
 
     @property
     def is_left(self) -> bool:
-        """Whether there is a body that has not been read to its end."""
+        """Whether a part of the body has not been read."""
         return self._has_body and not self._is_whole
 
     async def linger(self) -> None:
-        """Take what is still coming for a moment, and drop it.
+        """Receive the rest of the body for a moment, and discard it.
 
-        A connection that is closed while its client sends is reset, and the client then does not
-        see why.
+        A connection that is closed while its client sends is reset, and the client does not see
+        the response then.
         """
         until = time.monotonic() + min(_LINGER, self._settings.client_timeout)
         while self._is_coming and self.is_left and (left := until - time.monotonic()) > 0:
@@ -144,10 +155,10 @@ class _Incoming:
             self._is_whole = not message.get("more_body", False)
 
     def _patience(self) -> float:
-        """Seconds until the next part must be there; less where what came came slowly.
+        """Return the seconds until the next part must arrive; less if the body arrives slowly.
 
-        Without this, a byte now and then would hold a connection, and room for an upload, for
-        days.
+        Otherwise a client that sends single bytes could hold a connection, and room for an
+        upload, for days.
         """
         timeout = self._settings.client_timeout
         earned = timeout + self._size / self._settings.slowest_body
@@ -159,7 +170,7 @@ class _Incoming:
 
 
 class _Outgoing:
-    """An answer with the headers of all answers."""
+    """A response, to which the headers of all responses are added."""
 
     def __init__(self, send: Send, incoming: _Incoming, path: str) -> None:
         self._send = send
@@ -171,7 +182,7 @@ class _Outgoing:
     async def send(self, message: Message) -> None:
         refusal, self._incoming.refusal = self._incoming.refusal, None
         if refusal is not None and not self.has_begun:
-            # FastAPI takes any fault of a body for bad JSON; this is what it really was.
+            # FastAPI reports any fault of a body as bad JSON; this is the real one.
             self._is_answered = True
             await send_error(self._pass_on, refusal)
         if not self._is_answered:
@@ -193,7 +204,7 @@ class _Outgoing:
 
 
 def _headers_of(path: str) -> dict[str, str]:
-    """Headers that depend on the path: the library of the documentation writes styles itself."""
+    """Return headers that depend on the path: the documentation's library writes inline styles."""
     is_documentation = path.startswith("/docs")
     style = "'self' 'unsafe-inline'" if is_documentation else "'self'"
     return {
@@ -203,16 +214,16 @@ def _headers_of(path: str) -> dict[str, str]:
 
 
 async def send_error(send: Send, error: ServiceError) -> None:
-    """Answer with an error."""
+    """Send a problem document."""
     body = json.dumps(error.body(), ensure_ascii=False).encode()
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    headers = {"Content-Type": PROBLEM_MEDIA_TYPE, "Content-Length": str(len(body))}
     pairs = [(k.lower().encode(), v.encode()) for k, v in {**headers, **error.headers}.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": pairs})
     await send({"type": "http.response.body", "body": body})
 
 
 def _check_host(headers: Headers, known: Iterable[str]) -> None:
-    """Refuse names that were made to point here by somebody else (DNS rebinding)."""
+    """Reject host names that others have pointed at this machine (DNS rebinding)."""
     names = {name.lower() for name in known}
     if not names:
         return
@@ -220,11 +231,13 @@ def _check_host(headers: Headers, known: Iterable[str]) -> None:
     host = given[0].lower() if len(given) == 1 else ""
     name = host[: host.rindex("]") + 1] if host.startswith("[") else host.partition(":")[0]
     if name not in names:
-        raise ForbiddenError("this host name is not known here", "name it by --allowed-host")
+        raise ForbiddenError(
+            "the Host header names a host that is not allowed", "add it by --allowed-host"
+        )
 
 
 def _check_origin(headers: Headers, allowed: Iterable[str]) -> None:
-    """Refuse what a page of another site has its visitor's browser send."""
+    """Reject requests that a page of another site makes its visitor's browser send."""
     origin = headers.get("origin")
     if origin is not None:
         same = urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
@@ -232,7 +245,9 @@ def _check_origin(headers: Headers, allowed: Iterable[str]) -> None:
     else:
         is_other = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
     if is_other:
-        raise ForbiddenError("pages of other sites may not do this", "see --cors-origin")
+        raise ForbiddenError(
+            "pages of other origins may not send this request", "add the origin by --cors-origin"
+        )
 
 
 def _session(headers: Headers) -> str | None:
@@ -244,11 +259,11 @@ def _session(headers: Headers) -> str | None:
 
 
 def _most_bytes(scope: Scope, settings: ServiceSettings) -> int:
-    """Bytes that the body of a request may have."""
+    """Return the bytes that the body of a request may have."""
     if scope["method"] == "POST" and scope["path"] == UPLOAD_PATH:
         return settings.max_body + settings.max_upload
     return settings.max_body
 
 
 def _too_large(most: int) -> TooLargeError:
-    return TooLargeError(f"the body is larger than {most} bytes", "send less")
+    return TooLargeError(f"the body is larger than {most:,} bytes", "send less")

@@ -1,21 +1,33 @@
-"""Runs as the API shows them."""
+"""Turn runs and exports into the bodies of the API."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from connectors.flowtime.model.run import Run
+from pipeline.service.catalog.export_store import PublishedExport
 from pipeline.service.catalog.run_catalog import CatalogEntry
 from pipeline.service.catalog.run_query import row_count
-from pipeline.service.web.api_models import GridBody, RunSummary, SeriesBody, SeriesIndexBody
+from pipeline.service.jobs.job import download_url
+from pipeline.service.web.api_models import (
+    ExportedFileBody,
+    ExportShapeBody,
+    GridBody,
+    RunExportBody,
+    RunSummary,
+    SeriesBody,
+    SeriesIndexBody,
+)
 
 
 def grid(run: Run) -> GridBody:
-    """The grid of a run, in minutes."""
+    """Return the grid of a run, in minutes."""
     minutes = run.grid.bin_minutes
     return GridBody(bins=run.grid.bins, bin_minutes=minutes, bin_size=minutes)
 
 
 def summary(entry: CatalogEntry) -> RunSummary:
-    """A run as lists show it."""
+    """Return a run as lists show it."""
     run = entry.run
     shown = RunSummary(
         id=entry.key,
@@ -43,7 +55,7 @@ def summary(entry: CatalogEntry) -> RunSummary:
 
 
 def details(run: Run) -> dict[str, object]:
-    """What a run's own page shows beside that."""
+    """Return what the response for a single run has beside that."""
     return {
         "time_origin": run.time_origin,
         "time_origin_from": run.origin_source,
@@ -62,7 +74,7 @@ def details(run: Run) -> dict[str, object]:
 
 
 def series_index(run: Run) -> SeriesIndexBody:
-    """The index of a run's series."""
+    """Return the index of a run's series."""
     return SeriesIndexBody(
         schema_version=run.schema_version or 1,
         run_id=run.run_id,
@@ -84,3 +96,32 @@ def series_index(run: Run) -> SeriesIndexBody:
             for series in run.series
         ],
     )
+
+
+def run_export(entry: CatalogEntry, export: PublishedExport) -> RunExportBody:
+    """Return an export of a run."""
+    options = ExportShapeBody(
+        columns=export.columns, filter=export.filter, escape_formulas=export.escapes_formulas
+    )
+    return RunExportBody(
+        variant=export.variant,
+        options=None if export.variant is None else options,
+        exported_utc=export.exported,
+        bytes=export.size,
+        files=tuple(exported_files(entry, export)),
+    )
+
+
+def exported_files(entry: CatalogEntry, export: PublishedExport) -> Iterator[ExportedFileBody]:
+    """Yield the files of an export of a run."""
+    for form, file in export.files.items():
+        yield ExportedFileBody(
+            format=form,
+            name=f"export.{form}",
+            bytes=file.entry.size,
+            rows=file.rows,
+            sha256=file.sha256,
+            exported_utc=file.modified,
+            url=download_url(entry.key, form, export.variant),
+            variant=export.variant,
+        )

@@ -1,65 +1,117 @@
-"""The application behind uvicorn, with its limits."""
+"""Run the application behind uvicorn, with limits on slow and large requests."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import signal
+import socket
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pipeline.errors import ConfigError, FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.service.errors import BadRequestError
+from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.app import create_app
 
 _MOST_CONNECTIONS = 1000
+_BACKLOG = 2048
 _KEEP_ALIVE = 15
 _SHUTDOWN = 30
 _MOST_HEAD_BYTES = 64 * 1024
+_SWITCH_SECONDS = 0.001
+"""Time slice of Python's threads: requests wait less for threads that list or search runs."""
 
 
-def serve(settings: ServiceSettings) -> None:
+def serve(settings: ServiceSettings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl+C.
 
+    Args:
+        settings: The settings.
+        announce: Called with the address of the page once the service listens.
+
     Raises:
-        ConfigError: The settings do not fit together.
+        ConfigError: The settings do not fit together, or the port or the state cannot be used.
+        FlowtimeExportError: The application could not start.
     """
-    app = create_app(settings)
+    listener = _listener(settings.host, settings.port)
+    try:
+        app = create_app(settings)
+    except BaseException:
+        listener.close()
+        raise
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=patient_protocol(settings.client_timeout),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.forwarded_allow_ips),
+            forwarded_allow_ips=settings.forwarded_allow_ips,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_SHUTDOWN,
+        )
+    )
     if not settings.tokens:
         LOGGER.warning(
-            "NO TOKEN IS ASKED FOR: everybody on this machine can read the runs and export them; "
+            "no token is required: every user of this machine can read and export the runs; "
             "--token-file changes that"
         )
-    LOGGER.warning("serving %s on http://%s:%d", settings.runs, settings.host, settings.port)
-    # uvicorn raises the signal again when all is ended; ended in order, that is no failure.
+    LOGGER.info("serving %s", settings.runs)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    announce(f"http://{host}:{listener.getsockname()[1]}/")
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    # uvicorn raises the signal again at its end; after an orderly end that is no failure.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=patient_protocol(settings.client_timeout),
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=_SHUTDOWN,
-    )
+    server.run(sockets=[listener])
+    if not server.started:
+        raise FlowtimeExportError("the service could not start: the log above says why")
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} cannot be used ({error.strerror}): choose another"
+        ) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"port {port} of {host} cannot be used ({error.strerror}): stop the program that "
+            "listens there, or choose another --port"
+        ) from error
+    return listener
 
 
 def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """A protocol that ends a connection whose client neither sends headers nor reads.
+    """Return a protocol that closes connections of clients that neither send headers nor read.
 
-    uvicorn has no such limits: a client that sends a byte now and then, or takes nothing of an
-    answer, would hold a connection for ever, and one that sends headers without end, memory.
+    uvicorn has no such limits: a client that sends single bytes, or reads nothing of a response,
+    would hold a connection for ever, and one that sends endless headers would fill the memory.
 
     Args:
-        seconds: How long headers may take, and how long a full buffer may stay full.
+        seconds: Time that headers may take, and that a full buffer may stay full.
     """
 
     class PatientProtocol(HttpToolsProtocol):
@@ -82,7 +134,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             error = BadRequestError(msg.rstrip("."), "GET /docs describes the API")
             body = json.dumps(error.body())
             head = (
-                "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+                f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_MEDIA_TYPE}\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
             )
             self.transport.write((head + body).encode("ascii"))
@@ -99,7 +151,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            # Not close: that would wait for the client to read what is left.
+            # Not close(), which would wait for the client to read the rest.
             self._unread = self.loop.call_later(seconds, self.transport.abort)
 
         def resume_writing(self) -> None:

@@ -1,9 +1,10 @@
-"""The parts of a running service, put together."""
+"""Put the parts of a running service together."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 import anyio
@@ -13,10 +14,12 @@ from pipeline.errors import StorageError
 from pipeline.logs import LOGGER
 from pipeline.service.catalog.export_store import ExportStore
 from pipeline.service.catalog.locations import Locations
-from pipeline.service.catalog.run_catalog import Listing, RunCatalog, not_complete
+from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatalog, not_complete
 from pipeline.service.catalog.upload_room import UploadRoom
 from pipeline.service.errors import UnknownError
+from pipeline.service.jobs.auto_export import AutoExport
 from pipeline.service.jobs.events import EventLog
+from pipeline.service.jobs.export_retention import ExportRetention
 from pipeline.service.jobs.import_order import ImportOrder, ImportRequest
 from pipeline.service.jobs.job import AnyRequest, ExportOrder, ExportRequest, Job
 from pipeline.service.jobs.job_config import job_config
@@ -24,19 +27,28 @@ from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
 from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
-from pipeline.service.web.access import Access, TokenBook
+from pipeline.service.web.access import Access, ClientSlots, TokenBook
+from pipeline.service.web.health import HealthMonitor
 from pipeline.service.web.metrics import Metrics
+from pipeline.service.web.run_pages import RunPages
 
+MOST_STREAMS = 200
 _READERS = 32
 _PARSERS = 2
+_SEARCHERS = 1
+_TIDY_SECONDS = 3600.0
 _ENDED_BY_FORCE = ("WorkerDied", "Timeout", "Interrupted")
 
 
 class RunsChanged(BaseModel):
-    """What listeners are told when other runs were found."""
+    """Data of the event that the runs have changed."""
 
     total: int
     complete: int
+
+
+class HealthChanged(BaseModel):
+    """Data of the event that a problem of the service came or went."""
 
 
 class Service:
@@ -46,66 +58,93 @@ class Service:
         settings: The settings.
 
     Raises:
-        ConfigError: They do not fit together, or the state's folder cannot be used.
+        ConfigError: They do not fit together, or the folder of the state cannot be used.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
         settings.check()
         self.settings = settings
-        self.places = Locations.of(settings)
+        self.locations = Locations.of(settings)
         self.tokens = TokenBook(settings)
         self.access = Access(settings, self.tokens)
         self.events = EventLog()
         self.metrics = Metrics()
-        self.catalog = RunCatalog(self.places, settings.refresh, self._runs_changed)
-        self.shelf = ExportStore(self.places)
+        self.store = JobStore(settings.state_folder, settings.keep_jobs)
+        self.catalog = RunCatalog(
+            self.locations,
+            settings.refresh,
+            self._runs_changed,
+            self.store.damaged_runs,
+            self._listing_problem_changed,
+        )
+        self.exports = ExportStore(self.locations)
+        self.run_pages = RunPages(self.exports)
         self.temporary = settings.state_folder / "fresh"
         self.uploads = UploadRoom(settings.state_folder / "uploads")
-        self._open = AsyncExitStack()
-
-    async def start(self) -> None:
-        """Open the history, begin to work, and list the runs in the background."""
-        self.store = JobStore(self.settings.state_folder, self.settings.keep_jobs)
-        self._open.callback(self.store.close)
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        self.uploads.take_over(job.id for job in self.store.unfinished() if job.state == "queued")
+        self.streams = ClientSlots(
+            "event streams", MOST_STREAMS, settings.streams_per_client, "poll GET /v1/jobs instead"
+        )
         self.readers = anyio.CapacityLimiter(_READERS)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
-        self.webhooks = Webhooks(self.settings, self.store)
-        self._open.push_async_callback(self.webhooks.close)
+        # More threads would only compete for the interpreter, and delay all other requests.
+        self.searchers = anyio.CapacityLimiter(_SEARCHERS)
+        self.webhooks = Webhooks(settings, self.store)
         self.runner = JobRunner(
-            self.settings,
+            settings,
             self.store,
             self.events,
-            self.places,
+            self.locations,
             self._make_order,
             self._is_ready,
             self._job_over,
         )
+        self.auto_export = AutoExport(self.store, self.runner, settings.auto_export)
+        self.retention = ExportRetention(
+            settings, self.store, self.exports, self.locations, self.runner
+        )
+        self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)
+        self._open = AsyncExitStack()
+        self._background: set[asyncio.Task[None]] = set()
         self._watch()
+
+    async def start(self) -> None:
+        """Start the workers, and list the runs in the background."""
+        self._open.callback(self.store.close)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self.uploads.take_over(job.id for job in self.store.unfinished() if job.state == "queued")
+        self._open.push_async_callback(self.webhooks.close)
         self.webhooks.start()
         self.runner.start()
         self._open.push_async_callback(self.uploads.close)
         self._open.push_async_callback(self.runner.stop)
+        self._open.push_async_callback(self.retention.close)
+        self._open.push_async_callback(self.health.close)
         self._open.push_async_callback(self.catalog.close)
         self.catalog.begin()
-        looking = asyncio.create_task(self._look_now_and_then())
-        self._open.callback(looking.cancel)
+        for work in (self._list_regularly(), self._tidy_regularly()):
+            self._open.callback(asyncio.create_task(work).cancel)
 
     async def stop(self) -> None:
-        """End all of it."""
+        """Stop all parts."""
         self.events.end()
         await self._open.aclose()
 
-    async def _look_now_and_then(self) -> None:
-        """List runs for those who only listen or wait; other requests have them listed."""
+    async def _list_regularly(self) -> None:
+        """List runs for listeners and waiting jobs; other requests cause a listing themselves."""
         while True:
             await asyncio.sleep(self.settings.refresh)
-            if self.events.listeners or self.runner.waits_for_runs:
+            if self.events.listeners or self.runner.waits_for_runs or self.auto_export.formats:
                 self.catalog.begin()
+            if self.catalog.last is not None:
+                await self.auto_export.handle(self.catalog.last)
+
+    async def _tidy_regularly(self) -> None:
+        while True:
+            self.retention.begin()
+            await asyncio.sleep(_TIDY_SECONDS)
 
     def _is_ready(self, request: AnyRequest) -> bool:
-        """Whether a request waits for its run no longer; what became of it, its order tells."""
+        """Return whether a request has what it waits for; its order finds out if that is usable."""
         if isinstance(request, ImportRequest) or request.when == "now":
             return True
         if self.catalog.last is None:
@@ -121,28 +160,28 @@ class Service:
     async def _export_order(
         self, request: ExportRequest, job_id: str
     ) -> tuple[ExportRequest, ExportOrder]:
-        """What is to be exported, of the run as it was found last."""
+        """Return the order for the run as it was found last."""
         entry = (await self.catalog.listing()).by_path.get(request.path)
         if entry is None:
-            raise UnknownError("the run is not there any more")
+            raise UnknownError("the run does not exist any more", code="run-not-found")
         if entry.run is None:
             raise not_complete(entry)
-        # Ids of a run are known when it is complete, and may be shared by others later.
+        # Ids of a run are known once it is complete, and other runs may get the same ones later.
         request = request.changed(run=entry.key, run_id=entry.run_id)
         folder = str(self.temporary / job_id) if request.temporary else None
-        config = job_config(request, entry.run, self.places, self.settings, folder)
+        config = job_config(request, entry.run, self.locations, self.settings, folder)
         return request, ExportOrder(config=config, address_space=self.settings.address_space)
 
     def _import_order(self, request: ImportRequest, job_id: str) -> ImportOrder:
-        upload = self.uploads.place(job_id)
+        upload = self.uploads.upload(job_id)
         if upload.size != request.bytes:
-            raise UnknownError("the uploaded files are not there any more", "send them again")
-        options = self.places.options
+            raise UnknownError("the uploaded files do not exist any more", "send them again")
+        options = self.locations.options
         return ImportOrder(
             request=request,
             files=str(upload.files),
             scratch=str(upload.scratch),
-            out=self.places.runs.url,
+            out=self.locations.runs.url,
             storage=None if options is None else options.revealed(),
             protocol=None if options is None else options.protocol,
             address_space=self.settings.address_space,
@@ -151,8 +190,31 @@ class Service:
     def _job_over(self, job: Job) -> None:
         if isinstance(job.request, ImportRequest):
             self._import_over(job)
+        else:
+            self._export_over(job, job.request)
         self.metrics.count_job(job)
-        self.webhooks.tell(job)
+        self.webhooks.deliver(job)
+
+    def _export_over(self, job: Job, request: ExportRequest) -> None:
+        last = self.catalog.last
+        entry = None if last is None else last.by_path.get(request.path)
+        if entry is None or entry.run is None:
+            return
+        if job.state == "done" and not request.temporary and request.variant is not None:
+            folder = self.locations.folder(entry.run, request.variant)
+            self.retention.record(job, folder.path)
+        self._note_damage(job, entry)
+
+    def _note_damage(self, job: Job, entry: CatalogEntry) -> None:
+        """Record that a run's files do not hold what it promises, or that they do."""
+        is_damaged = job.error is not None and job.error.code == "run-damaged"
+        if is_damaged and job.error is not None:
+            self.store.note_damage(entry.path, entry.version, job.error.error)
+        elif job.state == "done" and entry.state == "broken":
+            self.store.note_damage(entry.path, entry.version, None)
+        else:
+            return
+        self.catalog.reassess()
 
     def _import_over(self, job: Job) -> None:
         self.uploads.leave(job.id)
@@ -162,25 +224,38 @@ class Service:
             asyncio.get_running_loop().run_in_executor(None, self._remove_leftovers)
 
     def _remove_leftovers(self) -> None:
-        """Remove what a worker that was killed has left in staging."""
-        runs = self.places.runs
+        """Remove staged files of a killed worker."""
+        runs = self.locations.runs
         try:
             runs.storage.remove_leftovers(runs.path)
         except StorageError as error:
-            LOGGER.warning("what a killed import has left cannot be removed: %s", error)
+            LOGGER.warning("staged files of a killed import cannot be removed: %s", error)
 
     def _runs_changed(self, listing: Listing) -> None:
         complete = sum(1 for entry in listing.entries if entry.run is not None)
         self.runner.look_again()
+        self._in_background(self.auto_export.handle(listing))
         self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
+
+    def _listing_problem_changed(self) -> None:
+        self.health.expire()
+        self._health_changed()
+
+    def _health_changed(self) -> None:
+        self.events.publish("health", HealthChanged())
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _watch(self) -> None:
         watch = self.metrics.watch
-        watch("flowtime_jobs_waiting", "Jobs that wait.", lambda: self.runner.waiting)
-        watch("flowtime_jobs_running", "Jobs that run.", lambda: self.runner.running)
-        watch("flowtime_uploads", "Uploads that are not over.", lambda: self.uploads.taken)
+        watch("flowtime_jobs_waiting", "Waiting jobs.", lambda: self.runner.waiting)
+        watch("flowtime_jobs_running", "Running jobs.", lambda: self.runner.running)
+        watch("flowtime_uploads", "Unfinished uploads.", lambda: self.uploads.taken)
         watch("flowtime_event_listeners", "Open event streams.", lambda: self.events.listeners)
-        watch("flowtime_runs", "Runs that were found.", self._runs)
+        watch("flowtime_runs", "Known runs.", self._runs)
 
     def _runs(self) -> float:
         listing = self.catalog.last

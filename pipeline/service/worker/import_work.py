@@ -1,4 +1,4 @@
-"""One import of uploaded files, as a worker does it."""
+"""Import uploaded files within a worker process."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ from pipeline.service.jobs.import_order import (
     ProblemBody,
 )
 
-_MEND = "mend the file, or look at the options"
+_CORRECT = "correct the file, or change the options"
+_REPORT_NOTE = ": see the report)"
 _OPTION = re.compile(r"--(as-telemetry|values-only|partial)\b")
 
 
 def imported(order: ImportOrder, publishing: Callable[[], None]) -> dict[str, Any]:
-    """Import files.
+    """Import files, and return an `ImportResult` as plain data, with `notes`.
 
     Args:
-        order: What is to be done.
-        publishing: Called when all is checked, before the first run becomes visible.
-
-    Returns:
-        An `ImportResult` as plain data, and `notes`.
+        order: The order.
+        publishing: Called when everything is checked, before the first run becomes visible.
 
     Raises:
         FlowtimeExportError: They cannot become runs, or a store failed.
@@ -54,23 +52,26 @@ def imported(order: ImportOrder, publishing: Callable[[], None]) -> dict[str, An
 
 
 def import_failure(order: ImportOrder, error: FlowtimeExportError) -> dict[str, Any]:
-    """Why files could not become runs, by the names that their sender knows."""
+    """Return why files could not become runs, with the file names that the client sent."""
     if isinstance(error, NotFoundError) and error.url.startswith(f"{order.files}/"):
-        error = UnprocessableError(f"{error.url} was not sent", "send it along")
-    told = failure(error)
-    if type(error) is not UnprocessableError and told["status"] == UnprocessableError.status:
-        told["hint"] = _MEND
-    told["error"] = _as_sent(order, told["error"])
+        error = UnprocessableError(
+            f"{error.url} was not sent", "send it with the others", code="import-rejected"
+        )
+    found = failure(error)
+    if type(error) is not UnprocessableError and found["status"] == UnprocessableError.status:
+        found |= {"hint": _CORRECT, "code": "import-rejected"}
+    found["error"] = _as_sent(order, found["error"])
     if isinstance(error, ForeignDataError):
         problems = (_problem(one) for one in error.report.problems)
-        told["problems"] = [one.model_dump(mode="json", by_alias=False) for one in problems]
-        told["problem_counts"] = error.report.counts
-    return told
+        found["problems"] = [one.model_dump(mode="json", by_alias=False) for one in problems]
+        found["problem_counts"] = error.report.counts
+    return found
 
 
 def _as_sent(order: ImportOrder, text: str) -> str:
-    """A message with the names that files were sent by, and fields instead of options."""
-    return _OPTION.sub(_field, text.replace(f"{order.files}/", ""))
+    """Return a message with the file names that were sent, and form fields instead of options."""
+    text = text.replace(f"{order.files}/", "").replace(_REPORT_NOTE, ")")
+    return _OPTION.sub(_field, text)
 
 
 def _field(option: re.Match[str]) -> str:

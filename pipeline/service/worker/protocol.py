@@ -1,4 +1,4 @@
-"""Orders on stdin and events on stdout, line by line: what every worker process does."""
+"""Receive orders on stdin and send events on stdout, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from pipeline.service.errors import failure
 
 
 class WorkerTerminated(BaseException):
-    """SIGTERM arrived: what is staged is thrown away on the way out."""
+    """SIGTERM was received; staged files are discarded on the way out."""
 
 
-class Events:
-    """What the service is told.
+class EventStream:
+    """Send events to the service.
 
     Args:
-        stream: Where lines go.
+        stream: Where the lines are written.
     """
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def tell(self, kind: str, /, **values: Any) -> None:
-        """Write one line."""
+    def send(self, kind: str, /, **values: Any) -> None:
+        """Write one event as a line."""
         self._stream.write(json.dumps({"event": kind, **values}) + "\n")
         self._stream.flush()
 
 
-def serve_orders(serve: Callable[[str, Events], None]) -> None:
-    """Serve orders until stdin ends; without stdin there is nobody left to work for.
+def serve_orders(serve: Callable[[str, EventStream], None]) -> None:
+    """Serve orders until stdin ends, which means that the service has ended.
 
     Args:
-        serve: Does what one line of JSON says, and tells of it.
+        serve: Carries out the order of one line, and sends its events.
     """
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the server's to answer
-    # What libraries print must not come between the lines.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is handled by the server
+    # Output that libraries print must not mix with the lines.
     stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    events = Events(stream)
+    events = EventStream(stream)
     orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     try:
-        events.tell("ready")
+        events.send("ready")
         while (line := orders.get()) is not None:
             serve(line, events)
     except (WorkerTerminated, BrokenPipeError):
@@ -62,39 +62,41 @@ def serve_orders(serve: Callable[[str, Events], None]) -> None:
     os._exit(0)
 
 
-def tell_outcome(
-    events: Events,
+def send_result(
+    events: EventStream,
     work: Callable[[], dict[str, Any]],
     what: str,
     failed: Callable[[FlowtimeExportError], dict[str, Any]] = failure,
 ) -> None:
-    """Do one order's work, and tell its report or why there is none.
+    """Do the work of one order, and send its report, or why there is none.
 
     Args:
-        events: Told `done` or `failed`.
-        work: Gives the report.
-        what: What it is called in messages.
-        failed: Puts an error of this project into what is told.
+        events: Receives `done` or `failed`.
+        work: Returns the report.
+        what: Name of the work in messages.
+        failed: Returns the fields of `failed` for an error of this project.
     """
     try:
         report = work()
     except FlowtimeExportError as error:
-        events.tell("failed", **failed(error))
+        events.send("failed", **failed(error))
     except MemoryError:
-        events.tell("failed", type="MemoryError", error=f"{what} needs more memory than it has")
-    except Exception as error:  # a fault of ours ends one order, not the worker's answer
-        events.tell(
+        events.send(
+            "failed", type="MemoryError", code="worker-failed", error=f"{what} ran out of memory"
+        )
+    except Exception as error:  # a bug ends one order, not the worker
+        events.send(
             "failed",
             type="InternalError",
             error=f"{type(error).__name__}: {error}",
             trace=traceback.format_exc(),
         )
     else:
-        events.tell("done", report=report)
+        events.send("done", report=report)
 
 
 def limit_memory(address_space: int) -> None:
-    """Bound the address space of this process, in bytes."""
+    """Limit the address space of this process, in bytes."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = address_space if hard == resource.RLIM_INFINITY else min(address_space, hard)
     resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))

@@ -1,4 +1,4 @@
-"""A process that exports or imports what it is told."""
+"""Run exports and imports in a process of their own."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from pipeline.exports.run import export
 from pipeline.service.jobs.import_order import ImportOrder
 from pipeline.service.jobs.job import ExportOrder
 from pipeline.service.worker.import_work import import_failure, imported
-from pipeline.service.worker.protocol import Events, limit_memory, serve_orders, tell_outcome
+from pipeline.service.worker.protocol import EventStream, limit_memory, send_result, serve_orders
 
-_TELL_SECONDS = 0.2
+_REPORT_SECONDS = 0.2
 _ORDER: TypeAdapter[ExportOrder | ImportOrder] = TypeAdapter(
     Annotated[ExportOrder | ImportOrder, Field(discriminator="kind")]
 )
 
 
 class ProgressReporter(ProgressCallback):
-    """Tells how an export gets on, a few times a second.
+    """Send the progress of an export, a few times a second.
 
     Args:
-        events: Told of it.
+        events: Receives the progress.
     """
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: EventStream) -> None:
         self._events = events
         self._progress: dict[str, Any] = {}
-        self._told = 0.0
+        self._sent = 0.0
 
     def discovered(self, runs: int) -> None:
-        """The run was found."""
-        self._events.tell("progress", phase="discovering")
+        """Send that the run was found."""
+        self._events.send("progress", phase="discovering")
 
     def began(self, files: int, rows: int, size: int) -> None:
-        """The whole is known."""
+        """Send the totals."""
         self._progress = {"files": 0, "rows": 0, "bytes": 0}
         self._progress |= {"files_total": files, "rows_total": rows, "bytes_total": size}
         self._show(force=True)
 
     def read(self, files: int, rows: int, size: int) -> None:
-        """So many more have been read."""
+        """Send what has been read since the last call."""
         for name, more in (("files", files), ("rows", rows), ("bytes", size)):
             self._progress[name] = self._progress.get(name, 0) + more
         self._show()
 
     def publishing(self, files: int) -> None:
-        """All rows are staged."""
-        self._events.tell("progress", phase="publishing", **self._progress)
+        """Send that all rows are staged."""
+        self._events.send("progress", phase="publishing", **self._progress)
 
     def _show(self, *, force: bool = False) -> None:
-        if force or time.monotonic() - self._told > _TELL_SECONDS:
-            self._told = time.monotonic()
-            self._events.tell("progress", phase="reading", **self._progress)
+        if force or time.monotonic() - self._sent > _REPORT_SECONDS:
+            self._sent = time.monotonic()
+            self._events.send("progress", phase="reading", **self._progress)
 
 
-def _serve(line: str, events: Events) -> None:
+def _serve(line: str, events: EventStream) -> None:
     order = _ORDER.validate_json(line)
     limit_memory(order.address_space)
     if isinstance(order, ImportOrder):
@@ -70,7 +70,7 @@ def _serve(line: str, events: Events) -> None:
         _export(order, events)
 
 
-def _export(order: ExportOrder, events: Events) -> None:
+def _export(order: ExportOrder, events: EventStream) -> None:
     def work() -> dict[str, Any]:
         config = checked_config(order.config, called="request")
         listener = ProgressReporter(events)
@@ -80,15 +80,15 @@ def _export(order: ExportOrder, events: Events) -> None:
             # The service names all files in the folder itself, and was asked to write them.
             return export(config, listener=listener, full_refresh=True).as_json()
 
-    tell_outcome(events, work, "the export")
+    send_result(events, work, "the export")
 
 
-def _import(order: ImportOrder, events: Events) -> None:
+def _import(order: ImportOrder, events: EventStream) -> None:
     def work() -> dict[str, Any]:
-        events.tell("progress", phase="checking", bytes_total=order.request.bytes)
-        return imported(order, lambda: events.tell("progress", phase="publishing"))
+        events.send("progress", phase="checking", bytes_total=order.request.bytes)
+        return imported(order, lambda: events.send("progress", phase="publishing"))
 
-    tell_outcome(events, work, "the import", partial(import_failure, order))
+    send_result(events, work, "the import", partial(import_failure, order))
 
 
 if __name__ == "__main__":

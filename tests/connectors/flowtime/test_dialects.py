@@ -14,7 +14,7 @@ import pytest
 from connectors.errors import IntegrityError, RunError
 from connectors.flowtime.model.instant import parse_instant
 from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.parse import schema, spec
+from connectors.flowtime.parse import schema, spec_scalars
 from connectors.flowtime.parse.dialects import RunFiles, created_of, parse_run
 from connectors.flowtime.parse.spec import read_spec
 from tests.run_builder import BOM, DIALECTS, float_text, sample_specs, write_run, written_id
@@ -41,6 +41,10 @@ def files_of(run: Path) -> RunFiles:
         sizes={f"series/{p.name}": p.stat().st_size for p in run.glob("series/*.csv")},
         listing="listing",
     )
+
+
+WHOLE = "grid:\n  bins: 4\nnodes: []\n"
+"""A spec that names no start, and has what every model has."""
 
 
 def small(
@@ -209,7 +213,7 @@ def test_broken_metadata_is_noted_not_refused() -> None:
 
 
 def test_metadata_title_wins_over_the_specs() -> None:
-    run = parse_run(small(metadata_json=b'{"modelTitle": "M"}', spec_yaml="title: S\n"))
+    run = parse_run(small(metadata_json=b'{"modelTitle": "M"}', spec_yaml="title: S\n" + WHOLE))
     assert run.model_title == "M"
 
 
@@ -496,8 +500,12 @@ def test_starts_in_specs(text: str, source: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "nodes:\n  - id: start\n", "grid:\n  bins: 4\n# start\n", "", "start: 2025-06-01\n",
-        "grid:\n  start:\nnodes: 1\n", "bins: [start]\ngrids:\n  start: 2025-06-01\n",
+        "grid:\n  bins: 4\nnodes:\n  - id: start\n", WHOLE, WHOLE + "# start\n",
+        WHOLE + "start: 2025-06-01\n", "grid:\n  start:\nnodes: 1\n",
+        WHOLE + "bins: [start]\ngrids:\n  start: 2025-06-01\n", "{grid: {bins: 4}, 'nodes': []}",
+        '\n{"grid": {"bins": 4},\n "nodes": []}\n', WHOLE.strip(),
+        '"nodes": 1\n\'grid\' : {bins: 2}\n',
+        "grid:\n  bins: 4\nnodes:\n- id: a\n- id: b\n", "grid:\n  bins: 4\nnodes: [1,\n2]\n",
     ],
 )  # fmt: skip
 def test_specs_without_a_start(text: str) -> None:
@@ -521,8 +529,11 @@ def test_specs_without_a_start(text: str) -> None:
         ("base: &b {start: 2025-01-01}\ngrid:\n  <<: *b\n", "merges another block"),
         ("grid:\n  starts: " + "[" * 5000, "nested deeper than 64"),
         ("{a: start, b: " + "[" * 100_000, "nested deeper than 64"),
-        ("grid:\n  start: 2025-01-01\n  x: " + "y" * spec.MAX_BLOCK_BYTES, "longer than 65536"),
-        ("{a: start, b: '" + "y" * spec.MAX_WHOLE_BYTES + "'}", "not in block style"),
+        (
+            "grid:\n  start: 2025-01-01\n  x: " + "y" * spec_scalars.MAX_BLOCK_BYTES,
+            "longer than 65536",
+        ),
+        ("{a: start, b: '" + "y" * spec_scalars.MAX_WHOLE_BYTES + "'}", "not in block style"),
         (b"grid:\n  start: 2025-01-01 # \xff\n", "is not UTF-8"),
         ("grid:\n  start: 2025-01-01\n".encode("utf-16"), "is not UTF-8"),
     ],
@@ -539,15 +550,15 @@ def test_starts_that_cannot_be_read(text: str | bytes, words: str) -> None:
 
 def test_alias_bomb_is_cheap() -> None:
     bomb = "a: &a [x]\n" + "".join(f"{c}: &{c} [*a, *a, *a]\n" for c in "bcdefgh") + "grid: *a\n"
-    assert origin("{x: start}\n").origin_source == "createdUtc"
+    assert origin("{x: start, grid: 1, nodes: 2}\n").origin_source == "createdUtc"
     refused(small(spec_yaml="# start\n" + bomb), "is an alias")
 
 
 def test_disagreeing_starts_and_time_zones_are_noted() -> None:
     run = origin("grid:\n  start: 2025-06-01\nwindow:\n  start: 2025-06-02\n")
     assert any("window.start (2025-06-02" in note for note in run.notes)
-    run = origin("window:\n  start: 2025-06-01\n  timezone: Europe/Berlin\n")
-    assert any("Europe/Berlin" in note for note in run.notes)
+    zoned = "window:\n  start: 2025-06-01T00:00:00Z\n  timezone: Europe/Berlin\n"
+    assert any("Europe/Berlin" in note for note in origin(zoned).notes)
     assert origin("window:\n  start: 2025-06-01\n  timezone: UTC\n").notes == small_notes()
 
 
@@ -570,17 +581,19 @@ def test_large_specs_are_not_loaded() -> None:
         ("metadata:\n  id: x\n  title: 'Hub: and spoke'\n", "Hub: and spoke"),
         ("metadata:\n  title: Of\ntitle: Above\n", "Above"),
         ("title:\n", None),
+        ("title: null\nmetadata:\n  title: M\n", "M"),
+        ('title: "null"\n', "null"),
         ("title: [a]\n", None),
-        ("title: [\n", None),
-        ("nodes: 1\n", None),
+        ("title: [a\n", None),
+        ("outputs: 1\n", None),
     ],
 )
 def test_titles(text: str, title: str | None) -> None:
-    assert read_spec(text.encode()).title == title
+    assert read_spec((text + WHOLE).encode()).title == title
 
 
 def test_unreadable_spec_without_a_start_is_noted() -> None:
-    assert "is not UTF-8" in read_spec(b"title: \xff").notes[0]
+    assert "is not UTF-8" in read_spec(WHOLE.encode() + b"title: \xff").notes[0]
 
 
 def test_created() -> None:

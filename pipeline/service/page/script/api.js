@@ -1,58 +1,61 @@
-// Requests to the service; its errors become one kind of exception.
+// Requests to the service; every failure becomes one kind of exception.
 
-/** Why a request was not answered as asked. */
+/** A request that failed. */
 export class ApiError extends Error {
   /**
-   * @param {number} status HTTP status; 0 where no answer came.
-   * @param {{error?: string, hint?: string, problems?: object[]}} body
+   * @param {number} status HTTP status; 0 where the server did not answer.
+   * @param {{error?: string, code?: string, hint?: string, problems?: object[]}} body
    */
   constructor(status, body) {
-    super(body.error || `the server answered with status ${status}`);
+    super(body.error || `The server answered with status ${status}`);
     this.status = status;
+    this.code = body.code ?? "";
     this.hint = body.hint ?? "";
     this.problems = body.problems ?? [];
+    this.problemCounts = body.problemCounts ?? {};
   }
 }
 
-/** Told `token` when the service wants to know who asks. */
+/** Fires `token` when the service requires a token. */
 export const doors = new EventTarget();
 
 /**
- * Ask the service.
+ * Send a request and return the JSON of the response.
  *
  * @param {string} path Path and query.
  * @param {RequestInit} [options]
- * @returns {Promise<any>} The JSON of the answer.
+ * @returns {Promise<any>}
  * @throws {ApiError}
  */
 export async function ask(path, options = {}) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { credentials: "same-origin", ...options });
+    response = await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    throw new ApiError(0, { error: "The server cannot be reached", hint: "It may be starting anew; try again." });
+    throw new ApiError(0, { error: "The server cannot be reached", code: "unreachable" });
   }
-  if (answer.status === 401) doors.dispatchEvent(new Event("token"));
-  const body = await bodyOf(answer);
-  if (!answer.ok) throw new ApiError(answer.status, body);
+  if (response.status === 401) doors.dispatchEvent(new Event("token"));
+  const body = await bodyOf(response, options.signal);
+  if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
 
-/** Ask with a JSON body. */
+/** Send a JSON body. */
 export function send(path, body, options = {}) {
   const headers = { "Content-Type": "application/json", ...options.headers };
   return ask(path, { method: "POST", body: JSON.stringify(body), ...options, headers });
 }
 
-/** Path of a run, with its id encoded. */
+/** Return the path of a run, with its id encoded. */
 export const runPath = (id, rest = "") => `/v1/runs/${encodeURIComponent(id)}${rest}`;
 
-async function bodyOf(answer) {
-  if (answer.status === 204) return null;
+async function bodyOf(response, signal) {
+  if (response.status === 204) return null;
   try {
-    return await answer.json();
-  } catch {
+    return await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
     return {};
   }
 }

@@ -1,12 +1,15 @@
-// Exports that were begun here: started with one click, followed, and told of when they are over.
+// Exports started on this page: begun with one click, followed, and reported when they finish.
 
 import { ask, runPath, send } from "./api.js";
 import { live } from "./live.js";
+import { notify } from "./notifications.js";
 import { sentence } from "./parts.js";
-import { notify } from "./toasts.js";
-import { FORMATS, count, size } from "./wording.js";
+import { FORMATS, counted, size } from "./wording.js";
 
-const ours = new Set();
+const KEY = "flowtime-own-jobs";
+const AT_ONCE = 4;
+const PATIENCE = 3000;
+const own = new Set(restored());
 
 /**
  * Begin an export.
@@ -17,50 +20,98 @@ const ours = new Set();
  */
 export async function exportRun(runId, options = {}) {
   const answer = await send(runPath(runId, "/export"), options, { headers: { Prefer: "respond-async" } });
-  ours.add(answer.jobId);
-  // The job may have been over before this page knew that it is its own.
-  const job = await ask(`/v1/jobs/${answer.jobId}`);
-  told(job);
+  own.add(answer.jobId);
+  remember();
+  // The job may have finished before this page knew its id.
+  report(await ask(`/v1/jobs/${answer.jobId}`));
   return answer.jobId;
 }
 
-/** The same, with errors as notifications: for buttons that have no place of their own for them. */
-export async function exportAndTell(runId, options) {
+/** Begin an export; a failure becomes a notification. */
+export async function exportAndReport(runId, options) {
   try {
     return await exportRun(runId, options);
   } catch (error) {
-    notify({ kind: "bad", title: `${runId} was not exported`, text: sentence(error.message) });
+    notify({ kind: "bad", title: `${runId} was not exported`, text: sentence(error.message), group: "export failed" });
     return null;
   }
 }
 
-/** Stop an export. */
-export const cancelJob = (id) => ask(`/v1/jobs/${id}`, { method: "DELETE" });
-
-/** Tell of exports that were begun here, from now on. */
-export function tellOfExports() {
-  live.addEventListener("job", (event) => told(event.detail));
+/** Export several runs, a few at a time; where the queue is full, wait for room. */
+export async function exportRuns(runIds, options = {}) {
+  const left = [...runIds];
+  async function work() {
+    for (let id = left.shift(); id !== undefined; id = left.shift()) {
+      try {
+        await exportRun(id, options);
+      } catch (error) {
+        if (error.status !== 503 && error.status !== 429) {
+          notify({ kind: "bad", title: `${id} was not exported`, text: sentence(error.message), group: "export failed" });
+          continue;
+        }
+        left.unshift(id);
+        await new Promise((go) => setTimeout(go, PATIENCE));
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
 }
 
-/** Links to the files of a job. */
+/** Cancel a job. */
+export const cancelJob = (id) => ask(`/v1/jobs/${id}`, { method: "DELETE" });
+
+/** Report exports that were begun here, also before the page was loaded anew. */
+export function reportExports() {
+  live.addEventListener("job", (event) => report(event.detail));
+  for (const id of own) {
+    ask(`/v1/jobs/${id}`)
+      .then(report)
+      .catch((error) => error.status === 404 && own.delete(id) && remember());
+  }
+}
+
+/** Return links to the files of a job. */
 export function linksOf(job) {
   return job.files
     .filter((file) => file.url)
     .map((file) => ({ title: `${FORMATS[file.format].title}, ${size(file.bytes)}`, href: file.url, download: true }));
 }
 
-function told(job) {
+/** Whether an export has written no row at all. */
+export const isEmpty = (job) => job.files.length > 0 && job.files.every((file) => file.rows === 0);
+
+function report(job) {
   const isOver = ["done", "failed", "cancelled"].includes(job.state);
-  if (!isOver || !ours.delete(job.id)) return;
+  if (!isOver || !own.delete(job.id)) return;
+  remember();
   const run = job.request.runId;
-  if (job.state === "done") {
-    const rows = job.files.length ? `${count(job.files[0].rows)} rows` : "";
-    const unchanged = job.files.every((file) => file.status === "unchanged");
-    const text = unchanged ? `${rows}; nothing had changed since the last export` : rows;
-    notify({ kind: "good", title: `${run} is exported`, text, links: linksOf(job) });
-  } else if (job.state === "failed") {
-    notify({ kind: "bad", title: `${run} was not exported`, text: sentence(job.error?.error ?? "it failed") });
+  if (job.state === "failed") {
+    notify({ kind: "bad", title: `${run} was not exported`, text: sentence(job.error?.error ?? "The export failed"), group: "export failed" });
+  } else if (job.state === "cancelled") {
+    notify({ kind: "info", title: `The export of ${run} was cancelled`, text: "Nothing of it was published.", group: "export cancelled" });
+  } else if (isEmpty(job)) {
+    const text = job.request.filter ? "No row meets the condition." : "The run has no rows.";
+    notify({ kind: "warn", title: `${run} is exported with 0 rows`, text, links: linksOf(job), group: "export without rows" });
   } else {
-    notify({ kind: "info", title: `The export of ${run} was cancelled`, text: "Nothing of it was published." });
+    const rows = job.files.length ? counted(job.files[0].rows, "row") : "";
+    const isSame = job.files.every((file) => file.status === "unchanged");
+    const text = isSame ? `${rows}; nothing had changed since the last export` : rows;
+    notify({ kind: "good", title: `${run} is exported`, text, links: linksOf(job), group: "export finished" });
+  }
+}
+
+function remember() {
+  try {
+    sessionStorage.setItem(KEY, JSON.stringify([...own]));
+  } catch {
+    // Without storage, exports are followed as long as the page is open.
+  }
+}
+
+function restored() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
+  } catch {
+    return [];
   }
 }

@@ -2,64 +2,65 @@
 
 import { fill, h } from "./element.js";
 import { jobTable } from "./job-table.js";
+import { pager } from "./parts.js";
 import { rememberQuery } from "./route.js";
-import { JOB_STATES, count, counted } from "./wording.js";
+import { JOB_STATES, counted } from "./wording.js";
 
 const PAGE_SIZE = 50;
+const TYPING_PAUSE = 250;
+const KINDS = { "": "Exports and imports", export: "Exports", import: "Imports" };
+const STATES = { "": "Any state", ...Object.fromEntries(Object.entries(JOB_STATES).map(([key, [, title]]) => [key, title])) };
 
 /** @type {(main: HTMLElement, route: import("./route.js").Route, signal: AbortSignal) => void} */
 export function historyView(main, route, signal) {
   const query = route.query;
   const total = h("p.muted", { role: "status" });
   const place = h("section.panel", { "aria-label": "Jobs" });
-  const pager = h("nav.pager", { "aria-label": "Pages" });
+  const pages = h("nav.pager", { "aria-label": "Pages" });
   let drawing = new AbortController();
+  let pause = 0;
   signal.addEventListener("abort", () => drawing.abort());
 
   function draw() {
     drawing.abort();
     drawing = new AbortController();
-    const page = Number(query.get("page") ?? 1);
-    const state = query.get("state") ?? "";
-    fill(place, jobTable({ state, page, pageSize: PAGE_SIZE, withRun: true, signal: drawing.signal, told }));
+    const wanted = { page: Number(query.get("page")) || 1, pageSize: PAGE_SIZE };
+    for (const key of ["state", "kind", "search"]) wanted[key] = query.get(key) ?? "";
+    fill(place, jobTable({ query: wanted, withRun: true, signal: drawing.signal, loaded }));
   }
 
-  function told(found) {
+  function loaded(found) {
     fill(total, counted(found.totalCount, "job"));
-    const last = Math.max(1, Math.ceil(found.totalCount / PAGE_SIZE));
-    fill(pager, ...(last === 1 ? [] : pages(found.page, last)));
+    const go = (page) => change("page", page);
+    fill(pages, ...pager(found.page, PAGE_SIZE, found.totalCount, go, ["Newer", "Older"]));
   }
 
-  function pages(page, last) {
-    const step = (title, number, isPossible) =>
-      h("button.button.small", { type: "button", disabled: !isPossible, onclick: () => change("page", number) }, title);
-    return [
-      step("Newer", page - 1, page > 1),
-      h("span.muted", {}, `Page ${count(page)} of ${count(last)}`),
-      step("Older", page + 1, page < last),
-    ];
-  }
-
-  function change(key, value) {
+  function change(key, value, isStep = true) {
     if (key !== "page") query.delete("page");
     if (value) query.set(key, value);
     else query.delete(key);
-    rememberQuery(query);
+    rememberQuery(query, isStep);
     draw();
   }
 
-  const chosen = query.get("state") ?? "";
-  const option = ([key, title]) => h("option", { value: key, selected: key === chosen }, title);
-  const states = Object.entries(JOB_STATES).map(([key, [, title]]) => [key, title]);
-  const select = h(
-    "select",
-    { onchange: (event) => change("state", event.target.value) },
-    ...[["", "All states"], ...states].map(option),
-  );
+  const select = (label, key, titles) => {
+    const options = Object.entries(titles).map(([value, title]) => h("option", { value, selected: value === (query.get(key) ?? "") }, title));
+    return h("label.field", {}, h("span", {}, label), h("select", { onchange: ({ target }) => change(key, target.value) }, ...options));
+  };
+  const search = h("input", {
+    type: "search",
+    value: query.get("search") ?? "",
+    placeholder: "Words of a run's id or a file's name  ( / )",
+    oninput: ({ target }) => {
+      clearTimeout(pause);
+      pause = setTimeout(() => change("search", target.value.trim(), false), TYPING_PAUSE);
+    },
+  });
   main.append(
-    h("div.title-line", {}, h("h1", {}, "History"), total, h("label.push", {}, h("span.sr", {}, "State"), select)),
+    h("div.title-line", {}, h("h1", {}, "History"), total),
+    h("form.filters.short", { role: "search", onsubmit: (event) => event.preventDefault() }, h("label.field", {}, h("span", {}, "Search jobs"), search), select("Kind", "kind", KINDS), select("State", "state", STATES)),
     place,
-    pager,
+    pages,
   );
   draw();
 }

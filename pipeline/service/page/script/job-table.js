@@ -1,39 +1,38 @@
-// Exports and imports that are at work or over, newest first, kept up to date.
+// Exports and imports that run or are finished, newest first, kept up to date.
 
 import { ask } from "./api.js";
-import { fill, h } from "./element.js";
-import { cancelJob } from "./exporting.js";
+import { advice } from "./advice.js";
+import { fill, foreign, h, plain } from "./element.js";
+import { cancelJob, isEmpty } from "./exporting.js";
 import { live } from "./live.js";
-import { badge, empty, failure, loading, sentence } from "./parts.js";
+import { notify } from "./notifications.js";
+import { action, badge, empty, failure, loading, sentence } from "./parts.js";
 import { runAddress } from "./route.js";
-import { notify } from "./toasts.js";
-import { FORMATS, JOB_STATES, count, counted, duration, instant, progress, size } from "./wording.js";
+import { since } from "./times.js";
+import { FORMATS, JOB_STATES, count, counted, duration, progress, size } from "./wording.js";
 
 const RUNS_SHOWN = 5;
+const PROBLEMS_SHOWN = 20;
 
 /**
  * @param {object} wanted
- * @param {string} [wanted.runId] Only exports of this run.
- * @param {string} [wanted.state] Only jobs in this state.
- * @param {number} [wanted.page]
- * @param {number} wanted.pageSize
- * @param {boolean} wanted.withRun Whether the run is a column.
+ * @param {Record<string, string | number>} wanted.query Query of the API: `runId state kind search page pageSize`.
+ * @param {boolean} wanted.withRun Whether what the job is about has a column.
  * @param {AbortSignal} wanted.signal
- * @param {(page: object) => void} [wanted.told] Called with each answer.
+ * @param {(page: object) => void} [wanted.loaded] Called with each answer.
  * @returns {HTMLElement}
  */
-export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, told }) {
+export function jobTable({ query, withRun, signal, loaded }) {
   const place = h("div", {}, loading("jobs"));
   const rows = new Map();
+  const isFiltered = ["state", "kind", "search"].some((key) => query[key]);
 
   async function load() {
-    const query = new URLSearchParams({ page: String(page), pageSize: String(pageSize) });
-    if (runId) query.set("runId", runId);
-    if (state) query.set("state", state);
+    const wanted = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== undefined));
     try {
-      const found = await ask(`/v1/jobs?${query}`, { signal });
+      const found = await ask(`/v1/jobs?${wanted}`, { signal });
       draw(found.items);
-      told?.(found);
+      loaded?.(found);
     } catch (error) {
       if (!signal.aborted) fill(place, failure(error, load));
     }
@@ -42,19 +41,25 @@ export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, to
   function draw(jobs) {
     rows.clear();
     if (!jobs.length) {
-      fill(place, empty("Nothing was exported yet", withRun ? "Exports and imports appear here as they are made." : "The button exports this run."));
+      fill(place, nothing());
       return;
     }
     for (const job of jobs) rows.set(job.id, row(job, withRun));
-    const titles = [withRun ? "Run" : null, "Asked for", "State", "Files", ""].filter((title) => title !== null);
-    const head = h("thead", {}, h("tr", {}, ...titles.map((title) => h("th", { scope: "col" }, title || h("span.sr", {}, "Stop")))));
+    const titles = [withRun ? "Job" : null, "Requested", "State", "Result", ""].filter((title) => title !== null);
+    const head = h("thead", {}, h("tr", {}, ...titles.map((title) => h("th", { scope: "col" }, title || h("span.sr", {}, "Cancel")))));
     fill(place, h("div.scroll", {}, h("table", {}, head, h("tbody", {}, ...rows.values()))));
   }
 
+  function nothing() {
+    if (isFiltered) return empty("No job matches", "Choose other filters.");
+    if (withRun) return empty("Nothing was exported or imported yet", h("p", {}, h("a", { href: "#/" }, "Choose a run"), " to export it."));
+    return empty("This run was not exported yet", "The Export button does it.");
+  }
+
   function update(job) {
-    if (runId && job.request.run !== runId) return;
+    if (query.runId && job.request.run !== query.runId) return;
     if (!rows.has(job.id)) {
-      if (page === 1) load();
+      if ((query.page ?? 1) === 1) load();
       return;
     }
     const fresh = row(job, withRun);
@@ -68,22 +73,28 @@ export function jobTable({ runId, state, page = 1, pageSize, withRun, signal, to
 }
 
 function row(job, withRun) {
-  const run = h("td.name", {}, isImport(job) ? named(job) : h("a", { href: runAddress(job.request.run) }, job.request.runId));
   const took = job.state === "done" ? `in ${duration(job.started, job.finished)}` : "";
   return h(
     "tr",
     {},
-    withRun ? run : null,
-    h("td.when", {}, instant(job.created)),
-    h("td", {}, h("span.links", {}, badge(JOB_STATES[job.state]), h("span.muted.small", {}, took))),
-    h("td", {}, files(job)),
+    withRun ? subject(job) : null,
+    h("td.when", {}, since(job.created)),
+    h("td", {}, h("span.links", {}, badge(JOB_STATES[job.state]), isEmptyExport(job) ? badge(["warn", "0 rows"]) : null, h("span.muted.small", {}, took))),
+    h("td", {}, result(job), options(job)),
     h("td", {}, isOpen(job) ? stop(job) : null),
   );
 }
 
-function files(job) {
-  if (isOpen(job)) return h("span.muted", {}, progress(job).told);
-  if (job.state === "failed") return h("span", {}, sentence(job.error?.error ?? "It failed"));
+function subject(job) {
+  const kind = h("span.kind", {}, isImport(job) ? "Import" : job.request.automatic ? "Automatic export" : "Export");
+  if (!isImport(job)) return h("td.name", {}, kind, h("a", { href: runAddress(job.request.run) }, foreign(job.request.runId)));
+  const [first, ...others] = job.request.files;
+  return h("td.name", {}, kind, h("span", {}, foreign(first), others.length ? ` and ${counted(others.length, "other file")}` : null));
+}
+
+function result(job) {
+  if (isOpen(job)) return h("span.muted", {}, progress(job).text);
+  if (job.state === "failed") return fault(job);
   if (isImport(job)) return runs(job);
   const links = job.files.map((file) => {
     const title = `${FORMATS[file.format].title}, ${size(file.bytes)}`;
@@ -92,30 +103,56 @@ function files(job) {
   return h("span.links", {}, ...links);
 }
 
-/** The runs that an import has made; a trial has made none. */
+/** What went wrong; the details open on demand. */
+function fault({ error }) {
+  const text = h("bdi", {}, sentence(error?.error ?? "It failed"));
+  const problems = error?.problems ?? [];
+  const hint = advice(error);
+  if (!problems.length && !hint) return text;
+  const rows = problems.slice(0, PROBLEMS_SHOWN).map(problem);
+  return h("details", {}, h("summary", {}, text), hint ? h("p.small", {}, hint) : null, rows.length ? h("ul.bullets.small", {}, ...rows) : null);
+}
+
+const problem = (one) => h("li", {}, h("b", {}, foreign(one.where)), ": ", foreign(one.message), one.hint ? h("span.muted", {}, " ", foreign(one.hint)) : null);
+
+/** What the job was asked to do, where it differs from the usual. */
+function options(job) {
+  const { request } = job;
+  const parts = [];
+  if (isImport(job)) {
+    const { dryRun, ifExists, columns } = request.wishes;
+    if (dryRun) parts.push("check only");
+    if (ifExists === "replace") parts.push("replaces runs");
+    if (ifExists === "skip") parts.push("keeps runs that are there");
+    if (columns) parts.push("columns chosen");
+  } else {
+    if (request.filter) parts.push(`rows where ${request.filter}`);
+    if (request.columns) parts.push(`columns ${request.columns.join(", ")}`);
+    if (request.metadata) parts.push(`metadata ${request.metadata.join(", ") || "none"}`);
+    if (request.escapeFormulas) parts.push("formulas escaped");
+    if (request.temporary) parts.push("for one download");
+  }
+  return parts.length ? h("small.muted.options", {}, foreign(parts.join(" · "))) : null;
+}
+
+/** The runs that an import has made; a check has made none. */
 function runs(job) {
   if (job.request.wishes.dryRun) return h("span.muted", {}, "Only checked");
   const made = job.imported?.runs ?? [];
-  const links = made.slice(0, RUNS_SHOWN).map((run) => h("a", { href: runAddress(run.runId) }, run.runId));
+  const links = made.slice(0, RUNS_SHOWN).map((run) => h("a", { href: runAddress(run.runId) }, foreign(run.runId)));
   const more = made.length - links.length;
   return h("span.links", {}, ...links, more > 0 ? h("span.muted", {}, `and ${count(more)} more`) : null);
 }
 
 function stop(job) {
-  const button = h("button.button.small", { type: "button", "aria-label": `Cancel the ${named(job)}` }, "Cancel");
-  button.addEventListener("click", async () => {
+  const label = isImport(job) ? `Cancel the import of ${plain(job.request.files[0])}` : `Cancel the export of ${plain(job.request.runId)}`;
+  const button = action("Cancel", async () => {
     button.disabled = true;
-    await cancelJob(job.id).catch((error) => notify({ kind: "bad", title: "Not cancelled", text: sentence(error.message) }));
-  });
+    await cancelJob(job.id).catch((error) => notify({ kind: "bad", title: "The job was not cancelled", text: sentence(error.message) }));
+  }, { label });
   return button;
 }
 
 const isImport = (job) => job.request.kind === "import";
-
-function named(job) {
-  if (!isImport(job)) return `export of ${job.request.runId}`;
-  const [first, ...others] = job.request.files;
-  return others.length ? `Import of ${first} and ${counted(others.length, "other file")}` : `Import of ${first}`;
-}
-
 const isOpen = (job) => job.state === "queued" || job.state === "running";
+const isEmptyExport = (job) => job.state === "done" && !isImport(job) && isEmpty(job);

@@ -5,37 +5,40 @@ import { ask } from "./api.js";
 const AGAIN_AFTER = 4000;
 
 /**
- * Told `job` (detail: the job) at each step of a job, `runs` when other runs were found, and
- * `state` (detail: whether events come in).
+ * Fires `job` (detail: the job) at each step of a job, `runs` when the list of runs has changed,
+ * `health` when the service has a problem or none any more, and `state` (detail: whether events
+ * arrive).
  */
 export const live = new EventTarget();
 
 let source = null;
 let retry = 0;
 
-/** Listen from now on; after a break everything is looked at anew. */
+/** Receive events from now on; after a gap, everything is read again. */
 export function listen() {
   source?.close();
   clearTimeout(retry);
   source = new EventSource("/v1/events");
-  source.addEventListener("open", () => tell("state", true));
-  source.addEventListener("job", (event) => tell("job", JSON.parse(event.data)));
-  source.addEventListener("progress", (event) => tell("job", JSON.parse(event.data)));
-  source.addEventListener("runs", () => tell("runs", null));
-  source.addEventListener("reset", lookAnew);
+  source.addEventListener("open", () => fire("state", true));
+  source.addEventListener("job", (event) => fire("job", JSON.parse(event.data)));
+  source.addEventListener("progress", (event) => fire("job", JSON.parse(event.data)));
+  source.addEventListener("runs", () => fire("runs", null));
+  source.addEventListener("health", () => fire("health", null));
+  source.addEventListener("reset", readAgain);
   source.addEventListener("error", () => {
-    tell("state", false);
-    // A browser tries again by itself after a lost connection, but not after a refusal.
+    fire("state", false);
+    // A browser reconnects by itself after a lost connection, but not after a refusal.
     if (source.readyState === EventSource.CLOSED) retry = setTimeout(listen, AGAIN_AFTER);
   });
 }
 
-async function lookAnew() {
-  tell("runs", null);
+async function readAgain() {
+  fire("runs", null);
+  fire("health", null);
   const { items } = await ask("/v1/jobs?pageSize=50").catch(() => ({ items: [] }));
-  for (const job of items) tell("job", job);
+  for (const job of items) fire("job", job);
 }
 
-function tell(name, detail) {
+function fire(name, detail) {
   live.dispatchEvent(new CustomEvent(name, { detail }));
 }

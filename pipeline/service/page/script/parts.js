@@ -1,33 +1,53 @@
 // Small pieces that views are made of.
 
-import { ApiError } from "./api.js";
+import { advice } from "./advice.js";
 import { h } from "./element.js";
 
-/** A word on a coloured ground. */
-export const badge = ([tone, word]) => h("span.badge", { data: { tone } }, word);
+/** Make a word on a coloured ground. */
+export const badge = ([tone, word], title = null) => h("span.badge", { data: { tone }, title }, word);
 
-/** Where there is nothing to show, and why. */
-export const empty = (title, ...more) => h("div.empty", {}, h("b", {}, title), ...more.map((text) => h("p", {}, text)));
+/** Make what is shown where there is nothing to show, and why. */
+export const empty = (title, ...more) =>
+  h("div.empty", {}, h("b", {}, title), ...more.map((one) => (one instanceof Node ? one : h("p", {}, one))));
 
-/** What is shown until an answer comes. */
+/** Make what is shown until data arrives. */
 export const loading = (what) => h("p.empty", { role: "status" }, `Loading ${what} …`);
 
-/** An error in words, with what to do about it. */
+/** Make an error in words, with what to do about it. */
 export function failure(error, again) {
-  const hint = error instanceof ApiError ? error.hint : "";
+  const hint = advice(error);
   return h(
     "div.notice",
     { data: { tone: "bad" }, role: "alert" },
-    h("b", {}, sentence(error.message)),
-    hint ? h("span", {}, sentence(hint)) : null,
+    h("b", {}, h("bdi", {}, sentence(error.message))),
+    hint ? h("span", {}, hint) : null,
     again ? h("p", {}, h("button.button.small", { type: "button", onclick: again }, "Try again")) : null,
   );
 }
 
-/** A text with a capital first letter, as errors of the API begin small. */
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/**
+ * Begin a text with a capital letter, where it begins with a plain word.
+ *
+ * Names of files, series and runs keep their spelling: `manifest.json is missing`.
+ */
+export const sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text);
 
-/** Buttons of which one is chosen, by arrow keys too (WAI-ARIA tabs). */
+/** Make a button of an action. */
+export const action = (title, onclick, { label, kind = "small", ...properties } = {}) =>
+  h(`button.button.${kind}`, { type: "button", "aria-label": label, onclick, ...properties }, title);
+
+/** Make buttons to the pages before and after; nothing where there is one page. */
+export function pager(page, pageSize, total, go, [before, after] = ["Previous page", "Next page"]) {
+  const last = Math.max(1, Math.ceil(total / pageSize));
+  if (last === 1) return [];
+  return [
+    action(before, () => go(page - 1), { disabled: page <= 1 }),
+    h("span.muted", {}, `Page ${page.toLocaleString("en")} of ${last.toLocaleString("en")}`),
+    action(after, () => go(page + 1), { disabled: page >= last }),
+  ];
+}
+
+/** Make buttons of which one is chosen, by arrow keys too (WAI-ARIA tabs). */
 export function tabs(label, names, chosen, choose) {
   const buttons = Object.entries(names).map(([key, title]) =>
     h("button", { type: "button", role: "tab", data: { key }, onclick: () => pick(key) }, title),

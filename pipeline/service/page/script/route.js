@@ -1,28 +1,40 @@
-// Addresses of views: `#/runs/<id>?key=value`.
+// Addresses of views: `#/runs/<id>?key=value`. A view keeps its whole state in the query.
 
 /**
  * @typedef {object} Route
  * @property {string} view `runs`, `run`, `history`, `import` or `unknown`.
- * @property {string} id Id of a run, where the view is one run's.
+ * @property {string} id Id of a run, where the view shows one run.
  * @property {URLSearchParams} query
  */
 
 /** @returns {Route} */
 export function currentRoute() {
-  const [path, query = ""] = location.hash.replace(/^#/, "").split("?", 2);
+  const [path, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s, 2);
   const [first = "", second = ""] = path.split("/").filter(Boolean);
   const views = { "": "runs", runs: second ? "run" : "runs", history: "history", import: "import" };
   return { view: views[first] ?? "unknown", id: decoded(second), query: new URLSearchParams(query) };
 }
 
-/** Address of a run's own view. */
+/** Return the address of a run's own view. */
 export const runAddress = (id) => `#/runs/${encodeURIComponent(id)}`;
 
-/** Put a query into the address without a new entry in the browser's history. */
-export function rememberQuery(query) {
+/** Return the address of the comparison of two runs. */
+export const compareAddress = (baseline, comparison) =>
+  `/compare/${encodeURIComponent(baseline)}/${encodeURIComponent(comparison)}`;
+
+/**
+ * Put the state of a view into the address.
+ *
+ * @param {URLSearchParams} query
+ * @param {boolean} [isStep] Whether the browser's back button returns to the state before.
+ */
+export function rememberQuery(query, isStep = false) {
   const path = location.hash.split("?", 1)[0] || "#/";
   const text = query.toString();
-  history.replaceState(null, "", text ? `${path}?${text}` : path);
+  const address = text ? `${path}?${text}` : path;
+  if (address === location.hash) return;
+  if (isStep) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
 }
 
 function decoded(text) {

@@ -1,14 +1,15 @@
-// One run: what it is, its chart, how its exports will look, and exporting it.
+// One run: its chart, how its exports will look, exporting it, and what is known about it.
 
 import { ask, runPath } from "./api.js";
-import { chartPanel } from "./chart-panel.js";
-import { fill, h } from "./element.js";
+import { chartView } from "./chart/chart-view.js";
+import { fill, foreign, h, plain } from "./element.js";
 import { exportPanel } from "./export-panel.js";
 import { jobTable } from "./job-table.js";
 import { live } from "./live.js";
 import { badge, failure, loading, sentence } from "./parts.js";
 import { previewPanel } from "./preview-panel.js";
-import { setWaiting, waitingJob } from "./waiting.js";
+import { since } from "./times.js";
+import { setWaiting, waitingJob } from "./when-complete.js";
 import { RUN_STATES, count, counted, instant, size, width } from "./wording.js";
 
 const JOBS_SHOWN = 8;
@@ -21,7 +22,7 @@ export function runView(main, route, signal) {
   async function load() {
     try {
       const run = await ask(runPath(route.id), { signal });
-      fill(place, ...(run.state === "complete" ? complete(run, signal) : unfinished(run, load, signal)));
+      fill(place, ...(run.grid ? readable(run, route.query, signal) : unreadable(run, load, signal)));
     } catch (error) {
       if (!signal.aborted) fill(place, failure(error, load));
     }
@@ -30,34 +31,40 @@ export function runView(main, route, signal) {
   load();
 }
 
-function complete(run, signal) {
+function readable(run, query, signal) {
+  const chart = chartView(run, query, signal);
+  const exporting = exportPanel(run, query, signal);
   return [
     title(run),
+    run.state === "complete" ? null : fault(run),
     h(
       "div.columns",
       {},
-      h("div.stack", {}, chartPanel(run, signal), previewPanel(run, signal), history(run, signal)),
-      h("div.stack", {}, exportPanel(run, signal), warnings(run), facts(run)),
+      h("div.stack", {}, chart, previewPanel(run, query, signal), history(run, signal)),
+      h("div.stack", {}, exporting, warnings(run), facts(run)),
     ),
   ];
 }
 
-function unfinished(run, load, signal) {
-  const isBroken = run.state !== "incomplete";
-  const parts = [
-    title(run),
-    h(
-      "div.notice",
-      { data: { tone: isBroken ? "bad" : "warn" }, role: "status" },
-      h("b", {}, isBroken ? "This run cannot be exported" : "This run is still being written"),
-      h("span", {}, sentence(run.reason ?? "")),
-    ),
-  ];
-  if (!isBroken) {
+function unreadable(run, load, signal) {
+  const parts = [title(run), fault(run)];
+  if (run.state === "incomplete") {
     parts.push(whenComplete(run));
     live.addEventListener("runs", load, { signal });
   }
   return parts;
+}
+
+function fault(run) {
+  const isYoung = run.state === "incomplete";
+  const what = run.grid ? "The last export of this run failed" : isYoung ? "This run is still being written" : "This run cannot be exported";
+  return h(
+    "div.notice",
+    { data: { tone: isYoung ? "warn" : "bad" }, role: "status" },
+    h("b", {}, what),
+    h("span", {}, foreign(sentence(run.reason ?? ""))),
+    run.grid ? h("span", {}, "Repair the run's files, or evaluate its model again; then export it once more.") : null,
+  );
 }
 
 function whenComplete(run) {
@@ -67,16 +74,16 @@ function whenComplete(run) {
   async function change() {
     wish.disabled = true;
     fill(state);
-    await told(setWaiting(run, wish.checked));
+    await shown(setWaiting(run, wish.checked));
     await show();
   }
 
   async function show() {
-    wish.checked = Boolean(await told(waitingJob(run)));
+    wish.checked = Boolean(await shown(waitingJob(run)));
     wish.disabled = false;
   }
 
-  const told = (work) => work.catch((error) => void fill(state, failure(error)));
+  const shown = (work) => work.catch((error) => void fill(state, failure(error)));
 
   show();
   return h(
@@ -90,30 +97,31 @@ function whenComplete(run) {
 
 function title(run) {
   const words = run.modelTitle ?? run.templateTitle;
+  const state = run.state === "complete" ? null : badge(RUN_STATES[run.state]);
   return h(
     "header",
     {},
-    h("div.title-line", {}, h("h1", {}, run.id), badge(RUN_STATES[run.state])),
-    h("p.lead", {}, [words, run.path].filter(Boolean).join(" · ")),
+    h("div.title-line", {}, h("h1", {}, foreign(run.id)), state),
+    h("p.lead", {}, foreign(words), words ? " · " : null, foreign(run.path), run.createdUtc ? " · created " : null, since(run.createdUtc)),
   );
 }
 
 function warnings(run) {
-  const told = [...run.warnings, ...run.notes];
-  if (!told.length) return null;
+  const texts = [...run.warnings, ...run.notes];
+  if (!texts.length) return null;
   return h(
     "section.panel",
     {},
     h("header", {}, h("h2", {}, run.warnings.length ? counted(run.warnings.length, "warning") : "Notes")),
-    h("ul.bullets", {}, ...told.map((text) => h("li", {}, text))),
+    h("ul.bullets", {}, ...texts.map((text) => h("li", {}, foreign(text)))),
   );
 }
 
 function facts(run) {
   const known = {
     Created: instant(run.createdUtc),
-    Grid: `${count(run.grid.bins)} bins of ${width(run.grid.binMinutes)}`,
-    Begins: instant(run.timeOrigin),
+    Grid: `${counted(run.grid.bins, "bin")} of ${width(run.grid.binMinutes)}`,
+    "First bin": instant(run.timeOrigin),
     Series: count(run.seriesCount),
     Rows: count(run.rows),
     Size: size(run.bytes),
@@ -130,7 +138,7 @@ function facts(run) {
   const pairs = Object.entries(known).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const rows = pairs.flatMap(([key, value]) => {
     const isHash = String(value).startsWith("sha256:");
-    return [h("dt", {}, key), isHash ? h("dd.mono", { title: value }, shortened(value)) : h("dd", {}, value)];
+    return [h("dt", {}, key), isHash ? h("dd.mono", { title: plain(value) }, shortened(value)) : h("dd", {}, foreign(value))];
   });
   return h("section.panel", {}, h("header", {}, h("h2", {}, "About this run")), h("dl.facts", {}, ...rows));
 }
@@ -138,6 +146,6 @@ function facts(run) {
 const shortened = (hash) => `${hash.slice("sha256:".length, 19)}…`;
 
 function history(run, signal) {
-  const table = jobTable({ runId: run.id, pageSize: JOBS_SHOWN, withRun: false, signal });
+  const table = jobTable({ query: { runId: run.id, pageSize: JOBS_SHOWN }, withRun: false, signal });
   return h("section.panel", {}, h("header", {}, h("h2", {}, "Export history")), table);
 }

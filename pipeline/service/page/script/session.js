@@ -1,4 +1,4 @@
-// The token: asked for when the service wants one, and changed for a cookie at once.
+// The token: entered once when the service requires one, and exchanged for a cookie at once.
 
 import { ApiError, ask, doors } from "./api.js";
 import { h } from "./element.js";
@@ -6,17 +6,17 @@ import { failure } from "./parts.js";
 
 let open = null;
 
-/** Ask for a token whenever one is missing; then go on with what was asked. */
+/** Show the sign-in dialog whenever a token is missing; then continue. */
 export function guard(goOn) {
   doors.addEventListener("token", () => {
-    open ??= askForToken(() => {
+    open ??= signIn(() => {
       open = null;
       goOn();
     });
   });
 }
 
-function askForToken(done) {
+function signIn(done) {
   const token = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true });
   const problem = h("div", {});
   const dialog = h(
@@ -26,7 +26,7 @@ function askForToken(done) {
       "form",
       { method: "dialog", onsubmit: enter },
       h("h2", { id: "token-title" }, "Sign in"),
-      h("p.muted", {}, "This server asks for a token. Its operator gives one out."),
+      h("p.muted", {}, "This server requires a token. Its operator hands them out."),
       h("label.field", { htmlFor: "token" }, h("span", {}, "Token"), token),
       problem,
       h("button.button.primary", { type: "submit" }, "Sign in"),
@@ -55,11 +55,11 @@ function askForToken(done) {
 }
 
 async function openSession(token) {
-  const answer = await fetch("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
-  if (!answer.ok) throw new ApiError(answer.status, await answer.json());
+  const response = await fetch("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  if (!response.ok) throw new ApiError(response.status, await response.json());
   await ask("/readyz").catch(() => null);
 }
 
 function wrong(error) {
-  return error.status === 401 ? new ApiError(401, { error: "this token is not known here", hint: "check it, or ask the operator" }) : error;
+  return error.status === 401 ? new ApiError(401, { error: "This token is not valid. Check it, or ask the operator." }) : error;
 }

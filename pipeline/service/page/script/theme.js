@@ -3,10 +3,10 @@
 const KEY = "flowtime-theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Told `change` when colours are others. */
+/** Fires `change` when the colours change. */
 export const theme = new EventTarget();
 
-/** Make a button the switch. */
+/** Connect the button that switches. */
 export function switchBy(button) {
   const show = () => {
     button.setAttribute("aria-pressed", String(isDark()));
@@ -26,7 +26,7 @@ export function switchBy(button) {
   show();
 }
 
-/** A colour of the style sheet as it is now, for what is painted on a canvas. */
+/** Return a colour of the style sheet as it is now, for a canvas. */
 export function colour(name) {
   const probe = document.createElement("span");
   probe.style.color = `var(${name})`;

@@ -1,4 +1,4 @@
-"""The documentation of the API, shown by Swagger UI from files of this installation."""
+"""Show the documentation of the API with Swagger UI, from files of this installation."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ SwaggerUIBundle({ url: "/openapi.json", dom_id: "#api", deepLinking: true });
 
 @router.get("/docs")
 async def docs() -> HTMLResponse:
-    """The page."""
+    """Show the documentation."""
     return HTMLResponse(_PAGE)
 
 
 @router.get("/docs/start.js")
 async def start() -> Response:
-    """What the page begins with; a file of its own, as the policy forbids scripts in pages."""
+    """Return the script of the page; the policy forbids scripts within the page."""
     return Response(_START, media_type="text/javascript")

@@ -1,4 +1,4 @@
-"""Events: what happens, as it happens."""
+"""Stream events to clients."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from pipeline.service.errors import BusyError
-from pipeline.service.web.routes.shared import ServiceOf, errors
+from pipeline.service.web.routes.shared import ClientOf, ServiceOf, errors
 from pipeline.service.web.service import Service
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 
-MOST_LISTENERS = 200
 _PING_SECONDS = 15
 
 
@@ -24,28 +22,31 @@ _PING_SECONDS = 15
     responses={
         **errors(503),
         200: {
-            "description": "Server-sent events: `job` and `progress` hold a job, `runs` that other "
-            "runs were found, `reset` that events were missed.",
+            "description": "Server-sent events: `job` and `progress` with a job; `runs`: the list "
+            "of runs changed; `health`: a problem came or went; `reset`: events were missed.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
     },
 )
 async def get_events(
     service: ServiceOf,
+    client: ClientOf,
     last_event_id: Annotated[
-        str | None, Header(description="Go on after this event.", max_length=100)
+        str | None, Header(description="Continue after this event.", max_length=100)
     ] = None,
 ) -> EventSourceResponse:
-    """Events from now on, or from the last one that was seen."""
-    if service.events.listeners >= MOST_LISTENERS:
-        raise BusyError("too many listen already", "ask GET /v1/jobs now and then instead")
+    """Stream events from now on, or from the last one that was received."""
+    service.streams.check(client)
     return EventSourceResponse(
-        _told(service, last_event_id),
+        _stream(service, client, last_event_id),
         ping=_PING_SECONDS,
         send_timeout=service.settings.client_timeout,
     )
 
 
-async def _told(service: Service, last_id: str | None) -> AsyncIterator[ServerSentEvent]:
-    async for event in service.events.listen(last_id):
-        yield ServerSentEvent(event.data, event=event.name, id=event.id)
+async def _stream(
+    service: Service, client: str, last_id: str | None
+) -> AsyncIterator[ServerSentEvent]:
+    with service.streams.held(client):
+        async for event in service.events.listen(last_id):
+            yield ServerSentEvent(event.data, event=event.name, id=event.id)

@@ -1,8 +1,7 @@
-"""Exports: made by POST, fetched by GET, with FlowTime's paths and fields."""
+"""Make exports by POST and download them by GET, with FlowTime's paths and fields."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,8 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from connectors.flowtime.model.run import Run
-from pipeline.service.catalog.locations import local_place
+from pipeline.service.catalog.export_store import VARIANT
+from pipeline.service.catalog.locations import local_location
 from pipeline.service.catalog.run_catalog import CatalogEntry
 from pipeline.service.errors import BadRequestError, UnknownError
 from pipeline.service.jobs.job import ExportRequest, Job, download_url
@@ -40,7 +40,6 @@ from pipeline.sinks.formats import Format
 
 router = APIRouter(tags=["exports"])
 
-_VARIANT = re.compile(r"custom-[0-9a-f]{12}")
 _POLL_SECONDS = 0.5
 
 Options = Annotated[ExportOptions | None, Body(description="How to export; may be left out.")]
@@ -51,14 +50,14 @@ RunQuery = Annotated[
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a download is to be.
+class DownloadWish:
+    """What a download contains.
 
     Attributes:
         format: Its format.
         shape: The options of the export.
         fresh: Whether it is made for this download only.
-        variant: The options of an export that is there, as POST named them.
+        variant: Folder of a published export with options, as POST named it.
     """
 
     format: Format
@@ -67,29 +66,29 @@ class Asked:
     variant: str | None
 
 
-def _asked_of(
+def _wish_of(
     shape: ShapeOf,
     form: Annotated[
         str,
         Path(alias="format", description=f"One of {', '.join(FORMAT_NAMES)}.", max_length=100),
     ],
     fresh: Annotated[
-        bool, Query(description="Make it now from the run, for this download only; stores nothing.")
+        bool, Query(description="Make it now from the run, for this download only; store nothing.")
     ] = False,
     variant: Annotated[
         str | None,
-        Query(description="Exports with options of their own: as POST answered.", max_length=40),
+        Query(description="Folder of an export with options, as POST named it.", max_length=40),
     ] = None,
-) -> Asked:
-    return Asked(format_named(form), shape, fresh, variant)
+) -> DownloadWish:
+    return DownloadWish(format_named(form), shape, fresh, variant)
 
 
-AskedOf = Annotated[Asked, Depends(_asked_of)]
+WishOf = Annotated[DownloadWish, Depends(_wish_of)]
 
 _MADE: dict[int | str, dict[str, Any]] = {
     200: {"model": ExportAnswer, "description": "Done."},
     202: {"model": ExportAnswer, **JOB_BEGUN},
-    **errors(404, 408, 409, 500, 502, 503),
+    **errors(404, 408, 409, 415, 500, 502, 503),
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FETCHED: dict[int | str, dict[str, Any]] = {
@@ -114,7 +113,7 @@ async def export_run(
     options: Options = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Export a run; with options of its own it goes beside the plain export, not over it."""
+    """Export a run; an export with options goes into a folder beside the plain export."""
     return await _export(service, run_id, options or ExportOptions(), prefer)
 
 
@@ -122,7 +121,7 @@ async def export_run(
 async def export_newest(
     service: ServiceOf, run_id: RunQuery = None, options: Options = None, prefer: Prefer = None
 ) -> Response:
-    """The same for the run that was created last, or for `runId`."""
+    """Export the run that was created last, or `runId`."""
     name = await _name_of(service, run_id)
     return await _export(service, name, options or ExportOptions(), prefer)
 
@@ -130,21 +129,21 @@ async def export_newest(
 @router.head("/v1/runs/{runId}/export/{format}", include_in_schema=False)
 @router.get("/v1/runs/{runId}/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_export(
-    request: Request, service: ServiceOf, run_id: RunName, asked: AskedOf
+    request: Request, service: ServiceOf, run_id: RunName, wish: WishOf
 ) -> Response:
-    """An export that is committed, plain or with the options asked for; or one made just now."""
+    """Download a published export, plain or with options; or one that is made now."""
     entry, run = await complete_run(service, run_id)
-    return await _fetch(request, service, entry, run, asked)
+    return await _fetch(request, service, entry, run, wish)
 
 
 @router.head("/export/{format}", include_in_schema=False)
 @router.get("/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_newest_export(
-    request: Request, service: ServiceOf, asked: AskedOf, run_id: RunQuery = None
+    request: Request, service: ServiceOf, wish: WishOf, run_id: RunQuery = None
 ) -> Response:
-    """The same for the run that was created last, or for `runId`."""
+    """Download an export of the run that was created last, or of `runId`."""
     entry, run = await complete_run(service, await _name_of(service, run_id))
-    return await _fetch(request, service, entry, run, asked)
+    return await _fetch(request, service, entry, run, wish)
 
 
 async def _name_of(service: Service, run_id: str | None) -> str:
@@ -176,7 +175,7 @@ async def _export(
 
 
 async def _export_later(service: Service, request: ExportRequest) -> Response:
-    """Keep a request until the run is complete; what does not fit it is told by the job."""
+    """Queue a request until the run is complete; whether its options fit, the job finds out."""
     job, _ = await service.runner.submit(request.changed(when="complete"))
     answer = ExportAnswer(
         message="Export waits until the run is complete",
@@ -193,14 +192,15 @@ async def _export_later(service: Service, request: ExportRequest) -> Response:
 
 
 def _request(entry: CatalogEntry, options: ExportOptions) -> ExportRequest:
-    shape = Shape(options.columns, options.metadata, options.filter)
+    shape = Shape(options.columns, options.metadata, options.filter, options.escape_formulas)
     formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
     return shape.request(entry, *formats).changed(webhook=options.webhook)
 
 
 def _check(service: Service, request: ExportRequest, run: Run) -> None:
-    """Find out what does not fit before a worker is asked."""
-    job_plan(job_config(request, run, service.places, service.settings, None), run, service.places)
+    """Raise an error for options that do not fit the run."""
+    config = job_config(request, run, service.locations, service.settings, None)
+    job_plan(config, run, service.locations)
 
 
 def _answer(
@@ -209,10 +209,10 @@ def _answer(
     variant = request.variant
     done = job.state == "done"
     return ExportAnswer(
-        message="Export completed successfully" if done else "Export is being made",
+        message="Export completed successfully" if done else "Export is running",
         run_id=entry.run_id,
         formats=list(request.formats),
-        artifacts_path=service.places.shown_folder(run, variant),
+        artifacts_path=service.locations.shown_folder(run, variant),
         files=[f"export.{form}" for form in request.formats],
         job_id=job.id,
         state=job.state,
@@ -225,26 +225,31 @@ def _answer(
 
 
 async def _fetch(
-    request: Request, service: Service, entry: CatalogEntry, run: Run, asked: Asked
+    request: Request, service: Service, entry: CatalogEntry, run: Run, wish: DownloadWish
 ) -> Response:
-    wanted = asked.shape.request(entry, asked.format)
-    name = f"{entry.run_id}.{asked.format}"
-    if asked.variant is not None and (asked.fresh or wanted.variant is not None):
+    wanted = wish.shape.request(entry, wish.format)
+    name = f"{entry.run_id}.{wish.format}"
+    if wish.variant is not None and (wish.fresh or wanted.variant is not None):
         raise BadRequestError(
-            "variant names an export that is there", "give it, or else the options"
+            "variant and options cannot be combined", "send the variant or the options"
         )
-    if asked.fresh:
+    if wish.fresh:
         return await _made_now(request, service, wanted, run, name)
-    if asked.variant is not None and not _VARIANT.fullmatch(asked.variant):
-        raise UnknownError("There is no such variant", "GET /v1/runs/{runId} lists the exports")
-    variant = asked.variant or wanted.variant
-    files = await on_thread(service.readers, service.shelf.files, run, variant)
-    if asked.format not in files:
+    if wish.variant is not None and not VARIANT.fullmatch(wish.variant):
         raise UnknownError(
-            f"Export {asked.format} not found for this run",
-            f"Run POST /v1/runs/{entry.key}/export to create it first, or ask with ?fresh=true",
+            "There is no such export",
+            "GET /v1/runs/{runId}/exports lists the exports",
+            code="export-not-found",
         )
-    return download(request, files[asked.format], name=name, limiter=service.readers)
+    variant = wish.variant or wanted.variant
+    files = await on_thread(service.readers, service.exports.files, run, variant)
+    if wish.format not in files:
+        raise UnknownError(
+            f"Export {wish.format} not found for this run",
+            f"Run POST /v1/runs/{entry.key}/export to create it first, or add ?fresh=true",
+            code="export-not-found",
+        )
+    return download(request, files[wish.format], name=name, limiter=service.readers)
 
 
 async def _made_now(
@@ -258,8 +263,10 @@ async def _made_now(
         job = await _finished(request, service, job)
         if job.state != "done":
             raise JobFailedError(job)
-        files = await on_thread(service.readers, service.shelf.files_at, local_place(folder))
-        file = files[wanted.formats[0]]
+        export = await on_thread(service.readers, service.exports.export_at, local_location(folder))
+        if export is None:
+            raise UnknownError("The export does not exist any more", code="export-not-found")
+        file = export.files[wanted.formats[0]]
         return download(request, file, name=name, limiter=service.readers, after=remove)
     except BaseException:
         remove()
@@ -267,7 +274,7 @@ async def _made_now(
 
 
 async def _finished(request: Request, service: Service, job: Job) -> Job:
-    """A job that is over; it is cancelled when nobody waits for it any more."""
+    """Return a finished job; it is cancelled when the client disconnects."""
     while not job.is_over:
         job = await service.runner.wait(job.id, _POLL_SECONDS)
         if not job.is_over and await request.is_disconnected():

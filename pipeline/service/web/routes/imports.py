@@ -1,4 +1,4 @@
-"""Imports: uploaded exports and tables become runs."""
+"""Import uploaded exports and tables as runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from pipeline.config.path_template import format_of, stem
-from pipeline.service.errors import BadRequestError, UnknownError
+from pipeline.service.errors import BadRequestError, MediaTypeError, UnknownError
 from pipeline.service.jobs.import_order import ImportedRunBody, ImportRequest, ImportWishes
 from pipeline.service.jobs.job import Job
 from pipeline.service.web.api_models import ImportAnswer, ImportProblemsBody
 from pipeline.service.web.protection import UPLOAD_PATH
+from pipeline.service.web.request_errors import in_words
 from pipeline.service.web.routes.shared import (
+    IMPORT_REJECTED,
     JOB_BEGUN,
+    ClientOf,
     JobFailedError,
     Prefer,
     ServiceOf,
@@ -36,7 +39,8 @@ router = APIRouter(tags=["import"])
 MOST_FILES = 100
 _BLOCK = 1024 * 1024
 _BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 64 * 1024}
-"""Of a form; the size is that of a field which is no file."""
+"""Limits of a form; the size is that of a field which is no file."""
+_DOCS = "GET /docs describes the fields"
 _DATA_SET = "_datapackage.json"
 _DESCRIPTOR = ".datapackage.json"
 _PREFERRED = ("parquet", "ndjson", "csv")
@@ -73,19 +77,24 @@ _FORM = {
     responses={
         200: {"model": ImportAnswer, "description": "Done."},
         202: {"model": ImportAnswer, **JOB_BEGUN},
-        **errors(404, 408, 409, 500, 502, 503),
-        422: {"model": ImportProblemsBody, "description": "The files cannot become runs."},
+        **errors(404, 408, 409, 415, 500, 502, 503),
+        422: IMPORT_REJECTED,
     },
     openapi_extra={"requestBody": _FORM},
 )
-async def import_files(request: Request, service: ServiceOf, prefer: Prefer = None) -> Response:
+async def import_files(
+    request: Request, service: ServiceOf, client: ClientOf, prefer: Prefer = None
+) -> Response:
     """Make runs of uploaded exports, or a telemetry run of a table; all of it or nothing.
 
-    The answer waits for the end, however long it takes, unless something else is preferred.
+    The response follows when the import has finished, unless another wait is preferred.
     """
     if service.settings.max_upload == 0:
-        raise UnknownError("This server takes no uploads", "see --max-upload")
-    async with service.uploads.receiving() as upload:
+        raise UnknownError(
+            "This server takes no uploads", "see --max-upload", code="uploads-disabled"
+        )
+    _require_form(request)
+    async with service.uploads.receiving(client) as upload:
         async with request.form(**_BOUNDS) as form:
             wishes = _wishes(form)
             names = await _kept(form, upload.files)
@@ -102,40 +111,49 @@ async def import_files(request: Request, service: ServiceOf, prefer: Prefer = No
     return begun_or_done(job, _answer(job, wishes), preferred)
 
 
+def _require_form(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    if not given.lower().startswith("multipart/form-data"):
+        raise MediaTypeError(
+            f"expected multipart/form-data, not {given.partition(';')[0] or 'a body without type'}",
+            "send the files as parts named files, such as curl -F files=@export.csv",
+        )
+
+
 def _wishes(form: FormData) -> ImportWishes:
-    """Options out of the form's fields.
+    """Return the options of a form's fields.
 
     Raises:
-        BadRequestError: One is unknown, there twice, or not as it should be.
+        BadRequestError: One is unknown, repeated or malformed.
     """
     given: dict[str, Any] = {}
     for key, value in form.multi_items():
         if key == "files":
             continue
         if not isinstance(value, str) or key in given:
-            raise BadRequestError(f"field {key!r}: one text is expected", "see /docs")
+            raise BadRequestError(f"field {key!r}: expected one text", _DOCS)
         given[key] = value
     try:
         if "columns" in given:
             given["columns"] = json.loads(given["columns"])
         return ImportWishes.model_validate(given)
     except json.JSONDecodeError:
-        raise BadRequestError("field columns: it is no JSON object", "see /docs") from None
+        raise BadRequestError("field columns: expected a JSON object", _DOCS) from None
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise BadRequestError(f"field {where}: {fault['msg']}", "see /docs") from None
+        raise BadRequestError(f"field {where}: {in_words(fault)}", _DOCS) from None
 
 
 async def _kept(form: FormData, folder: Path) -> list[str]:
-    """Put the form's files into a folder, under names that are only names."""
+    """Write the form's files into a folder, under safe names, and return these."""
     names: list[str] = []
     for part in form.getlist("files"):
         if not isinstance(part, UploadFile):
-            raise BadRequestError("field files: a file is expected", "send multipart/form-data")
+            raise BadRequestError("field files: expected a file", "send multipart/form-data")
         name = plain_name(part.filename or "")
         if name in names:
-            raise BadRequestError(f"two files are called {name}", "give each a name of its own")
+            raise BadRequestError(f"two files have the name {name}", "give each its own name")
         names.append(name)
         await asyncio.to_thread(_copy, part, folder / name)
     if not names:
@@ -144,10 +162,10 @@ async def _kept(form: FormData, folder: Path) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    r"""A file's name without folders and odd characters.
+    r"""Return a file's name without folders and special characters.
 
     Raises:
-        BadRequestError: Nothing is left of it.
+        BadRequestError: Nothing remains.
 
     >>> plain_name("C:\\tables\\März (1).csv"), plain_name("../../etc/passwd")
     ('M_rz_1_.csv', 'passwd')
@@ -166,10 +184,10 @@ def _copy(part: UploadFile, path: Path) -> None:
 
 
 def _sources(names: Sequence[str]) -> list[str]:
-    """What is given to the importer: of an export in several formats one, not all.
+    """Return the files to read: of an export in several formats only one.
 
     Raises:
-        BadRequestError: There is nothing but descriptors.
+        BadRequestError: There are only descriptors.
     """
     if _DATA_SET in names:
         return [_DATA_SET]
@@ -179,7 +197,7 @@ def _sources(names: Sequence[str]) -> list[str]:
         base = stem(name).removesuffix(".")
         chosen.setdefault(base if base in exports else name, name)
     if not chosen:
-        raise BadRequestError("a descriptor holds no rows", "send the data files beside it")
+        raise BadRequestError("a descriptor has no rows", "send its data files with it")
     return sorted(chosen.values())
 
 
@@ -191,7 +209,7 @@ def _rank(name: str) -> int:
 def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:
     done = job.imported
     return ImportAnswer(
-        message="Import is being made" if done is None else _message(done.runs),
+        message="Import is running" if done is None else _message(done.runs),
         dry_run=wishes.dry_run,
         kind=None if done is None else done.kind,
         runs=() if done is None else done.runs,
@@ -202,18 +220,18 @@ def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:
 
 
 def _message(runs: Sequence[ImportedRunBody]) -> str:
-    """What became of runs, in words: `2 runs imported, 1 run there already`."""
-    told = {"checked": "can be imported", "skipped": "there already", "": "imported"}
-    counts = Counter(run.status if run.status in told else "" for run in runs)
+    """Return what was done with the runs: `2 runs imported, 1 run unchanged`."""
+    words = {"checked": "can be imported", "skipped": "unchanged", "": "imported"}
+    counts = Counter(run.status if run.status in words else "" for run in runs)
     parts = [
-        f"{count} {'run' if count == 1 else 'runs'} {told[status]}"
+        f"{count} {'run' if count == 1 else 'runs'} {words[status]}"
         for status, count in sorted(counts.items())
     ]
     return ", ".join(parts)
 
 
 class ImportFailedError(JobFailedError):
-    """An import that is over without being done.
+    """An import that failed or was cancelled.
 
     Args:
         job: The job.
@@ -224,10 +242,10 @@ class ImportFailedError(JobFailedError):
         self._error = job.error
 
     def body(self) -> dict[str, Any]:
-        """What the answer says, with all problems."""
-        shown = ImportProblemsBody(error=str(self), hint=self.hint)
-        if self._error is not None:
-            shown = shown.changed(
-                problems=self._error.problems, problem_counts=self._error.problem_counts
-            )
-        return shown.model_dump(mode="json")
+        """Return the problem document, with all problems of the files."""
+        error = self._error
+        return ImportProblemsBody(
+            **super().body(),
+            problems=() if error is None else error.problems,
+            problem_counts={} if error is None else error.problem_counts,
+        ).model_dump(mode="json")

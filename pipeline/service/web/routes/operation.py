@@ -1,16 +1,18 @@
-"""What operators and browsers ask: is it alive, is it ready, numbers, sessions."""
+"""Show the health of the service, its metrics and its facts; open and end sessions."""
 
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from pipeline.service.web.access import SESSION_SECONDS
-from pipeline.service.web.api_models import HealthBody, SessionBody
+from pipeline.service.web.api_models import HealthBody, ServiceBody, SessionBody
 from pipeline.service.web.protection import SESSION_COOKIE
 from pipeline.service.web.routes.shared import ServiceOf, errors
+from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.version import VERSION
 
 router = APIRouter(tags=["operation"])
@@ -18,25 +20,61 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/healthz")
 async def healthz() -> HealthBody:
-    """Whether the process answers."""
+    """Show that the process responds."""
     return HealthBody(status="ok", version=VERSION)
 
 
 @router.get(
     "/readyz",
     response_model=HealthBody,
-    responses={503: {"model": HealthBody, "description": "Not ready."}},
+    responses={503: {"model": HealthBody, "description": "Something does not work."}},
 )
 async def readyz(service: ServiceOf) -> Response:
-    """Whether runs have been listed."""
-    problem = service.catalog.problem
-    if service.catalog.last is not None:
-        body = HealthBody(status="ok", version=VERSION, problem=problem)
-        return JSONResponse(body.model_dump(mode="json"))
-    service.catalog.begin()
-    status = "starting" if problem is None else "failing"
-    body = HealthBody.model_validate({"status": status, "version": VERSION, "problem": problem})
-    return JSONResponse(body.model_dump(mode="json"), 503)
+    """Show whether everything works: the storages, and the folder of the state."""
+    problems = await service.health.problems()
+    last = service.catalog.last
+    if last is None:
+        service.catalog.begin()
+        status = "failing" if problems else "starting"
+    else:
+        status = "degraded" if problems else "ok"
+    body = HealthBody.model_validate(
+        {
+            "status": status,
+            "version": VERSION,
+            "problem": "; ".join(one.message for one in problems) or None,
+            "problems": problems,
+            "listed_utc": None if last is None else last.taken,
+            "found": service.catalog.looked_at if last is None else 0,
+        }
+    )
+    return JSONResponse(body.model_dump(mode="json"), 200 if status == "ok" else 503)
+
+
+@router.get("/v1/service", responses=errors())
+async def get_service(service: ServiceOf) -> ServiceBody:
+    """Show what the service serves, and its limits."""
+    settings = service.settings
+    return ServiceBody(
+        version=VERSION,
+        runs=without_credentials(settings.runs),
+        exports=None if settings.exports is None else without_credentials(settings.exports),
+        refresh_seconds=settings.refresh,
+        max_upload_bytes=settings.max_upload,
+        formats=ALL_FORMATS,
+    )
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user, password and query.
+
+    >>> without_credentials("https://me:secret@lake.example/runs?key=1")
+    'https://lake.example/runs'
+    """
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @router.get(
@@ -44,11 +82,11 @@ async def readyz(service: ServiceOf) -> Response:
     response_class=Response,
     responses={
         **errors(),
-        200: {"description": "Numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}},
     },
 )
 async def metrics(service: ServiceOf) -> Response:
-    """Numbers for Prometheus."""
+    """Show metrics for Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -59,14 +97,16 @@ async def open_session(
     service: ServiceOf,
     authorization: Annotated[str | None, Header(max_length=4096)] = None,
 ) -> SessionBody:
-    """Change a token for a cookie, so that a browser can follow links and listen to events."""
+    """Exchange a token for a cookie, so that a browser can follow links and receive events."""
     if service.tokens.is_open:
         return SessionBody(required=False, seconds=SESSION_SECONDS)
     address = request.client.host if request.client else "?"
-    service.access.check(address, authorization, None)
+    client = service.access.client(address, authorization, None)
+    service.access.check(client, authorization, None)
+    assert client.holder is not None  # check has raised otherwise
     response.set_cookie(
         SESSION_COOKIE,
-        service.tokens.open_session(),
+        service.tokens.open_session(client.holder),
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",

@@ -1,34 +1,35 @@
-"""Runs: the list, one run, its index, its series, the first rows of its exports."""
+"""List runs; show one, its series, and the first rows of its exports."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.model.series import Series
-from pipeline.service.catalog.export_store import DownloadableFile, series_file
+from pipeline.service.catalog.export_store import series_file
 from pipeline.service.catalog.first_rows import FirstRows, first_rows
-from pipeline.service.catalog.run_catalog import CatalogEntry, RunState
+from pipeline.service.catalog.run_catalog import RunState
 from pipeline.service.catalog.run_query import RunQuery, Sort
-from pipeline.service.catalog.series_chart import chart_values
+from pipeline.service.catalog.series_chart import chart_values, window_of
 from pipeline.service.errors import UnknownError
-from pipeline.service.jobs.job import ExportRequest, download_url
+from pipeline.service.jobs.job import ExportRequest
 from pipeline.service.jobs.job_config import job_config, job_plan
 from pipeline.service.web.api_models import (
+    ChartBandBody,
     ChartBody,
-    ExportedFileBody,
     PreviewBody,
     PreviewColumn,
     RunDetail,
     RunPage,
     SeriesIndexBody,
 )
-from pipeline.service.web.downloads import download
+from pipeline.service.web.downloads import download, list_response
 from pipeline.service.web.routes.shared import (
     RunName,
     ServiceOf,
@@ -37,17 +38,23 @@ from pipeline.service.web.routes.shared import (
     errors,
     format_named,
     on_thread,
+    page_links,
 )
-from pipeline.service.web.run_bodies import details, series_index, summary
+from pipeline.service.web.run_bodies import details, exported_files, series_index, summary
 from pipeline.service.web.service import Service
-from pipeline.sinks.formats import Format
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
 def _parsed(text: object) -> object:
-    """An instant or a date; pydantic would take numbers for seconds, too."""
-    return datetime.fromisoformat(text) if isinstance(text, str) else text
+    """Return an instant of ISO 8601 or a date; pydantic would accept numbers of seconds, too."""
+    if not isinstance(text, str):
+        return text
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected an instant such as 2025-01-31T08:00:00Z") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 Instant = Annotated[
@@ -57,36 +64,36 @@ Instant = Annotated[
 ]
 
 
-@router.get("", responses=errors(503))
+@router.get("", response_model=RunPage, responses=errors(503))
 async def list_runs(
+    request: Request,
     service: ServiceOf,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     page_size: Annotated[int, Query(ge=1, le=500, alias="pageSize")] = 50,
-    search: Annotated[str, Query(max_length=200, description="Part of an id, name, title…")] = "",
+    search: Annotated[
+        str, Query(max_length=200, description="Words of an id, name, title …, in any order.")
+    ] = "",
     sort: Annotated[Sort, Query(description="`-` for the largest or newest first.")] = "-created",
     state: Annotated[RunState | None, Query()] = None,
     source: Annotated[str | None, Query(max_length=200)] = None,
     created_from: Annotated[Instant | None, Query(alias="createdFrom")] = None,
     created_to: Annotated[Instant | None, Query(alias="createdTo", description="Excluded")] = None,
     has_warnings: Annotated[bool | None, Query(alias="hasWarnings")] = None,
-    refresh: Annotated[bool, Query(description="List the store anew first.")] = False,
-) -> RunPage:
-    """The runs that there are, broken ones with the reason.
+    exports: Annotated[
+        bool, Query(description="Add the time of each run's plain export, which takes longer.")
+    ] = False,
+    refresh: Annotated[bool, Query(description="List the storage again first.")] = False,
+) -> Response:
+    """List the runs, broken ones with the reason.
 
-    They come from a listing that is at most some seconds old; `listedUtc` says when it was made.
+    The list is at most some seconds old; `listedUtc` says when it was made.
     """
     listing = await service.catalog.listing(refresh=refresh)
     query = RunQuery(search, sort, state, source, created_from, created_to, has_warnings)
-    entries, states = query.apply(listing.entries)
-    start = (page - 1) * page_size
-    return RunPage(
-        items=[summary(entry) for entry in entries[start : start + page_size]],
-        total_count=len(entries),
-        page=page,
-        page_size=page_size,
-        states=states,
-        listed_utc=listing.taken,
-    )
+    make = partial(service.run_pages.page, exports=exports)
+    limiter = service.readers if exports else service.searchers
+    body, total = await on_thread(limiter, make, listing, query, page, page_size)
+    return list_response(request, body, page_links(request, page, page_size, total))
 
 
 @router.get("/{runId}", responses=errors(404, 409, 502, 503))
@@ -94,18 +101,19 @@ async def get_run(
     service: ServiceOf,
     run_id: RunName,
 ) -> RunDetail:
-    """A run with its metadata, warnings and committed exports; also a broken one."""
+    """Show a run with its metadata, warnings and published exports; also a broken one."""
     entry = await service.catalog.find(run_id)
     shown = summary(entry).model_dump(by_alias=False)
     if entry.run is not None:
-        exports = await on_thread(service.readers, exported_files, service, entry, entry.run)
-        shown |= {**details(entry.run), "exports": exports}
+        exports = await on_thread(service.readers, service.exports.exports, entry.run)
+        files = [file for export in exports for file in exported_files(entry, export)]
+        shown |= {**details(entry.run), "exports": files}
     return RunDetail.model_validate(shown)
 
 
 @router.get("/{runId}/index", responses=errors(404, 409, 503))
 async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
-    """The series of a run, in the index's order, whatever dialect it was written in."""
+    """List the series of a run in the order of its index, in the same form for every dialect."""
     _, run = await complete_run(service, run_id)
     return series_index(run)
 
@@ -116,7 +124,7 @@ async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
     responses={
         **errors(404, 409, 502, 503),
         200: {
-            "description": "The series file as it stands; with `points`, JSON for a chart.",
+            "description": "The series file as it is; with `points`, JSON for a chart.",
             "content": {"text/csv": {"schema": {"type": "string"}}},
         },
         206: {"description": "A part of the file."},
@@ -132,16 +140,26 @@ async def get_series(
         str,
         Path(
             alias="seriesId",
-            description="Id of a series; the measure alone means its first series.",
+            description="Id of a series; a measure alone names its first series.",
             examples=["served@SERVED@DEFAULT"],
             max_length=1024,
         ),
     ],
     points: Annotated[
-        int | None, Query(ge=2, le=20_000, description="Points of a chart at the most.")
+        int | None, Query(ge=2, le=20_000, description="Number of points of a chart.")
+    ] = None,
+    start: Annotated[
+        Instant | None, Query(alias="from", description="Start of the chart's window.")
+    ] = None,
+    end: Annotated[
+        Instant | None, Query(alias="to", description="End of the chart's window, excluded.")
     ] = None,
 ) -> Response:
-    """A series as CSV; or as JSON, thinned out to `points` points that keep every peak."""
+    """Send a series as CSV; or as JSON, thinned out to `points` points that keep every peak.
+
+    Where a window has more bins than points, `band` has the lowest and highest value of each group
+    of bins. A window of at most `points` bins has every value.
+    """
     entry, run = await complete_run(service, run_id)
     series = _series(run, series_id)
     if points is None:
@@ -149,28 +167,32 @@ async def get_series(
             service.readers,
             series_file,
             run,
-            service.places.runs.storage,
+            service.locations.runs.storage,
             series.path,
             series.sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
         return download(request, file, name=name, limiter=service.readers)
-    values = await on_thread(
-        service.parsers, chart_values, service.places.runs.storage, run, series, points
-    )
+    storage, window = service.locations.runs.storage, window_of(run, start, end)
+    values = await on_thread(service.parsers, chart_values, storage, run, series, points, window)
+    band = values.band
     body = ChartBody(
         series_id=series.id,
         unit=series.unit,
         points_total=series.points,
         time_origin=run.time_origin,
         bin_minutes=run.grid.bin_minutes,
+        from_bin=values.from_bin,
+        to_bin=values.to_bin,
+        bins_per_point=values.bins_per_point,
         bins=values.bins,
         values=values.values,
+        band=None if band is None else ChartBandBody(**vars(band)),
         non_finite=values.non_finite,
         lowest=values.lowest,
         highest=values.highest,
     )
-    return JSONResponse(body.model_dump(mode="json"))
+    return list_response(request, body.model_dump_json().encode())
 
 
 @router.get("/{runId}/preview", responses=errors(404, 409, 502, 503))
@@ -181,7 +203,7 @@ async def get_preview(
     form: Annotated[str, Query(alias="format", max_length=20, examples=["csv"])] = "csv",
     rows: Annotated[int, Query(ge=1, le=200)] = 10,
 ) -> PreviewBody:
-    """The first rows of an export as they will look, made from the run; nothing is stored."""
+    """Show the first rows of an export as they will look; nothing is stored."""
     entry, run = await complete_run(service, run_id)
     request = shape.request(entry, format_named(form))
     shown = await on_thread(service.parsers, _previewed, service, request, run, rows)
@@ -194,33 +216,9 @@ async def get_preview(
     )
 
 
-def exported_files(service: Service, entry: CatalogEntry, run: Run) -> list[ExportedFileBody]:
-    """The committed exports of a run, plain ones first."""
-    shown = []
-    for variant in (None, *service.shelf.variants(run)):
-        for form, file in service.shelf.files(run, variant).items():
-            shown.append(_exported(entry, form, file, variant))
-    return shown
-
-
-def _exported(
-    entry: CatalogEntry, form: Format, file: DownloadableFile, variant: str | None
-) -> ExportedFileBody:
-    return ExportedFileBody(
-        format=form,
-        name=f"export.{form}",
-        bytes=file.entry.size,
-        rows=file.rows,
-        sha256=file.sha256,
-        exported_utc=file.modified,
-        url=download_url(entry.key, form, variant),
-        variant=variant,
-    )
-
-
 def _previewed(service: Service, request: ExportRequest, run: Run, rows: int) -> FirstRows:
-    plain = job_config(request, run, service.places, service.settings, None)
-    plan, source = job_plan(plain, run, service.places)
+    plain = job_config(request, run, service.locations, service.settings, None)
+    plan, source = job_plan(plain, run, service.locations)
     return first_rows(plan, source, rows)
 
 
@@ -231,4 +229,8 @@ def _series(run: Run, series_id: str) -> Series:
     for series in run.series:
         if series.id.startswith(f"{series_id}@"):
             return series
-    raise UnknownError("Series not found", "GET /v1/runs/{runId}/index lists the run's series")
+    raise UnknownError(
+        "Series not found",
+        "GET /v1/runs/{runId}/index lists the run's series",
+        code="series-not-found",
+    )

@@ -1,4 +1,4 @@
-"""What routes share: the service, documented errors, and runs by their names in paths."""
+"""Share parameters, documented errors and responses between the routes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fastapi.responses import JSONResponse, Response
 from connectors.flowtime.model.run import Run
 from pipeline.service.api_base import Data
 from pipeline.service.catalog.run_catalog import CatalogEntry, not_complete
-from pipeline.service.errors import BadRequestError, ServiceError
+from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, ServiceError
 from pipeline.service.jobs.job import ExportRequest, Job, JobError
-from pipeline.service.web.api_models import ErrorBody
+from pipeline.service.web.access import Client
 from pipeline.service.web.service import Service
 from pipeline.sinks.formats import Format
 
@@ -33,52 +33,71 @@ FORMAT_NAMES: dict[str, Format] = {
 
 _WAIT = re.compile(r"wait=(\d{1,4})")
 _MEANINGS = {
-    400: "Something was asked for that there is not, e.g. an unknown format or column.",
-    401: "A token is needed, or the one given is not known.",
-    403: "The Host or Origin header is not one that is let in.",
+    400: "The request is malformed, or names an unknown format or column.",
+    401: "A valid token is required.",
+    403: "The Host or Origin header is not allowed.",
     404: "There is no such run, series, job or export.",
-    408: "The body does not come.",
-    409: "The request does not fit the state of what it names.",
+    408: "The body did not arrive in time.",
+    409: "The request does not fit the current state of what it names.",
     413: "The body is too large.",
+    415: "The body has another content type than expected.",
     416: "The file ends before the range.",
-    422: "A value is not as it should be, or the run is broken.",
+    422: "A value is malformed, or the run is broken or incomplete.",
     429: "Too many requests; Retry-After says how long to wait.",
     500: "A worker or the service failed.",
-    502: "The store of the runs or of the exports failed.",
-    503: "Not now: Retry-After says how long to wait.",
+    502: "The storage of the runs or of the exports failed.",
+    503: "The service cannot do this now; Retry-After says how long to wait.",
 }
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of the errors that a route can answer with."""
+    """Return the documentation of the errors of a route."""
     always = (400, 401, 403, 413, 422, 429)
+    return {status: _error(status) for status in sorted({*always, *statuses})}
+
+
+def _error(status: int, model: str = "ErrorBody") -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model}"}
     return {
-        status: {"model": ErrorBody, "description": _MEANINGS[status]}
-        for status in sorted({*always, *statuses})
+        "description": _MEANINGS[status],
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": schema}},
     }
 
 
+IMPORT_REJECTED = _error(422, "ImportProblemsBody")
+"""Documentation of the error of an import that is rejected."""
+
+
 JOB_BEGUN: dict[str, Any] = {
-    "description": "The job does it; Location says where to look.",
+    "description": "A job does it; Location is its path.",
     "headers": {"Location": {"schema": {"type": "string"}, "description": "The job."}},
 }
-"""Documentation of the answer to who does not wait for a job."""
+"""Documentation of the response to a request that does not wait for its job."""
 
 
 def service_of(request: Request) -> Service:
-    """The service that a request is for."""
+    """Return the service of a request."""
     service: Service = request.app.state.service
     return service
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]
 
+
+def client_of(request: Request) -> str:
+    """Return whom a request counts for."""
+    client: Client = request.state.client
+    return client.key
+
+
+ClientOf = Annotated[str, Depends(client_of)]
+
 RunName = Annotated[
     str,
     Path(
         alias="runId",
-        description="Id of a run as GET /v1/runs gives it; a runId or a directory's name will do "
-        "where no other run has it.",
+        description="Id of a run as GET /v1/runs returns it; or a runId or a directory's name that "
+        "no other run has.",
         examples=["run_checkout_hourly"],
         max_length=1024,
     ),
@@ -87,20 +106,22 @@ RunName = Annotated[
 
 @dataclass(frozen=True)
 class Shape:
-    """What an export is to hold.
+    """What an export contains.
 
     Attributes:
-        columns: Pick and order of the columns; default all.
+        columns: Choice and order of the columns; default all.
         metadata: Metadata columns; default those of a plain export.
         filter: SQL condition on rows.
+        escape_formulas: Whether CSV text that a spreadsheet would run is escaped.
     """
 
     columns: Sequence[str] | None
     metadata: Sequence[str] | None
     filter: str | None
+    escape_formulas: bool = False
 
     def request(self, entry: CatalogEntry, *formats: Format) -> ExportRequest:
-        """What it asks of a run."""
+        """Return the request of an export of a run."""
         return ExportRequest(
             run=entry.key,
             run_id=entry.run_id,
@@ -109,13 +130,14 @@ class Shape:
             columns=None if self.columns is None else tuple(self.columns),
             metadata=None if self.metadata is None else tuple(self.metadata),
             filter=self.filter,
+            escape_formulas=self.escape_formulas,
         )
 
 
 def _shape_of(
     columns: Annotated[
         list[str] | None,
-        Query(max_length=200, description="Pick and order of the columns, once for each name."),
+        Query(max_length=200, description="Choice and order of the columns, once for each name."),
     ] = None,
     metadata: Annotated[
         list[str] | None,
@@ -127,29 +149,31 @@ def _shape_of(
             alias="filter", min_length=1, max_length=10_000, description="SQL condition on rows."
         ),
     ] = None,
+    escape_formulas: Annotated[
+        bool, Query(alias="escapeFormulas", description="Escape formulas in text of CSV.")
+    ] = False,
 ) -> Shape:
-    return Shape(columns, metadata, row_filter)
+    return Shape(columns, metadata, row_filter, escape_formulas)
 
 
 ShapeOf = Annotated[Shape, Depends(_shape_of)]
-"""The options of an export as a query gives them."""
-
+"""The options of an export in a query."""
 
 Prefer = Annotated[
     str | None,
     Header(
-        description="`respond-async`: answer with the job at once; `wait=SECONDS`: after so long.",
+        description="`respond-async`: respond with the job at once; `wait=SECONDS`: then.",
         max_length=200,
     ),
 ]
 
 
 def preference(prefer: str | None, most: float | None) -> tuple[float | None, str | None]:
-    """Seconds to wait for a job, and the preference that is followed (RFC 7240).
+    """Return the seconds to wait for a job, and the preference that is followed (RFC 7240).
 
     Args:
         prefer: The header.
-        most: Seconds to wait at the most, and where nothing is preferred; None for any time.
+        most: Longest wait in seconds, and the wait without a preference; None for no limit.
 
     >>> preference("handling=lenient, wait=5", 20.0), preference("wait=60", 20.0)
     ((5.0, 'wait=5'), (20.0, 'wait=60'))
@@ -168,11 +192,11 @@ def preference(prefer: str | None, most: float | None) -> tuple[float | None, st
 
 
 def begun_or_done(job: Job, body: Data, preferred: str | None) -> Response:
-    """The answer to who has asked for a job: 200 when it is over, else 202.
+    """Return the response to the request of a job: 200 if it has finished, else 202.
 
     Args:
-        job: The job as it stands.
-        body: What is told of it.
+        job: The job.
+        body: The body.
         preferred: The preference that was followed.
     """
     headers = {"Location": f"/v1/jobs/{job.id}"}
@@ -182,7 +206,7 @@ def begun_or_done(job: Job, body: Data, preferred: str | None) -> Response:
 
 
 class JobFailedError(ServiceError):
-    """A job that is over without being done.
+    """A job that failed or was cancelled.
 
     Args:
         job: The job.
@@ -191,17 +215,21 @@ class JobFailedError(ServiceError):
     def __init__(self, job: Job) -> None:
         what = job.request.kind
         error = job.error or JobError(
-            type="Cancelled", error=f"the {what} was cancelled", hint=f"{what} again", status=409
+            type="Cancelled",
+            code="cancelled",
+            error=f"the {what} was cancelled",
+            hint=f"request the {what} again",
+            status=409,
         )
-        super().__init__(error.error, error.hint)
+        super().__init__(error.error, error.hint, code=error.code)
         self.status = error.status
 
 
 async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
-    """A run that can be read.
+    """Return a run that can be read.
 
     Raises:
-        UnknownError: There is none of that name.
+        UnknownError: There is no run of this name.
         UnprocessableError: It is broken or still being written.
     """
     entry = await service.catalog.find(name)
@@ -211,12 +239,12 @@ async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
 
 
 async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:
-    """Have something done on one of a limited number of threads."""
+    """Call a function on one of a limited number of threads."""
     return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=limiter)
 
 
 def format_named(name: str) -> Format:
-    """A format by its name in a path or a query.
+    """Return a format by its name in a path or a query.
 
     Raises:
         BadRequestError: There is no such format.
@@ -224,6 +252,19 @@ def format_named(name: str) -> Format:
     form = FORMAT_NAMES.get(name.lower())
     if form is None:
         raise BadRequestError(
-            "Unsupported export format", f"Supported formats: {', '.join(FORMAT_NAMES)}"
+            "Unsupported export format",
+            f"Supported formats: {', '.join(FORMAT_NAMES)}",
+            code="unsupported-format",
         )
     return form
+
+
+def page_links(request: Request, page: int, page_size: int, total: int) -> dict[str, str]:
+    """Return the targets of a list's `Link` header: first, prev, next and last page."""
+    last = max(1, -(-total // page_size))
+    pages = {"first": 1, "prev": page - 1, "next": page + 1, "last": last}
+    return {
+        name: f"{request.url.path}?{request.url.include_query_params(page=number).query}"
+        for name, number in pages.items()
+        if 1 <= number <= last
+    }

@@ -1,11 +1,11 @@
-// Runs that are to be exported as soon as they are complete: jobs of the service that wait for them.
+// The export of one run as soon as it is complete: a job of the service that waits for the run.
 
 import { ask } from "./api.js";
 import { cancelJob, exportRun } from "./exporting.js";
 
 const MOST = 500;
 
-/** The job that waits for a run, or null. */
+/** Return the job that waits for a run, or null. */
 export async function waitingJob(run) {
   const query = new URLSearchParams({ state: "queued", pageSize: String(MOST) });
   const { items } = await ask(`/v1/jobs?${query}`);
@@ -13,8 +13,8 @@ export async function waitingJob(run) {
 }
 
 /** Have a run exported when it completes, or no longer. */
-export async function setWaiting(run, wanted) {
-  if (wanted) {
+export async function setWaiting(run, isWanted) {
+  if (isWanted) {
     await exportRun(run.id, { when: "complete" });
     return;
   }

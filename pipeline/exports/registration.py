@@ -1,0 +1,69 @@
+"""Enter an export in the registry of its config, without ever failing the export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from connectors.flowtime.discover.discovery import KnownRun
+from connectors.storage import connect
+from pipeline.config import ExportConfig
+from pipeline.exports.report import Report
+from pipeline.planning.published import Pending
+from pipeline.reading.source import Source
+from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.session import RegistrySession
+from pipeline.writing.descriptor_file import StagedTarget
+
+
+class Registration:
+    """What one export has to do with the registry of its config; nothing where it names none.
+
+    Args:
+        config: The settings.
+    """
+
+    def __init__(self, config: ExportConfig) -> None:
+        self._config = config
+        self._session: RegistrySession | None = None
+        self._runs: RunsToEnter | None = None
+        self._exports: list[ExportToEnter] = []
+        if config.registry is not None:
+            url = config.registry.url.get_secret_value()
+            self._session = RegistrySession(url, config.registry.seconds)
+
+    def known_runs(self) -> KnownRun | None:
+        """Return the runs that need not be read again; None where the registry knows none."""
+        source = self._config.source
+        if self._session is None or source.time_origin != "auto":
+            return None
+        storage, path = connect(source.url, self._config.storage_options(source.storage))
+        return self._session.known_runs(storage.url(path))
+
+    def note(
+        self, source: Source, written: Sequence[StagedTarget], current: Sequence[Pending]
+    ) -> None:
+        """Keep what is to be entered once the export is over.
+
+        Args:
+            source: The runs.
+            written: Targets that were written.
+            current: Targets that were up to date.
+        """
+        if self._session is None:
+            return
+        self._runs = RunsToEnter(source.storage, source.path, source.whole_runs)
+        targets = [(pending.target, True) for pending, _ in written]
+        targets += [(pending.target, False) for pending in current]
+        self._exports = [
+            ExportToEnter(target.storage, target.descriptor, is_new) for target, is_new in targets
+        ]
+
+    def finished(self, report: Report) -> Report:
+        """Enter what was kept, and return the report with a note where that failed."""
+        if self._session is None:
+            return report
+        if self._runs is not None:
+            self._session.enter(self._runs, self._exports)
+        self._session.close()
+        return replace(report, registry_note=self._session.problem)

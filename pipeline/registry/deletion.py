@@ -1,0 +1,155 @@
+"""Delete the files of artifacts, after a look at which these are; nothing else is deleted.
+
+Only what lies below a registered folder, and is still what was registered, is deleted: of a run
+the files of a run directory, of an export those that its descriptor names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.flowtime.discover.discovery import discover_each
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
+from connectors.storage import Storage, StorageOptions, connect, join, relative
+from pipeline.datapackage import descriptor
+from pipeline.errors import ConfigError, IntegrityError
+from pipeline.registry.artifact import Artifact
+from pipeline.registry.export_records import record_of_export
+
+_MANIFEST = "manifest.json"
+_RUN_FOLDERS = frozenset({"series", "model"}) | NEVER_READ_FOLDERS
+
+
+@dataclass(frozen=True, slots=True)
+class FileToDelete:
+    """One file of an artifact.
+
+    Attributes:
+        path: The storage's own path.
+        url: The same for people.
+        size: Bytes.
+    """
+
+    path: str
+    url: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """The files of one artifact that are to be deleted.
+
+    Attributes:
+        artifact: The artifact.
+        storage: Where its files are.
+        files: The files, in the order in which they are deleted.
+        folders: Folders that are removed where they are empty then, the innermost first.
+    """
+
+    artifact: Artifact
+    storage: Storage
+    files: tuple[FileToDelete, ...]
+    folders: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON-compatible data."""
+        files = [{"url": file.url, "bytes": file.size} for file in self.files]
+        return {"id": self.artifact.id, "type": self.artifact.type, "files": files}
+
+    def carry_out(self) -> None:
+        """Delete the files, and the folders that are empty then.
+
+        Raises:
+            StorageError: A file could not be deleted; those before it are.
+        """
+        for file in self.files:
+            self.storage.delete(file.path)
+        for folder in self.folders:
+            self.storage.remove_folder(folder)
+
+
+def plan_deletion(
+    artifact: Artifact, roots: Sequence[str], options: StorageOptions | None = None
+) -> Deletion:
+    """Return the files of an artifact; nothing is deleted.
+
+    Args:
+        artifact: The artifact.
+        roots: The registered folders.
+        options: Of the storage.
+
+    Raises:
+        ConfigError: It has no files of its own, or lies below no registered folder.
+        IntegrityError: It is not what was registered any more.
+        StorageError: Its files cannot be listed, or a link leads to them.
+    """
+    if artifact.type not in ("run", "telemetry", "export"):
+        raise ConfigError(f"{artifact.id} is a {artifact.type}, which has no files of its own")
+    storage, path = connect(artifact.location, options)
+    _refuse_outside(storage, path, artifact, roots, options)
+    if artifact.type == "export":
+        return Deletion(artifact, storage, tuple(_files_of_export(storage, path, artifact)))
+    files = tuple(_files_of_run(storage, path, artifact))
+    within = {file.path.rpartition("/")[0] for file in files} | {path}
+    return Deletion(artifact, storage, files, tuple(sorted(within, key=len, reverse=True)))
+
+
+def _refuse_outside(
+    storage: Storage,
+    path: str,
+    artifact: Artifact,
+    roots: Sequence[str],
+    options: StorageOptions | None,
+) -> None:
+    for root in roots:
+        if relative(artifact.location, root):
+            _, root_path = connect(root, options)
+            storage.refuse_links(root_path, path)
+            return
+    raise ConfigError(
+        f"{artifact.id}: {artifact.location} lies below no folder that the registry knows; "
+        "nothing there is deleted"
+    )
+
+
+def _files_of_run(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
+    """The files of a run directory: the manifest first, without which there is no complete run."""
+    found = [one for one in discover_each(storage, path) if isinstance(one, Run)]
+    if [f"sha256:{one.fingerprint}" for one in found if one.path == path] != [artifact.digest]:
+        raise _changed(artifact)
+    files = []
+    for folder in storage.walk(path):
+        below = relative(folder.path, path) or ""
+        if below and below.partition("/")[0] not in _RUN_FOLDERS:
+            continue
+        files += [FileToDelete(f.path, storage.url(f.path), f.size) for f in folder.files]
+    yield from sorted(files, key=lambda file: (file.path != join(path, _MANIFEST), file.path))
+
+
+def _files_of_export(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
+    """The descriptor, without which there is no export, and the files that it names."""
+    data, url = storage.read(path), storage.url(path)
+    if record_of_export(data, url, "").digest != artifact.digest:
+        raise _changed(artifact)
+    resources = descriptor.load(data, url, check_runs=False)["resources"]
+    if any("flowtime" not in one for one in resources):
+        raise ConfigError(
+            f"{artifact.id}: {url} names files that no export has written; delete it by hand"
+        )
+    yield FileToDelete(path, url, len(data))
+    folder = path.rpartition("/")[0]
+    for one in resources:
+        place = join(folder, one["path"])
+        storage.refuse_links(folder, place)
+        entry = storage.info(place)
+        if entry is not None and entry.size == one["bytes"]:
+            yield FileToDelete(place, storage.url(place), entry.size)
+
+
+def _changed(artifact: Artifact) -> IntegrityError:
+    return IntegrityError(
+        f"{artifact.id}: what is at {artifact.location} is not what was registered any more; "
+        "nothing was deleted: run `artifacts rebuild` and look again"
+    )

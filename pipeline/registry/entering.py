@@ -1,0 +1,120 @@
+"""Enter what an export or an import has found and written in a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from connectors.errors import NotFoundError
+from connectors.flowtime.discover.discovery import discover_each
+from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Run
+from connectors.storage import Storage, relative
+from pipeline.errors import IntegrityError
+from pipeline.registry.artifact import ArtifactRecord, key_of
+from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.export_records import record_of_export
+from pipeline.registry.rebuild import version_of
+from pipeline.registry.register import BATCH
+from pipeline.registry.registry import Registry
+from pipeline.registry.run_records import record_of_run
+from pipeline.registry.statements import parts
+
+
+def enter(
+    registry: Registry,
+    runs: RunsToEnter | None,
+    exports: Sequence[ExportToEnter],
+    proceed: Callable[[], None],
+) -> None:
+    """Enter runs and exports that are not in the registry as they are now.
+
+    Args:
+        registry: The registry.
+        runs: The runs.
+        exports: The exports.
+        proceed: Called now and then; may raise to stop. What was entered before stays.
+
+    Raises:
+        RegistryError: The database failed.
+        StorageError: A run or a descriptor cannot be read.
+    """
+    roots: set[str] = set()
+    if runs is not None and (runs.runs or runs.paths):
+        roots.add(_root_url(runs))
+        _enter_runs(registry, runs, proceed)
+    for one in exports:
+        folder = one.storage.url(one.descriptor.rpartition("/")[0])
+        if not any(relative(folder, url) is not None for url in roots):
+            roots.add(folder)
+    _enter_exports(registry, exports, proceed)
+    registry.add([], roots=roots)
+
+
+def _root_url(runs: RunsToEnter) -> str:
+    """The folder above a run, where a single run was looked for."""
+    is_single = any(run.path.rstrip("/") == runs.root.rstrip("/") for run in runs.runs)
+    return runs.storage.url(runs.root.rstrip("/").rpartition("/")[0] if is_single else runs.root)
+
+
+def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], None]) -> None:
+    for some in parts(runs.runs, BATCH):
+        proceed()
+        known = registry.listings([key_of("run", run.url) for run in some])
+        unknown = [run for run in some if known.get(key_of("run", run.url)) != run.listing]
+        whole = [run for run in unknown if _is_whole(run)]
+        rest = {run.path for run in unknown} - {run.path for run in whole}
+        records = [record_of_run(run) for run in whole]
+        records += _read_again(runs, sorted(rest), proceed)
+        registry.add(records, proceed=proceed)
+    registry.add([*_read_again(runs, runs.paths, proceed)], proceed=proceed)
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether a run is as it was found, with all of its series and its own start."""
+    is_as_found = run.series_left_out == 0 and run.origin_source != CONFIGURED_ORIGIN
+    return run.summary is not None and is_as_found
+
+
+def _read_again(
+    runs: RunsToEnter, paths: Sequence[str], proceed: Callable[[], None]
+) -> Iterator[ArtifactRecord]:
+    for path in paths:
+        proceed()
+        for found in discover_each(runs.storage, path):
+            if isinstance(found, Run):
+                yield record_of_run(found)
+
+
+def _enter_exports(
+    registry: Registry, exports: Sequence[ExportToEnter], proceed: Callable[[], None]
+) -> None:
+    unique = {(id(one.storage), one.descriptor): one for one in exports}
+    for some in parts([*unique.values()], BATCH):
+        proceed()
+        keys = [key_of("export", one.storage.url(one.descriptor)) for one in some]
+        known = registry.listings(keys)
+        wanted = [
+            one for one, key in zip(some, keys, strict=True) if one.is_new or key not in known
+        ]
+        registry.add([*_records(wanted, proceed)], proceed=proceed)
+
+
+def _records(
+    exports: Sequence[ExportToEnter], proceed: Callable[[], None]
+) -> Iterator[ArtifactRecord]:
+    for one in exports:
+        proceed()
+        record = _record(one.storage, one.descriptor)
+        if record is not None:
+            yield record
+
+
+def _record(storage: Storage, path: str) -> ArtifactRecord | None:
+    """The record of an export; None where another exporter is just replacing it."""
+    try:
+        entry = storage.info(path)
+        if entry is None:
+            return None
+        url = storage.url(path)
+        return record_of_export(storage.read(path), url, version_of(entry))
+    except (NotFoundError, IntegrityError):
+        return None

@@ -1,0 +1,235 @@
+// The chart of a run: which series, which window of time, and what the values are.
+
+import { ask, runPath } from "../api.js";
+import { fill, h } from "../element.js";
+import { action, empty, failure, loading } from "../parts.js";
+import { rememberQuery } from "../route.js";
+import { notify } from "../notifications.js";
+import { theme } from "../theme.js";
+import { count } from "../wording.js";
+import { Legend, summary } from "./legend.js";
+import { MOST_SERIES, Panels, within } from "./panels.js";
+import { seriesPicker } from "./picker.js";
+import { asCsv, picture, save } from "./save.js";
+import { WindowReader } from "./values.js";
+
+const AT_FIRST = 2;
+const PAUSE = 120;
+const KEYS = { "+": ["zoom", 0.5], "-": ["zoom", 2], ArrowLeft: ["pan", -0.25], ArrowRight: ["pan", 0.25], 0: ["all"] };
+
+/**
+ * @param {object} run
+ * @param {URLSearchParams} query State of the view: `series`, `from` and `to`.
+ * @param {AbortSignal} signal
+ * @returns {HTMLElement}
+ */
+export function chartView(run, query, signal) {
+  return new ChartView(run, query, signal).element;
+}
+
+class ChartView {
+  constructor(run, query, signal) {
+    this.run = run;
+    this.query = query;
+    this.signal = signal;
+    this.reader = new WindowReader(run, signal);
+    this.chosen = new Set(query.getAll("series").slice(0, MOST_SERIES));
+    this.slots = new Map();
+    this.lines = [];
+    this.turn = 0;
+    this.window = this.asked();
+    this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": "Chart. Plus and minus zoom, arrows move, 0 shows all.", onkeydown: (event) => this.key(event) }, loading("series"));
+    this.thinned = h("p.muted.small.thinned", { role: "status" });
+    this.legend = new Legend((id) => this.remove(id));
+    this.numbers = h("details.small", {}, h("summary", {}, "Values in numbers"));
+    this.below = h("div");
+    this.panels = new Panels(this.place, this.reader, (window) => this.go(window), (at) => this.legend.point(at));
+    this.element = h("section.panel.chart-panel", {}, h("header", {}, h("h2", {}, "Series"), this.tools()), this.legend.element, this.place, this.thinned, this.numbers, this.below);
+    this.watch();
+    this.begin();
+  }
+
+  watch() {
+    const resized = new ResizeObserver(() => this.panels.resize());
+    resized.observe(this.place);
+    theme.addEventListener("change", () => this.repaint(), { signal: this.signal });
+    this.signal.addEventListener("abort", () => {
+      resized.disconnect();
+      this.panels.clear();
+    });
+  }
+
+  tools() {
+    const tool = (title, label, act) => action(title, act, { label, title: label });
+    return h(
+      "span.chart-tools",
+      {},
+      tool("←", "Earlier", () => this.pan(-0.5)),
+      tool("→", "Later", () => this.pan(0.5)),
+      tool("+", "Zoom in", () => this.zoom(0.5)),
+      tool("−", "Zoom out", () => this.zoom(2)),
+      tool("All", "Show the whole time", () => this.all()),
+      tool("PNG", "Save the chart as a picture", () => this.savePicture()),
+      tool("Copy", "Copy the chart as a picture", () => this.copyPicture()),
+      tool("CSV", "Save the shown values as CSV", () => this.saveValues()),
+    );
+  }
+
+  async begin() {
+    try {
+      const index = await ask(runPath(this.run.id, "/index"), { signal: this.signal });
+      if (!index.series.length) {
+        fill(this.place, empty("This run has no series"));
+        return;
+      }
+      const known = new Set(index.series.map((one) => one.id));
+      this.chosen.forEach((id) => known.has(id) || this.chosen.delete(id));
+      if (!this.chosen.size && !this.query.has("series")) index.series.slice(0, AT_FIRST).forEach((one) => this.chosen.add(one.id));
+      this.picker = seriesPicker(index.series, this.chosen, () => this.choose());
+      fill(this.below, this.picker.element);
+      await this.load();
+    } catch (error) {
+      if (!this.signal.aborted) fill(this.place, failure(error, () => this.begin()));
+    }
+  }
+
+  /** Read what is chosen within the window, and draw it; an answer that comes too late is dropped. */
+  async load() {
+    const turn = (this.turn += 1);
+    this.place.setAttribute("aria-busy", "true");
+    try {
+      const { window } = this;
+      const series = await Promise.all([...this.chosen].map((id) => this.reader.read(id, window)));
+      if (turn !== this.turn || this.signal.aborted) return;
+      this.paint(series);
+    } catch (error) {
+      if (turn !== this.turn || this.signal.aborted) return;
+      this.panels.clear();
+      fill(this.place, failure(error, () => this.load()));
+    }
+    this.place.removeAttribute("aria-busy");
+  }
+
+  paint(series) {
+    this.lines = series.map((one) => ({ series: one, slot: this.slot(one.seriesId) }));
+    const drawable = this.lines.filter((one) => one.series.bins.length);
+    this.legend.draw(this.lines);
+    fill(this.numbers, h("summary", {}, "Values in numbers"), summary(this.lines));
+    fill(this.thinned, thinnedBy(series));
+    if (!drawable.length) {
+      this.panels.clear();
+      fill(this.place, empty(series.length ? "No finite value in this window" : "No series chosen", series.length ? "Zoom out, or choose other series." : `Choose up to ${MOST_SERIES} below.`));
+      return;
+    }
+    if (!this.panels.panels.length) fill(this.place);
+    this.panels.draw(drawable, this.window);
+  }
+
+  repaint() {
+    if (!this.lines.length) return;
+    this.panels.clear();
+    this.paint(this.lines.map((one) => one.series));
+  }
+
+  /** The colour of a series, which it keeps while it is chosen. */
+  slot(id) {
+    for (const known of this.slots.keys()) if (!this.chosen.has(known)) this.slots.delete(known);
+    const taken = new Set(this.slots.values());
+    if (!this.slots.has(id)) this.slots.set(id, [...Array(MOST_SERIES).keys()].find((slot) => !taken.has(slot)) ?? 0);
+    return this.slots.get(id);
+  }
+
+  choose() {
+    this.query.delete("series");
+    if (this.chosen.size) this.chosen.forEach((id) => this.query.append("series", id));
+    else this.query.set("series", "");
+    rememberQuery(this.query, true);
+    this.load();
+  }
+
+  remove(id) {
+    this.chosen.delete(id);
+    this.picker.refresh();
+    this.choose();
+  }
+
+  // ----------------------------------------------------------------- the window
+
+  asked() {
+    const { whole } = this.reader;
+    const from = Date.parse(this.query.get("from") ?? "") / 1000;
+    const to = Date.parse(this.query.get("to") ?? "") / 1000;
+    if (Number.isNaN(from) && Number.isNaN(to)) return whole;
+    return within(this.reader, { min: Number.isNaN(from) ? whole.min : from, max: Number.isNaN(to) ? whole.max : to });
+  }
+
+  go(window) {
+    this.window = within(this.reader, window);
+    const { min, max } = this.reader.whole;
+    const isAll = this.window.min <= min && this.window.max >= max;
+    for (const [key, at] of [["from", this.window.min], ["to", this.window.max]]) {
+      if (isAll) this.query.delete(key);
+      else this.query.set(key, new Date(Math.round(at) * 1000).toISOString().replace(".000Z", "Z"));
+    }
+    rememberQuery(this.query, true);
+    this.panels.show(this.window);
+    this.place.setAttribute("aria-busy", "true");
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.load(), PAUSE);
+  }
+
+  zoom(factor) {
+    const { min, max } = this.window;
+    const half = ((max - min) / 2) * factor;
+    this.go({ min: (min + max) / 2 - half, max: (min + max) / 2 + half });
+  }
+
+  pan(share) {
+    const { min, max } = this.window;
+    const whole = this.reader.whole;
+    const step = Math.max(whole.min - min, Math.min(whole.max - max, (max - min) * share));
+    this.go({ min: min + step, max: max + step });
+  }
+
+  all() {
+    this.go(this.reader.whole);
+  }
+
+  key(event) {
+    const found = KEYS[event.key];
+    if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this[found[0]](found[1]);
+  }
+
+  // ----------------------------------------------------------------- saving
+
+  picture() {
+    return picture(this.panels, this.run.id, `${this.reader.instant(0).slice(0, 10)} on, UTC. ${this.thinned.textContent}`);
+  }
+
+  async savePicture() {
+    if (this.panels.panels.length) save(await this.picture(), `${this.run.runId}.png`);
+  }
+
+  async copyPicture() {
+    if (!this.panels.panels.length) return;
+    try {
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": this.picture() })]);
+      notify({ kind: "info", title: "The chart is in the clipboard" });
+    } catch {
+      notify({ kind: "bad", title: "The browser did not allow copying", text: "Save the chart as PNG instead." });
+    }
+  }
+
+  saveValues() {
+    if (!this.lines.length) return;
+    const text = asCsv(this.reader, this.lines.map((one) => one.series), this.window);
+    save(new Blob([text], { type: "text/csv" }), `${this.run.runId}.shown.csv`);
+  }
+}
+
+function thinnedBy(series) {
+  const most = Math.max(1, ...series.map((one) => one.binsPerPoint));
+  return most > 1 ? `1 point per ${count(most)} bins: the band reaches from the lowest to the highest value. Zoom in for every value.` : "";
+}

@@ -1,0 +1,185 @@
+// Panels of a chart, one for each unit, over one time axis and with one cursor.
+
+import uPlot from "../../vendor/uPlot.js";
+import { h } from "../element.js";
+import { colour } from "../theme.js";
+import { measured } from "../wording.js";
+import { labels, ticks } from "./ticks.js";
+import { laidOut } from "./values.js";
+
+const TALL = 300;
+const FLAT = 170;
+const AXIS = 64;
+const TICK_ROOM = 84;
+const LEAST_BINS = 2;
+const WIDE = 1.5;
+const THIN = 0.75;
+
+/** Series that can be shown at a time. */
+export const MOST_SERIES = 6;
+
+/**
+ * @typedef {object} Line
+ * @property {import("./values.js").SeriesValues} series
+ * @property {number} slot Number of its colour, from 0.
+ */
+
+let made = 0;
+
+export class Panels {
+  /**
+   * @param {HTMLElement} place
+   * @param {import("./values.js").WindowReader} reader
+   * @param {(window: {min: number, max: number}) => void} onWindow Called when the user zooms.
+   * @param {(at: {time: number, values: Map<string, [number, number]>} | null) => void} onCursor
+   */
+  constructor(place, reader, onWindow, onCursor) {
+    this.place = place;
+    this.reader = reader;
+    this.onWindow = onWindow;
+    this.onCursor = onCursor;
+    this.sync = `chart ${(made += 1)}`;
+    this.panels = [];
+    this.shape = "";
+    this.grid = { start: reader.start, seconds: reader.seconds };
+  }
+
+  /** Draw lines within a window. @param {Line[]} lines @param {{min: number, max: number}} window */
+  draw(lines, window) {
+    const units = Map.groupBy(lines, ({ series }) => series.unit ?? "");
+    const shape = JSON.stringify([...units].map(([unit, own]) => [unit, own.map(({ series, slot }) => [series.seriesId, slot])]));
+    if (shape !== this.shape) this.build(units, window);
+    this.shape = shape;
+    this.panels.forEach((panel, number) => {
+      panel.lines = [...units.values()][number];
+      panel.data = laidOut(this.reader, panel.lines.map(({ series }) => series));
+      const { times, lows, highs } = panel.data;
+      const isBand = panel.lines[0].series.binsPerPoint > 1;
+      const columns = highs.flatMap((high, n) => [high, isBand ? lows[n] : new Array(times.length).fill(null)]);
+      panel.plot.series.slice(1).forEach((one) => (one.width = isBand ? THIN : WIDE));
+      panel.plot.batch(() => {
+        panel.plot.setData([times, ...columns], false);
+        panel.plot.setScale("x", window);
+      });
+    });
+  }
+
+  /** Show another window of what is drawn. */
+  show(window) {
+    for (const { plot } of this.panels) plot.setScale("x", window);
+  }
+
+  /** Fit the width of the place. */
+  resize() {
+    for (const { plot } of this.panels) plot.setSize({ width: this.width, height: plot.height });
+  }
+
+  /** Remove all panels. */
+  clear() {
+    for (const { plot } of this.panels) plot.destroy();
+    this.panels = [];
+    this.shape = "";
+    this.place.replaceChildren();
+  }
+
+  get width() {
+    return Math.max(200, this.place.clientWidth);
+  }
+
+  build(units, window) {
+    this.clear();
+    const last = [...units.keys()].at(-1);
+    for (const [unit, lines] of units) {
+      const root = h("div.panel-plot", { data: { unit } });
+      this.place.append(root);
+      const height = (units.size > 1 ? FLAT : TALL) - (unit === last ? 0 : 34);
+      const panel = { lines, data: null, plot: null };
+      panel.plot = new uPlot(this.options(panel, unit, height, unit === last, window), [[]], root);
+      this.panels.push(panel);
+    }
+  }
+
+  options(panel, unit, height, isLast, window) {
+    const { lines } = panel;
+    return {
+      width: this.width,
+      height,
+      pxAlign: 0,
+      legend: { show: false },
+      scales: { x: { time: false, min: window.min, max: window.max, range: (_, min, max) => [min, max] }, y: { range: roomy } },
+      cursor: {
+        y: false,
+        drag: { x: true, y: false, setScale: false, dist: 4 },
+        bind: { dblclick: () => () => this.onWindow(this.reader.whole) },
+        sync: { key: this.sync, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+      },
+      hooks: { setSelect: [(plot) => this.selected(plot)], setCursor: [(plot) => plot === this.panels[0]?.plot && this.pointed(plot)] },
+      bands: lines.map((_, n) => ({ series: [2 * n + 1, 2 * n + 2], fill: faded(lines[n].slot) })),
+      series: [{}, ...lines.flatMap(({ slot }) => [line(slot), line(slot)])],
+      axes: this.axes(unit, isLast),
+    };
+  }
+
+  axes(unit, isLast) {
+    const grid = { stroke: colour("--line"), width: 1 };
+    const common = { stroke: colour("--muted"), grid, ticks: grid };
+    const found = (plot, min, max) => ticks(this.grid, min, max, Math.floor(plot.bbox.width / devicePixelRatio / TICK_ROOM));
+    let shown = { at: [], step: 1 };
+    const time = {
+      ...common,
+      size: isLast ? 46 : 12,
+      splits: (plot, _, min, max) => (shown = found(plot, min, max)).at,
+      values: () => (isLast ? labels(shown) : shown.at.map(() => "")),
+    };
+    const values = { ...common, size: AXIS, label: unit || "no unit", labelSize: 22, values: (_, at) => at.map(measured) };
+    return [time, values];
+  }
+
+  selected(plot) {
+    const { left, width } = plot.select;
+    if (width <= 0) return;
+    const window = { min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") };
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.onWindow(window);
+  }
+
+  pointed(plot) {
+    const place = plot.cursor.left < 0 ? null : plot.cursor.idx;
+    if (place === null || place === undefined) {
+      this.onCursor(null);
+      return;
+    }
+    const values = new Map();
+    for (const { lines, data } of this.panels) {
+      lines.forEach(({ series }, n) => values.set(series.seriesId, [data.lows[n][place], data.highs[n][place]]));
+    }
+    this.onCursor({ time: this.panels[0].data.times[place], values });
+  }
+}
+
+/**
+ * Bring a window to bins that there are, at least some of them.
+ *
+ * @param {import("./values.js").WindowReader} reader
+ * @param {{min: number, max: number}} window
+ */
+export function within(reader, { min, max }) {
+  const { min: first, max: last } = reader.whole;
+  const width = Math.min(last - first, Math.max(max - min, LEAST_BINS * reader.seconds));
+  const start = Math.max(first, Math.min((min + max - width) / 2, last - width));
+  return { min: start, max: start + width };
+}
+
+const line = (slot) => ({ stroke: colour(`--series-${slot + 1}`), width: WIDE, spanGaps: false, pxAlign: 0, points: { size: 5 } });
+
+function faded(slot) {
+  return colour(`--series-${slot + 1}`).replace(/^rgb\((.*)\)$/, "rgba($1, 0.28)");
+}
+
+/** A range with some room; a constant gets one too. */
+function roomy(_, min, max) {
+  if (min === null || max === null) return [0, 1];
+  const room = max > min ? (max - min) * 0.06 : Math.abs(max) * 0.1 || 1;
+  const isPositive = min >= 0 && min - room < 0;
+  return [isPositive ? 0 : min - room, max + room];
+}
