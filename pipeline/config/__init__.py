@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -22,6 +22,7 @@ from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
+    LineageBlock,
     MetadataBlock,
     RegistryBlock,
     SeriesBlock,
@@ -32,7 +33,7 @@ from pipeline.config.blocks import (
 )
 from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
-from pipeline.config.loading import document_of, read_text, validated
+from pipeline.config.loading import document_of, is_ignored_key, read_text, validated
 from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import (
     codec_of,
@@ -42,9 +43,9 @@ from pipeline.config.path_template import (
     refuse_unknown_ending,
     template_fields,
 )
-from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
-from pipeline.config.schema import schema_of
-from pipeline.config.values import Name, NotEmpty
+from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.schema import document_schema
+from pipeline.config.values import Name, NotEmpty, Version
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import AnySink
 
@@ -52,6 +53,7 @@ __all__ = [
     "CreatedBlock",
     "ExecutionBlock",
     "ExportConfig",
+    "LineageBlock",
     "MetadataBlock",
     "RegistryBlock",
     "SeriesBlock",
@@ -63,16 +65,11 @@ __all__ = [
     "config_schema",
     "load_config",
     "parse_config",
+    "parse_mapping",
     "single_run_config",
 ]
 
 _EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
-
-
-def _check_version(value: object) -> object:
-    if isinstance(value, bool | float):  # they equal 1, and are not written as it
-        raise expected("1")
-    return value
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -91,10 +88,11 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        lineage: Which lineage events are sent.
         registry: Where the export and its runs are entered once it is published.
     """
 
-    version: Annotated[Literal[1], BeforeValidator(_check_version)]
+    version: Version
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
@@ -104,6 +102,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    lineage: LineageBlock | None = None
     registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
@@ -166,8 +165,10 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or what it says is wrong.
     """
-    text = read_text(source)
-    return parse_config(text, filename=str(source), overrides=overrides, environ=environ)
+    root = document_of(read_text(source), str(source))
+    for override in overrides:
+        apply_override(root, override)
+    return validated(root, ExportConfig, environ, folder=Path(source).parent)
 
 
 def parse_config(
@@ -194,6 +195,19 @@ def parse_config(
     for override in overrides:
         apply_override(root, override)
     return validated(root, ExportConfig, environ, base_dir)
+
+
+def parse_mapping(plain: Mapping[str, Any], *, called: str = "config") -> ExportConfig:
+    """Read a config from plain data, as a YAML file would hold it: `${NAME}` is resolved.
+
+    Args:
+        plain: What the document would hold.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: What it says is wrong; one line for each problem.
+    """
+    return validated(node_of(dict(plain), called), ExportConfig)
 
 
 def single_run_config(
@@ -245,7 +259,9 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
         ConfigError: What it says is wrong; one line for each problem.
     """
     try:
-        return ExportConfig.model_validate(plain)
+        return ExportConfig.model_validate(
+            {key: value for key, value in plain.items() if not is_ignored_key(key)}
+        )
     except ValidationError as error:
         secrets = unvalidated_secrets(plain)
         report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
@@ -271,8 +287,8 @@ def config_hash(config: ExportConfig) -> str:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of a config, for editors."""
-    return schema_of(ExportConfig, title="flowtime-export config")
+    """Return the JSON Schema of a config, for editors."""
+    return document_schema(ExportConfig, title="flowtime-export config")
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.storage import StorageOptions
 from connectors.storage.options import is_secret, names_secret
@@ -278,3 +279,47 @@ class RegistryBlock(ConfigBlock):
     def secrets(self) -> Iterator[str]:
         """The texts that must not be shown."""
         yield from passwords_in(self.url.get_secret_value())
+
+
+class LineageBlock(ConfigBlock):
+    """Lineage events; the transport is configured as that of every OpenLineage client.
+
+    Attributes:
+        openlineage: Whether events are sent.
+        namespace: Namespace of the job; default `OPENLINEAGE_NAMESPACE`, else `default`.
+        parent: The orchestrator's run as `NAMESPACE/JOB/RUN_ID`; default `OPENLINEAGE_PARENT_ID`.
+    """
+
+    openlineage: Flag = False
+    namespace: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_NAMESPACE") or "default"
+    )
+    parent: str | None = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_PARENT_ID") or None
+    )
+
+    @field_validator("parent")
+    @classmethod
+    def _check_parent(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parent_run(value)
+        return value
+
+    @property
+    def parent_run(self) -> tuple[str, str, str] | None:
+        """Namespace, job and run id of the parent."""
+        return None if self.parent is None else _parent_run(self.parent)
+
+
+def _parent_run(text: str) -> tuple[str, str, str]:
+    """Split a parent; its namespace may hold slashes.
+
+    Raises:
+        ValueError: It has not three parts, or its last one is no UUID.
+    """
+    parts = text.rsplit("/", 2)
+    try:
+        namespace, job, run_id = parts
+        return namespace, job, str(UUID(run_id))
+    except ValueError as error:
+        raise ValueError("should be NAMESPACE/JOB/RUN_ID, the run id being a UUID") from error

@@ -35,6 +35,21 @@ def schema_of(model: type[BaseModel], *, title: str) -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": title}
 
 
+def document_schema(model: type[BaseModel], *, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a document: the model, and the keys that are no settings."""
+    made = schema_of(model, title=title)
+    paths = {"type": "string", "minLength": 1}
+    made["properties"] |= {
+        "env_file": {
+            "anyOf": [paths, {"type": "array", "items": paths}],
+            "description": "Files of variables for ${NAME}; those of the process win.",
+        },
+        "$schema": {"type": "string", "description": "For editors; ignored."},
+    }
+    made["patternProperties"] = {"^x-": {"description": "For people and anchors; ignored."}}
+    return made
+
+
 def _descriptions(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in reversed(model.__mro__):

@@ -212,6 +212,13 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_version(value: object) -> object:
+    if isinstance(value, bool | float):  # they equal 1, and are not written as it
+        raise expected("1")
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_check_version)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from connectors.flowtime.discover.discovery import KnownRun
 from connectors.storage import connect
@@ -66,4 +65,5 @@ class Registration:
         if self._runs is not None:
             self._session.enter(self._runs, self._exports)
         self._session.close()
-        return replace(report, registry_note=self._session.problem)
+        problem = self._session.problem
+        return report if problem is None else report.with_note(problem)

@@ -37,13 +37,17 @@ def export(
         StorageError: A store failed.
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
-    with session.clock.enforced():
-        report, choice = _export(session)
-    # What is published stays published, whatever becomes of the registry.
-    report = session.registration.finished(report)
-    if choice is not None:
-        choice.raise_blocked()
-    return report
+    try:
+        with session.clock.enforced():
+            report, choice = _export(session)
+        # What is published stays published, whatever happens to registry and lineage.
+        report = session.registration.finished(report)
+        if choice is not None:
+            choice.raise_blocked()
+    except BaseException as error:
+        session.lineage.failed(error)
+        raise
+    return session.lineage.finished(report)
 
 
 def _export(session: ExportSession) -> tuple[Report, Choice | None]:
@@ -53,6 +57,7 @@ def _export(session: ExportSession) -> tuple[Report, Choice | None]:
             case Written() as written:
                 current = written.choice.current
                 session.registration.note(source, written.published.written, current)
+                session.lineage.note(written.plan)
                 return summarise(session, source, written), written.choice
             case Retry():
                 source = session.find_runs_again(source)

@@ -9,6 +9,7 @@ from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
+from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
@@ -29,6 +30,7 @@ class ExportSession:
         progress: Receives the progress.
         registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
+        lineage: Sends lineage events, if the config asks for them.
     """
 
     config: ExportConfig
@@ -38,6 +40,7 @@ class ExportSession:
     progress: ProgressCallback
     registration: Registration
     clock: Clock = field(repr=False)
+    lineage: ExportLineage = field(repr=False)
 
     @classmethod
     def open(
@@ -51,6 +54,7 @@ class ExportSession:
         """Resolve a config's storages; no request is made.
 
         Raises:
+            ConfigError: A package that the config needs is not installed.
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
@@ -63,8 +67,16 @@ class ExportSession:
             options=config.storage_options,
         )
         clock = Clock(config.execution.timeout)
-        shown = progress or ProgressCallback()
-        return cls(config, moment, resolver, full_refresh, shown, Registration(config), clock)
+        return cls(
+            config,
+            moment,
+            resolver,
+            full_refresh,
+            progress or ProgressCallback(),
+            Registration(config),
+            clock,
+            ExportLineage(config, moment),
+        )
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.

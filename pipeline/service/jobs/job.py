@@ -20,6 +20,48 @@ When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 
 
+_REQUEST: dict[str, Any] = {
+    "kind": "export",
+    "run": "run_checkout_hourly",
+    "runId": "run_checkout_hourly",
+    "path": "run_checkout_hourly",
+    "formats": ["csv"],
+}
+_PROGRESS: dict[str, Any] = {
+    "phase": "over",
+    "files": 6,
+    "filesTotal": 6,
+    "rows": 1728,
+    "rowsTotal": 1728,
+}
+_FILE: dict[str, Any] = {
+    "format": "csv",
+    "name": "export.csv",
+    "bytes": 104_512,
+    "rows": 1728,
+    "status": "exported",
+    "url": "/v1/runs/run_checkout_hourly/export/csv",
+}
+_ERROR: dict[str, Any] = {
+    "type": "RunError",
+    "code": "run-damaged",
+    "error": "series served@CHECKOUT@DEFAULT: the header is incomplete",
+    "hint": "repair the run's files, or evaluate its model again",
+    "status": 422,
+}
+_EXAMPLE: dict[str, Any] = {
+    "id": "29b0b15aa2c4358e",
+    "request": _REQUEST,
+    "state": "done",
+    "created": "2026-11-27T08:00:00Z",
+    "started": "2026-11-27T08:00:00Z",
+    "finished": "2026-11-27T08:00:01Z",
+    "attempts": 1,
+    "progress": _PROGRESS,
+    "files": [_FILE],
+}
+
+
 class ExportShape(Data):
     """What an export contains, where it differs from a plain one.
 
@@ -60,6 +102,8 @@ class ExportRequest(ExportShape):
         when: Whether the job waits until the run is complete.
         automatic: Whether the service requested it because the run was completed.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _REQUEST})
 
     kind: Literal["export"] = "export"
     run: str
@@ -104,6 +148,8 @@ class Progress(Data):
         bytes_total: Bytes to read.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _PROGRESS})
+
     phase: Phase = "waiting"
     files: int = 0
     files_total: int = 0
@@ -124,6 +170,8 @@ class JobFile(Data):
         status: `exported`; `unchanged`, as the published file was up to date; `kept`.
         url: Path of the download.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _FILE})
 
     format: Format
     name: str
@@ -146,6 +194,8 @@ class JobError(Data):
         problem_counts: Number of problems of each kind.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _ERROR})
+
     type: str
     code: str = "internal"
     error: str
@@ -165,34 +215,6 @@ def download_url(run: str, form: Format, variant: str | None) -> str:
     """
     query = "" if variant is None else f"?variant={variant}"
     return f"/v1/runs/{quote(run, safe='')}/export/{form}{query}"
-
-
-_EXAMPLE: dict[str, Any] = {
-    "id": "29b0b15aa2c4358e",
-    "request": {
-        "kind": "export",
-        "run": "run_checkout_hourly",
-        "runId": "run_checkout_hourly",
-        "path": "run_checkout_hourly",
-        "formats": ["csv"],
-    },
-    "state": "done",
-    "created": "2026-11-27T08:00:00Z",
-    "started": "2026-11-27T08:00:00Z",
-    "finished": "2026-11-27T08:00:01Z",
-    "attempts": 1,
-    "progress": {"phase": "over", "files": 6, "filesTotal": 6, "rows": 1728, "rowsTotal": 1728},
-    "files": [
-        {
-            "format": "csv",
-            "name": "export.csv",
-            "bytes": 104_512,
-            "rows": 1728,
-            "status": "exported",
-            "url": "/v1/runs/run_checkout_hourly/export/csv",
-        }
-    ],
-}
 
 
 class Job(Data):

@@ -22,8 +22,8 @@ from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import INTERNAL, PROBLEM_MEDIA_TYPE, ServiceError, classify, problem
 from pipeline.service.settings import ServiceSettings
-from pipeline.service.web.api_models import ErrorBody, ImportProblemsBody
 from pipeline.service.web.metrics import Measured
+from pipeline.service.web.models.problems import ErrorBody, ImportProblemsBody
 from pipeline.service.web.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.web.request_errors import request_error
 from pipeline.service.web.routes import (

@@ -19,7 +19,8 @@ from pipeline.config.path_template import format_of, stem
 from pipeline.service.errors import BadRequestError, MediaTypeError, UnknownError
 from pipeline.service.jobs.import_order import ImportedRunBody, ImportRequest, ImportWishes
 from pipeline.service.jobs.job import Job
-from pipeline.service.web.api_models import ImportAnswer, ImportProblemsBody
+from pipeline.service.web.models.jobs import ImportAnswer
+from pipeline.service.web.models.problems import ImportProblemsBody
 from pipeline.service.web.protection import UPLOAD_PATH
 from pipeline.service.web.request_errors import in_words
 from pipeline.service.web.routes.shared import (

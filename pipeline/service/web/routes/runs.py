@@ -20,7 +20,8 @@ from pipeline.service.catalog.series_chart import chart_values, window_of
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.job import ExportRequest
 from pipeline.service.jobs.job_config import job_config, job_plan
-from pipeline.service.web.api_models import (
+from pipeline.service.web.downloads import download, list_response
+from pipeline.service.web.models.runs import (
     ChartBandBody,
     ChartBody,
     PreviewBody,
@@ -29,7 +30,6 @@ from pipeline.service.web.api_models import (
     RunPage,
     SeriesIndexBody,
 )
-from pipeline.service.web.downloads import download, list_response
 from pipeline.service.web.routes.shared import (
     RunName,
     ServiceOf,

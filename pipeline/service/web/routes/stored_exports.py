@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 
 from pipeline.service.catalog.export_store import VARIANT
 from pipeline.service.errors import UnknownError
-from pipeline.service.web.api_models import RunExportsBody
+from pipeline.service.web.models.runs import RunExportsBody
 from pipeline.service.web.routes.shared import (
     RunName,
     ServiceOf,
