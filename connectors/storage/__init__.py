@@ -27,9 +27,12 @@ from connectors.storage.urls import (
     S3_PROTOCOLS,
     canonical_url,
     check_url,
+    escape_glob,
     local_path,
     protocol_of,
     s3_path,
+    split_glob,
+    storage_kind,
 )
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "claimed",
     "connect",
     "discard_all",
+    "escape_glob",
     "interrupted_work",
     "is_claim",
     "join",
@@ -56,6 +60,8 @@ __all__ = [
     "scratch_below",
     "scratch_folder",
     "sha256_of",
+    "split_glob",
+    "storage_kind",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

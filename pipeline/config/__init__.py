@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.storage import StorageOptions, protocol_of
+from connectors.storage import StorageOptions, escape_glob, protocol_of
 from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
@@ -235,7 +235,7 @@ def single_run_config(
         sinks = [{**sink, "storage": "source"} for sink in sinks]
     plain: dict[str, Any] = {
         "version": 1,
-        "source": {"url": url.replace("${", "$${")},
+        "source": {"url": escape_glob(url).replace("${", "$${")},
         "sinks": sinks,
     }
     if registry is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from connectors.storage import Location, Storage
+from connectors.flowtime.discover.source_root import SourceRoot
+from connectors.storage import Location, Storage, relative
 from pipeline.errors import ConfigError
 from pipeline.planning.target import Target, in_source
 from pipeline.sinks import Sink
@@ -15,19 +16,20 @@ SinkTargets = Sequence[tuple[Sink, Sequence[Target]]]
 _Folder = tuple[Storage, str]
 
 
-def check_locations(sinks: SinkTargets, source: tuple[Storage, str]) -> None:
+def check_locations(sinks: SinkTargets, storage: Storage, roots: Sequence[SourceRoot]) -> None:
     """Check where all targets lead, however their paths are spelled.
 
     Args:
         sinks: Each sink with its targets.
-        source: Storage and path that the runs are read from.
+        storage: The storage that the runs are read from.
+        roots: The folders that they are looked for in.
 
     Raises:
         ConfigError: Two targets share a place, or their paths differ only in case; or links lead
             a target into the source.
     """
     locations = _locations(sinks)
-    _refuse_in_source(sinks, locations, source)
+    _refuse_in_source(sinks, locations, storage, roots)
     _refuse_shared_places(sinks, locations)
     _refuse_files_as_folders(sinks, locations)
 
@@ -48,13 +50,19 @@ def _locations(sinks: SinkTargets) -> Mapping[_Folder, Location]:
 
 
 def _refuse_in_source(
-    sinks: SinkTargets, locations: Mapping[_Folder, Location], source: tuple[Storage, str]
+    sinks: SinkTargets,
+    locations: Mapping[_Folder, Location],
+    storage: Storage,
+    roots: Sequence[SourceRoot],
 ) -> None:
-    storage, root = source
-    (place,) = storage.locations([root])
+    """Refuse targets that links lead into the source; their paths have been looked at."""
+    places = storage.locations([root.path for root in roots])
     for _, target in _every(sinks):
-        if locations[target.storage, target.folder].is_within(place):
-            raise in_source(target, storage.url(root))
+        location = locations[target.storage, target.folder]
+        for root, place in zip(roots, places, strict=True):
+            is_beside = storage is target.storage and relative(target.path, root.path) is not None
+            if location.is_within(place) and not is_beside:
+                raise in_source(target, root.url(storage))
 
 
 def _refuse_shared_places(sinks: SinkTargets, locations: Mapping[_Folder, Location]) -> None:

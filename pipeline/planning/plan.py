@@ -244,7 +244,8 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
-    check_locations([(plan.sink, plan.targets) for plan in sinks], resolver.source)
+    targets = [(plan.sink, plan.targets) for plan in sinks]
+    check_locations(targets, resolver.storage, resolver.roots)
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
 
 

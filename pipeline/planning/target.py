@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import (
@@ -79,13 +80,16 @@ class TargetResolver:
     Attributes:
         name: The config's name.
         now: When the export began, UTC.
-        source: Storage and path that the runs are read from.
+        storage: The storage that the runs are read from.
+        roots: The folders that they are looked for in.
+        source_options: Option set of that storage.
         options: Option set of a named storage; None is the source's own.
     """
 
     name: str
     now: datetime
-    source: tuple[Storage, str]
+    storage: Storage
+    roots: tuple[SourceRoot, ...]
     source_options: StorageOptions | None
     options: Callable[[str | None], StorageOptions | None]
 
@@ -146,12 +150,15 @@ class TargetResolver:
         Raises:
             ConfigError: It is elsewhere in the source.
         """
-        storage, root = self.source
-        if target.storage.protocol != storage.protocol or relative(target.path, root) is None:
+        if target.storage.protocol != self.storage.protocol:
             return target
-        if any(_is_own_folder(target.path, run.path) for run in runs):
-            return replace(target, link_free_root=root)
-        raise in_source(target, storage.url(root))
+        for root in self.roots:
+            if relative(target.path, root.path) is not None:
+                if any(_is_own_folder(target.path, run.path) for run in runs):
+                    return replace(target, link_free_root=root.path)
+                if root.covers(target.path):
+                    raise in_source(target, root.url(self.storage))
+        return target
 
 
 def in_source(target: Target, source: str) -> ConfigError:
