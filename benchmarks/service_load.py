@@ -89,22 +89,24 @@ def _measured(server: Server, args: argparse.Namespace) -> tuple[Tally, int]:
     tally = Tally()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
-        told: Queue[tuple[str, Any]] = manager.Queue()
+        results: Queue[tuple[str, Any]] = manager.Queue()
         state = manager.dict(until=time.time() + args.seconds)
         clients = [
             context.Process(
-                target=_download, args=(server.port, path, args.downloads, digest, state, told)
+                target=_download, args=(server.port, path, args.downloads, digest, state, results)
             ),
-            context.Process(target=_export, args=(server.url, others, args.exports, state, told)),
-            context.Process(target=_list, args=(server.url, state, told)),
+            context.Process(
+                target=_export, args=(server.url, others, args.exports, state, results)
+            ),
+            context.Process(target=_list, args=(server.url, state, results)),
         ]
         for one in clients:
             one.start()
         while any(one.is_alive() for one in clients):
             tally.memory.append(_resident(server.process.pid))
             time.sleep(1.0)
-        while not told.empty():
-            _count(tally, *told.get())
+        while not results.empty():
+            _count(tally, *results.get())
     return tally, promised
 
 
@@ -122,7 +124,7 @@ def _count(tally: Tally, kind: str, value: Any) -> None:
 
 
 def _download(
-    port: int, path: str, at_once: int, digest: str, state: DictProxy[str, Any], told: Any
+    port: int, path: str, at_once: int, digest: str, state: DictProxy[str, Any], results: Any
 ) -> None:
     """So many downloads at a time until the time is over; each is whole or an error."""
     until = float(state["until"])
@@ -133,9 +135,9 @@ def _download(
                 # Hashing them all would leave the service no processor.
                 is_checked = number == 0 and turn == 0
                 size = await _fetched(port, path, digest if is_checked else None)
-                told.put(("download", size))
+                results.put(("download", size))
             except (OSError, ValueError, EOFError) as error:
-                told.put(("error", f"download: {error!r}"))
+                results.put(("error", f"download: {error!r}"))
             if time.time() > until:
                 return
 
@@ -169,7 +171,7 @@ async def _fetched(port: int, path: str, digest: str | None) -> int:
 
 
 def _export(
-    url: str, runs: list[str], a_minute: float, state: DictProxy[str, Any], told: Any
+    url: str, runs: list[str], a_minute: float, state: DictProxy[str, Any], results: Any
 ) -> None:
     """Exports at a steady pace, each of another run and with options of its own."""
     with httpx.Client(base_url=url, timeout=60.0) as client:
@@ -186,11 +188,11 @@ def _export(
             else:
                 done = answer.status_code == 200
             took = time.monotonic() - began
-            told.put(("exports", took) if done else ("error", f"export: {answer.text[:200]}"))
+            results.put(("exports", took) if done else ("error", f"export: {answer.text[:200]}"))
             time.sleep(max(0.0, 60.0 / a_minute - took))
 
 
-def _list(url: str, state: DictProxy[str, Any], told: Any) -> None:
+def _list(url: str, state: DictProxy[str, Any], results: Any) -> None:
     """Ten looks a second at the list of runs."""
     with httpx.Client(base_url=url, timeout=60.0) as client:
         while time.time() < float(state["until"]):
@@ -198,7 +200,9 @@ def _list(url: str, state: DictProxy[str, Any], told: Any) -> None:
             answer = client.get("/v1/runs")
             took = time.monotonic() - began
             is_whole = answer.status_code == 200 and answer.json()["totalCount"] > _SMALL.runs
-            told.put(("listings", took) if is_whole else ("error", f"runs: {answer.status_code}"))
+            results.put(
+                ("listings", took) if is_whole else ("error", f"runs: {answer.status_code}")
+            )
             time.sleep(max(0.0, 0.1 - took))
 
 

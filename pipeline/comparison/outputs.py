@@ -62,7 +62,7 @@ class OutputFiles:
 
     @classmethod
     def of(cls, urls: Iterable[str], options: StorageOptions | None = None) -> OutputFiles:
-        """Return the outputs at some URLs, told apart by their endings.
+        """Return the outputs at some URLs, by their endings.
 
         Raises:
             ConfigError: An ending names no format.
