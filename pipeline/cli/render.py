@@ -10,8 +10,9 @@ from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.model.instant import instant_text
 from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Choice, PublishedTargets, choose
+from pipeline.planning.published import PublishedTargets
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
@@ -36,7 +37,7 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
-        "notes": [note for sink in plan.sinks for note in sink.notes],
+        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
         "warnings": config_warnings(plan.config),
         "engine": asdict(engine),
     }
@@ -54,9 +55,15 @@ def _selection(plan: ExportPlan) -> dict[str, Any]:
     return {key: value for key, value in chosen.items() if value is not None}
 
 
+def _notes(choice: Choice) -> Iterator[str]:
+    yield from choice.notes
+    yield from dict.fromkeys(str(problem) for _, problem in choice.blocked)
+
+
 def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
     states = {pending.target: "write" for pending in choice.to_write}
     states |= {pending.target: "unchanged" for pending in choice.current}
+    states |= {pending.target: "blocked" for pending, _ in choice.blocked}
     return [
         {
             "format": sink.sink.format,

@@ -33,11 +33,10 @@ _FETCHED_AT_ONCE = 4_000_000
 class DaskExecutor:
     """Does tasks on a Dask cluster; used as a context manager.
 
-    Workers read, check and write. Files for a local path are staged there, so that this needs a
-    folder that the workers and this process share. Files for a store are uploaded by the workers:
-    data sets under their final names, which nothing names before the descriptor does; the files of
-    other targets and segments under hidden names, from where this process takes them. The tasks
-    of workers that are lost are given to others.
+    Workers read, check, encode and stage. Files for a local path are staged there, so that this
+    needs a folder that the workers and this process share. Files for a store are handed over by it,
+    under hidden names that cleaning recognises: only this process publishes, under its claim. The
+    tasks of workers that are lost are given to others.
 
     Args:
         address: Of the scheduler, such as `tcp://10.0.0.7:8786`.
@@ -125,13 +124,8 @@ def _handed_over(task: ExportTask, place: int, part: PartResult) -> PartResult:
     storage = target.storage
     if storage.is_local:
         return part
-    if target.is_folder:
-        for staged, _ in part.files:
-            assert staged is not None
-            storage.commit(staged)
-        return PartResult(tuple((None, file) for _, file in part.files))
     return PartResult(
-        tuple((_uploaded(storage, staged), file) for staged, file in part.files if staged),
+        tuple((_uploaded(storage, staged), file) for staged, file in part.files),
         tuple((_uploaded(storage, staged), written) for staged, written in part.segments),
     )
 
@@ -164,7 +158,7 @@ def _fetched(job: ExportJob, numbers: tuple[int, ...], result: TaskResult) -> Ta
 
 
 def _part_here(target: Target, part: PartResult) -> PartResult:
-    files = tuple((staged and _here(target, staged), file) for staged, file in part.files)
+    files = tuple((_here(target, staged), file) for staged, file in part.files)
     return PartResult(files, tuple((_here(target, one), written) for one, written in part.segments))
 
 

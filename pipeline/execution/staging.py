@@ -13,7 +13,7 @@ from pipeline.execution.executor import Executor
 from pipeline.execution.job import ExportJob
 from pipeline.execution.joining import SegmentJoin
 from pipeline.execution.task import PartResult
-from pipeline.writing.publish import StagedTarget
+from pipeline.writing.descriptor_file import StagedTarget
 from pipeline.writing.router import SinkOutput, StagedOutput
 
 

@@ -57,19 +57,17 @@ class PartResult:
     """What a task has staged of a target.
 
     Attributes:
-        files: Whole files, with what a descriptor says of them; None where a file is on its store
-            already, under its own name.
+        files: Whole files, with what a descriptor says of them.
         segments: Files that hold segments of a single file, in order.
     """
 
-    files: tuple[tuple[StagedFile | None, ExportedFile], ...] = ()
+    files: tuple[tuple[StagedFile, ExportedFile], ...] = ()
     segments: tuple[tuple[StagedFile, Written], ...] = ()
 
     def discard(self, storage: Storage) -> None:
         """Discard what is still staged."""
         for staged, _ in (*self.files, *self.segments):
-            if staged is not None:
-                storage.discard(staged)
+            storage.discard(staged)
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def _staged(
 
 
 def _by_part(task: ExportTask, outputs: Sequence[SinkOutput]) -> tuple[PartResult, ...]:
-    files: dict[Target, list[tuple[StagedFile | None, ExportedFile]]] = {}
+    files: dict[Target, list[tuple[StagedFile, ExportedFile]]] = {}
     segments: dict[Target, list[tuple[StagedFile, Written]]] = {}
     for output in outputs:
         for done in output.done:

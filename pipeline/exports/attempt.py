@@ -12,13 +12,14 @@ from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.execution.staging import StagedJob
 from pipeline.exports.session import ExportSession
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Choice, PublishedTargets, choose
+from pipeline.planning.published import PublishedTargets
 from pipeline.reading.inputs import wanted_series, with_layouts
 from pipeline.reading.left_out import LeftOut
 from pipeline.reading.recheck import has_changed
 from pipeline.reading.source import Source
-from pipeline.writing.publish import Published, publish, tidy
+from pipeline.writing.publish import Published, Publisher
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         return Drop(_left_out(source, staged.broken))
     with session.clock.phase("publish"), _discarded_on_error(staged):
         session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
-        published = publish(plan, before, staged.targets, session.now)
-        tidy(before, choice.current)
+        publisher = Publisher(plan, before, choice.obsolete, session.now)
+        published = publisher.publish(staged.targets)
+        publisher.tidy(choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
     return Written(plan, choice, published, staged)
 

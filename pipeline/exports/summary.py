@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.exports.attempt import Written
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
 from pipeline.exports.session import ExportSession
-from pipeline.planning.published import Choice, Pending, PublishedTargets
+from pipeline.planning.choice import Choice
+from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
 from pipeline.writing.router import StagedOutput
 
@@ -22,7 +23,7 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
         rows_read=done.staged.rows,
         bytes_read=done.staged.size,
         targets=(*written, *_untouched(done.choice, done.published.standing)),
-        sink_notes=tuple(note for sink in done.plan.sinks for note in sink.notes),
+        sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
         seconds=_seconds(session, done.staged.worker_seconds),
         engine=done.staged.choice,
     )

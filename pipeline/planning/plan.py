@@ -21,7 +21,7 @@ from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
-from pipeline.planning.locations import refuse_shared_places
+from pipeline.planning.locations import check_locations
 from pipeline.planning.partitions import refuse_colliding
 from pipeline.planning.segments import (
     MOST_SEGMENT_ROWS,
@@ -261,7 +261,8 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     tables = metadata_tables(config, runs, row_filter, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
-    refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
+    targets = [(plan.sink, plan.targets) for plan in sinks]
+    check_locations(targets, resolver.storage, resolver.roots)
     is_filtered = row_filter is not None and (
         row_filter.of_rows is not None or len(kept) < tables.series_count
     )

@@ -36,18 +36,17 @@ class StagedOutput:
 
     Attributes:
         target: The target that it belongs to.
-        staged: Where it waits; None where it is on its store already, under its own name.
+        staged: Where it waits.
         file: What a descriptor says of it.
     """
 
     target: Target
-    staged: StagedFile | None
+    staged: StagedFile
     file: ExportedFile
 
     def discard(self) -> None:
-        """Discard it; what is stored already is removed with what no descriptor names."""
-        if self.staged is not None:
-            self.target.storage.discard(self.staged)
+        """Discard it."""
+        self.target.storage.discard(self.staged)
 
 
 @dataclass(frozen=True)
