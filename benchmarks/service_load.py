@@ -99,16 +99,14 @@ def _measured(server: Server, args: argparse.Namespace) -> tuple[Tally, int]:
     with context.Manager() as manager:
         results: Queue[tuple[str, Any]] = manager.Queue()
         state = manager.dict(until=time.time() + args.seconds)
-        port = server.port
+        port, url = server.port, server.url
         clients = [
             context.Process(
                 target=_download, args=(port, path, args.downloads, digest, state, results)
             ),
-            context.Process(
-                target=_export, args=(server.url, others, args.exports, state, results)
-            ),
-            context.Process(target=_search, args=(server.url, args, others, state, results)),
-            context.Process(target=_check_health, args=(server.url, state, results)),
+            context.Process(target=_export, args=(url, others, args.exports, state, results)),
+            context.Process(target=_search, args=(url, args.searches, others, state, results)),
+            context.Process(target=_check_health, args=(url, state, results)),
         ]
         for one in clients:
             one.start()
@@ -202,7 +200,7 @@ def _export(
 
 
 def _search(
-    url: str, args: argparse.Namespace, runs: list[str], state: DictProxy[str, Any], results: Any
+    url: str, at_once: int, runs: list[str], state: DictProxy[str, Any], results: Any
 ) -> None:
     """Keep so many searches of the list open, each for another part of an id, in any order."""
     until = float(state["until"])
@@ -224,9 +222,9 @@ def _search(
         results.put(("searches", times))
 
     async def all_of_them() -> None:
-        limits = httpx.Limits(max_connections=args.searches)
+        limits = httpx.Limits(max_connections=at_once)
         async with httpx.AsyncClient(base_url=url, timeout=60.0, limits=limits) as client:
-            await asyncio.gather(*(again_and_again(client, n) for n in range(args.searches)))
+            await asyncio.gather(*(again_and_again(client, n) for n in range(at_once)))
 
     asyncio.run(all_of_them())
 
@@ -284,13 +282,11 @@ def _rows(tally: Tally, args: argparse.Namespace, size: int) -> Iterator[list[st
     first, last = max(tally.memory[:third]), max(tally.memory[-third:])
     at_once = f"{args.downloads} of {size / 1e6:.0f} MB, for {args.seconds:.0f} s"
     searches = f"{len(tally.searches)}, {_spread(tally.searches, _MOST_LIST)}"
+    exports = f"{len(tally.exports)}, {_spread(tally.exports)}"
     yield ["runs", f"{args.runs:,}"]
     yield ["downloads at a time", at_once]
     yield ["downloads", f"{tally.downloads}, {tally.size / 1e9:.0f} GB"]
-    yield [
-        f"exports, {args.exports:.0f} a minute",
-        f"{len(tally.exports)}, {_spread(tally.exports)}",
-    ]
+    yield [f"exports, {args.exports:.0f} a minute", exports]
     yield [f"searches, {args.searches} at a time", searches]
     yield ["GET /healthz", f"{len(tally.health)}, {_spread(tally.health, _MOST_HEALTH)}"]
     yield ["MB of the service", f"first third {first / 1e6:.0f}, last third {last / 1e6:.0f}"]
