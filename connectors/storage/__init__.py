@@ -21,9 +21,12 @@ from connectors.storage.urls import (
     S3_PROTOCOLS,
     canonical_url,
     check_url,
+    escape_glob,
     local_path,
     protocol_of,
     s3_path,
+    split_glob,
+    storage_kind,
 )
 
 __all__ = [
@@ -41,12 +44,15 @@ __all__ = [
     "claimed",
     "connect",
     "discard_all",
+    "escape_glob",
     "join",
     "protocol_of",
     "relative",
     "scratch_below",
     "scratch_folder",
     "sha256_of",
+    "split_glob",
+    "storage_kind",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

@@ -288,7 +288,7 @@ def check_protocol(protocol: str) -> None:
     Raises:
         StorageError: It is unknown.
     """
-    known = fsspec.available_protocols()
+    known = {*fsspec.available_protocols(), *fsspec.registry}
     if protocol not in known:
         near = difflib.get_close_matches(protocol, known, n=1)
         hint = f"did you mean {near[0]}://? Else" if near else "correct the URL, or"

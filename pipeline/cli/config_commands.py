@@ -49,7 +49,7 @@ def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
     sinks = ", ".join(sink.format for sink in settings.sinks)
     for warning in config_warnings(settings):
         LOGGER.warning(warning)
-    click.echo(f"{config}: valid ({settings.name}: {settings.source.url} -> {sinks})")
+    click.echo(f"{config}: valid ({settings.name}: {', '.join(settings.source.urls)} -> {sinks})")
     return DONE
 
 

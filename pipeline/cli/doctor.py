@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from connectors.errors import StorageError
-from connectors.storage import Storage, StorageOptions, connect
+from connectors.storage import Storage, StorageOptions, connect, split_glob
 from pipeline.config import ExportConfig
 from pipeline.config.path_template import format_of, names_run
 
@@ -19,7 +19,7 @@ class Finding:
     Attributes:
         what: `source can be listed`, `sink 1 can be written`, ...
         url: The place.
-        problem: What is wrong and the mend, or None.
+        problem: What is wrong and how to repair it, or None.
     """
 
     what: str
@@ -33,17 +33,19 @@ def examine(config: ExportConfig) -> list[Finding]:
     A sink that names the run in its path is tried below the part that is the same for all runs.
     """
     source = config.source
+    listed = [split_glob(url)[0] for url in source.urls]
     found = [
         _tried(
             "source can be listed",
-            source.url,
+            url,
             config.storage_options(source.storage),
             lambda storage, path: storage.check_list(path),
         )
+        for url in listed
     ]
     for number, sink in enumerate(config.sinks, start=1):
         of_run = sink.path.startswith("{run_url}")
-        url = source.url if of_run else _fixed_part(sink.path)
+        url = listed[0] if of_run else _fixed_part(sink.path)
         storage = source.storage if of_run and sink.storage is None else sink.storage
         found.append(
             _tried(

@@ -206,12 +206,13 @@ def _log_report(report: Report) -> None:
 
 
 def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
-    source = find_runs(settings)
-    return source, ExportSession.open(settings).plan(source)
+    session = ExportSession.open(settings)
+    source = find_runs(settings, now=session.now)
+    return source, session.plan(source)
 
 
 def _nothing_found(source: Source) -> int:
-    LOGGER.warning("no runs found under %s", source.storage.url(source.path))
+    LOGGER.warning("no runs found under %s", source.url)
     return DONE
 
 

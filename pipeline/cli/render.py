@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connectors.flowtime.discover.discovery import Discovery
+from connectors.flowtime.model.instant import instant_text
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import PublishedTargets, choose
 from pipeline.planning.warnings import config_warnings
@@ -17,7 +18,8 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """A plan as JSON-compatible data."""
     return {
         "name": plan.config.name,
-        "source": source.storage.url(source.path),
+        "source": source.url,
+        "selection": _selection(plan),
         "runs": len(plan.runs),
         "series": len(plan.kept),
         "rows": sum(plan.rows_per_run),
@@ -30,6 +32,18 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "notes": [note for sink in plan.sinks for note in sink.notes],
         "warnings": config_warnings(plan.config),
     }
+
+
+def _selection(plan: ExportPlan) -> dict[str, Any]:
+    """Return by what time and number runs are chosen; empty where they are not."""
+    source = plan.config.source
+    first, last = source.created.at(plan.tables.exported_at)
+    chosen = {
+        "created_from": None if first is None else instant_text(first),
+        "created_to": None if last is None else instant_text(last),
+        "latest": source.latest,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
 
 
 def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
@@ -59,6 +73,9 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
         f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
         f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
     )
+    if data["selection"]:
+        chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
+        yield f"  choose runs: {', '.join(chosen)}"
     if data["filter"] is not None:
         yield f"  keep rows where {data['filter']}"
     for sink in data["sinks"]:

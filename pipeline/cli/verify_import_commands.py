@@ -70,7 +70,7 @@ def verify_command(
     type=click.Choice(["error", "skip", "replace"]),
     default="error",
     show_default=True,
-    help="Where a run directory stands already; skip keeps the same run and refuses another.",
+    help="Where a run directory exists already; skip keeps the same run and refuses another.",
 )
 @click.option("--partial", is_flag=True, help="Restore runs of which only some series are there.")
 @click.option("--values-only", is_flag=True, help="Accept right values in other bytes.")

@@ -155,7 +155,7 @@ def _resolved(
         return "timestamp"
     if baseline.time_origin != comparison.time_origin:
         notes.append(
-            f"{assumed[0].url} names no start, so bins are compared by the time since each side's "
+            f"{assumed[0].name} names no start, so bins are compared by the time since each side's "
             "start"
         )
     return "start_time"

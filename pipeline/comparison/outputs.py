@@ -84,14 +84,14 @@ class OutputFiles:
         """
         targets: list[TableTarget | PageTarget] = [*self.tables, *self.pages]
         for target in targets:
-            for side in (sides.baseline.side, sides.comparison.side):
-                storage, path = connect(side.url)
+            for side in (sides.baseline, sides.comparison):
+                storage, path = connect(side.location)
                 below = relative(target.path, path)
                 if storage.protocol != target.storage.protocol or below is None:
                     continue
                 if below.partition("/")[0] not in NEVER_READ_FOLDERS:
                     raise ConfigError(
-                        f"{target.storage.url(target.path)}: lies in {side.url}, which is "
+                        f"{target.storage.url(target.path)}: lies in {side.location}, which is "
                         "compared: write it elsewhere"
                     )
 

@@ -82,6 +82,9 @@ class SeriesComparison:
         return {
             "seriesId": pair.series_id,
             **renamed,
+            "componentId": pair.baseline.component,
+            "measure": pair.baseline.measure,
+            "class": pair.baseline.class_name,
             "unit": pair.unit,
             "kind": pair.kind,
             **metrics_as_json(self.metrics),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from connectors.flowtime.discover.discovery import discover
@@ -40,6 +40,7 @@ class SideSource:
         run: Id or directory name of the run, where several are there.
         foreign: How a table that is no export of this project is to be understood.
         max_expansion: How many times its size a compressed file of an export may unpack to.
+        shown_as: What reports call it; default its URL.
     """
 
     url: str
@@ -47,6 +48,7 @@ class SideSource:
     run: str | None = None
     foreign: ForeignOptions = field(default_factory=ForeignOptions)
     max_expansion: int = MAX_EXPANSION
+    shown_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,13 @@ class OpenSide:
 
     Attributes:
         side: What it is.
+        location: Where it is, whatever reports call it.
         reader: Reads its values.
         storage: The storage of a run directory, whose model can be read; else None.
     """
 
     side: Side
+    location: str
     reader: SeriesReader
     storage: Storage | None = None
 
@@ -126,8 +130,11 @@ def open_side(source: SideSource, *, like: str | None = None) -> Iterator[OpenSi
         RunError: The run is broken or not complete.
         StorageError: Nothing is there, or it could not be read.
     """
-    with _opened(source, like) as side:
-        yield side
+    with _opened(source, like) as opened:
+        if source.shown_as is None:
+            yield opened
+        else:
+            yield replace(opened, side=replace(opened.side, url=source.shown_as))
 
 
 def _opened(source: SideSource, like: str | None) -> AbstractContextManager[OpenSide]:
@@ -136,7 +143,9 @@ def _opened(source: SideSource, like: str | None) -> AbstractContextManager[Open
         run = _run_at(storage, path, source.run, like)
         if run is not None:
             form: SideForm = "telemetry" if run.is_bundle else "run"
-            return nullcontext(OpenSide(Side(run.url, form, run), RunReader(storage, run), storage))
+            return nullcontext(
+                OpenSide(Side(run.url, form, run), run.url, RunReader(storage, run), storage)
+            )
     try:
         export = open_export(source.url, source.storage)
         side = _export_side(export, source, like)
@@ -199,7 +208,8 @@ def _export_side(export: Export, source: SideSource, like: str | None) -> OpenSi
         raise IntegrityError(f"{export.url}: holds no run")
     place = _chosen(runs, source.run, like, export.url)
     reader = ExportReader(table, place, source.max_expansion)
-    return OpenSide(Side(export.url, "export", reader.run, tuple(reader.notes())), reader)
+    side = Side(export.url, "export", reader.run, tuple(reader.notes()))
+    return OpenSide(side, export.url, reader)
 
 
 @contextmanager
@@ -207,6 +217,6 @@ def _foreign_side(source: SideSource) -> Iterator[OpenSide]:
     try:
         with open_foreign([source.url], source.foreign, storage=source.storage) as table:
             side = Side(table.run.url, "table", table.run, table.report.notes)
-            yield OpenSide(side, ForeignReader(table))
+            yield OpenSide(side, table.run.url, ForeignReader(table))
     except NotFoundError as error:
         raise RunError(f"no run, export or table is at {source.url}: {error}") from error

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.storage import StorageOptions, protocol_of
+from connectors.storage import StorageOptions, escape_glob, protocol_of
 from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
@@ -65,6 +65,7 @@ __all__ = [
     "config_schema",
     "load_config",
     "parse_config",
+    "parse_mapping",
     "single_run_config",
 ]
 
@@ -196,6 +197,19 @@ def parse_config(
     return validated(root, ExportConfig, environ, base_dir)
 
 
+def parse_mapping(plain: Mapping[str, Any], *, called: str = "config") -> ExportConfig:
+    """Read a config from plain data, as a YAML file would hold it: `${NAME}` is resolved.
+
+    Args:
+        plain: What the document would hold.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: What it says is wrong; one line for each problem.
+    """
+    return validated(node_of(dict(plain), called), ExportConfig)
+
+
 def single_run_config(
     url: str,
     formats: Sequence[str],
@@ -221,7 +235,7 @@ def single_run_config(
         sinks = [{**sink, "storage": "source"} for sink in sinks]
     plain: dict[str, Any] = {
         "version": 1,
-        "source": {"url": url.replace("${", "$${")},
+        "source": {"url": escape_glob(url).replace("${", "$${")},
         "sinks": sinks,
     }
     if registry is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -17,24 +18,25 @@ from pipeline.config.values import (
     Constant,
     Glob,
     Globs,
-    Instant,
     MetadataColumn,
+    Moment,
     Protocol,
     ReadAhead,
     RegistryUrl,
     Seconds,
+    SourceUrls,
     TimeOrigin,
-    Url,
     Workers,
     passwords_in,
 )
 from pipeline.rows.column import ColumnName
-from pipeline.sinks.sink import Flag
+from pipeline.sinks.sink import Count, Flag
 
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 DEFAULT_REGISTRY_SECONDS = 10.0
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 
@@ -133,22 +135,37 @@ def _secrets_of_storages(storage: object) -> set[str]:
     return found
 
 
+def _shown(bound: datetime | timedelta | None) -> str:
+    return f"{bound:%Y-%m-%dT%H:%M:%SZ}" if isinstance(bound, datetime) else "so long ago"
+
+
 class CreatedBlock(ConfigBlock):
     """When the wanted runs were created, against `createdUtc`; half-open.
 
     Attributes:
-        from_: Earliest instant, included; without an offset it is UTC.
-        to: Latest instant, not included.
+        from_: Earliest instant, included; without an offset it is UTC. `-7d` is seven days before
+            the export.
+        to: Latest instant, not included; likewise.
     """
 
-    from_: Instant | None = Field(default=None, alias="from")
-    to: Instant | None = None
+    from_: Moment | None = Field(default=None, alias="from")
+    to: Moment | None = None
 
     @model_validator(mode="after")
     def _check_order(self) -> CreatedBlock:
-        if self.from_ is not None and self.to is not None and self.from_ >= self.to:
-            raise ValueError(f"from {self.from_:%Y-%m-%dT%H:%M:%SZ} is not before to")
+        first, last = self.at(_ANY_TIME)
+        is_comparable = type(self.from_) is type(self.to)
+        if is_comparable and first is not None and last is not None and first >= last:
+            raise ValueError(f"from {_shown(self.from_)} is not before to")
         return self
+
+    def at(self, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """Return both bounds for an export that begins at an instant."""
+        first, last = (
+            now + bound if isinstance(bound, timedelta) else bound
+            for bound in (self.from_, self.to)
+        )
+        return first, last
 
 
 class SeriesBlock(ConfigBlock):
@@ -169,11 +186,13 @@ class SourceBlock(ConfigBlock):
     """Where runs are read from, and which of them are wanted.
 
     Attributes:
-        url: A folder of run directories at any depth, or one run directory; any fsspec URL.
+        url: A folder of run directories at any depth, or one run directory; any fsspec URL. Also a
+            list of them; each may hold globs, such as `s3://sim/2025-*/runs`.
         storage: Entry of the storage block to use.
         include: Globs on the run directory's name, one of which must match.
         exclude: Globs on the run directory's name, none of which may match.
         created: When the wanted runs were created.
+        latest: So many of the wanted runs that were created last.
         series: Which series are wanted.
         time_origin: Start of bin 0, or `auto` to find it in the run.
         verify: Check the sha256 of each series file against manifest.json.
@@ -181,16 +200,22 @@ class SourceBlock(ConfigBlock):
         require_runs: Whether finding no run is an error.
     """
 
-    url: Url
+    url: SourceUrls
     storage: str | None = None
     include: Globs = ("*",)
     exclude: tuple[Glob, ...] = ()
     created: CreatedBlock = CreatedBlock()
+    latest: Count | None = None
     series: SeriesBlock = SeriesBlock()
     time_origin: TimeOrigin = "auto"
     verify: Flag = True
     on_error: Literal["fail", "skip"] = "fail"
     require_runs: Flag = False
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs, of which there is mostly one."""
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 class MetadataBlock(ConfigBlock):

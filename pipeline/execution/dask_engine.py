@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -17,6 +18,7 @@ from distributed.comm.core import CommClosedError
 from connectors.flowtime.scan.scanner import SCHEMA, ScanOptions, ScanProgress, lazily, scan
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.storage import StorageOptions, connect
+from connectors.storage.deadline import check_deadline, seconds_left
 from pipeline.errors import ConfigError, FlowtimeExportError, StorageError
 from pipeline.reading.source import Source
 from pipeline.version import VERSION
@@ -81,7 +83,7 @@ class DaskEngine:
         progress: ScanProgress | None = None,
     ) -> pl.LazyFrame:
         """The rows of the files, lazily."""
-        ask = _Ask(VERSION, source.storage.url(source.path), self._storage, options)
+        ask = _Ask(VERSION, source.storage.url(source.roots[0].path), self._storage, options)
         return lazily(files, lambda wanted: self._frames(ask, wanted, progress))
 
     def _frames(
@@ -163,11 +165,13 @@ def _delivered(
 
 
 def _result(task: Future) -> bytes:
+    left = seconds_left()
     try:
-        data: bytes = task.result()
+        data: bytes = task.result(timeout=left if left < math.inf else None)
     except FlowtimeExportError:
         raise
     except (KilledWorker, CancelledError, CommClosedError, OSError) as error:
+        check_deadline()  # a TimeoutError is an OSError
         raise StorageError(
             f"the Dask cluster lost a task and gave it up ({type(error).__name__}: {error}): "
             "see the workers' logs; a worker that runs out of memory is the usual cause"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from connectors.storage import connect
 from pipeline.config import ExportConfig, LineageBlock
 from pipeline.errors import ConfigError
 from pipeline.exports.report import ExportedTarget, Report
@@ -15,6 +14,7 @@ from pipeline.lineage.dataset import InputDataset, OutputColumn, OutputDataset
 from pipeline.lineage.delivery import Emit, EventDelivery
 from pipeline.logs import LOGGER
 from pipeline.planning.plan import ExportPlan, SinkPlan
+from pipeline.planning.source_roots import source_roots
 
 
 class ExportLineage:
@@ -74,9 +74,9 @@ class ExportLineage:
         return report if problem is None else report.with_note(problem)
 
     def _source_urls(self) -> Iterator[str]:
-        source = self._config.source
-        storage, path = connect(source.url, self._config.storage_options(source.storage))
-        yield storage.url(path)
+        storage, roots = source_roots(self._config)
+        for root in roots:
+            yield storage.url(root.path)
 
     def _outputs(self, report: Report) -> Iterator[OutputDataset]:
         """Yield one dataset per sink that was written or is up to date."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
 from pipeline.exports.deadline import Clock
@@ -14,8 +13,9 @@ from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
+from pipeline.planning.source_roots import source_roots
 from pipeline.planning.target import TargetResolver
-from pipeline.reading.source import Source, find_runs
+from pipeline.reading.source import Look, Source, find_runs
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ class ExportSession:
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
         options = config.storage_options(config.source.storage)
+        storage, roots = source_roots(config)
         resolver = TargetResolver(
             name=config.name,
             now=moment,
-            source=connect(config.source.url, options),
+            storage=storage,
+            roots=roots,
             source_options=options,
             options=config.storage_options,
         )
@@ -94,12 +96,13 @@ class ExportSession:
 
     def _look(self) -> Source:
         if self.full_refresh:
-            return find_runs(self.config)
+            return find_runs(self.config, now=self.now)
         # A registry holds all that there is to know of a run; descriptors hold what was exported.
         if (registered := self.registration.known_runs()) is not None:
-            return find_runs(self.config, registered)
+            return find_runs(self.config, registered, now=self.now)
         known = known_runs(self.config, self.resolver)
-        return find_runs(self.config, known, "first" if known is None else "remembered")
+        look: Look = "first" if known is None else "remembered"
+        return find_runs(self.config, known, look, now=self.now)
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.
@@ -109,7 +112,8 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            return find_runs(self.config, look="second" if before.look == "first" else "first")
+            look: Look = "second" if before.look == "first" else "first"
+            return find_runs(self.config, look=look, now=self.now)
 
     def plan(self, source: Source) -> ExportPlan:
         """Work out what the export of some runs will read and write.
@@ -121,8 +125,8 @@ class ExportSession:
 
     def _require_runs(self, source: Source) -> None:
         if self.config.source.require_runs and not source.runs:
-            url = source.storage.url(source.path)
+            url = source.url
             raise ConfigError(
                 f"no run was found under {url} and source.require_runs is true: "
-                "check source.url, include, exclude and created"
+                "check source.url, include, exclude, created and latest"
             )

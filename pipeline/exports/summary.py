@@ -29,7 +29,7 @@ def nothing_to_do(session: ExportSession, source: Source) -> Report:
     """Return the report of an export that has found no run to export."""
     return Report(
         name=session.config.name,
-        source=source.storage.url(source.path),
+        source=source.url,
         runs=len(source.runs),
         series=sum(len(run.series) for run in source.runs),
         left_out=source.left_out,

@@ -106,7 +106,7 @@ def _entered(
     """Enter the runs and the exports that they come from in a registry."""
     base = place.storage.url(place.path)
     names = [relative(run.url, base) or "" for run in report.runs]
-    runs = RunsToEnter(place.storage, place.path, paths=[join(place.path, n) for n in names if n])
+    runs = RunsToEnter(place.storage, [place.path], paths=[join(place.path, n) for n in names if n])
     described = [
         ExportToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
         for one in exports

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
+from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import (
@@ -78,13 +79,16 @@ class TargetResolver:
     Attributes:
         name: The config's name.
         now: When the export began, UTC.
-        source: Storage and path that the runs are read from.
+        storage: The storage that the runs are read from.
+        roots: The folders that they are looked for in.
+        source_options: Option set of that storage.
         options: Option set of a named storage; None is the source's own.
     """
 
     name: str
     now: datetime
-    source: tuple[Storage, str]
+    storage: Storage
+    roots: tuple[SourceRoot, ...]
     source_options: StorageOptions | None
     options: Callable[[str | None], StorageOptions | None]
 
@@ -145,23 +149,26 @@ class TargetResolver:
         Raises:
             ConfigError: It is elsewhere in the source, by its path or by where links lead.
         """
-        storage, root = self.source
-        if target.storage.protocol != storage.protocol:
+        if target.storage.protocol != self.storage.protocol:
             return target
-        if relative(target.path, root) is not None:
-            if any(_is_own_folder(target.path, run.path) for run in runs):
-                return replace(target, link_free_root=root)
-        elif not target.storage.location(target.folder).is_within(self._source_location):
-            return target
-        raise ConfigError(
-            f"the sink would write {target.url} below {storage.url(root)}, which the source "
-            "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
-        )
+        for root in self.roots:
+            if relative(target.path, root.path) is not None:
+                if any(_is_own_folder(target.path, run.path) for run in runs):
+                    return replace(target, link_free_root=root.path)
+                is_read = root.covers(target.path)
+            else:
+                is_read = target.storage.location(target.folder).is_within(self._locations[root])
+            if is_read:
+                raise ConfigError(
+                    f"the sink would write {target.url} below {root.url(self.storage)}, which the "
+                    "source reads: choose a path outside, or a run's own gold/ folder "
+                    "({run_url}/gold/...)"
+                )
+        return target
 
     @cached_property
-    def _source_location(self) -> Location:
-        storage, root = self.source
-        return storage.location(root)
+    def _locations(self) -> Mapping[SourceRoot, Location]:
+        return {root: self.storage.location(root.path) for root in self.roots}
 
 
 def _is_own_folder(path: str, run_path: str) -> bool:

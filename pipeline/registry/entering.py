@@ -39,7 +39,7 @@ def enter(
     """
     roots: set[str] = set()
     if runs is not None and (runs.runs or runs.paths):
-        roots.add(_root_url(runs))
+        roots |= {_root_url(runs, root) for root in runs.roots}
         _enter_runs(registry, runs, proceed)
     for one in exports:
         folder = one.storage.url(one.descriptor.rpartition("/")[0])
@@ -49,10 +49,10 @@ def enter(
     registry.add([], roots=roots)
 
 
-def _root_url(runs: RunsToEnter) -> str:
+def _root_url(runs: RunsToEnter, root: str) -> str:
     """The folder above a run, where a single run was looked for."""
-    is_single = any(run.path.rstrip("/") == runs.root.rstrip("/") for run in runs.runs)
-    return runs.storage.url(runs.root.rstrip("/").rpartition("/")[0] if is_single else runs.root)
+    is_single = any(run.path.rstrip("/") == root.rstrip("/") for run in runs.runs)
+    return runs.storage.url(root.rstrip("/").rpartition("/")[0] if is_single else root)
 
 
 def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], None]) -> None:

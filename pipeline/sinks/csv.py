@@ -21,7 +21,7 @@ from pipeline.sinks.csv_dialect import (
     check_separator,
 )
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Flag, Sink, Written
+from pipeline.sinks.sink import Flag, Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _BOM = b"\xef\xbb\xbf"
@@ -50,7 +50,7 @@ class CsvSink(Sink):
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     bom: Flag = False
     compression: Compression = "none"
-    compression_level: int | None = None
+    compression_level: WholeNumber | None = None
     escape_formulas: Flag = False
     metadata_header: Flag = True
 

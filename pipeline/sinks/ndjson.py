@@ -14,7 +14,7 @@ from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table, count_non_finite
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.sink import Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
@@ -41,7 +41,7 @@ class NdjsonSink(Sink):
     format: Literal["ndjson"]
     non_finite: NonFinite = "string"
     compression: Compression = "none"
-    compression_level: int | None = None
+    compression_level: WholeNumber | None = None
 
     @model_validator(mode="after")
     def _check_level(self) -> NdjsonSink:

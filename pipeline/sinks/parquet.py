@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
 from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
-from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.sink import Sink, WholeNumber, Written
 
 if TYPE_CHECKING:
     from pipeline.sinks.parquet_sections import SectionedWriter
@@ -54,8 +54,8 @@ class ParquetSink(Sink):
 
     format: Literal["parquet"]
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
-    compression_level: int | None = None
-    row_group_size: Annotated[int, Field(ge=1, le=10_000_000)] = 262_144
+    compression_level: WholeNumber | None = None
+    row_group_size: Annotated[WholeNumber, Field(ge=1, le=10_000_000)] = 262_144
 
     @model_validator(mode="after")
     def _check_level(self) -> ParquetSink:

@@ -26,6 +26,16 @@ def _flag(value: object) -> object:
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # Python takes true for 1
+        raise PydanticKnownError("int_type")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_no_flag)]
+Count = Annotated[WholeNumber, Field(ge=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a writer has written into one file.
@@ -82,7 +92,7 @@ class Sink(BaseModel):
     columns: tuple[ColumnName, ...] | None = None
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
-    max_rows_per_file: Annotated[int, Field(ge=1)] | None = None
+    max_rows_per_file: Count | None = None
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")

@@ -411,10 +411,12 @@ class TestWhatIsRefused:
              "c.yaml:2:30: source.created: from 2025-02-01T00:00:00Z is not before to"),
             ("created: {from: 20250201}",
              "c.yaml:2:37: source.created.from: expected a date or an instant such as "
-             "2025-01-31 or 2025-01-31T08:00:00Z, found 20250201"),
+             "2025-01-31 or 2025-01-31T08:00:00Z, or a time before the export such as -7d or "
+             "-36h, found 20250201"),
             ("created: {from: 2025-02-30}",
              "c.yaml:2:37: source.created.from: expected a date or an instant such as "
-             "2025-01-31 or 2025-01-31T08:00:00Z, found text '2025-02-30'"),
+             "2025-01-31 or 2025-01-31T08:00:00Z, or a time before the export such as -7d or "
+             "-36h, found text '2025-02-30'"),
             ("created: {since: 2025-02-01}",
              "c.yaml:2:31: source.created.since: unknown key; choose from from, to"),
             ("time_origin: 2025-01-01T00:00:00.5Z",

@@ -88,8 +88,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "parts in other folders are taken for one's own": (
         "pipeline/writing/publish.py",
-        "if below is None or not is_partition(below) or _is_in(below, others):",
-        "if below is None:", [LEFTOVERS, "-k", "below_another"],
+        "return below is not None and is_partition(below) and not _is_in(below, others)",
+        "return below is not None", [LEFTOVERS, "-k", "below_another"],
     ),
     "links on the way to a run are followed": (
         "pipeline/planning/target.py", "self.storage.refuse_links(self.link_free_root, path)",

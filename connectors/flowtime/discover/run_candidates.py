@@ -89,8 +89,8 @@ class Candidate:
 class SearchObserver(Protocol):
     """What a search asks and reports on its way."""
 
-    def enters(self, name: str) -> bool:
-        """Return whether a folder of that name, which is no part of a run, is opened."""
+    def enters(self, path: str) -> bool:
+        """Return whether a folder, which is no part of a run, is opened."""
 
     def link(self, path: str) -> None:
         """Take a link that is not followed and belongs to no run."""
@@ -143,7 +143,7 @@ class CandidateSearch:
         """Return whether a folder is opened: of a run's own folders those that describe it."""
         owner = _owner(path, self._pending)
         if owner is None:
-            return self._observer.enters(_name(path))
+            return self._observer.enters(path)
         return self._watch is not None or _top(owner, path) in _READ_FOLDERS
 
     def _denied(self, path: str, error: DeniedError) -> None:

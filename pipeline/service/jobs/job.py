@@ -11,11 +11,18 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.service.api_base import Data
-from pipeline.service.jobs.import_order import ImportRequest, ImportResult, Phase, ProblemBody
+from pipeline.service.jobs.compare_order import CompareOrder, CompareRequest, CompareResult
+from pipeline.service.jobs.import_order import (
+    ImportOrder,
+    ImportRequest,
+    ImportResult,
+    Phase,
+    ProblemBody,
+)
 from pipeline.sinks.formats import ALL_FORMATS, Format
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["export", "import"]
+JobKind = Literal["export", "import", "comparison"]
 When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
 
@@ -122,7 +129,7 @@ class ExportRequest(ExportShape):
 
     def is_same_work(self, other: AnyRequest) -> bool:
         """Return whether one job can serve both requests."""
-        if isinstance(other, ImportRequest) or self.temporary or other.temporary:
+        if not isinstance(other, ExportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
@@ -132,7 +139,7 @@ class ExportRequest(ExportShape):
         return True
 
 
-AnyRequest = ExportRequest | ImportRequest
+AnyRequest = ExportRequest | ImportRequest | CompareRequest
 
 
 class Progress(Data):
@@ -218,7 +225,7 @@ def download_url(run: str, form: Format, variant: str | None) -> str:
 
 
 class Job(Data):
-    """One export or import: queued, running or finished.
+    """One export, import or comparison: queued, running or finished.
 
     Attributes:
         id: Its id.
@@ -229,6 +236,7 @@ class Job(Data):
         progress: Its progress.
         files: What an export has written.
         imported: What an import has written.
+        compared: What a comparison has found.
         notes: What a reader should know.
         error: Why it failed.
     """
@@ -245,6 +253,7 @@ class Job(Data):
     progress: Progress = Progress()
     files: tuple[JobFile, ...] = ()
     imported: ImportResult | None = None
+    compared: CompareResult | None = None
     notes: tuple[str, ...] = ()
     error: JobError | None = None
 
@@ -259,7 +268,7 @@ class Job(Data):
         The URL of a webhook is often as good as a secret.
         """
         request = self.request
-        if isinstance(request, ImportRequest) or request.temporary:
+        if not isinstance(request, ExportRequest) or request.temporary:
             return self
         files = tuple(
             file.changed(url=download_url(request.run, file.format, request.variant))
@@ -283,3 +292,6 @@ class ExportOrder(BaseModel):
     kind: Literal["export"] = "export"
     config: dict[str, Any]
     address_space: Annotated[int, Field(ge=1)]
+
+
+AnyOrder = ExportOrder | ImportOrder | CompareOrder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -24,10 +23,12 @@ from pipeline.service.errors import INTERNAL, PROBLEM_MEDIA_TYPE, ServiceError, 
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.metrics import Measured
 from pipeline.service.web.models.problems import ErrorBody, ImportProblemsBody
+from pipeline.service.web.pages import PAGE
 from pipeline.service.web.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.web.request_errors import request_error
 from pipeline.service.web.routes import (
     auto_export,
+    comparisons,
     documentation,
     events,
     exports,
@@ -40,15 +41,13 @@ from pipeline.service.web.routes import (
 from pipeline.service.web.service import Service
 from pipeline.version import VERSION
 
-PAGE = Path(__file__).parents[1] / "page"
-"""Static files of the page."""
-
 _ABOUT = """\
 Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
 
 Errors are problem documents (RFC 9457) with a stable `code`, and FlowTime's `error` and `hint`.
 """
 _TOPICS = (
+    comparisons,
     runs,
     exports,
     stored_exports,
