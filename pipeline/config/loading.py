@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,10 +31,24 @@ def read_text(source: Path | str) -> str:
     filename = str(source)
     try:
         with Path(source).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return read_stream(stream, filename)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{filename}: cannot be read: {reason}") from error
+
+
+def read_stream(stream: IO[bytes], filename: str) -> str:
+    """Return the text of a config from an open stream.
+
+    Args:
+        stream: The stream, which is read to its end.
+        filename: What messages call it.
+
+    Raises:
+        ConfigError: It is too large, or is not UTF-8.
+        OSError: It cannot be read.
+    """
+    data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _too_large(filename)
     try:

@@ -112,7 +112,8 @@ def table_resources(
         columns: The columns of the files.
         files: The files.
     """
-    schema = {"fields": [_field(column) for column in columns]}
+    decimal = sink.text_options().get("decimal", ".")
+    schema = {"fields": [_field(column, decimal) for column in columns]}
     return [_resource(own, sink, schema, file) for file in files]
 
 
@@ -307,8 +308,10 @@ def _schema(schema: Mapping[str, Any], sink: Sink) -> dict[str, Any]:
     return {**schema, "missingValues": [null]}
 
 
-def _field(column: Column) -> dict[str, Any]:
+def _field(column: Column, decimal: str) -> dict[str, Any]:
     field: dict[str, Any] = {"name": column.name, "type": FRICTIONLESS_TYPES[column.type]}
+    if column.type == "number" and decimal != ".":
+        field["decimalChar"] = decimal
     if column.type == "timestamp":
         field["format"] = f"%Y-%m-%dT%H:%M:%S{'.%f' if column.has_fractions else ''}Z"
         field["timezone"] = "UTC"

@@ -16,6 +16,7 @@ from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compr
 from pipeline.sinks.csv_dialect import (
     COMMENT,
     QuoteStyle,
+    check_decimal,
     check_null_value,
     check_quote,
     check_separator,
@@ -25,6 +26,16 @@ from pipeline.sinks.sink import Flag, Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _BOM = b"\xef\xbb\xbf"
+_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "excel-eu": {
+        "separator": ";",
+        "decimal": ",",
+        "bom": True,
+        "escape_formulas": True,
+        "metadata_header": False,
+    }
+}
+_TEXT_OPTIONS = {"separator", "decimal", "quote", "null_value", "escape_formulas"}
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -32,7 +43,10 @@ class CsvSink(Sink):
     """Options of the csv format (RFC 4180 with LF, UTF-8, a header row).
 
     Attributes:
+        preset: The other options as a program wants them: `excel-eu` for Excel in countries that
+            write 1,5. Options that are given all the same win.
         separator: One ASCII character between cells.
+        decimal: Decimal mark of numbers: `.` or `,`.
         quote: One ASCII character around cells that need it.
         quote_style: `necessary`, `always` or `non_numeric`.
         null_value: Text of a missing value.
@@ -44,7 +58,9 @@ class CsvSink(Sink):
     """
 
     format: Literal["csv"]
+    preset: Literal["excel-eu"] | None = Field(default=None, alias="dialect")
     separator: Annotated[str, Field(pattern=r"^[\t\x20-\x7e]$")] = ","
+    decimal: Literal[".", ","] = "."
     quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
     quote_style: QuoteStyle = "necessary"
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
@@ -54,11 +70,18 @@ class CsvSink(Sink):
     escape_formulas: Flag = False
     metadata_header: Flag = True
 
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, value: Any) -> Any:
+        name = value.get("dialect") if isinstance(value, dict) else None
+        return {**_PRESETS[str(name)], **value} if name in _PRESETS else value
+
     @model_validator(mode="after")
     def _check_dialect(self) -> CsvSink:
         check_level(self.compression, self.compression_level)
         separator, quote, style = self.separator, self.quote, self.quote_style
         has_comments = self.metadata_header
+        check_decimal(self.decimal, separator, style)
         check_separator(separator, quote, style, has_comments=has_comments)
         check_quote(quote, has_comments=has_comments)
         check_null_value(self.null_value, separator, quote, style, has_comments=has_comments)
@@ -99,7 +122,7 @@ class CsvSink(Sink):
 
     def text_options(self) -> Mapping[str, Any]:
         """Return the options that cells are written by."""
-        return self.model_dump(include={"separator", "quote", "null_value", "escape_formulas"})
+        return self.model_dump(include=_TEXT_OPTIONS)
 
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
@@ -168,9 +191,13 @@ class CsvWriter:
             )
         if column.type == "integer":
             return lambda numbers: render_integers(numbers, null, quote)
-        if quote:
-            return lambda values: texts_of(quote + values.cast(pl.String) + quote, null)
-        return lambda values: texts_of(values.cast(pl.String), null)
+        return lambda values: texts_of(self._numbers(values, quote), null)
+
+    def _numbers(self, values: pl.Series, quote: str) -> pl.Series:
+        texts = values.cast(pl.String)
+        if self._sink.decimal != ".":
+            texts = texts.str.replace(".", self._sink.decimal, literal=True)
+        return quote + texts + quote if quote else texts
 
     def _text(self, text: str) -> str:
         if self._sink.escape_formulas and _FORMULA.match(text):

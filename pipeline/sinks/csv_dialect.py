@@ -42,6 +42,15 @@ def check_separator(separator: str, quote: str, style: QuoteStyle, *, has_commen
         )
 
 
+def check_decimal(decimal: str, separator: str, style: QuoteStyle) -> None:
+    """Raise a ValueError if the decimal mark of numbers that are not quoted is the separator."""
+    if decimal == separator and style != "always":
+        raise ValueError(
+            f"separator {separator!r} is also the decimal mark: choose another one, e.g. ';', or "
+            "quote_style: always"
+        )
+
+
 def check_quote(quote: str, *, has_comments: bool) -> None:
     """Raise a ValueError if a quote could not be told from a part of a cell or of a name."""
     if has_comments and quote == COMMENT:
@@ -80,7 +89,7 @@ def _is_value(text: str) -> bool:
     if text.strip().lower() in ("true", "false") or parse_instant(text) is not None:
         return True
     try:
-        float(text)
+        float(text.replace(",", "."))
     except ValueError:
         return False
     return True

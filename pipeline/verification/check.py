@@ -15,7 +15,7 @@ from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.planning.partitions import is_data_file, is_partition
 from pipeline.readback.local_copy import local_copy
-from pipeline.readback.open_export import open_export
+from pipeline.readback.open_export import open_export, several_descriptors
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
 from pipeline.readback.table_reader import Batch
@@ -42,7 +42,7 @@ def verify(
     """Check an export: files, bytes, hashes, rows, columns, keys; and values against the runs.
 
     Args:
-        target: A descriptor, a folder with one, or a data file.
+        target: A descriptor, a folder with one or several, or a data file.
         against: A run directory or a folder of them, whose values are compared with every value.
         options: Of the target's storage.
         against_options: Of the runs' storage.
@@ -52,8 +52,41 @@ def verify(
         IntegrityError: The target is no export of ours, or its description is broken.
         StorageError: Target or runs could not be listed or read.
     """
-    export = open_export(target, options)
+    several = several_descriptors(target, options)
     folder = None if against is None else RunSource.open(against, against_options)
+    if several:
+        return _merged(target, [_tried(url, folder, options, max_expansion) for url in several])
+    return _verify(target, folder, options, max_expansion)
+
+
+def _tried(
+    target: str, folder: RunSource | None, options: StorageOptions | None, max_expansion: int
+) -> VerifyReport:
+    """Verify one of several exports; a descriptor that cannot be read is a problem of its own."""
+    try:
+        return _verify(target, folder, options, max_expansion)
+    except IntegrityError as error:
+        file = CheckedFile(target.rpartition("/")[2], target, "json", 0, None, (str(error),))
+        return VerifyReport(target, target, None if folder is None else folder.url, (file,))
+
+
+def _merged(target: str, reports: Sequence[VerifyReport]) -> VerifyReport:
+    """Return what the verification of several exports found, as one report."""
+    return VerifyReport(
+        target=target,
+        descriptor=None,
+        against=reports[0].against,
+        files=tuple(file for report in reports for file in report.files),
+        comparisons=tuple(one for report in reports for one in report.comparisons),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        descriptors=tuple(report.target for report in reports),
+    )
+
+
+def _verify(
+    target: str, folder: RunSource | None, options: StorageOptions | None, max_expansion: int
+) -> VerifyReport:
+    export = open_export(target, options)
     notes = [*_extra_files(export), *_others(export)]
     files: list[CheckedFile] = []
     comparisons: list[ValueCheck] = []
