@@ -9,7 +9,13 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage.claim import Claim, claimed
+from connectors.storage.claim import (
+    Claim,
+    InterruptedWork,
+    claimed,
+    interrupted_work,
+    is_claim,
+)
 from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
@@ -34,6 +40,7 @@ __all__ = [
     "Claim",
     "FileInfo",
     "Folder",
+    "InterruptedWork",
     "Location",
     "StagedFile",
     "Storage",
@@ -45,6 +52,8 @@ __all__ = [
     "connect",
     "discard_all",
     "escape_glob",
+    "interrupted_work",
+    "is_claim",
     "join",
     "protocol_of",
     "relative",

@@ -113,8 +113,8 @@ class Storage(ABC):
         """Return the path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
-    def location(self, path: str) -> Location:
-        """Return where a path leads, over links and under whatever name; no request is made."""
+    def locations(self, paths: Sequence[str]) -> list[Location]:
+        """Return where paths lead, over links and under whatever name; no request is made."""
 
     @abstractmethod
     def walk(
@@ -220,10 +220,13 @@ class Storage(ABC):
         return False
 
     @abstractmethod
-    def mark(self, path: str, data: bytes) -> None:
-        """Write a small file at once, visible in every listing of its folder from now on.
+    def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a small file at once, seen by every listing of its folder from now on.
 
-        It need not outlive a power cut.
+        Args:
+            path: The file.
+            data: Its bytes.
+            durable: Whether it has to outlive a power cut.
         """
 
     @abstractmethod
@@ -263,12 +266,16 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def abandoned(self, path: str) -> list[Mark]:
+        """Return staged files and claims at or below `path` that no living exporter writes."""
+
+    @abstractmethod
     def leftovers(self, path: str) -> list[str]:
-        """Return URLs of files at or below `path` that killed exports have left in staging."""
+        """Return URLs of files at or below `path` that dead exporters left in staging."""
 
     @abstractmethod
     def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds and return it."""
+        """Remove what `leftovers` finds, but for claims that record files, and return it."""
 
     @abstractmethod
     def sweep(self, folder: str) -> None:

@@ -235,7 +235,8 @@ class FsspecStorage(RemoteStorage):
                     self.delete(sent)
             raise self._translated(failure, target, "writing") from failure
 
-    def _abandoned(self, path: str) -> list[Mark]:
+    def abandoned(self, path: str) -> list[Mark]:
+        """From one flat listing."""
         return [
             Mark(file, _modified(detail))
             for file, detail in self._details(path, "listing").items()

@@ -44,6 +44,12 @@ def is_abandoned(name: str, modified: float | None) -> bool:
     return is_of_the_dead(match["host"], int(match["pid"]))
 
 
+def is_own(name: str) -> bool:
+    """Return whether this process made a staged file's name."""
+    match = _STAGED_NAME.fullmatch(name)
+    return match is not None and match["host"] == host_mark() and int(match["pid"]) == os.getpid()
+
+
 def is_of_the_dead(host: str, pid: int) -> bool:
     """Return whether a process of this machine has ended; False for other machines."""
     return host == host_mark() and not _is_alive(pid)

@@ -7,8 +7,9 @@ from typing import Any
 
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.model.instant import instant_text
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import PublishedTargets, choose
+from pipeline.planning.published import PublishedTargets
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.source import Source
 from pipeline.wording import human_size
@@ -16,6 +17,7 @@ from pipeline.wording import human_size
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """A plan as JSON-compatible data."""
+    choice = choose(plan, PublishedTargets.read(plan))
     return {
         "name": plan.config.name,
         "source": source.url,
@@ -25,11 +27,11 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "rows": sum(plan.rows_per_run),
         "bytes": plan.source_bytes,
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": _targets_as_data(plan),
+        "sinks": _targets_as_data(plan, choice),
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
-        "notes": [note for sink in plan.sinks for note in sink.notes],
+        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
         "warnings": config_warnings(plan.config),
     }
 
@@ -46,11 +48,15 @@ def _selection(plan: ExportPlan) -> dict[str, Any]:
     return {key: value for key, value in chosen.items() if value is not None}
 
 
-def _targets_as_data(plan: ExportPlan) -> list[dict[str, Any]]:
-    standing = PublishedTargets.read(plan)
-    choice = choose(plan, standing)
+def _notes(choice: Choice) -> Iterator[str]:
+    yield from choice.notes
+    yield from dict.fromkeys(str(problem) for _, problem in choice.blocked)
+
+
+def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
     states = {pending.target: "write" for pending in choice.to_write}
     states |= {pending.target: "unchanged" for pending in choice.current}
+    states |= {pending.target: "blocked" for pending, _ in choice.blocked}
     return [
         {
             "format": sink.sink.format,

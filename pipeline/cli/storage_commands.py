@@ -20,6 +20,7 @@ from pipeline.cli.console import (
 from pipeline.cli.doctor import examine
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.render import runs_as_data, runs_as_lines
+from pipeline.writing.removal import clean
 
 
 @click.command("doctor")
@@ -62,7 +63,7 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
 def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) -> int:
     """Remove what a crashed export of ours left at or below TARGET."""
     storage, path = connect(target, storage_of(target, storage_options))
-    removed = storage.remove_leftovers(path)
+    removed = clean(storage, path)
     if as_json:
         print_json({"removed": removed})
         return DONE

@@ -15,8 +15,8 @@ DEFINITIONS = {
     "n": "bins where neither side is NaN",
     "outOfTolerance": "bins of n with |difference| > absolute + relative * max(|baseline|, "
     "nominal), and those where one side alone is infinite",
-    "status": "equal: every difference is 0 and NaN stands against NaN; within: no bin is out of "
-    "tolerance and NaN stands against NaN; different: any other",
+    "status": "equal: every difference is 0 and NaN meets NaN; within: no bin is out of "
+    "tolerance and NaN meets NaN; different: any other",
     "maxAbs": "largest |difference|",
     "meanDifference": "mean of the differences",
     "mae": "mean of |difference|",
@@ -81,7 +81,7 @@ def _odd_terms(baseline: _Array, comparison: _Array) -> _Array:
 def out_of_tolerance(baseline: _Array, difference: _Array, tolerance: Tolerance) -> _Array:
     """Return which differences are beyond the tolerance; NaN is not looked at.
 
-    An infinity that stands against another value is beyond every tolerance.
+    An infinity against another value is beyond every tolerance.
     """
     beyond: _Array = np.abs(difference) > tolerance.bounds(baseline)
     return beyond | np.isinf(difference)

@@ -15,7 +15,7 @@ from pipeline.comparison.html_report import html_report
 from pipeline.comparison.matching import MatchedSides
 from pipeline.comparison.result import Comparison, metrics_as_json
 from pipeline.errors import ConfigError
-from pipeline.writing.publish import write_whole
+from pipeline.writing.descriptor_file import write_whole
 from pipeline.writing.table_output import StagedTable, TableTarget, stage_tables
 
 HTML_SUFFIX = ".html"
@@ -62,7 +62,7 @@ class OutputFiles:
 
     @classmethod
     def of(cls, urls: Iterable[str], options: StorageOptions | None = None) -> OutputFiles:
-        """Return the outputs at some URLs, told apart by their endings.
+        """Return the outputs at some URLs, by their endings.
 
         Raises:
             ConfigError: An ending names no format.

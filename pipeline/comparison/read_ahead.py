@@ -30,7 +30,7 @@ class ReadAhead(Iterator[_Item], Generic[_Item]):
     def __next__(self) -> _Item:
         found = self._ready.get()
         if isinstance(found, BaseException):
-            self._ready.put(StopIteration())  # whoever asks again must not wait for ever
+            self._ready.put(StopIteration())  # a later call must not wait for ever
             raise found
         return found[0]
 
@@ -57,7 +57,7 @@ class ReadAhead(Iterator[_Item], Generic[_Item]):
         self._put(end)
 
     def _put(self, found: tuple[_Item] | BaseException) -> bool:
-        """Hand something over; False where nobody wants it any more."""
+        """Hand something over; False where it is no longer wanted."""
         while not self._is_closed.is_set():
             with suppress(queue.Full):
                 self._ready.put(found, timeout=0.1)

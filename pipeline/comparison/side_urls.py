@@ -15,7 +15,7 @@ _RUN_FILES = frozenset({"run.json", "manifest.json"})
 
 
 def matching_urls(url: str, options: StorageOptions | None = None) -> list[str]:
-    """Return the URLs that a pattern names, sorted; a URL without one stands for itself.
+    """Return the URLs that a pattern names, sorted; a URL without one is returned as it is.
 
     Args:
         url: Segments may hold `*`, `?` and `[...]`; `**` is any number of folders.

@@ -284,7 +284,7 @@ class _Builder:
         if plain and key == "<<":
             raise ConfigError(f"{place}: merge keys (<<) are not supported; write the keys out")
         if key in frame.node.value:
-            raise ConfigError(f"{place}: {show_path((key,))}: this key stands here twice")
+            raise ConfigError(f"{place}: {show_path((key,))}: this key occurs here twice")
         frame.key = (key, place)
 
     def _refuse_as_key(self, place: DocumentPosition) -> None:
@@ -300,7 +300,7 @@ class _Builder:
         if node is None:
             inside = any(frame.anchor == anchor for frame in self.stack)
             # The name is not shown: an unquoted password may begin with an asterisk.
-            reason = "refers to what it stands in" if inside else "names no anchor before it"
+            reason = "refers to what contains it" if inside else "names no anchor before it"
             raise ConfigError(f"{place}: the alias {reason}; put text that begins with * in quotes")
         if len(self.stack) + node.height > MAX_DEPTH + 1:
             raise ConfigError(f"{place}: nested more than {MAX_DEPTH} levels deep")

@@ -98,7 +98,7 @@ def differs_by_run(template: str) -> bool:
 
 
 def probe_path(template: str, *, name: str, form: str) -> str:
-    """Return an example of the paths of a template, by which files are told from folders.
+    """Return an example of the paths of a template, by which files are distinguished from folders.
 
     What a run is called decides nothing: an id such as `a.csv` makes no file.
 

@@ -94,7 +94,7 @@ class ProblemReport:
         return ConfigError("\n".join(lines))
 
     def problems_of(self, error: ValidationError) -> list[ConfigProblem]:
-        """The problems that a failed validation tells of."""
+        """The problems of a failed validation."""
         problems: list[ConfigProblem] = []
         for details in error.errors(include_url=False):
             cause = details.get("ctx", {}).get("error")
@@ -191,7 +191,7 @@ class ProblemReport:
         return f"expected {what}, {found}" + ("; put text in quotes" if quoted else "")
 
     def _found(self, value: object, path: KeyPath) -> str:
-        """What stands at a path, as far as it may be shown."""
+        """Return the value at a path, as far as it may be shown."""
         if value is None:
             return "found nothing"
         if isinstance(value, bool):

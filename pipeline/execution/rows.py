@@ -17,7 +17,7 @@ from pipeline.planning.target import Target
 from pipeline.reading.inputs import BATCH_ROWS, scan_options
 from pipeline.reading.recheck import refuse_changed
 from pipeline.reading.source import Source
-from pipeline.writing.publish import StagedTarget
+from pipeline.writing.descriptor_file import StagedTarget
 from pipeline.writing.router import SinkOutput, StagedOutput, shown_sources
 from pipeline.writing.sink_thread import SinkThread
 

@@ -11,13 +11,15 @@ from connectors.flowtime.scan.series_files import SeriesFiles
 from pipeline.execution.engine import open_engine
 from pipeline.execution.rows import stage_rows
 from pipeline.exports.session import ExportSession
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Choice, PublishedTargets, choose
+from pipeline.planning.published import PublishedTargets
 from pipeline.reading.inputs import ReadProgress, needed_files, with_layouts
 from pipeline.reading.left_out import LeftOut
 from pipeline.reading.recheck import faulty_runs_of, has_changed
 from pipeline.reading.source import Source
-from pipeline.writing.publish import Published, StagedTarget, publish, tidy
+from pipeline.writing.descriptor_file import StagedTarget
+from pipeline.writing.publish import Published, Publisher
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         return Drop(faulty_runs_of(plan, source, files, fault))
     with session.clock.phase("publish"), _discarded_on_error(staged):
         session.progress.publishing(sum(len(outputs) for _, outputs in staged))
-        published = publish(plan, before, staged, session.now)
-        tidy(before, choice.current)
+        publisher = Publisher(plan, before, choice.obsolete, session.now)
+        published = publisher.publish(staged)
+        publisher.tidy(choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
     return Written(plan, choice, published, read)
 

@@ -12,7 +12,7 @@ from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
 from pipeline.registry.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
-from pipeline.writing.publish import StagedTarget
+from pipeline.writing.descriptor_file import StagedTarget
 
 
 class Registration:

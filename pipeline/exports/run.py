@@ -10,6 +10,7 @@ from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
 from pipeline.exports.summary import nothing_to_do, summarise
+from pipeline.planning.choice import Choice
 
 
 def export(
@@ -29,6 +30,8 @@ def export(
 
     Raises:
         ConfigError: The config does not fit the runs.
+        IntegrityError: The descriptor of a target is damaged, or not ours; all other targets are
+            written.
         RunError: A run is broken and `on_error` is `fail`.
         SinkError: An output could not be written.
         StorageError: A store failed.
@@ -36,15 +39,18 @@ def export(
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
     try:
         with session.clock.enforced():
-            report = _export(session)
+            report, choice = _export(session)
+        # What is published stays published, whatever happens to registry and lineage.
+        report = session.registration.finished(report)
+        if choice is not None:
+            choice.raise_blocked()
     except BaseException as error:
         session.lineage.failed(error)
         raise
-    # What is published stays published, whatever happens to registry and lineage.
-    return session.lineage.finished(session.registration.finished(report))
+    return session.lineage.finished(report)
 
 
-def _export(session: ExportSession) -> Report:
+def _export(session: ExportSession) -> tuple[Report, Choice | None]:
     source = session.find_runs()
     while source.runs:
         match attempt(session, source):
@@ -52,9 +58,9 @@ def _export(session: ExportSession) -> Report:
                 current = written.choice.current
                 session.registration.note(source, written.published.written, current)
                 session.lineage.note(written.plan)
-                return summarise(session, source, written)
+                return summarise(session, source, written), written.choice
             case Retry():
                 source = session.find_runs_again(source)
             case Drop(broken):
                 source = source.without(broken)
-    return nothing_to_do(session, source)
+    return nothing_to_do(session, source), None

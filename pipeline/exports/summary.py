@@ -8,7 +8,8 @@ from dataclasses import replace
 from pipeline.exports.attempt import Written
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
 from pipeline.exports.session import ExportSession
-from pipeline.planning.published import Choice, Pending, PublishedTargets
+from pipeline.planning.choice import Choice
+from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
 from pipeline.writing.router import StagedOutput
 
@@ -21,7 +22,7 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
         rows_read=done.read.rows,
         bytes_read=done.read.size,
         targets=(*written, *_untouched(done.choice, done.published.standing)),
-        sink_notes=tuple(note for sink in done.plan.sinks for note in sink.notes),
+        sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
     )
 
 

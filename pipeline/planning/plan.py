@@ -20,7 +20,7 @@ from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
-from pipeline.planning.locations import refuse_shared_places
+from pipeline.planning.locations import check_locations
 from pipeline.planning.partitions import refuse_colliding
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
@@ -244,7 +244,8 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
     tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
-    refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
+    targets = [(plan.sink, plan.targets) for plan in sinks]
+    check_locations(targets, resolver.storage, resolver.roots)
     return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
 
 

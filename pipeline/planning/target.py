@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 
 from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
-from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
+from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.config.path_template import (
     differs_by_run,
     format_of,
@@ -18,7 +17,7 @@ from pipeline.config.path_template import (
     stem,
     template_fields,
 )
-from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
+from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
 from pipeline.errors import ConfigError
 from pipeline.sinks import Sink
 
@@ -69,7 +68,9 @@ class Target:
 
     def identity(self, sink: Sink) -> str:
         """What tells this target from others that share its descriptor."""
-        return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
+        if self.is_folder:
+            return data_set_target(sink.format)
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ class TargetResolver:
         return f"./{url}" if url.startswith("~") and sink.path.startswith("{") else url
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
-        """Return a target that is outside the source, or in a run's own folder.
+        """Return a target whose path is outside the source, or in a run's own folder.
 
         Raises:
-            ConfigError: It is elsewhere in the source, by its path or by where links lead.
+            ConfigError: It is elsewhere in the source.
         """
         if target.storage.protocol != self.storage.protocol:
             return target
@@ -155,20 +156,17 @@ class TargetResolver:
             if relative(target.path, root.path) is not None:
                 if any(_is_own_folder(target.path, run.path) for run in runs):
                     return replace(target, link_free_root=root.path)
-                is_read = root.covers(target.path)
-            else:
-                is_read = target.storage.location(target.folder).is_within(self._locations[root])
-            if is_read:
-                raise ConfigError(
-                    f"the sink would write {target.url} below {root.url(self.storage)}, which the "
-                    "source reads: choose a path outside, or a run's own gold/ folder "
-                    "({run_url}/gold/...)"
-                )
+                if root.covers(target.path):
+                    raise in_source(target, root.url(self.storage))
         return target
 
-    @cached_property
-    def _locations(self) -> Mapping[SourceRoot, Location]:
-        return {root: self.storage.location(root.path) for root in self.roots}
+
+def in_source(target: Target, source: str) -> ConfigError:
+    """Return the error of a target that is in what the source reads."""
+    return ConfigError(
+        f"the sink would write {target.url} below {source}, which the source reads: choose a path "
+        "outside, or a run's own gold/ folder ({run_url}/gold/...)"
+    )
 
 
 def _is_own_folder(path: str, run_path: str) -> bool:

@@ -230,7 +230,7 @@ class _Writer:
 
 
 def version_of(entry: FileInfo) -> str:
-    """Return what tells versions of a descriptor apart."""
+    """Return what identifies the version of a descriptor."""
     return f"{entry.size}-{entry.version}"
 
 

@@ -23,7 +23,7 @@ _NO_QUOTES = _UNQUOTED["necessary"] | frozenset(string.ascii_letters + string.di
 
 
 def check_separator(separator: str, quote: str, style: QuoteStyle, *, has_comments: bool) -> None:
-    """Raise a ValueError if cells could not be told apart.
+    """Raise a ValueError if cells could not be distinguished.
 
     Args:
         separator: The character between cells.
@@ -52,7 +52,7 @@ def check_decimal(decimal: str, separator: str, style: QuoteStyle) -> None:
 
 
 def check_quote(quote: str, *, has_comments: bool) -> None:
-    """Raise a ValueError if a quote could not be told from a part of a cell or of a name."""
+    """Raise a ValueError if a quote could be taken for a part of a cell or of a name."""
     if has_comments and quote == COMMENT:
         raise ValueError(_begins_comments("quote"))
     if quote in _NO_QUOTES:

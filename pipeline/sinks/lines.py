@@ -142,7 +142,7 @@ def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer
     if len(laid) == 1 and isinstance(laid[0], pa.Scalar):
         # No cell varies: it takes an array to say how many rows there are.
         laid = [pa.repeat(laid[0], len(stretches))]
-    # The last one stands between the others.
+    # The last one is between the others.
     joined = _join.call([*laid, _EMPTY])
     _, ends, content = joined.buffers()
     return content.slice(0, np.frombuffer(ends, dtype=np.int64)[len(joined)])

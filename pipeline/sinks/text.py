@@ -120,7 +120,7 @@ class TextRenderer:
 
     Args:
         render: Renders a text.
-        null: What stands in the place of nulls.
+        null: The text of nulls.
     """
 
     def __init__(self, render: Callable[[str], str], null: str) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from connectors.storage import StorageOptions, relative
+from connectors.storage import StorageOptions
+from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
-from pipeline.planning.partitions import is_data_file, is_partition
+from pipeline.planning.data_files import data_files
 from pipeline.readback.local_copy import local_copy
 from pipeline.readback.open_export import open_export, several_descriptors
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
@@ -116,32 +117,19 @@ def _others(export: Export) -> Iterator[str]:
 
 
 def _extra_files(export: Export) -> Iterator[str]:
-    """Yield data files of ours in a data set's folder that its descriptor does not name."""
-    if export.descriptor_url is None or not export.descriptor_url.endswith("/_datapackage.json"):
+    """Yield a note on data files in a data set's folder that its descriptor does not name."""
+    if export.descriptor_url is None or not export.descriptor_url.endswith(f"/{FOLDER_NAME}"):
         return
     if not _is_opened_whole(export):
         return
     named = {file.path for file in export.files}
-    extra = []
-
-    def is_ours(path: str) -> bool:
-        return is_partition(relative(path, export.folder) or "")
-
     unlisted: list[str] = []
-    walk = export.storage.walk(
-        export.folder, enter=is_ours, denied=lambda path, _: unlisted.append(path)
-    )
-    for place in walk:
-        for entry in place.files:
-            below = relative(entry.path, export.folder)
-            name = entry.path.rpartition("/")[2]
-            ours = is_data_file(name)
-            if below is not None and ours and below not in named:
-                extra.append(below)
+    extra = sorted(set(data_files(export.storage, export.folder, unlisted)) - named)
     if extra:
         yield (
-            "data files that the descriptor does not name: "
-            f"{few(extra, _MOST_EXTRA)}; the next export removes them"
+            "data files that the descriptor does not name, and that readers of the folder read "
+            f"too: {few(extra, _MOST_EXTRA)}; those of an interrupted export are removed by the "
+            "next one or by clean, move others away"
         )
     if unlisted:
         yield f"folders that may not be listed were not looked into: {few(unlisted, _MOST_EXTRA)}"

@@ -485,13 +485,13 @@ class TestYaml:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("name: a\nname: b", "2:1: name: this key stands here twice"),
+            ("name: a\nname: b", "2:1: name: this key occurs here twice"),
             ("a: &x {b: 1}\nc:\n  <<: *x", "3:3: merge keys (<<) are not supported; "
              "write the keys out"),
             ("a: !!python/object:os.system x", "1:4: tags are not allowed; "
              "put text that begins with ! in quotes"),
             ("a: ! x", "1:4: tags are not allowed; put text that begins with ! in quotes"),
-            ("a: &x [*x]", "1:8: the alias refers to what it stands in; "
+            ("a: &x [*x]", "1:8: the alias refers to what contains it; "
              "put text that begins with * in quotes"),
             ("a: *canary", "1:4: the alias names no anchor before it; "
              "put text that begins with * in quotes"),

@@ -47,6 +47,16 @@ def test_a_session_of_flowtimes_client(client: httpx.Client, runs: Path, tmp_pat
     assert (runs / "run_a/gold/export.csv").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("damage", [b"{", b""])
+def test_a_damaged_descriptor_is_replaced(client: httpx.Client, runs: Path, damage: bytes) -> None:
+    client.post("/v1/runs/run_a/export").raise_for_status()
+    expected = client.get("/v1/runs/run_a/export/csv").content
+    (runs / "run_a/gold/export.datapackage.json").write_bytes(damage)
+    assert client.get("/v1/runs/run_a/export/csv").status_code == 404
+    client.post("/v1/runs/run_a/export").raise_for_status()
+    assert client.get("/v1/runs/run_a/export/csv").content == expected
+
+
 def test_media_types_and_digests(client: httpx.Client) -> None:
     client.post("/v1/runs/run_a/export").raise_for_status()
     types = {

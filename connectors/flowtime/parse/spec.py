@@ -54,7 +54,7 @@ def read_spec(data: bytes, *, want_start: bool = True) -> Spec:
         want_start: False where the start is known otherwise; then no start is refused.
 
     Raises:
-        RunError: The spec may name a start, but which one cannot be told: it cannot be read, or
+        RunError: The spec may name a start, but which one is unknown: it cannot be read, or
             it was not written whole.
     """
     names_start = want_start and (b"start" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pipeline.config import checked_config
+from pipeline.errors import DamagedDescriptorError
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.run import export
 from pipeline.service.jobs.compare_order import CompareOrder
@@ -73,7 +74,12 @@ def _serve(line: str, events: EventStream) -> None:
 def _export(order: ExportOrder, events: EventStream) -> None:
     def work() -> dict[str, Any]:
         config = checked_config(order.config, called="request")
-        return export(config, listener=ProgressReporter(events)).as_json()
+        listener = ProgressReporter(events)
+        try:
+            return export(config, listener=listener).as_json()
+        except DamagedDescriptorError:
+            # The service names all files in the folder itself, and was asked to write them.
+            return export(config, listener=listener, full_refresh=True).as_json()
 
     send_result(events, work, "the export")
 
