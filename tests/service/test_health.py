@@ -105,19 +105,24 @@ def test_a_run_whose_export_failed_is_broken_until_its_files_change(tmp_path: Pa
         assert client.get("/v1/runs/run_a").json()["state"] == "complete"
         failed = client.post("/v1/runs/run_a/export")
         assert (failed.status_code, failed.json()["code"]) == (422, "run-damaged")
-        body = client.get("/v1/runs/run_a").json()
-        assert body["state"] == "broken"
+        body = in_state(client, "broken")
         assert series.name in body["reason"]
         assert client.get("/v1/runs?state=broken").json()["totalCount"] == 1
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
         assert client.get("/v1/runs/run_a").json()["state"] == "broken"
         series.write_text(whole)
-        end = time.monotonic() + SECONDS
-        while found(client, "run_a")["state"] != "complete":
-            assert time.monotonic() < end
-            client.get("/v1/runs?refresh=true")
-            time.sleep(0.2)
+        in_state(client, "complete")
         assert client.post("/v1/runs/run_a/export").status_code == 200
+
+
+def in_state(client: httpx.Client, state: str) -> dict[str, Any]:
+    """Return the run once it is listed in a state."""
+    end = time.monotonic() + SECONDS
+    while (body := found(client, "run_a"))["state"] != state:
+        assert time.monotonic() < end, body
+        client.get("/v1/runs?refresh=true")
+        time.sleep(0.2)
+    return body
 
 
 def test_a_run_of_the_future_is_not_the_newest(tmp_path: Path) -> None:

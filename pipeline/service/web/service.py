@@ -221,7 +221,7 @@ class Service:
             self.store.note_damage(entry.path, entry.version, None)
         else:
             return
-        self.catalog.reassess()
+        self._in_background(self.catalog.reassess())
 
     def _import_over(self, job: Job) -> None:
         self.uploads.leave(job.id)

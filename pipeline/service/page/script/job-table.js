@@ -122,7 +122,7 @@ function fault({ error }) {
 
 const problem = (one) => h("li", {}, h("b", {}, foreign(one.where)), ": ", foreign(one.message), one.hint ? h("span.muted", {}, " ", foreign(one.hint)) : null);
 
-/** What the job was asked to do, where it differs from the usual. */
+/** The options of the job, where they differ from the usual. */
 function options(job) {
   const { request } = job;
   const parts = [];

@@ -91,7 +91,8 @@ async def list_runs(
     listing = await service.catalog.listing(refresh=refresh)
     query = RunQuery(search, sort, state, source, created_from, created_to, has_warnings)
     make = partial(service.run_pages.page, exports=exports)
-    limiter = service.readers if exports else service.searchers
+    is_slow = exports and not service.exports.is_local
+    limiter = service.readers if is_slow else service.searchers
     body, total = await on_thread(limiter, make, listing, query, page, page_size)
     return list_response(request, body, page_links(request, page, page_size, total))
 
