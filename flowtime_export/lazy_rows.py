@@ -141,7 +141,7 @@ class _Rows:
         return self.row_filter is None or self.row_filter.of_rows is None
 
     def _wanted(self, tables: MetadataTables, predicate: pl.Expr | None) -> _Flags:
-        """Whether each series can hold a row that is asked for."""
+        """Return whether each series can hold a row that is asked for."""
         rows = (
             tables.series_rows() if self.row_filter is None else self.row_filter.series_rows(tables)
         )
@@ -164,7 +164,7 @@ class _Rows:
 
 
 def _first_series(runs: Sequence[Run], wanted: _Flags, n_rows: int) -> _Flags:
-    """Whether each series is one of the first wanted ones that have so many rows."""
+    """Return whether each series is one of the first wanted ones that have so many rows."""
     rows = np.repeat([run.grid.bins for run in runs], [len(run.series) for run in runs])
     before = np.cumsum(np.where(wanted, rows, 0)) - rows
     first: _Flags = before < n_rows
@@ -172,7 +172,7 @@ def _first_series(runs: Sequence[Run], wanted: _Flags, n_rows: int) -> _Flags:
 
 
 def _typed(column: pl.Expr, name: str) -> pl.Expr:
-    """A column with the type that its users see; the tables hold text as Enum."""
+    """Return a column with the type that its users see; the tables hold text as Enum."""
     return column.cast(POLARS_TYPES[CATALOGUE[name].type]).alias(name)
 
 

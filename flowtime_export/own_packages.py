@@ -36,7 +36,7 @@ def check_own_packages() -> None:
 
 
 def _location(name: str) -> Path | None:
-    """Where Python imports a package or module from; None where there is none."""
+    """Return where Python imports a package or module from; None where there is none."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         file = getattr(loaded, "__file__", None)

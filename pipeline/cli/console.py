@@ -83,7 +83,7 @@ def print_report(report: _Shown, *, as_json: bool) -> None:
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
-    """The options of a URL's storage, by `KEY=VALUE` each.
+    """Return the options of a URL's storage, by `KEY=VALUE` each.
 
     Raises:
         ConfigError: An option is wrong.

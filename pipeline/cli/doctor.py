@@ -73,7 +73,7 @@ def _tried(
 
 
 def _fixed_part(template: str) -> str:
-    """The folder above the first part of a path that differs from run to run."""
+    """Return the folder above the first part of a path that differs from run to run."""
     fixed = re.split(r"\{", template, maxsplit=1)[0]
     if names_run(template) or fixed != template or format_of(template) is not None:
         return fixed.rpartition("/")[0] or "."

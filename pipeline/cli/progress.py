@@ -48,7 +48,7 @@ class _ProgressBar(ProgressCallback):
         self._describe(f"{runs:,} runs found")
 
     def began(self, files: int, rows: int, size: int) -> None:
-        """The bar's full length is known; it starts anew when runs are left out."""
+        """Set the bar's full length; it starts anew when runs are left out."""
         self._files, self._rows = 0, 0
         self._progress.reset(self._task, total=size)
 
@@ -60,7 +60,7 @@ class _ProgressBar(ProgressCallback):
         self._describe(f"{self._runs:,} runs  {self._files:,} series  {self._rows:,} rows")
 
     def publishing(self, files: int) -> None:
-        """All rows are staged."""
+        """Show that all rows are staged."""
         self._describe(f"publishing {files:,} files")
 
     def _describe(self, text: str) -> None:

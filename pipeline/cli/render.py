@@ -20,7 +20,7 @@ from pipeline.wording import human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
-    """A plan as JSON-compatible data."""
+    """Return a plan as JSON-compatible data."""
     choice = choose(plan, PublishedTargets.read(plan))
     job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
     engine = choose_engine(plan.config.execution, len(job.ranges))
@@ -80,7 +80,7 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
 
 
 def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
-    """A plan as lines for people."""
+    """Yield a plan as lines for people."""
     data = plan_as_data(source, plan)
     yield (
         f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
@@ -106,7 +106,7 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
 
 
 def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
-    """Runs, and what could not be one with the reason, as JSON-compatible data."""
+    """Return runs, and what could not be one with the reason, as JSON-compatible data."""
     complete = [
         {
             "id": run.run_id,
@@ -129,7 +129,7 @@ def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
 
 
 def runs_as_lines(found: Discovery) -> Iterator[str]:
-    """Runs, and what could not be one with the reason, as lines for people."""
+    """Yield runs, and what could not be one with the reason, as lines for people."""
     names = [run.run_id for run in found.runs] + [refusal.name for refusal in found.refusals]
     width = max(map(len, ["run", *names]))
     yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"

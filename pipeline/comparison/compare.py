@@ -1,4 +1,4 @@
-"""THE flow of a comparison: open both sides, match them, read block by block, measure."""
+"""Compare two sides: open both, match their series, read block by block, measure."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def compare_matched(
 def _measured(
     sides: MatchedSides, tolerances: Sequence[Tolerance], progress: Callable[[int], None]
 ) -> tuple[list[Metrics], Metrics]:
-    """The metrics of each pair and of all together."""
+    """Return the metrics of each pair and of all together."""
     found: list[Metrics] = []
     total, current = MetricsAccumulator(), MetricsAccumulator()
     with sides.blocks(range(len(tolerances))) as blocks:

@@ -68,7 +68,7 @@ def smape_terms_of(baseline: _Array, comparison: _Array, difference: _Array) -> 
 
 
 def _odd_terms(baseline: _Array, comparison: _Array) -> _Array:
-    """The terms of pairs whose size is 0, infinite or too large for a double."""
+    """Return the terms of pairs whose size is 0, infinite or too large for a double."""
     finite = np.isfinite(baseline) & np.isfinite(comparison)
     same = baseline == comparison
     terms = np.where(same, 0.0, 2.0)

@@ -123,7 +123,7 @@ class ExportReader:
 
 
 def _chunk(row: int, bins: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> SeriesChunk:
-    """A chunk of ascending bins; NaN where a bin between them has no row."""
+    """Return a chunk of ascending bins; NaN where a bin between them has no row."""
     first, last = int(bins[0]), int(bins[-1])
     if last - first + 1 == len(bins):
         return SeriesChunk(row, first, values)
@@ -151,7 +151,7 @@ def choose_table(tables: Sequence[ExportedTable]) -> ExportedTable | None:
 
 
 def _hindrances(table: ExportedTable) -> list[str]:
-    """What keeps values from being read: series and rows that were left out do not."""
+    """Return what keeps values from being read: series and rows that were left out do not."""
     assert table.contents is not None
     nulls = "written as null" if writes_nulls(table) else None
     return [

@@ -79,7 +79,7 @@ class _Total:
         return not self.positive and not self.negative
 
     def mean(self, count: int) -> float | None:
-        """The mean; None between infinities of both signs."""
+        """Return the mean; None between infinities of both signs."""
         if self.positive and self.negative:
             return None
         if self.positive or self.negative:

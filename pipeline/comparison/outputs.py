@@ -150,7 +150,7 @@ def publish_tables(
 
 
 def _about(comparison: Comparison) -> dict[str, Any]:
-    """What a file or its descriptor says of the comparison."""
+    """Return what a file or its descriptor says of the comparison."""
     return {
         "baseline": comparison.baseline.as_json(),
         "comparison": comparison.comparison.as_json(),

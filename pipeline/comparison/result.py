@@ -1,4 +1,4 @@
-"""The result of a comparison: metrics per series and in total, and where the rest can be had."""
+"""The result of a comparison: metrics per series and in total, differences and reports."""
 
 from __future__ import annotations
 

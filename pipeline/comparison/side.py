@@ -1,4 +1,4 @@
-"""Sides of a comparison: what is at a URL, and its values, whatever it is."""
+"""Open a side of a comparison: a run, an export, a telemetry bundle or a plain table."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _opened(source: SideSource, like: str | None) -> AbstractContextManager[Open
 
 
 def _run_at(storage: Storage, path: str, name: str | None, like: str | None) -> Run | None:
-    """The run at or below a folder; None where there is none.
+    """Return the run at or below a folder; None where there is none.
 
     Raises:
         ConfigError: There are several, and none is named.
@@ -179,7 +179,7 @@ def _run_at(storage: Storage, path: str, name: str | None, like: str | None) -> 
 
 
 def _chosen(runs: Sequence[Run], name: str | None, like: str | None, url: str) -> int:
-    """The place of the run that is meant.
+    """Return the place of the run that is meant.
 
     Raises:
         ConfigError: It cannot be said.
@@ -198,7 +198,7 @@ def _chosen(runs: Sequence[Run], name: str | None, like: str | None, url: str) -
 
 
 def _export_side(export: Export, source: SideSource, like: str | None) -> OpenSide | None:
-    """The side of an export; None where it does not describe its runs."""
+    """Return the side of an export; None where it does not describe its runs."""
     table = choose_table(export.tables)
     if table is None:
         return None

@@ -54,7 +54,7 @@ def _names(storage: Storage, path: str) -> Iterator[str]:
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether the segments of a name are those of a pattern."""
+    """Return whether the segments of a name are those of a pattern."""
     if not pattern:
         return not parts
     if pattern[0] == "**":

@@ -111,7 +111,7 @@ def _range(shown: Sequence[Envelope]) -> tuple[float, float]:
 
 
 def _strokes(scale: _Scale, values: Envelope) -> Iterator[str]:
-    """The points of each unbroken part of a line; a stretch is a stroke from low to high."""
+    """Yield the points of each unbroken part of a line; a stretch is a stroke from low to high."""
     for first, end in _parts(values):
         points = []
         for place in range(first, end):

@@ -122,7 +122,7 @@ def _source(config: ComparisonConfig, url: str, storage: str | None, run: str | 
 
 @contextmanager
 def _stored(source: SideSource, *, is_read_often: bool) -> Iterator[OpenSide]:
-    """The baseline; its values are kept on local disk where they are read again and again."""
+    """Yield the baseline; its values are kept on local disk where they are read again and again."""
     with ExitStack() as stack:
         side = stack.enter_context(open_side(source))
         if is_read_often:

@@ -46,7 +46,7 @@ class SweepOutputs:
             self._metrics = TableWriting(target, METRIC_COLUMNS, {**about, "config": config.name})
 
     def files_of(self, found: Comparison) -> OutputFiles:
-        """Where the outputs of one comparison go.
+        """Return where the outputs of one comparison go.
 
         Raises:
             ConfigError: They would replace those of another one.

@@ -1,4 +1,4 @@
-"""What many comparisons came to, for people and machines."""
+"""Report the results of many comparisons, for people and machines."""
 
 from __future__ import annotations
 

@@ -122,12 +122,12 @@ class ExportConfig(ConfigBlock):
         return self
 
     def storage_options(self, name: str | None) -> StorageOptions | None:
-        """A named option set; None where nothing is named or nothing has that name."""
+        """Return a named option set; None where nothing is named or nothing has that name."""
         block = None if name is None else self.storage.get(name)
         return None if block is None or name is None else block.options(name)
 
     def secrets(self) -> set[str]:
-        """The texts that must not be shown anywhere."""
+        """Return the texts that must not be shown anywhere."""
         found = {secret for block in self.storage.values() for secret in block.secrets()}
         return found if self.registry is None else found | set(self.registry.secrets())
 
@@ -217,7 +217,7 @@ def single_run_config(
     storage_options: Sequence[str] = (),
     registry: str | None = None,
 ) -> ExportConfig:
-    """The config of an export that was asked for without a file.
+    """Return the config of an export that was asked for without a file.
 
     Args:
         url: The run directory.
@@ -249,7 +249,7 @@ def single_run_config(
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
-    """A config from plain data, all of it taken literally: `${NAME}` stays as it is.
+    """Return a config from plain data, all of it taken literally: `${NAME}` stays as it is.
 
     Args:
         plain: What a document would hold.
@@ -270,7 +270,7 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
 
 
 def config_hash(config: ExportConfig) -> str:
-    """sha256 of what shapes the bytes of the outputs: no places, no secrets, no machine."""
+    """Return sha256 of what shapes the bytes of the outputs: no places, no secrets, no machine."""
     shaping = {
         "version": config.version,
         "name": config.name,

@@ -75,18 +75,18 @@ class StorageBlock(BaseModel):
         }
 
     def options(self, name: str) -> StorageOptions:
-        """The options in the terms of the storages, under the name the config gives them."""
+        """Return the options in the terms of the storages, under the name the config gives them."""
         return StorageOptions(
             name=name, protocol=self.protocol, options=dict(self.model_extra or {})
         )
 
     def secrets(self) -> Iterator[str]:
-        """The texts that must not be shown."""
+        """Yield the texts that must not be shown."""
         yield from _secrets_in(self.model_extra)
 
 
 def _hidden(key: str, value: Any) -> Any:
-    """An option with every text that could be a secret put out of sight."""
+    """Return an option with every text that could be a secret put out of sight."""
     if isinstance(value, dict):
         return {name: _hidden(name, child) for name, child in value.items()}
     if isinstance(value, list | tuple):
@@ -304,7 +304,7 @@ class RegistryBlock(ConfigBlock):
         return DEFAULT_REGISTRY_SECONDS if self.timeout is None else self.timeout
 
     def secrets(self) -> Iterator[str]:
-        """The texts that must not be shown."""
+        """Yield the texts that must not be shown."""
         yield from passwords_in(self.url.get_secret_value())
 
 

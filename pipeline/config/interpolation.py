@@ -43,7 +43,7 @@ class Interpolation:
     _left: int = MAX_TOTAL_CHARS
 
     def resolve(self, node: Node, path: KeyPath = ()) -> Any:
-        """The plain value of a node; keys are left as they are."""
+        """Return the plain value of a node; keys are left as they are."""
         value = node.value
         if isinstance(value, dict):
             return {key: self.resolve(child, (*path, key)) for key, child in value.items()}
@@ -59,7 +59,7 @@ class Interpolation:
             return value
 
     def _replacement(self, match: re.Match[str], put_in: list[str]) -> str:
-        """One reference's text; it is not looked at again, whatever it holds."""
+        """Return one reference's text; it is not looked at again, whatever it holds."""
         if match[0] == "$${":
             return "${"
         text = self._look_up(match[1])

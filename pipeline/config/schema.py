@@ -17,7 +17,7 @@ class DescribedSchema(GenerateJsonSchema):
     """Takes the descriptions from the `Attributes:` of docstrings, base classes included."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        """The schema of one model."""
+        """Return the schema of one model."""
         made = super().model_schema(schema)
         model: type[BaseModel] = schema["cls"]
         made["description"] = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
@@ -30,7 +30,7 @@ class DescribedSchema(GenerateJsonSchema):
 
 
 def schema_of(model: type[BaseModel], *, title: str) -> dict[str, Any]:
-    """JSON Schema, draft 2020-12."""
+    """Return JSON Schema, draft 2020-12."""
     made = model.model_json_schema(schema_generator=DescribedSchema)
     return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": title}
 

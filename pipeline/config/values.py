@@ -50,7 +50,7 @@ def _parse_instant(value: object) -> object:
 
 
 def _parse_moment(value: object) -> object:
-    """A date or an instant, or how long ago: `-7d` is seven days before the export."""
+    """Return a date or an instant, or how long ago: `-7d` is seven days before the export."""
     if isinstance(value, str) and value.strip().startswith("-"):
         seconds = _seconds_of(value.strip()[1:])
         if seconds is not None and 0 < seconds <= _LONGEST_AGO:
@@ -67,7 +67,7 @@ def _parse_moment(value: object) -> object:
 
 
 def _seconds_of(text: str) -> float | None:
-    """Seconds of a text such as `2h`, `1h 30m`; None where it is no duration."""
+    """Return seconds of a text such as `2h`, `1h 30m`; None where it is no duration."""
     match = _DURATION.fullmatch(text) if text else None
     if match is None:
         return None
@@ -102,7 +102,7 @@ def _parse_memory(value: object) -> object:
 
 
 def parse_duration(value: object) -> float | None:
-    """Seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
+    """Return seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
 
     Raises:
         ValueError: It is none, not above 0, or more than a leap year.
@@ -236,7 +236,7 @@ def _check_url(url: str) -> str:
 
 
 def _check_source_urls(value: object) -> object:
-    """One URL or a list of them, each of which may hold globs."""
+    """Return one URL or a list of them, each of which may hold globs."""
     if not isinstance(value, list | tuple):
         if not isinstance(value, str):
             raise expected("a URL or a list of URLs")

@@ -108,7 +108,7 @@ class Report:
         return replace(self, export_notes=(*self.export_notes, note))
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-compatible data."""
+        """Return the report as JSON-compatible data."""
         data = asdict(replace(self, export_notes=(), sink_notes=(), run_notes=()))
         del data["export_notes"], data["sink_notes"], data["run_notes"]
         data["notes"] = self.notes
@@ -119,7 +119,7 @@ class Report:
         return data
 
     def as_text(self) -> str:
-        """The report as lines for people."""
+        """Return the report as lines for people."""
         lines = [self._headline()]
         lines += [_target_line(target) for target in _shown(self.targets)]
         if len(self.targets) > _MOST_LINES:
@@ -129,7 +129,7 @@ class Report:
         return "\n".join(lines)
 
     def _condensed_notes(self) -> list[str]:
-        """Notes for people: what several runs have in common is said once."""
+        """Return notes for people: what several runs have in common is said once."""
         shown = [*dict.fromkeys((*self.export_notes, *self.sink_notes)), *_by_text(self.run_notes)]
         if len(shown) <= _MOST_LINES:
             return shown

@@ -260,7 +260,7 @@ def _writers(
 
 
 def _origin(export: Export) -> ExportOrigin | None:
-    """What a restored run says of the export it comes from; a file alone may be anywhere soon."""
+    """Return what a restored run records of the export that it comes from."""
     if export.descriptor_url is None:
         return None
     return ExportOrigin(export.descriptor_url, export.name)

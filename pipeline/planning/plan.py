@@ -142,7 +142,7 @@ class ExportPlan:
         return cut_segments(counts, min(max(SEGMENT_ROWS, *most), MOST_SEGMENT_ROWS))
 
     def segments_of(self, sink: SinkPlan) -> tuple[Segment, ...]:
-        """The segments of one sink: a wide layout needs all series of a run at once."""
+        """Return the segments of one sink: a wide layout needs all series of a run at once."""
         return whole_runs(self.segments) if sink.measures else self.segments
 
     @property
@@ -152,14 +152,14 @@ class ExportPlan:
         return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
-        """Rows of a target's only file, where they are known before it is written."""
+        """Return rows of a target's only file, where they are known before it is written."""
         filtered = self.row_filter is not None and self.row_filter.of_rows is not None
         if filtered or plan.measures or target.is_folder:
             return None
         return sum(self.rows_per_run[row] for row in target.runs)
 
     def table(self, plan: SinkPlan, target: Target) -> Table:
-        """What a file of a target holds, and says of itself."""
+        """Return what a file of a target holds, and says of itself."""
         runs = [self.runs[row] for row in target.runs]
         columns = self.file_columns(plan, target)
         metadata: dict[str, Any] = {
@@ -195,11 +195,11 @@ class ExportPlan:
         )
 
     def described(self, run: Run, *, with_place: bool = True) -> dict[str, Any]:
-        """A run as descriptors and files name it."""
+        """Return a run as descriptors and files name it."""
         return describe_run(run, with_place=with_place, layouts=self.layouts.get(run.url))
 
     def contents(self, plan: SinkPlan, target: Target) -> TableSpec:
-        """What the rows of a target are."""
+        """Return what the rows of a target are."""
         sources = [shown.source for shown in plan.shown]
         constants = self.config.metadata.constants
         row_filter = self.row_filter if self.is_filtered else None
@@ -215,7 +215,7 @@ class ExportPlan:
         )
 
     def _left_out(self, target: Target) -> list[str]:
-        """Why not all rows of all series of a target's runs are in it."""
+        """Return why not all rows of all series of a target's runs are in it."""
         reasons = []
         if self.row_filter is not None and self.is_filtered:
             reasons.append(f"rows were filtered by {self.row_filter.text}")
@@ -227,7 +227,7 @@ class ExportPlan:
         return reasons
 
     def state(self, plan: SinkPlan, target: Target) -> str:
-        """Digest of all that shapes a target's bytes; an equal one means nothing has changed.
+        """Return the digest of all that shapes a target's bytes; equal means nothing has changed.
 
         What depends on the clock differs from export to export.
         """

@@ -85,7 +85,7 @@ class PublishedTargets:
         return set() if found is None else descriptor.paths_of(found["resources"])
 
     def resources(self, plan: SinkPlan, target: Target) -> list[dict[str, Any]]:
-        """What is published of a target."""
+        """Return what is published of a target."""
         found = self.at(target)
         return [] if found is None else descriptor.resources_of(found, target.identity(plan.sink))
 
@@ -95,7 +95,7 @@ class PublishedTargets:
 
 
 def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The files that are there, a few at a time: there may be a descriptor for each of many runs.
+    """Yield the existing files, a few at a time: many runs may have a descriptor each.
 
     Raises:
         StorageError: A file could not be read.
@@ -111,7 +111,7 @@ def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """The same descriptor; what is alike in all descriptors of a sink is one object."""
+    """Return the same descriptor; what is alike in all descriptors of a sink is one object."""
 
     def alike(values: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -128,7 +128,7 @@ def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]
 
 
 def is_published(pending: Pending, listed: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a target's resources are what would be written now, every file in place."""
+    """Return whether a target's resources are what would be written now, every file in place."""
     if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
         return False
     return all(_stands(pending.target, item) for item in listed)
@@ -140,7 +140,7 @@ def _stands(target: Target, item: Mapping[str, Any]) -> bool:
 
 
 def place_of(target: Target) -> DescriptorKey:
-    """The place of a target's descriptor."""
+    """Return the place of a target's descriptor."""
     return target.storage, target.descriptor
 
 

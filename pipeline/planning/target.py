@@ -69,7 +69,7 @@ class Target:
             self.storage.refuse_links(self.link_free_root, path)
 
     def identity(self, sink: Sink) -> str:
-        """What tells this target from others that share its descriptor."""
+        """Return what tells this target from others that share its descriptor."""
         if self.is_folder:
             return data_set_target(sink.format)
         return self.path.rpartition("/")[2]

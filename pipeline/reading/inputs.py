@@ -31,7 +31,7 @@ _BYTES_A_ROW = 42 * 60 * 3
 
 
 def scan_options(config: ExportConfig) -> ScanOptions:
-    """How a config wants series files to be read."""
+    """Return how a config wants series files to be read."""
     execution = config.execution
     return ScanOptions(
         verify=config.source.verify,
@@ -54,7 +54,7 @@ def wanted_series(
 
 
 def with_layouts(plan: ExportPlan, source: Source, needed: SeriesFiles) -> ExportPlan:
-    """The plan with the layout of each file that no sha256 vouches for, by its beginning.
+    """Return the plan with the layout of each file that no sha256 vouches for, by its beginning.
 
     An import finds all other layouts by the sha256. What is wrong with a file is left to the scan
     to say.

@@ -1,4 +1,4 @@
-"""Enter what an export or an import has found and written in a registry."""
+"""Add what an export or an import has found and written to a registry."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def enter(
 
 
 def _root_url(runs: RunsToEnter, root: str) -> str:
-    """The folder above a run, where a single run was looked for."""
+    """Return the folder above a run, where a single run was looked for."""
     is_single = any(run.path.rstrip("/") == root.rstrip("/") for run in runs.runs)
     return runs.storage.url(root.rstrip("/").rpartition("/")[0] if is_single else root)
 
@@ -69,7 +69,7 @@ def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], Non
 
 
 def _is_whole(run: Run) -> bool:
-    """Whether a run is as it was found, with all of its series and its own start."""
+    """Return whether a run is as it was found, with all of its series and its own start."""
     is_as_found = run.series_left_out == 0 and run.origin_source != CONFIGURED_ORIGIN
     return run.summary is not None and is_as_found
 
@@ -109,7 +109,7 @@ def _records(
 
 
 def _record(storage: Storage, path: str) -> ArtifactRecord | None:
-    """The record of an export; None where another exporter is just replacing it."""
+    """Return the record of an export; None where another exporter is just replacing it."""
     try:
         entry = storage.info(path)
         if entry is None:

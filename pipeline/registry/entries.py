@@ -1,4 +1,4 @@
-"""What exports and imports have to enter in a registry."""
+"""Entries that exports and imports add to a registry."""
 
 from __future__ import annotations
 

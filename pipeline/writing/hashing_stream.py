@@ -71,7 +71,7 @@ class HashingStream:
         return count
 
     def tell(self) -> int:
-        """Bytes given so far."""
+        """Return bytes given so far."""
         return self.size
 
     def flush(self) -> None:

@@ -189,7 +189,7 @@ class Publisher:
 
 
 def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarget]]]:
-    """Targets that share a descriptor, by the folders of these."""
+    """Yield targets that share a descriptor, by the folders of these."""
     folders: dict[DescriptorKey, dict[DescriptorKey, list[StagedTarget]]] = {}
     for pending, outputs in written:
         target = pending.target

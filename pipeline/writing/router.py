@@ -395,6 +395,6 @@ def _own_metadata(destination: _Destination, most_rows: int | None) -> dict[str,
 
 
 def shown_sources(plan: SinkPlan) -> Iterator[str]:
-    """Columns that the lazy frame must carry for a sink."""
+    """Yield columns that the lazy frame must carry for a sink."""
     if not plan.measures:
         yield from (shown.source for shown in plan.shown)

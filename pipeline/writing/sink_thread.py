@@ -43,7 +43,7 @@ class SinkThread:
         self._pending.append(self._thread.submit(self._run, self._output.write, batch))
 
     def end(self) -> None:
-        """No batch will follow: begin to finish the files."""
+        """Begin to finish the files, as no batch will follow."""
         self._pending.append(self._thread.submit(self._run, self._output.finish))
 
     def wait(self) -> None:

@@ -94,7 +94,7 @@ class IdsCompareBody(Data):
 
 
 def _spelling(body: object) -> str:
-    """Which of the two bodies is meant, so that errors are about that one alone."""
+    """Return which of the two bodies is meant, so that errors are about that one alone."""
     names = body.keys() if isinstance(body, dict) else ()
     return "ids" if {"baselineId", "comparisonId", "options"} & set(names) else "artifacts"
 

@@ -177,7 +177,7 @@ async def get_comparison_export(
 
 
 async def _known(service: Service, request: CompareRequest) -> Job | None:
-    """The job whose result is there already."""
+    """Return the job whose result is there already."""
     session = await on_thread(service.readers, service.comparisons.store.find, request.digest)
     if session is None:
         return None
@@ -198,7 +198,7 @@ async def _job(service: Service, session_id: str) -> Job:
 
 
 async def _result(service: Service, session_id: str) -> dict[str, Any]:
-    """The result of a comparison that is computed.
+    """Return the result of a comparison that is computed.
 
     Raises:
         UnknownError: There is no such comparison, or its result is not kept any more.
