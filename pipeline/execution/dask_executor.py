@@ -158,11 +158,14 @@ def _fetched(job: ExportJob, numbers: tuple[int, ...], result: TaskResult) -> Ta
 
 
 def _part_here(target: Target, part: PartResult) -> PartResult:
-    files = tuple((_here(target, staged), file) for staged, file in part.files)
-    return PartResult(files, tuple((_here(target, one), written) for one, written in part.segments))
+    files = tuple(
+        (_here(target, staged, join(target.folder, file.path)), file) for staged, file in part.files
+    )
+    segments = ((_here(target, staged, target.path), written) for staged, written in part.segments)
+    return PartResult(files, tuple(segments))
 
 
-def _here(target: Target, staged: StagedFile) -> StagedFile:
+def _here(target: Target, staged: StagedFile, path: str) -> StagedFile:
     storage = target.storage
     if storage.is_local:
         if not staged.local.exists():
@@ -171,7 +174,7 @@ def _here(target: Target, staged: StagedFile) -> StagedFile:
                 "write to a folder that all workers share with this process, or to a store"
             )
         return staged
-    own = storage.stage(target.path)
+    own = storage.stage(path)
     with own.local.open("wb") as file:
         for block in storage.blocks(staged.target, _FETCHED_AT_ONCE):
             file.write(block)
