@@ -9,13 +9,7 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage.claim import (
-    Claim,
-    InterruptedWork,
-    claimed,
-    interrupted_work,
-    is_claim,
-)
+from connectors.storage.claim import Claim, InterruptedWork, claimed, interrupted_work, is_claim
 from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location

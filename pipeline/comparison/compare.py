@@ -16,12 +16,12 @@ from pipeline.comparison.matching import (
     MatchedSides,
     open_sides,
 )
-from pipeline.comparison.metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.series_metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.tolerance import AnyTolerance, Tolerance, Tolerances
 from pipeline.comparison.model_differences import compare_models
 from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
 from pipeline.comparison.result import Comparison, SeriesComparison
-from pipeline.comparison.side import SideSource
-from pipeline.comparison.tolerance import AnyTolerance, Tolerance, Tolerances
+from pipeline.comparison.sides.side import SideSource
 
 
 def compare(

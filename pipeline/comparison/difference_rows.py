@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from pipeline.comparison.differences import differences_of, percent_changes_of
 from pipeline.comparison.matching import ComparisonRequest, MatchedSides, open_sides
+from pipeline.comparison.metrics.differences import differences_of, percent_changes_of
 from pipeline.comparison.pairing import SeriesPair
 from pipeline.errors import ConfigError
 from pipeline.rows.column import Column

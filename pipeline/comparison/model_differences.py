@@ -12,7 +12,7 @@ from connectors.flowtime.model.run import Run
 from connectors.flowtime.parse.model_tree import MAX_BYTES, ModelTree, read_model
 from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.storage import join
-from pipeline.comparison.side import OpenSide
+from pipeline.comparison.sides.side import OpenSide
 
 MOST_DIFFERENCES = 1_000
 _LONGEST_TEXT = 200

@@ -11,8 +11,8 @@ from typing import Any
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.storage import Storage, StorageOptions, connect, relative
 from pipeline.comparison.difference_rows import difference_columns, difference_frames
-from pipeline.comparison.html_report import html_report
 from pipeline.comparison.matching import MatchedSides
+from pipeline.comparison.reports.html_report import html_report
 from pipeline.comparison.result import Comparison, metrics_as_json
 from pipeline.errors import ConfigError
 from pipeline.writing.descriptor_file import write_whole

@@ -14,10 +14,10 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import scratch_folder
 from pipeline.comparison.alignment import Alignment, SideBins
 from pipeline.comparison.pairing import SeriesPair
-from pipeline.comparison.read_ahead import ReadAhead
-from pipeline.comparison.series_reader import SeriesChunk, SeriesReader
-from pipeline.comparison.side import OpenSide
-from pipeline.comparison.stored_series import StoredSeries
+from pipeline.comparison.sides.read_ahead import ReadAhead
+from pipeline.comparison.sides.series_reader import SeriesChunk, SeriesReader
+from pipeline.comparison.sides.side import OpenSide
+from pipeline.comparison.sides.stored_series import StoredSeries
 from pipeline.rows.aggregation import Aggregation, aggregate
 
 _Array = np.ndarray[Any, Any]

@@ -11,12 +11,12 @@ import polars as pl
 from pydantic.alias_generators import to_camel
 
 from pipeline.comparison.alignment import Alignment
-from pipeline.comparison.differences import DEFINITIONS
-from pipeline.comparison.metrics import Metrics, Status
+from pipeline.comparison.metrics.differences import DEFINITIONS
+from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.tolerance import Tolerance, Tolerances
 from pipeline.comparison.model_differences import ModelComparison
 from pipeline.comparison.pairing import SeriesPair
-from pipeline.comparison.side import Side
-from pipeline.comparison.tolerance import Tolerance, Tolerances
+from pipeline.comparison.sides.side import Side
 from pipeline.rows.aggregation import Aggregation
 
 FailOn = Literal["different", "missing", "any"]

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from connectors.storage import scratch_folder
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, match_sides
+from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import write_outputs
+from pipeline.comparison.reports.sweep_report import SweepEntry, SweepReport
 from pipeline.comparison.result import FailOn
-from pipeline.comparison.side import OpenSide, SideSource, open_side
-from pipeline.comparison.side_urls import matching_urls
-from pipeline.comparison.stored_series import StoredSeries
+from pipeline.comparison.sides.side import OpenSide, SideSource, open_side
+from pipeline.comparison.sides.side_urls import matching_urls
+from pipeline.comparison.sides.stored_series import StoredSeries
 from pipeline.comparison.sweep_outputs import SweepOutputs
-from pipeline.comparison.sweep_report import SweepEntry, SweepReport
-from pipeline.comparison.tolerance import Tolerances
 from pipeline.config.comparison import ComparisonConfig
 from pipeline.errors import FlowtimeExportError
 

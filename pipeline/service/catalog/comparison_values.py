@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.comparison.envelopes import Envelope, PairEnvelopes
+from pipeline.comparison.metrics.tolerance import Tolerance
 from pipeline.comparison.paired_values import PairBlock
-from pipeline.comparison.tolerance import Tolerance
+from pipeline.comparison.reports.envelopes import Envelope, PairEnvelopes
 
 _VALUES = ("baseline", "comparison", "difference", "percent_change")
 

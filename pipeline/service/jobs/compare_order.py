@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.comparison.alignment import AlignmentMethod
-from pipeline.comparison.metrics import Status
+from pipeline.comparison.metrics.series_metrics import Status
 from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import Phase

@@ -12,9 +12,9 @@ from typing import Any
 from connectors.storage import StorageOptions
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, open_sides
+from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import OutputFiles, write_outputs
-from pipeline.comparison.side import SideSource
-from pipeline.comparison.tolerance import Tolerances
+from pipeline.comparison.sides.side import SideSource
 from pipeline.errors import SinkError
 from pipeline.service.catalog.comparison_store import FORMATS, REPORT_FILE, RESULT_FILE, file_name
 from pipeline.service.jobs.compare_order import CompareOrder, CompareResult, CompareSideOrder

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from pipeline.comparison.tolerance import Tolerance
+from pipeline.comparison.metrics.tolerance import Tolerance
 from pipeline.service.catalog.comparison_store import FORMATS
 from pipeline.service.catalog.comparison_values import (
     SeriesKey,

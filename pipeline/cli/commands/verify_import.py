@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from connectors.storage import protocol_of
+from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
 from pipeline.cli.console import (
     json_option,
     print_report,
@@ -14,7 +15,6 @@ from pipeline.cli.console import (
     storage_option,
 )
 from pipeline.cli.exit_codes import DONE, FAILED
-from pipeline.cli.foreign_table import foreign_options, show_problems
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.imports.telemetry import ForeignDataError

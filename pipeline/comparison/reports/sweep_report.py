@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.comparison.metrics import Metrics, Status
+from pipeline.comparison.metrics.series_metrics import Metrics, Status
 from pipeline.comparison.result import FailOn, metrics_as_json
-from pipeline.comparison.side import Side
+from pipeline.comparison.sides.side import Side
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import click
 
 from connectors.flowtime.model.instant import parse_instant
-from pipeline.cli.artifact_tables import artifact_lines, page_lines, relationship_lines, stats_lines
 from pipeline.cli.console import (
     json_option,
     print_json,
@@ -22,6 +21,12 @@ from pipeline.cli.console import (
 )
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.failures import redaction
+from pipeline.cli.output.artifact_tables import (
+    artifact_lines,
+    page_lines,
+    relationship_lines,
+    stats_lines,
+)
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError, UnknownArtifactError
 from pipeline.registry.artifact import STATES, TYPES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from pipeline.comparison.sweep_report import SweepReport
+from pipeline.comparison.reports.sweep_report import SweepReport
 
 
 def junit_report(report: SweepReport) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparison.envelopes import Envelope
+from pipeline.comparison.reports.envelopes import Envelope
 
 _Array = np.ndarray[Any, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparison.series_reader import SeriesChunk, SeriesReader
+from pipeline.comparison.sides.series_reader import SeriesChunk, SeriesReader
 from pipeline.errors import StorageError
 
 _Array = np.ndarray[Any, Any]

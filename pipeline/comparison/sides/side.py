@@ -11,9 +11,9 @@ from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
 from connectors.storage import Storage, StorageOptions, connect
-from pipeline.comparison.export_reader import ExportReader, choose_table
-from pipeline.comparison.foreign_reader import ForeignReader
-from pipeline.comparison.series_reader import RunReader, SeriesReader
+from pipeline.comparison.sides.export_reader import ExportReader, choose_table
+from pipeline.comparison.sides.foreign_reader import ForeignReader
+from pipeline.comparison.sides.series_reader import RunReader, SeriesReader
 from pipeline.errors import ConfigError, IntegrityError, NotAnExportError, NotFoundError, RunError
 from pipeline.imports.telemetry import ForeignOptions, open_foreign
 from pipeline.readback import Export, open_export

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparison.differences import differences_of
 from pipeline.comparison.matching import MatchedSides
+from pipeline.comparison.metrics.differences import differences_of
+from pipeline.comparison.metrics.tolerance import Tolerance
 from pipeline.comparison.paired_values import PairBlock
-from pipeline.comparison.tolerance import Tolerance
 
 _Array = np.ndarray[Any, Any]
 

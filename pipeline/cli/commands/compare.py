@@ -9,24 +9,18 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.console import (
-    json_option,
-    print_json,
-    print_report,
-    storage_of,
-    storage_option,
-)
+from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
+from pipeline.cli.console import json_option, print_json, print_report, storage_of, storage_option
 from pipeline.cli.exit_codes import DIFFERENT, DONE, FAILED
 from pipeline.cli.failures import redaction
-from pipeline.cli.foreign_table import foreign_options, show_problems
 from pipeline.comparison.alignment import ALIGNMENT_METHODS, AlignmentMethod
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, open_sides
+from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import OutputFiles, write_outputs
 from pipeline.comparison.result import Comparison, FailOn, table_lines
-from pipeline.comparison.side import SideSource
+from pipeline.comparison.sides.side import SideSource
 from pipeline.comparison.sweep import compare_all
-from pipeline.comparison.tolerance import Tolerances
 from pipeline.config.comparison import load_comparison_config
 from pipeline.errors import ConfigError
 from pipeline.imports.telemetry import ForeignDataError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from connectors.flowtime.model.run import Run
-from pipeline.comparison.series_reader import SeriesChunk
+from pipeline.comparison.sides.series_reader import SeriesChunk
 from pipeline.errors import IntegrityError
 from pipeline.readback.row_order import Placed, RowBlock, RowOrder
 from pipeline.readback.series_values import (

@@ -24,9 +24,9 @@ from pipeline.cli.console import (
 )
 from pipeline.cli.exit_codes import DONE
 from pipeline.cli.failures import current_invocation, failure_as_json, redaction
-from pipeline.cli.render import plan_as_data, plan_as_lines
+from pipeline.cli.output.render import plan_as_data, plan_as_lines
+from pipeline.cli.output.streams import reader_is_gone
 from pipeline.cli.signals import Terminated
-from pipeline.cli.streams import reader_is_gone
 from pipeline.config import ExportConfig, single_run_config
 from pipeline.config.values import parse_duration
 from pipeline.exports.preview import preview
@@ -191,7 +191,7 @@ def _shown_progress() -> AbstractContextManager[ProgressCallback]:
     if not sys.stderr.isatty():
         return nullcontext(ProgressCallback())
     # Imported when needed: a bar takes longer to load than a small export takes.
-    from pipeline.cli.progress import shown_progress  # noqa: PLC0415
+    from pipeline.cli.output.progress import shown_progress  # noqa: PLC0415
 
     return shown_progress()
 

@@ -8,6 +8,7 @@ import click
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
+from pipeline.cli.commands.doctor import examine
 from pipeline.cli.console import (
     config_argument,
     json_option,
@@ -17,9 +18,8 @@ from pipeline.cli.console import (
     storage_of,
     storage_option,
 )
-from pipeline.cli.doctor import examine
 from pipeline.cli.exit_codes import DONE, FAILED
-from pipeline.cli.render import runs_as_data, runs_as_lines
+from pipeline.cli.output.render import runs_as_data, runs_as_lines
 from pipeline.writing.removal import clean
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.comparison.tolerance import Tolerance
+from pipeline.comparison.metrics.tolerance import Tolerance
 
 _Array = np.ndarray[Any, Any]
 

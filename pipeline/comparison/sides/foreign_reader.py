@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.comparison.series_reader import SeriesChunk
+from pipeline.comparison.sides.series_reader import SeriesChunk
 from pipeline.imports.telemetry import ForeignRun
 
 _CHUNK = 65_536

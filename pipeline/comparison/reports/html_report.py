@@ -7,11 +7,11 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pipeline.comparison.differences import DEFINITIONS
-from pipeline.comparison.envelopes import Envelope, PairEnvelopes, envelopes_of
 from pipeline.comparison.matching import MatchedSides
+from pipeline.comparison.metrics.differences import DEFINITIONS
+from pipeline.comparison.reports.envelopes import Envelope, PairEnvelopes, envelopes_of
+from pipeline.comparison.reports.svg_chart import ChartLine, ChartTime, svg_chart
 from pipeline.comparison.result import STATUSES, Comparison, SeriesComparison
-from pipeline.comparison.svg_chart import ChartLine, ChartTime, svg_chart
 from pipeline.version import VERSION
 from pipeline.wording import counted
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.comparison.differences import differences_of, out_of_tolerance, smape_terms_of
-from pipeline.comparison.exact_sum import ExactSum
-from pipeline.comparison.moments import PairedMoments, SumOfSquares
-from pipeline.comparison.tolerance import Tolerance
+from pipeline.comparison.metrics.differences import differences_of, out_of_tolerance, smape_terms_of
+from pipeline.comparison.metrics.exact_sum import ExactSum
+from pipeline.comparison.metrics.moments import PairedMoments, SumOfSquares
+from pipeline.comparison.metrics.tolerance import Tolerance
 
 _Array = np.ndarray[Any, Any]
 
