@@ -47,7 +47,7 @@ from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import document_schema
 from pipeline.config.values import Name, NotEmpty, Version
 from pipeline.errors import ConfigError
-from pipeline.sinks.formats import AnySink
+from pipeline.sinks.formats import FORMATS, AnySink
 
 __all__ = [
     "CreatedBlock",
@@ -68,8 +68,6 @@ __all__ = [
     "parse_mapping",
     "single_run_config",
 ]
-
-_EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -297,7 +295,8 @@ def _shape(sink: AnySink) -> dict[str, Any]:
 
 
 def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
-    extension = _EXTENSIONS.get(form, f".{form}")
+    endings = {str(name): spec.extension for name, spec in FORMATS.items()}
+    extension = endings.get(form, f".{form}")
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")

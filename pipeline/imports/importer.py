@@ -25,10 +25,9 @@ from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.registry.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
+from pipeline.sinks.formats import READING_ORDER
 
 Array = np.ndarray[Any, Any]
-
-_PREFERRED = ("parquet", "ndjson", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ def _best_table(export: Export, options: ImportOptions) -> ExportedTable:
         IntegrityError: None of them can be undone; the message says why.
     """
     reasons: list[str] = []
-    for table in sorted(export.tables, key=lambda table: _PREFERRED.index(table.format)):
+    for table in sorted(export.tables, key=lambda table: READING_ORDER.index(table.format)):
         found = _obstacles(table, options)
         if not found:
             return table

@@ -16,6 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from pipeline.errors import ConfigError
 from pipeline.integrations.command import RUNS_SKIPPED, run_export
 from pipeline.integrations.published_table import PublishedTable, tables_of
+from pipeline.sinks.formats import ALL_FORMATS
 
 _USAGE_ERROR = 2
 _OVER = frozenset({"done", "failed", "cancelled"})
@@ -120,7 +121,7 @@ class FlowtimeServiceExportOperator(BaseOperator):
         *,
         run_id: str,
         service_url: str,
-        formats: Sequence[str] = ("csv", "ndjson", "parquet"),
+        formats: Sequence[str] = ALL_FORMATS,
         token: str | None = None,
         poll_seconds: float = 5.0,
         **kwargs: Any,

@@ -14,7 +14,8 @@ from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.readback.from_descriptor import read_descriptor
 from pipeline.readback.from_file_metadata import FileMetadata, csv_metadata, parquet_metadata
 from pipeline.readback.local_copy import ExportFile
-from pipeline.readback.tables import Export, ExportedTable, Format, TableFile, check_columns
+from pipeline.readback.tables import Export, ExportedTable, TableFile, check_columns
+from pipeline.sinks.formats import Format
 
 _MOST_PARENTS = 32
 
@@ -113,7 +114,7 @@ def _format(storage: Storage, path: str) -> Format:
             f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .tsv, "
             ".ndjson, .jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
         )
-    return "csv" if found == "csv" else "ndjson" if found == "ndjson" else "parquet"
+    return found
 
 
 def _possible_descriptors(path: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.imports.telemetry import ForeignDataError
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.verification import verify
 
 _max_expansion = click.option(
@@ -83,7 +84,7 @@ def verify_command(
     metavar="NAME=COLUMN",
     help="What a plain table calls time_bin, component_id, measure, class or value.",
 )
-@click.option("--format", "format_", type=click.Choice(["csv", "ndjson", "parquet"]))
+@click.option("--format", "format_", type=click.Choice(ALL_FORMATS))
 @click.option("--separator", help="Of CSV; found in the header by default.")
 @click.option("--bin-size", metavar="WIDTH", help="Of a plain table, e.g. 5m; inferred by default.")
 @click.option("--time-origin", metavar="INSTANT", help="Start of bin 0; default the earliest time.")

@@ -22,9 +22,8 @@ from pipeline.readback.series_values import (
 )
 from pipeline.readback.tables import ExportedTable, TableFile
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.sinks.formats import READING_ORDER
 from pipeline.verification.row_keys import Keys
-
-_PREFERRED = ("parquet", "ndjson", "csv")
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def choose_table(tables: Sequence[ExportedTable]) -> ExportedTable | None:
     """
     reasons: list[str] = []
     described = [one for one in tables if one.contents is not None and one.runs is not None]
-    for table in sorted(described, key=lambda one: _PREFERRED.index(one.format)):
+    for table in sorted(described, key=lambda one: READING_ORDER.index(one.format)):
         found = _hindrances(table)
         if not found:
             return table

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.service.api_base import Data
+from pipeline.sinks.formats import Format
 
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
 _Columns = dict[str, _Text]
@@ -65,7 +66,7 @@ class ImportWishes(Data):
     values_only: bool = False
     as_telemetry: bool = False
     columns: _Columns | None = None
-    format: Literal["csv", "ndjson", "parquet"] | None = None
+    format: Format | None = None
     separator: _Text | None = None
     bin_size: _Text | None = None
     time_origin: _Text | None = None

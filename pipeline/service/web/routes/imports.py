@@ -34,6 +34,7 @@ from pipeline.service.web.routes.shared import (
     errors,
     preference,
 )
+from pipeline.sinks.formats import READING_ORDER
 
 router = APIRouter(tags=["import"])
 
@@ -44,7 +45,6 @@ _BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 6
 _DOCS = "GET /docs describes the fields"
 _DATA_SET = "_datapackage.json"
 _DESCRIPTOR = ".datapackage.json"
-_PREFERRED = ("parquet", "ndjson", "csv")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,199}")
 _ODD = re.compile(r"[^A-Za-z0-9._@-]+")
 
@@ -204,7 +204,7 @@ def _sources(names: Sequence[str]) -> list[str]:
 
 def _rank(name: str) -> int:
     form = format_of(name)
-    return _PREFERRED.index(form) if form in _PREFERRED else len(_PREFERRED)
+    return READING_ORDER.index(form) if form in READING_ORDER else len(READING_ORDER)
 
 
 def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:
