@@ -16,6 +16,23 @@ from pipeline.service.jobs.import_order import Phase
 
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
 Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_TOLERANCE: dict[str, Any] = {"absolute": 0.0, "relative": 1e-6, "nominal": 1.0}
+OPTIONS_EXAMPLE: dict[str, Any] = {"alignment": "auto", "tolerance": _TOLERANCE}
+_RESULT: dict[str, Any] = {
+    "series": 6,
+    "bins": 288,
+    "counts": {"equal": 5, "within": 0, "different": 1},
+    "missing": 0,
+}
+_REQUEST: dict[str, Any] = {
+    "kind": "comparison",
+    "run": "run_checkout_hourly",
+    "other": "run_checkout_daily",
+    "path": "run_checkout_hourly",
+    "otherPath": "run_checkout_daily",
+    "versions": ["sha256:9f86d081", "sha256:60303ae2"],
+    "options": OPTIONS_EXAMPLE,
+}
 
 
 class ToleranceBody(Data):
@@ -27,7 +44,7 @@ class ToleranceBody(Data):
         nominal: A usual size of the values, so that `relative` allows for something near 0.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _TOLERANCE})
 
     absolute: Bound = 0.0
     relative: Bound = 0.0
@@ -47,7 +64,7 @@ class CompareOptions(Data):
         export_results: Whether the differences are written in every format, and a report.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": OPTIONS_EXAMPLE})
 
     alignment: AlignmentMethod = "auto"
     metrics: Annotated[tuple[_Name, ...], Field(max_length=50)] = ()
@@ -77,6 +94,8 @@ class CompareResult(Data):
         missing: Series without a counterpart.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _RESULT})
+
     series: int
     bins: int
     counts: dict[Status, int]
@@ -94,6 +113,8 @@ class CompareRequest(Data):
         versions: Fingerprints of both.
         options: How they are compared.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _REQUEST})
 
     kind: Literal["comparison"] = "comparison"
     run: str

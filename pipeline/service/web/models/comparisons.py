@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from pipeline.service.api_base import Data
-from pipeline.service.jobs.compare_order import CompareOptions
+from pipeline.service.jobs.compare_order import OPTIONS_EXAMPLE, CompareOptions
 from pipeline.service.jobs.job import Job, JobState
 
 _Id = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -22,6 +22,54 @@ STATUSES: dict[JobState, SessionStatus] = {
     "cancelled": "Failed",
 }
 
+_ARTIFACT: dict[str, Any] = {"artifactId": "run_checkout_hourly", "type": "run"}
+_IDS: dict[str, Any] = {
+    "baselineId": "run_checkout_hourly",
+    "comparisonId": "run_checkout_hourly",
+    "options": OPTIONS_EXAMPLE,
+}
+_ERROR: dict[str, Any] = {
+    "error": "series served@CHECKOUT@DEFAULT: the units differ",
+    "code": "run-damaged",
+    "hint": "repair the run's files, or evaluate its model again",
+}
+_VALUES: dict[str, Any] = {
+    "seriesId": "served@CHECKOUT@DEFAULT",
+    "baselineValues": [1.0, 2.0],
+    "comparisonValues": [1.0, 3.0],
+    "differenceValues": [0.0, 1.0],
+    "percentChangeValues": [0.0, 50.0],
+}
+_METRICS: dict[str, Any] = {
+    "seriesMetrics": {"served@CHECKOUT@DEFAULT": {"MAE": 0.5, "SMAPE": 0.2, "Correlation": 1.0}}
+}
+_SESSION: dict[str, Any] = {
+    "sessionId": "29b0b15aa2c4358e",
+    "status": "Completed",
+    "baseline": _ARTIFACT,
+    "comparison": _ARTIFACT,
+    "configuration": OPTIONS_EXAMPLE,
+    "created": "2026-11-27T08:00:00Z",
+    "finished": "2026-11-27T08:00:01Z",
+    "progress": 1.0,
+    "metrics": _METRICS,
+    "exports": ["csv", "ndjson", "parquet", "html"],
+}
+_RANGE: dict[str, Any] = {"lows": [0.5, None], "highs": [9.0, None]}
+_CHART: dict[str, Any] = {
+    "seriesId": "served@CHECKOUT@DEFAULT",
+    "unit": "entities/bin",
+    "timeOrigin": "2025-01-01T00:00:00Z",
+    "binMinutes": 5,
+    "binsPerPoint": 144,
+    "baseline": _RANGE,
+    "comparison": _RANGE,
+    "difference": _RANGE,
+    "band": None,
+    "bound": None,
+    "gaps": [144],
+}
+
 
 class ArtifactBody(Data):
     """A side of a comparison.
@@ -31,7 +79,7 @@ class ArtifactBody(Data):
         type: What it is.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _ARTIFACT})
 
     artifact_id: _Id
     type: Literal["run", "telemetry"] = "run"
@@ -76,7 +124,7 @@ class IdsCompareBody(Data):
         options: How they are compared.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _IDS})
 
     baseline_id: _Id
     comparison_id: _Id
@@ -115,6 +163,8 @@ class CompareErrorBody(Data):
         hint: What to do about it.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _ERROR})
+
     error: str
     code: str
     hint: str = ""
@@ -128,6 +178,8 @@ class SeriesValuesBody(Data):
         baseline_values, comparison_values, difference_values: By bin; null where not finite.
         percent_change_values: Likewise; null where it is not defined.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _VALUES})
 
     series_id: str
     baseline_values: list[float | None]
@@ -143,6 +195,8 @@ class MetricsBody(Data):
         series_metrics: Id of a series → `MAE`, `SMAPE` (a fraction), `Correlation` and
             `PercentChange`.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _METRICS})
 
     series_metrics: dict[str, dict[str, float | str | None]]
 
@@ -165,6 +219,8 @@ class CompareSession(Data):
         error: Why it failed.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _SESSION})
+
     session_id: str
     status: SessionStatus
     baseline: ArtifactBody
@@ -184,6 +240,8 @@ class CompareSession(Data):
 class RangeBody(Data):
     """Lowest and highest finite value of each group of bins; null where there is none."""
 
+    model_config = ConfigDict(json_schema_extra={"example": _RANGE})
+
     lows: list[float | None]
     highs: list[float | None]
 
@@ -202,6 +260,8 @@ class CompareChartBody(Data):
         bound: The tolerance as a difference; none where there is no tolerance.
         gaps: First bins of groups in which a value is missing, infinite, or NaN on one side alone.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _CHART})
 
     series_id: str
     unit: str | None
