@@ -68,7 +68,7 @@ def play(task: Task, contestants: Commands, rounds: int) -> Result:
     """Time one export, in as many rounds.
 
     The outputs of the first round are compared before any time counts. Who begins changes with
-    the round, so that nobody always runs after the same neighbour.
+    the round, so that none always runs after the same neighbour.
 
     Raises:
         UnequalError: The outputs differ.

@@ -55,7 +55,7 @@ class Workload:
 
     Attributes:
         name: As on the command line.
-        title: What it stands for.
+        title: What it represents.
         shape: Its source data.
         measure: The only measure that is wanted, or None for all.
         component: The only component that is wanted, or None for all.
@@ -123,7 +123,7 @@ def generate(shape: Shape, cache: Path) -> Path:
 
 
 def warm(folder: Path) -> None:
-    """Read every file once, so that nobody pays for a cold page cache."""
+    """Read every file once, so that none pays for a cold page cache."""
     for file in folder.rglob("*"):
         if file.is_file():
             file.read_bytes()

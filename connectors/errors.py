@@ -10,7 +10,8 @@
     │   ├── ChangedError   it changed while it was being read
     │   └── ConflictError  another writer is at work there, or was
     ├── IntegrityError     bytes are not those that were promised
-    │   └── NotAnExportError  no export of this project         (pipeline.errors)
+    │   ├── NotAnExportError  no export of this project         (pipeline.errors)
+    │   └── DamagedDescriptorError  to be replaced by a full refresh  (pipeline.errors)
     └── SinkError          an output could not be written           (pipeline.errors)
         └── PublishConflictError  the target is there already, or another exporter's
 

@@ -13,6 +13,7 @@ from connectors.errors import (
 
 __all__ = [
     "ConfigError",
+    "DamagedDescriptorError",
     "FlowtimeExportError",
     "IntegrityError",
     "NotAnExportError",
@@ -36,6 +37,10 @@ class ConfigError(FlowtimeExportError):
 
 class NotAnExportError(IntegrityError):
     """A file or folder is no export of this project, or does not say so any more."""
+
+
+class DamagedDescriptorError(IntegrityError):
+    """A descriptor is no whole descriptor any more; a full refresh replaces it."""
 
 
 class SinkError(FlowtimeExportError):

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,61 +20,70 @@ import yaml
 
 from pipeline.config import ExportConfig
 from pipeline.exports.run import export
-from tests.exporting import spec, write_runs
+from tests.exporting import spec
 from tests.read_outputs import bits, read_runs
+from tests.run_builder import write_run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-IDS = ("007", "7", "NA", "1e3", "#h", "true", "null", "None", "vip", "VIP", "a=b%20c")
-SOURCES = ("007", "7", "NA", "1e3", "#/h", "true", None, "", "vip", "VIP", "a=b%20c")
-COMPONENTS = ("007", "7", "NA", "1e3", "true", "inf", "2025-01-01")
+# Readers guess the type of a column by all its values.
+POOLS: dict[str, tuple[str | None, ...]] = {
+    "numbers": ("007", "7", "1e3", None),
+    "booleans": ("true", "false"),
+    "missing": ("NA", "null", "None", "nan", None),
+    "dates": ("2025-01-01", "2024-02-29"),
+    "marks": ("#/h", "#h", "a=b%20c", "vip", "VIP", "", None),
+    "mixed": ("007", "7", "NA", "1e3", "#/h", "true", None, "x"),
+}
 VALUES = (1.0, math.nan, math.inf, -0.0)
-Row = tuple[Any, ...]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the quickstart and the data lake write, of other runs."""
+@dataclass(frozen=True)
+class Exported:
+    """What the quickstart and the data lake write, of other runs.
+
+    Attributes:
+        folder: The working directory of the recipes.
+        rows: The rows, read by the standard library.
+    """
+
+    folder: Path
+    rows: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=POOLS)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     base = tmp_path_factory.mktemp("recipes")
-    made = [
-        spec(
-            f"run_{place:02d}",
-            f"arrivals@{COMPONENTS[place % len(COMPONENTS)]}@NA",
-            f"served@{COMPONENTS[place % len(COMPONENTS)]}@007",
-            values=VALUES,
-            run_id=run_id,
-            extra={"source": source},
-        )
-        for place, (run_id, source) in enumerate(zip(IDS, SOURCES, strict=True))
-    ]
-    write_runs(base / "samples/runs", *made)
+    runs = base / "samples/runs"
+    sources: dict[str, str | None] = {}
+    for place, text in enumerate(POOLS[request.param]):
+        name = re.sub(r"[^A-Za-z0-9.-]", "", text or "") or "0"
+        run_id = (text or f"0{place}").replace("/", "~")
+        sources[run_id] = text or None  # an empty text names no source
+        series = (f"arrivals@{name}@{name}", f"served@{name}@{name}")
+        one = spec(f"run_{place}", *series, values=VALUES, run_id=run_id, extra={"source": text})
+        write_run(runs, one)
     (lake,) = _snippets(ROOT / "docs/lake.md", "yaml")
     for text in ((ROOT / "configs/quickstart.yaml").read_text(), lake):
         found = yaml.safe_load(text)
-        found["source"]["url"] = str(base / "samples/runs")
+        found["source"]["url"] = str(runs)
         for sink in found["sinks"]:
             sink["path"] = str(base / sink["path"])
         export(ExportConfig.model_validate(found))
-    return base
-
-
-@pytest.fixture
-def expected(folder: Path) -> list[dict[str, Any]]:
-    """The rows, read by the standard library."""
-    sources = dict(zip(IDS, SOURCES, strict=True))
-    return [
+    rows = [
         {
             "run_id": run.run_id,
-            "source": sources[run.run_id] or None,  # an empty text names no source
+            "source": sources[run.run_id],
             "component_id": component,
             "measure": measure,
             "class": class_name,
             "value": bits(value),
             "time_bin": moment,
         }
-        for run in read_runs(folder / "samples/runs")
+        for run in read_runs(runs)
         for moment, component, measure, class_name, value in run.rows
     ]
+    return Exported(base, rows)
 
 
 def _snippets(page: Path, language: str) -> list[str]:
@@ -84,7 +94,7 @@ def _snippets(page: Path, language: str) -> list[str]:
 def _recipes(language: str) -> Iterator[Any]:
     for page in PAGES:
         for place, text in enumerate(_snippets(page, language)):
-            if "pipeline" not in text:  # the library's own interface, run by test_docs.py
+            if not re.search(r"flowtime_export|pipeline", text):  # test_docs.py runs those
                 yield pytest.param(text, id=f"{page.name}-{place}")
 
 
@@ -128,10 +138,8 @@ def _compare(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> Non
 
 
 @pytest.mark.parametrize("snippet", list(_recipes("python")))
-def test_python(
-    snippet: str, folder: Path, expected: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
+def test_python(snippet: str, exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported.folder)
     names: dict[str, Any] = {}
     for statement in ast.parse(snippet).body:
         if not isinstance(statement, ast.Expr):
@@ -140,19 +148,17 @@ def test_python(
         result = eval(compile(ast.Expression(statement.value), "recipe", "eval"), names)
         rows = _rows(result)
         if rows is not None:
-            _compare(rows, expected)
+            _compare(rows, exported.rows)
 
 
 @pytest.mark.parametrize("snippet", list(_recipes("sql")))
-def test_sql(
-    snippet: str, folder: Path, expected: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
+def test_sql(snippet: str, exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(exported.folder)
     with duckdb.connect() as session:
         for statement in snippet.strip().rstrip(";").split(";\n"):
             rows = _rows(session.sql(statement).to_arrow_table())
             assert rows is not None
-            _compare(rows, expected)
+            _compare(rows, exported.rows)
 
 
 def test_every_kind_of_reader_has_a_recipe() -> None:

@@ -9,21 +9,25 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage.claim import Claim, claimed
+from connectors.storage.claim import Claim, InterruptedWork, claimed, interrupted_work, is_claim
 from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
+from connectors.storage.staged_names import Owner, staged_name, staging_for, staging_owner
 from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
     S3_PROTOCOLS,
     canonical_url,
     check_url,
+    escape_glob,
     local_path,
     protocol_of,
     s3_path,
+    split_glob,
+    storage_kind,
 )
 
 __all__ = [
@@ -31,7 +35,9 @@ __all__ = [
     "Claim",
     "FileInfo",
     "Folder",
+    "InterruptedWork",
     "Location",
+    "Owner",
     "StagedFile",
     "Storage",
     "StorageOptions",
@@ -41,12 +47,20 @@ __all__ = [
     "claimed",
     "connect",
     "discard_all",
+    "escape_glob",
+    "interrupted_work",
+    "is_claim",
     "join",
     "protocol_of",
     "relative",
     "scratch_below",
     "scratch_folder",
     "sha256_of",
+    "split_glob",
+    "staged_name",
+    "staging_for",
+    "staging_owner",
+    "storage_kind",
 ]
 
 _known: dict[tuple[int, str, str], Storage] = {}

@@ -1,4 +1,8 @@
-"""One exporter at a time in a folder, on every store that lists what it holds."""
+"""Let one exporter at a time publish in a folder, on every store that lists what it holds.
+
+A claim is a small file. Beside keeping others away it records what its holder is about to publish
+and to remove, so that what a killed exporter leaves can be told from files of others.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,50 +21,86 @@ from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage.contract import Mark, Storage
 from connectors.storage.deadline import within
 from connectors.storage.paths import is_safe_name, join
-from connectors.storage.staged_names import is_abandoned, staged_name
+from connectors.storage.staged_names import is_abandoned, is_own, staged_name
 
 RENEWAL_SECONDS = 60.0
 """A claim is written again after this time, for as long as it is held."""
 LAPSE_SECONDS = 15 * 60.0
 """A claim that has not been renewed for this long has expired."""
 PATIENCE_SECONDS = 5.0
-"""So long a claim waits for those that are about to give way."""
+"""How long a claim waits for others that are about to give way."""
 _PAUSE_SECONDS = 0.05
 _CLOCK_SKEW_SECONDS = 15 * 60.0
 """S3 refuses requests of clocks that are further off."""
 _PREFIX = ".flowtime-export-claim"
-_MOST_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 256 * 1024 * 1024
+
+_held: set[str] = set()
+"""Names of the claims that this process holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedWork:
+    """What the claim of a dead exporter says of its work.
+
+    Attributes:
+        claim: The path of the claim.
+        scope: What was claimed in the folder, or nothing for all of it.
+        files: Paths below the folder that the exporter was publishing or removing.
+    """
+
+    claim: str
+    scope: str
+    files: tuple[str, ...]
 
 
 class Claim:
-    """That this exporter, and no other, publishes something in a folder.
+    """The exclusive right to publish something in a folder.
 
     Args:
         storage: Where the folder is.
         folder: The folder.
         scope: What is claimed in it, or nothing for all of it.
         uploads: Names below the folder that are sent in parts while the claim is held.
+        files: Paths below the folder that are published or removed meanwhile, none of which
+            belongs to others.
+
+    Attributes:
+        interrupted: What dead exporters recorded of the same scope, once the claim is taken.
     """
 
-    def __init__(self, storage: Storage, folder: str, scope: str, uploads: Sequence[str]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        folder: str,
+        scope: str,
+        uploads: Sequence[str] = (),
+        files: Sequence[str] = (),
+    ) -> None:
+        self.interrupted: dict[str, InterruptedWork] = {}
+        self._files = tuple(files)
         self._storage = storage
         self._folder = folder
         self._scope = scope
-        self._path = f"{folder}/{staged_name(f'{_PREFIX[1:]}-{scope}')}"
-        content = {
+        self._name = staged_name(f"{_PREFIX[1:]}-{scope}")
+        self._path = f"{folder}/{self._name}"
+        record: dict[str, Any] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "scope": scope,
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "uploads": list(uploads),
         }
-        self._content = json.dumps(content).encode()
+        if files:
+            record["files"] = list(files)
+        self._content = json.dumps(record).encode()
         self._renewed = time.monotonic()
         self._lost = False
+        self._abandoned = False
         self._over = threading.Event()
 
     def check(self) -> None:
-        """Make sure that the claim is still held.
+        """Check that the claim is still held.
 
         Raises:
             ConflictError: It expired, because this process or the store was suspended for too long.
@@ -72,16 +113,18 @@ class Claim:
             )
 
     def take(self) -> None:
-        """Write the claim, and check that it is the only one.
+        """Write the claim, and wait until it is the only one.
 
-        An exporter writes its claim first and lists afterwards. Of two exporters the one that
-        lists later sees the claim of the other, so both can never find themselves alone; the one
-        with the lower name waits for the other to give way.
+        Every exporter writes first and lists then. Of two, the one that lists later sees the claim
+        of the other, so both can never find themselves alone; the one with the lower name waits
+        for the other to give way.
 
         Raises:
             ConflictError: Another exporter is publishing there; the message says which.
         """
-        self._storage.mark(self._path, self._content)
+        _held.add(self._name)
+        # What it records has to outlive a power cut, as the files do.
+        self._storage.mark(self._path, self._content, durable=bool(self._files))
         until = time.monotonic() + PATIENCE_SECONDS
         while others := self._others():
             if any(_token(mark) < _token_of(self._path) for mark in others):
@@ -91,9 +134,32 @@ class Claim:
             time.sleep(_PAUSE_SECONDS)
         threading.Thread(target=self._renew, name="flowtime-claim", daemon=True).start()
 
+    @property
+    def work(self) -> InterruptedWork:
+        """What a successor would find recorded if this process died now."""
+        return InterruptedWork(self._path, self._scope, self._files)
+
+    def settle(self, work: InterruptedWork) -> None:
+        """Remove the claim of a dead exporter whose files have been seen to.
+
+        Raises:
+            StorageError: It could not be removed.
+        """
+        self._storage.delete(work.claim)
+        self.interrupted.pop(work.claim, None)
+
+    def abandon(self) -> None:
+        """Leave the claim to the next exporter, as what it records could not be seen to."""
+        self._over.set()
+        self._abandoned = True
+        _held.discard(self._name)
+
     def release(self) -> None:
         """Take the claim back."""
+        if self._abandoned:
+            return
         self._over.set()
+        _held.discard(self._name)
         # What stays is a leftover by its name, and lapses.
         with suppress(StorageError), within(None):
             self._storage.delete(self._path)
@@ -107,8 +173,9 @@ class Claim:
                 self._storage.mark(self._path, self._content)
                 self._renewed = time.monotonic()
         # A renewal may have crossed the release.
-        with suppress(StorageError):
-            self._storage.delete(self._path)
+        if not self._abandoned:
+            with suppress(StorageError):
+                self._storage.delete(self._path)
 
     def _others(self) -> list[Mark]:
         """Claims of living exporters that this one cannot stand beside."""
@@ -118,8 +185,12 @@ class Claim:
         for mark in found:
             if mark.path == self._path or not self._excludes(mark):
                 continue
+            if mark.path in self.interrupted:
+                continue
             if _is_over(mark, now):
                 bury(self._storage, self._folder, mark)
+                if work := _work(self._storage, mark):
+                    self.interrupted[mark.path] = work
             else:
                 others.append(mark)
         return others
@@ -141,7 +212,12 @@ class Claim:
 
 @contextmanager
 def claimed(
-    storage: Storage, folder: str, scope: str = "", *, uploads: Sequence[str] = ()
+    storage: Storage,
+    folder: str,
+    scope: str = "",
+    *,
+    uploads: Sequence[str] = (),
+    files: Sequence[str] = (),
 ) -> Iterator[Claim]:
     """Hold a claim while publishing in a folder.
 
@@ -153,12 +229,13 @@ def claimed(
         folder: The folder.
         scope: A hexadecimal digest of what is claimed in it, or nothing for all of it.
         uploads: Names below the folder that are sent in parts while the claim is held.
+        files: Paths below the folder that are published or removed meanwhile.
 
     Raises:
         ConflictError: Another exporter is publishing there.
         StorageError: The store failed.
     """
-    claim = Claim(storage, folder, scope, uploads)
+    claim = Claim(storage, folder, scope, uploads, files)
     try:
         claim.take()
         yield claim
@@ -166,19 +243,55 @@ def claimed(
         claim.release()
 
 
+def interrupted_work(storage: Storage, folder: str) -> list[InterruptedWork]:
+    """Return what dead exporters recorded in a folder.
+
+    Raises:
+        StorageError: The store failed.
+    """
+    until = time.time() - LAPSE_SECONDS - _CLOCK_SKEW_SECONDS
+    works = (
+        _work(storage, mark)
+        for mark in storage.marks(folder, _PREFIX)
+        if _is_dead(mark) or (mark.modified is not None and mark.modified < until)
+    )
+    return [work for work in works if work is not None]
+
+
 def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
-    """Remove the claim of a killed exporter, and the uploads that it had recorded."""
-    content = _content(storage, mark)
+    """Remove the claim of a killed exporter, and the uploads that it had recorded.
+
+    A claim that records files stays: what becomes of them depends on what is published.
+
+    Returns:
+        URLs of what was removed.
+    """
     removed: list[str] = []
-    if content is not None:
-        names = content.get("uploads")
-        wanted = [one for one in names if isinstance(one, str)] if isinstance(names, list) else []
-        paths = [join(folder, name) for name in wanted if is_safe_name(name)]
-        since = _instant(content.get("since"))
+    record = _content(storage, mark) if is_claim(mark.path) else None
+    if record is not None:
+        paths = [join(folder, name) for name in _names(record, "uploads")]
+        since = _instant(record.get("since"))
         if paths and since is not None:
             removed = storage.abort_uploads(paths, since - _CLOCK_SKEW_SECONDS)
+        if _names(record, "files"):
+            return removed
     storage.delete(mark.path)
-    return removed
+    return [*removed, storage.url(mark.path)]
+
+
+def _work(storage: Storage, mark: Mark) -> InterruptedWork | None:
+    """Return what a claim records of files, if it does."""
+    files = _names(_content(storage, mark) or {}, "files")
+    if not files:
+        return None
+    return InterruptedWork(mark.path, _scope_of(mark.path) or "", tuple(files))
+
+
+def _names(record: Mapping[str, Any], key: str) -> list[str]:
+    """Return the plain relative paths of a list in a record, which may be forged."""
+    found = record.get(key)
+    names = found if isinstance(found, list) else []
+    return [name for name in names if isinstance(name, str) and is_safe_name(name)]
 
 
 def is_claim(path: str) -> bool:
@@ -188,9 +301,15 @@ def is_claim(path: str) -> bool:
 
 def _is_over(mark: Mark, now: float | None) -> bool:
     """Return whether the exporter has ended, or its claim has expired by the store's clock."""
-    if is_abandoned(mark.path.rpartition("/")[2], mark.modified):
+    if _is_dead(mark):
         return True
     return None not in (now, mark.modified) and now - mark.modified > LAPSE_SECONDS  # type: ignore[operator]
+
+
+def _is_dead(mark: Mark) -> bool:
+    """Return whether no process holds a claim, as far as its name tells."""
+    name = mark.path.rpartition("/")[2]
+    return is_abandoned(name, mark.modified) or (is_own(name) and name not in _held)
 
 
 def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:

@@ -113,8 +113,8 @@ class Storage(ABC):
         """Return the path for people, without credentials; an absolute plain path where local."""
 
     @abstractmethod
-    def location(self, path: str) -> Location:
-        """Return where a path leads, over links and under whatever name; no request is made."""
+    def locations(self, paths: Sequence[str]) -> list[Location]:
+        """Return where paths lead, over links and under whatever name; no request is made."""
 
     @abstractmethod
     def walk(
@@ -136,6 +136,16 @@ class Storage(ABC):
             DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
             StorageError: A part could not be listed for another reason.
         """
+
+    def folders(self, path: str) -> list[str] | None:
+        """Return the names of the folders directly in a folder that holds no file.
+
+        None where files are there, too, or where to list a folder alone would save nothing.
+
+        Raises:
+            StorageError: It could not be listed.
+        """
+        return None
 
     @abstractmethod
     def info(self, path: str) -> FileInfo | None:
@@ -220,10 +230,13 @@ class Storage(ABC):
         return False
 
     @abstractmethod
-    def mark(self, path: str, data: bytes) -> None:
-        """Write a small file at once, visible in every listing of its folder from now on.
+    def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a small file at once, seen by every listing of its folder from now on.
 
-        It need not outlive a power cut.
+        Args:
+            path: The file.
+            data: Its bytes.
+            durable: Whether it has to outlive a power cut.
         """
 
     @abstractmethod
@@ -263,12 +276,16 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def abandoned(self, path: str) -> list[Mark]:
+        """Return staged files and claims at or below `path` that no living exporter writes."""
+
+    @abstractmethod
     def leftovers(self, path: str) -> list[str]:
-        """Return URLs of files at or below `path` that killed exports have left in staging."""
+        """Return URLs of files at or below `path` that dead exporters left in staging."""
 
     @abstractmethod
     def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds and return it."""
+        """Remove what `leftovers` finds, but for claims that record files, and return it."""
 
     @abstractmethod
     def sweep(self, folder: str) -> None:

@@ -235,7 +235,8 @@ class FsspecStorage(RemoteStorage):
                     self.delete(sent)
             raise self._translated(failure, target, "writing") from failure
 
-    def _abandoned(self, path: str) -> list[Mark]:
+    def abandoned(self, path: str) -> list[Mark]:
+        """From one flat listing."""
         return [
             Mark(file, _modified(detail))
             for file, detail in self._details(path, "listing").items()
@@ -288,7 +289,7 @@ def check_protocol(protocol: str) -> None:
     Raises:
         StorageError: It is unknown.
     """
-    known = fsspec.available_protocols()
+    known = {*fsspec.available_protocols(), *fsspec.registry}
     if protocol not in known:
         near = difflib.get_close_matches(protocol, known, n=1)
         hint = f"did you mean {near[0]}://? Else" if near else "correct the URL, or"

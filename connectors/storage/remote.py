@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
-from connectors.storage.claim import bury, is_claim
-from connectors.storage.contract import FileInfo, Mark, StagedFile, Storage
+from connectors.storage.claim import bury
+from connectors.storage.contract import FileInfo, StagedFile, Storage
 from connectors.storage.deadline import ContextPool
 from connectors.storage.location import Location
 from connectors.storage.paths import join
@@ -36,9 +36,10 @@ class RemoteStorage(Storage):
         self._staging = StagingFolders()
         self._swept = False
 
-    def location(self, path: str) -> Location:
+    def locations(self, paths: Sequence[str]) -> list[Location]:
         """By what the store is reached at, whatever the credentials."""
-        return Location.of_parts(self._store(), path)
+        store = self._store()
+        return [Location.of_parts(store, path) for path in paths]
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""
@@ -97,7 +98,7 @@ class RemoteStorage(Storage):
             )
         self.discard(staged)
 
-    def mark(self, path: str, data: bytes) -> None:
+    def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
         """Like any other file, but it is not looked at afterwards."""
         staged = self.stage(path)
         try:
@@ -111,19 +112,15 @@ class RemoteStorage(Storage):
     def remove_leftovers(self, path: str) -> list[str]:
         """Remove what `leftovers` finds and return it."""
         removed: list[str] = []
-        for mark in self._abandoned(path):
-            if is_claim(mark.path):
-                removed += bury(self, mark.path.rpartition("/")[0], mark)
-            else:
-                self.delete(mark.path)
-            removed.append(self.url(mark.path))
+        for mark in self.abandoned(path):
+            removed += bury(self, mark.path.rpartition("/")[0], mark)
         folders = abandoned_folders()
         remove_folders(folders)
         return removed + folders
 
     def leftovers(self, path: str) -> list[str]:
         """Of processes of this machine that live no more, or older than a day."""
-        return [self.url(mark.path) for mark in self._abandoned(path)] + abandoned_folders()
+        return [self.url(mark.path) for mark in self.abandoned(path)] + abandoned_folders()
 
     def sweep(self, folder: str) -> None:
         """Staging folders of this machine: files for a remote target are not staged beside it."""
@@ -171,10 +168,6 @@ class RemoteStorage(Storage):
     @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:
         """Make a staged file visible at its target, or nothing of it."""
-
-    @abstractmethod
-    def _abandoned(self, path: str) -> list[Mark]:
-        """Staged files and claims at or below a path that no process can still be writing."""
 
     def _outcome(self, path: str) -> bytes | StorageError:
         try:

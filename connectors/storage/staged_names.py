@@ -8,6 +8,9 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _STAGED_SUFFIX = ".flowtime-export.part"
 _STAGED_NAME = re.compile(
@@ -17,9 +20,39 @@ _STALE_SECONDS = 24 * 3600.0
 _NAME_BYTES = 255
 
 
+Owner = tuple[str, int]
+"""A process: the mark of its machine, and its id."""
+
+_owner: ContextVar[Owner | None] = ContextVar("flowtime_export_staging_owner", default=None)
+
+
+@contextmanager
+def staging_for(owner: Owner) -> Iterator[None]:
+    """Have what is staged in the context belong to another process.
+
+    It is kept for as long as that process lives, which commits or discards it.
+    """
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def staging_owner() -> Owner:
+    """Return the process that what is staged belongs to."""
+    return _owner.get() or (host_mark(), os.getpid())
+
+
+def stages_for_another() -> bool:
+    """Return whether what is staged belongs to another process."""
+    return _owner.get() is not None
+
+
 def staged_name(name: str) -> str:
     """Return a hidden, unique name for the file that is to become `name`."""
-    mark = f".{host_mark()}-{os.getpid()}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    host, pid = staging_owner()
+    mark = f".{host}-{pid}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 
@@ -42,6 +75,12 @@ def is_abandoned(name: str, modified: float | None) -> bool:
     if modified is not None and time.time() - modified > _STALE_SECONDS:
         return True
     return is_of_the_dead(match["host"], int(match["pid"]))
+
+
+def is_own(name: str) -> bool:
+    """Return whether this process made a staged file's name."""
+    match = _STAGED_NAME.fullmatch(name)
+    return match is not None and match["host"] == host_mark() and int(match["pid"]) == os.getpid()
 
 
 def is_of_the_dead(host: str, pid: int) -> bool:

@@ -14,7 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from connectors.storage.retry import translated
-from connectors.storage.staged_names import host_mark, is_of_the_dead
+from connectors.storage.staged_names import (
+    host_mark,
+    is_of_the_dead,
+    stages_for_another,
+    staging_owner,
+)
 
 _PREFIX = "flowtime-export-"
 _NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
@@ -39,6 +44,7 @@ class StagingFolders:
     def __init__(self) -> None:
         # Objects of tempfile remove their directory at the end of the process, too.
         self._held: dict[Path, tempfile.TemporaryDirectory[str]] = {}
+        self._of_another: set[Path] = set()
         self._lock = threading.Lock()
 
     def make(self) -> Path:
@@ -57,10 +63,14 @@ class StagingFolders:
         Raises:
             OSError: It could not be made.
         """
+        host, pid = staging_owner()
+        prefix = f"{_PREFIX}{host}-{pid}-"
+        if stages_for_another():
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place.get()))
+            self._of_another.add(folder)
+            return folder
         holder = tempfile.TemporaryDirectory(
-            prefix=f"{_PREFIX}{host_mark()}-{os.getpid()}-",
-            dir=_place.get(),
-            ignore_cleanup_errors=True,
+            prefix=prefix, dir=_place.get(), ignore_cleanup_errors=True
         )
         folder = Path(holder.name)
         with self._lock:
@@ -77,10 +87,13 @@ class StagingFolders:
             holder = self._held.pop(folder, None)
         if holder is not None:
             holder.cleanup()
+        elif folder in self._of_another or _is_own(folder):
+            self._of_another.discard(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove_all(self) -> None:
         """Remove all that is left."""
-        for folder in list(self._held):
+        for folder in (*self._held, *self._of_another):
             self.remove_folder(folder)
 
 
@@ -136,6 +149,12 @@ def remove_folders(paths: list[str]) -> None:
     """Remove folders; another process may do so at the same time."""
     for path in paths:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether another process has made a folder of this one."""
+    match = _NAME.fullmatch(folder.name)
+    return match is not None and (match["host"], int(match["pid"])) == (host_mark(), os.getpid())
 
 
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:

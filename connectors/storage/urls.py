@@ -32,6 +32,8 @@ _WRAPPERS = frozenset(
         "simplecache",
     }
 )
+_SPECIAL = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[[*?\[]\]")
 _ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 
 
@@ -43,6 +45,70 @@ def protocol_of(url: str) -> str:
     """
     scheme, found, _ = url.partition("://")
     return scheme.lower() if found and "/" not in scheme else "file"
+
+
+def storage_kind(url: str) -> str:
+    """Return the protocol of a URL, one name for all spellings of it.
+
+    >>> storage_kind("s3a://lake"), storage_kind("file:///runs"), storage_kind("gs://lake")
+    ('s3', 'file', 'gs')
+    """
+    protocol = protocol_of(url)
+    if protocol in LOCAL_PROTOCOLS:
+        return "file"
+    return "s3" if protocol in S3_PROTOCOLS else protocol
+
+
+def split_glob(url: str) -> tuple[str, tuple[str, ...]]:
+    """Split a URL into the folder above its first glob, and the globs from there, one a level.
+
+    `*`, `?` and `[...]` are globs; literally they are written `[*]`, `[?]` and `[[]`. URLs of web
+    servers have none: there a `?` begins a query.
+
+    Raises:
+        StorageError: A glob is where it cannot be: in the name of a bucket or host.
+
+    >>> split_glob("s3://lake/2025-*/runs"), split_glob("runs/a[*]b")
+    (('s3://lake', ('2025-*', 'runs')), ('runs/a*b', ()))
+    """
+    if protocol_of(url) in READ_ONLY_PROTOCOLS:
+        return url, ()
+    if not _is_glob(url):
+        return _unescaped(url), ()
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    levels = rest.split("/")
+    first = next(n for n, level in enumerate(levels) if _is_glob(level))
+    is_local = protocol_of(url) in LOCAL_PROTOCOLS
+    if first == 0 and not is_local:
+        raise StorageError(
+            f"{url}: the part after {scheme}:// cannot be a glob", url=f"{scheme}://"
+        )
+    fixed = "/".join(map(_unescaped, levels[:first]))
+    if first == 1 and is_local and rest.startswith("/"):
+        fixed = "/"
+    pattern = tuple(level for level in levels[first:] if level)
+    if any(level in (".", "..") for level in pattern):
+        raise StorageError(f"{url}: after a glob there can be no . or ..", url=url)
+    return scheme + mark + (fixed or "."), pattern
+
+
+def escape_glob(url: str) -> str:
+    """Return the URL that means this one literally, where URLs may hold globs.
+
+    >>> escape_glob("/runs/a*b [1]")
+    '/runs/a[*]b [[]1]'
+    """
+    if protocol_of(url) in READ_ONLY_PROTOCOLS:
+        return url
+    return _SPECIAL.sub(r"[\g<0>]", url)
+
+
+def _is_glob(level: str) -> bool:
+    return _SPECIAL.search(_ESCAPED.sub("", level)) is not None
+
+
+def _unescaped(level: str) -> str:
+    return _ESCAPED.sub(lambda match: match[0][1], level)
 
 
 def canonical_url(url: str) -> str:

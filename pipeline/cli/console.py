@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,12 +12,15 @@ import click
 
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
-from pipeline.config import ExportConfig, load_config, single_run_config
+from pipeline.config import ExportConfig, load_config, parse_config, single_run_config
+from pipeline.config.loading import read_stream
 from pipeline.config.values import passwords_in
+from pipeline.errors import ConfigError
 from pipeline.registry.session import RegistrySession
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+STDIN = "<stdin>"
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a config value."
@@ -79,7 +83,7 @@ def print_report(report: _Shown, *, as_json: bool) -> None:
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
-    """The options of a URL's storage, by `KEY=VALUE` each.
+    """Return the options of a URL's storage, by `KEY=VALUE` each.
 
     Raises:
         ConfigError: An option is wrong.
@@ -90,12 +94,20 @@ def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:
 
 
 def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
-    """Return the settings of a config file.
+    """Return the settings of a config file; `-` is standard input.
 
     Raises:
         ConfigError: What the file or an override says is wrong.
     """
-    settings = load_config(path, overrides=overrides)
+    settings = _piped(overrides) if str(path) == "-" else load_config(path, overrides=overrides)
     current_invocation().name = settings.name
     redaction.learn(settings.secrets())
     return settings
+
+
+def _piped(overrides: Sequence[str]) -> ExportConfig:
+    try:
+        text = read_stream(sys.stdin.buffer, STDIN)
+    except (OSError, ValueError, AttributeError) as error:  # closed, or not there at all
+        raise ConfigError(f"{STDIN}: cannot be read: {error}") from error
+    return parse_config(text, filename=STDIN, overrides=overrides)

@@ -119,7 +119,7 @@ def _unexpected(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException) -> str:
-    """The innermost line of this project that an error went through."""
+    """Return the innermost line of this project that an error went through."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OWN_PACKAGES:

@@ -12,8 +12,8 @@ import click
 from pipeline.cli.exit_codes import DONE
 from pipeline.cli.failures import debug_option, invocation_of, redaction, report_failure
 from pipeline.cli.lazy_group import LazyCommand, LazyGroup
+from pipeline.cli.output.streams import prepare_standard_streams
 from pipeline.cli.signals import LEAVE_SECONDS, interruptible, leave, leave_within
-from pipeline.cli.streams import prepare_standard_streams
 from pipeline.logs import configure
 from pipeline.version import VERSION
 
@@ -57,19 +57,19 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else DONE
 
 
-_EXPORT = "pipeline.cli.export_commands"
-_STORAGE = "pipeline.cli.storage_commands"
-_CONFIG = "pipeline.cli.config_commands"
-_BACK = "pipeline.cli.verify_import_commands"
+_EXPORT = "pipeline.cli.commands.exports"
+_STORAGE = "pipeline.cli.commands.storages"
+_CONFIG = "pipeline.cli.commands.configs"
+_BACK = "pipeline.cli.commands.verify_import"
 
 _VERBS = {
     "artifacts": LazyCommand(
-        "pipeline.cli.artifact_commands",
+        "pipeline.cli.commands.artifacts",
         "List, show, tag, archive and find again what a registry knows.",
     ),
     "clean": LazyCommand(_STORAGE, "Remove what a crashed export of ours left at or below TARGET."),
     "compare": LazyCommand(
-        "pipeline.cli.compare_command",
+        "pipeline.cli.commands.compare",
         "Compare OTHER with BASELINE: runs, exports, telemetry bundles or plain tables.",
     ),
     "doctor": LazyCommand(_STORAGE, "Check that every storage can be reached, listed and written."),

@@ -1,4 +1,4 @@
-"""Alignment of two time grids: which bins of one side are compared with which of the other."""
+"""Align two time grids: which bins of one side are compared with which of the other."""
 
 from __future__ import annotations
 
@@ -155,14 +155,14 @@ def _resolved(
         return "timestamp"
     if baseline.time_origin != comparison.time_origin:
         notes.append(
-            f"{assumed[0].url} names no start, so bins are compared by the time since each side's "
+            f"{assumed[0].name} names no start, so bins are compared by the time since each side's "
             "start"
         )
     return "start_time"
 
 
 def _factors(baseline: Run, comparison: Run) -> tuple[int, int]:
-    """How many bins of each side make a compared one."""
+    """Return how many bins of each side make a compared one."""
     ours, theirs = baseline.grid.bin_minutes, comparison.grid.bin_minutes
     if theirs % ours == 0:
         return theirs // ours, 1
@@ -192,7 +192,7 @@ def _offset(baseline: Run, comparison: Run) -> int:
 def _firsts(
     baseline: Run, comparison: Run, factors: tuple[int, int], offset: int
 ) -> tuple[int, int]:
-    """The first compared bin of each side; a coarse bin counts where the fine grid fills it."""
+    """Return the first compared bin of each side; the fine grid has to fill a coarse bin."""
     ours, theirs = baseline.grid.bin_minutes, comparison.grid.bin_minutes
     width = ours * factors[0]
     # Compared bins begin where the coarser grid's do; minutes from the baseline's start.

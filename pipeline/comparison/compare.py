@@ -1,8 +1,8 @@
-"""THE flow of a comparison: open both sides, match them, read block by block, measure."""
+"""Compare two sides: open both, match their series, read block by block, measure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,12 +16,12 @@ from pipeline.comparison.matching import (
     MatchedSides,
     open_sides,
 )
-from pipeline.comparison.metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.series_metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.tolerance import AnyTolerance, Tolerance, Tolerances
 from pipeline.comparison.model_differences import compare_models
 from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
 from pipeline.comparison.result import Comparison, SeriesComparison
-from pipeline.comparison.side import SideSource
-from pipeline.comparison.tolerance import AnyTolerance, Tolerance, Tolerances
+from pipeline.comparison.sides.side import SideSource
 
 
 def compare(
@@ -69,12 +69,17 @@ def compare_sides(request: ComparisonRequest) -> Comparison:
         return compare_matched(sides, request)
 
 
-def compare_matched(sides: MatchedSides, request: ComparisonRequest) -> Comparison:
+def compare_matched(
+    sides: MatchedSides,
+    request: ComparisonRequest,
+    progress: Callable[[int], None] = lambda bins: None,
+) -> Comparison:
     """Measure two sides that are open already.
 
     Args:
         sides: The open sides.
         request: How they can be opened again, for rows and reports.
+        progress: Called with the number of further bins that were compared.
 
     Raises:
         IntegrityError: The values of a side are not as they should be.
@@ -83,7 +88,7 @@ def compare_matched(sides: MatchedSides, request: ComparisonRequest) -> Comparis
     options = request.options
     pairs = sides.pairing.pairs
     tolerances = [options.tolerances.of(pair.baseline) for pair in pairs]
-    metrics, total = _measured(sides, tolerances)
+    metrics, total = _measured(sides, tolerances, progress)
     is_aggregated = sides.alignment.is_aggregated
     series = tuple(
         SeriesComparison(pair, tolerance, aggregation if is_aggregated else None, found)
@@ -108,9 +113,9 @@ def compare_matched(sides: MatchedSides, request: ComparisonRequest) -> Comparis
 
 
 def _measured(
-    sides: MatchedSides, tolerances: Sequence[Tolerance]
+    sides: MatchedSides, tolerances: Sequence[Tolerance], progress: Callable[[int], None]
 ) -> tuple[list[Metrics], Metrics]:
-    """The metrics of each pair and of all together."""
+    """Return the metrics of each pair and of all together."""
     found: list[Metrics] = []
     total, current = MetricsAccumulator(), MetricsAccumulator()
     with sides.blocks(range(len(tolerances))) as blocks:
@@ -120,6 +125,7 @@ def _measured(
                 total.merge(current)
                 current = MetricsAccumulator()
             current.add(block.baseline, block.comparison, tolerances[block.place])
+            progress(len(block.baseline))
     found.append(current.result())
     total.merge(current)
     return found, total.result()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from pipeline.comparison.differences import differences_of, percent_changes_of
 from pipeline.comparison.matching import ComparisonRequest, MatchedSides, open_sides
-from pipeline.comparison.paired_values import PairBlock
+from pipeline.comparison.metrics.differences import differences_of, percent_changes_of
 from pipeline.comparison.pairing import SeriesPair
 from pipeline.errors import ConfigError
 from pipeline.rows.column import Column
@@ -98,17 +97,12 @@ def chosen_places(sides: MatchedSides, series: Sequence[str] | None) -> list[int
     return sorted({places[name] for name in series})
 
 
-def difference_frames(
-    sides: MatchedSides,
-    places: Sequence[int],
-    seen: Callable[[int, PairBlock], None] = lambda place, block: None,
-) -> Iterator[pl.DataFrame]:
+def difference_frames(sides: MatchedSides, places: Sequence[int]) -> Iterator[pl.DataFrame]:
     """Yield the rows of pairs, block after block, text as String.
 
     Args:
         sides: The open sides.
         places: Places of the pairs, ascending.
-        seen: Called with the place of each pair's block before its rows are made.
 
     Raises:
         IntegrityError: The values of a side are not as they should be.
@@ -120,7 +114,6 @@ def difference_frames(
     with sides.blocks(places) as blocks:
         for block in blocks:
             place = places[block.place]
-            seen(place, block)
             times = (
                 start + (block.first_bin + np.arange(len(block.baseline), dtype=np.int64)) * width
             )

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.comparison.alignment import Alignment, AlignmentMethod, align
+from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.paired_values import PairBlock, paired_blocks
 from pipeline.comparison.pairing import Pairing, SeriesPair, pair_series
-from pipeline.comparison.side import OpenSide, SeveralRunsError, SideSource, open_side
-from pipeline.comparison.tolerance import Tolerances
+from pipeline.comparison.sides.side import OpenSide, SeveralRunsError, SideSource, open_side
 from pipeline.errors import ConfigError
 from pipeline.rows.aggregation import AGGREGATIONS, Aggregation, aggregation_of
 from pipeline.wording import few

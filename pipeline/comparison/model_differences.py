@@ -12,7 +12,7 @@ from connectors.flowtime.model.run import Run
 from connectors.flowtime.parse.model_tree import MAX_BYTES, ModelTree, read_model
 from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.storage import join
-from pipeline.comparison.side import OpenSide
+from pipeline.comparison.sides.side import OpenSide
 
 MOST_DIFFERENCES = 1_000
 _LONGEST_TEXT = 200
@@ -65,7 +65,7 @@ def compare_models(baseline: OpenSide, comparison: OpenSide) -> ModelComparison:
 
 
 def _spec_of(side: OpenSide, notes: list[str]) -> ModelTree | None:
-    """The spec of a run directory."""
+    """Return the spec of a run directory."""
     if side.storage is None or side.side.form != "run":
         notes.append(f"{side.side.url}: has no {SPEC_FILE}, so the models were not compared")
         return None
@@ -121,7 +121,7 @@ def _differences(path: str, ours: ModelTree, theirs: ModelTree) -> Iterator[Mode
 def _list_differences(
     path: str, ours: Sequence[ModelTree], theirs: Sequence[ModelTree]
 ) -> Iterator[ModelDifference]:
-    """Entries that have names are compared by them, values as a whole, others by their place."""
+    """Yield the differences of two lists, by the names of their entries or by their places."""
     named = _by_name(ours), _by_name(theirs)
     if named[0] is not None and named[1] is not None:
         for name in dict.fromkeys([*named[0], *named[1]]):
@@ -143,7 +143,7 @@ def _list_differences(
 
 
 def _by_name(entries: Sequence[ModelTree]) -> dict[str, ModelTree] | None:
-    """Entries by the key that names them; None where none names all of them."""
+    """Return entries by the key that names them; None where none names all of them."""
     for key in _NAMING_KEYS:
         names = [one.get(key) if isinstance(one, dict) else None for one in entries]
         texts = [name for name in names if isinstance(name, str)]

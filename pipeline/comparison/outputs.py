@@ -11,11 +11,11 @@ from typing import Any
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.storage import Storage, StorageOptions, connect, relative
 from pipeline.comparison.difference_rows import difference_columns, difference_frames
-from pipeline.comparison.html_report import html_report
 from pipeline.comparison.matching import MatchedSides
+from pipeline.comparison.reports.html_report import html_report
 from pipeline.comparison.result import Comparison, metrics_as_json
 from pipeline.errors import ConfigError
-from pipeline.writing.publish import write_whole
+from pipeline.writing.descriptor_file import write_whole
 from pipeline.writing.table_output import StagedTable, TableTarget, stage_tables
 
 HTML_SUFFIX = ".html"
@@ -62,7 +62,7 @@ class OutputFiles:
 
     @classmethod
     def of(cls, urls: Iterable[str], options: StorageOptions | None = None) -> OutputFiles:
-        """Return the outputs at some URLs, told apart by their endings.
+        """Return the outputs at some URLs, by their endings.
 
         Raises:
             ConfigError: An ending names no format.
@@ -84,14 +84,14 @@ class OutputFiles:
         """
         targets: list[TableTarget | PageTarget] = [*self.tables, *self.pages]
         for target in targets:
-            for side in (sides.baseline.side, sides.comparison.side):
-                storage, path = connect(side.url)
+            for side in (sides.baseline, sides.comparison):
+                storage, path = connect(side.location)
                 below = relative(target.path, path)
                 if storage.protocol != target.storage.protocol or below is None:
                     continue
                 if below.partition("/")[0] not in NEVER_READ_FOLDERS:
                     raise ConfigError(
-                        f"{target.storage.url(target.path)}: lies in {side.url}, which is "
+                        f"{target.storage.url(target.path)}: lies in {side.location}, which is "
                         "compared: write it elsewhere"
                     )
 
@@ -150,7 +150,7 @@ def publish_tables(
 
 
 def _about(comparison: Comparison) -> dict[str, Any]:
-    """What a file or its descriptor says of the comparison."""
+    """Return what a file or its descriptor says of the comparison."""
     return {
         "baseline": comparison.baseline.as_json(),
         "comparison": comparison.comparison.as_json(),

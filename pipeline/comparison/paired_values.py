@@ -14,10 +14,10 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import scratch_folder
 from pipeline.comparison.alignment import Alignment, SideBins
 from pipeline.comparison.pairing import SeriesPair
-from pipeline.comparison.read_ahead import ReadAhead
-from pipeline.comparison.series_reader import SeriesChunk, SeriesReader
-from pipeline.comparison.side import OpenSide
-from pipeline.comparison.stored_series import StoredSeries
+from pipeline.comparison.sides.read_ahead import ReadAhead
+from pipeline.comparison.sides.series_reader import SeriesChunk, SeriesReader
+from pipeline.comparison.sides.side import OpenSide
+from pipeline.comparison.sides.stored_series import StoredSeries
 from pipeline.rows.aggregation import Aggregation, aggregate
 
 _Array = np.ndarray[Any, Any]
@@ -83,7 +83,7 @@ def paired_blocks(
 
 
 def _in_order(side: OpenSide, rows: Sequence[int], path: Path, stack: ExitStack) -> SeriesReader:
-    """The side's reader, or a copy of what is needed where it cannot be read in that order."""
+    """Return the side's reader, or a local copy where it cannot be read in that order."""
     order = side.reader.order
     if order is None or (order and _is_part(rows, order)):
         return side.reader
@@ -93,7 +93,7 @@ def _in_order(side: OpenSide, rows: Sequence[int], path: Path, stack: ExitStack)
 
 
 def _is_part(rows: Sequence[int], order: Sequence[int]) -> bool:
-    """Whether rows come in an order, others between them."""
+    """Return whether rows come in an order, others between them."""
     left = iter(order)
     return all(row in left for row in rows)
 

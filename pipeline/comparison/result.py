@@ -1,4 +1,4 @@
-"""The result of a comparison: metrics per series and in total, and where the rest can be had."""
+"""The result of a comparison: metrics per series and in total, differences and reports."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import polars as pl
 from pydantic.alias_generators import to_camel
 
 from pipeline.comparison.alignment import Alignment
-from pipeline.comparison.differences import DEFINITIONS
-from pipeline.comparison.metrics import Metrics, Status
+from pipeline.comparison.metrics.differences import DEFINITIONS
+from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.tolerance import Tolerance, Tolerances
 from pipeline.comparison.model_differences import ModelComparison
 from pipeline.comparison.pairing import SeriesPair
-from pipeline.comparison.side import Side
-from pipeline.comparison.tolerance import Tolerance, Tolerances
+from pipeline.comparison.sides.side import Side
 from pipeline.rows.aggregation import Aggregation
 
 FailOn = Literal["different", "missing", "any"]
@@ -82,6 +82,9 @@ class SeriesComparison:
         return {
             "seriesId": pair.series_id,
             **renamed,
+            "componentId": pair.baseline.component,
+            "measure": pair.baseline.measure,
+            "class": pair.baseline.class_name,
             "unit": pair.unit,
             "kind": pair.kind,
             **metrics_as_json(self.metrics),

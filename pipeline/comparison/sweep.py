@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from connectors.storage import scratch_folder
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, match_sides
+from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import write_outputs
+from pipeline.comparison.reports.sweep_report import SweepEntry, SweepReport
 from pipeline.comparison.result import FailOn
-from pipeline.comparison.side import OpenSide, SideSource, open_side
-from pipeline.comparison.side_urls import matching_urls
-from pipeline.comparison.stored_series import StoredSeries
+from pipeline.comparison.sides.side import OpenSide, SideSource, open_side
+from pipeline.comparison.sides.side_urls import matching_urls
+from pipeline.comparison.sides.stored_series import StoredSeries
 from pipeline.comparison.sweep_outputs import SweepOutputs
-from pipeline.comparison.sweep_report import SweepEntry, SweepReport
-from pipeline.comparison.tolerance import Tolerances
 from pipeline.config.comparison import ComparisonConfig
 from pipeline.errors import FlowtimeExportError
 
@@ -122,7 +122,7 @@ def _source(config: ComparisonConfig, url: str, storage: str | None, run: str | 
 
 @contextmanager
 def _stored(source: SideSource, *, is_read_often: bool) -> Iterator[OpenSide]:
-    """The baseline; its values are kept on local disk where they are read again and again."""
+    """Yield the baseline; its values are kept on local disk where they are read again and again."""
     with ExitStack() as stack:
         side = stack.enter_context(open_side(source))
         if is_read_often:

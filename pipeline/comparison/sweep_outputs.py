@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from connectors.storage import StorageOptions
-from pipeline.comparison.junit import junit_report
 from pipeline.comparison.outputs import OutputFiles, PageTarget, publish_tables
+from pipeline.comparison.reports.junit import junit_report
+from pipeline.comparison.reports.sweep_report import SweepReport
 from pipeline.comparison.result import METRIC_TYPES, Comparison, metrics_frame
-from pipeline.comparison.sweep_report import SweepReport
 from pipeline.config.comparison import ComparisonConfig, ComparisonOutputs
 from pipeline.errors import ConfigError
 from pipeline.rows.column import Column, ColumnType
@@ -46,7 +46,7 @@ class SweepOutputs:
             self._metrics = TableWriting(target, METRIC_COLUMNS, {**about, "config": config.name})
 
     def files_of(self, found: Comparison) -> OutputFiles:
-        """Where the outputs of one comparison go.
+        """Return where the outputs of one comparison go.
 
         Raises:
             ConfigError: They would replace those of another one.

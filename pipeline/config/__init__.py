@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
@@ -17,11 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.storage import StorageOptions, protocol_of
+from connectors.storage import StorageOptions, escape_glob, protocol_of
 from pipeline.config.blocks import (
     ConfigBlock,
     CreatedBlock,
     ExecutionBlock,
+    LineageBlock,
     MetadataBlock,
     RegistryBlock,
     SeriesBlock,
@@ -32,7 +33,7 @@ from pipeline.config.blocks import (
 )
 from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
-from pipeline.config.loading import document_of, read_text, validated
+from pipeline.config.loading import document_of, is_ignored_key, read_text, validated
 from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import (
     codec_of,
@@ -42,16 +43,17 @@ from pipeline.config.path_template import (
     refuse_unknown_ending,
     template_fields,
 )
-from pipeline.config.problems import ProblemReport, UnfitBlocksError, expected
-from pipeline.config.schema import schema_of
-from pipeline.config.values import Name, NotEmpty
+from pipeline.config.problems import ProblemReport, UnfitBlocksError
+from pipeline.config.schema import document_schema
+from pipeline.config.values import Name, NotEmpty, Version
 from pipeline.errors import ConfigError
-from pipeline.sinks.formats import AnySink
+from pipeline.sinks.formats import FORMATS, AnySink
 
 __all__ = [
     "CreatedBlock",
     "ExecutionBlock",
     "ExportConfig",
+    "LineageBlock",
     "MetadataBlock",
     "RegistryBlock",
     "SeriesBlock",
@@ -63,16 +65,9 @@ __all__ = [
     "config_schema",
     "load_config",
     "parse_config",
+    "parse_mapping",
     "single_run_config",
 ]
-
-_EXTENSIONS = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet"}
-
-
-def _check_version(value: object) -> object:
-    if isinstance(value, bool | float):  # they equal 1, and are not written as it
-        raise expected("1")
-    return value
 
 
 def _nothing_is_empty(value: object) -> object:
@@ -91,10 +86,11 @@ class ExportConfig(ConfigBlock):
         transform: What happens to rows and columns before they are written.
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
+        lineage: Which lineage events are sent.
         registry: Where the export and its runs are entered once it is published.
     """
 
-    version: Annotated[Literal[1], BeforeValidator(_check_version)]
+    version: Version
     name: Name = "export"
     storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
@@ -104,6 +100,7 @@ class ExportConfig(ConfigBlock):
     transform: TransformBlock = TransformBlock()
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
+    lineage: LineageBlock | None = None
     registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
@@ -123,12 +120,12 @@ class ExportConfig(ConfigBlock):
         return self
 
     def storage_options(self, name: str | None) -> StorageOptions | None:
-        """A named option set; None where nothing is named or nothing has that name."""
+        """Return a named option set; None where nothing is named or nothing has that name."""
         block = None if name is None else self.storage.get(name)
         return None if block is None or name is None else block.options(name)
 
     def secrets(self) -> set[str]:
-        """The texts that must not be shown anywhere."""
+        """Return the texts that must not be shown anywhere."""
         found = {secret for block in self.storage.values() for secret in block.secrets()}
         return found if self.registry is None else found | set(self.registry.secrets())
 
@@ -166,8 +163,10 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read, or what it says is wrong.
     """
-    text = read_text(source)
-    return parse_config(text, filename=str(source), overrides=overrides, environ=environ)
+    root = document_of(read_text(source), str(source))
+    for override in overrides:
+        apply_override(root, override)
+    return validated(root, ExportConfig, environ, folder=Path(source).parent)
 
 
 def parse_config(
@@ -196,6 +195,19 @@ def parse_config(
     return validated(root, ExportConfig, environ, base_dir)
 
 
+def parse_mapping(plain: Mapping[str, Any], *, called: str = "config") -> ExportConfig:
+    """Read a config from plain data, as a YAML file would hold it: `${NAME}` is resolved.
+
+    Args:
+        plain: What the document would hold.
+        called: What messages call it.
+
+    Raises:
+        ConfigError: What it says is wrong; one line for each problem.
+    """
+    return validated(node_of(dict(plain), called), ExportConfig)
+
+
 def single_run_config(
     url: str,
     formats: Sequence[str],
@@ -203,7 +215,7 @@ def single_run_config(
     storage_options: Sequence[str] = (),
     registry: str | None = None,
 ) -> ExportConfig:
-    """The config of an export that was asked for without a file.
+    """Return the config of an export that was asked for without a file.
 
     Args:
         url: The run directory.
@@ -221,7 +233,7 @@ def single_run_config(
         sinks = [{**sink, "storage": "source"} for sink in sinks]
     plain: dict[str, Any] = {
         "version": 1,
-        "source": {"url": url.replace("${", "$${")},
+        "source": {"url": escape_glob(url).replace("${", "$${")},
         "sinks": sinks,
     }
     if registry is not None:
@@ -235,7 +247,7 @@ def single_run_config(
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
-    """A config from plain data, all of it taken literally: `${NAME}` stays as it is.
+    """Return a config from plain data, all of it taken literally: `${NAME}` stays as it is.
 
     Args:
         plain: What a document would hold.
@@ -245,7 +257,9 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
         ConfigError: What it says is wrong; one line for each problem.
     """
     try:
-        return ExportConfig.model_validate(plain)
+        return ExportConfig.model_validate(
+            {key: value for key, value in plain.items() if not is_ignored_key(key)}
+        )
     except ValidationError as error:
         secrets = unvalidated_secrets(plain)
         report = ProblemReport(node_of(dict(plain), called), ExportConfig, secrets)
@@ -254,7 +268,7 @@ def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
 
 
 def config_hash(config: ExportConfig) -> str:
-    """sha256 of what shapes the bytes of the outputs: no places, no secrets, no machine."""
+    """Return sha256 of what shapes the bytes of the outputs: no places, no secrets, no machine."""
     shaping = {
         "version": config.version,
         "name": config.name,
@@ -271,8 +285,8 @@ def config_hash(config: ExportConfig) -> str:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of a config, for editors."""
-    return schema_of(ExportConfig, title="flowtime-export config")
+    """Return the JSON Schema of a config, for editors."""
+    return document_schema(ExportConfig, title="flowtime-export config")
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:
@@ -281,7 +295,8 @@ def _shape(sink: AnySink) -> dict[str, Any]:
 
 
 def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
-    extension = _EXTENSIONS.get(form, f".{form}")
+    endings = {str(name): spec.extension for name, spec in FORMATS.items()}
+    extension = endings.get(form, f".{form}")
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.storage import StorageOptions
 from connectors.storage.options import is_secret, names_secret
@@ -16,24 +18,25 @@ from pipeline.config.values import (
     Constant,
     Glob,
     Globs,
-    Instant,
     MetadataColumn,
+    Moment,
     Protocol,
     ReadAhead,
     RegistryUrl,
     Seconds,
+    SourceUrls,
     TimeOrigin,
-    Url,
     Workers,
     passwords_in,
 )
 from pipeline.rows.column import ColumnName
-from pipeline.sinks.sink import Flag
+from pipeline.sinks.sink import Count, Flag
 
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 DEFAULT_REGISTRY_SECONDS = 10.0
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 
@@ -72,18 +75,18 @@ class StorageBlock(BaseModel):
         }
 
     def options(self, name: str) -> StorageOptions:
-        """The options in the terms of the storages, under the name the config gives them."""
+        """Return the options in the terms of the storages, under the name the config gives them."""
         return StorageOptions(
             name=name, protocol=self.protocol, options=dict(self.model_extra or {})
         )
 
     def secrets(self) -> Iterator[str]:
-        """The texts that must not be shown."""
+        """Yield the texts that must not be shown."""
         yield from _secrets_in(self.model_extra)
 
 
 def _hidden(key: str, value: Any) -> Any:
-    """An option with every text that could be a secret put out of sight."""
+    """Return an option with every text that could be a secret put out of sight."""
     if isinstance(value, dict):
         return {name: _hidden(name, child) for name, child in value.items()}
     if isinstance(value, list | tuple):
@@ -132,22 +135,37 @@ def _secrets_of_storages(storage: object) -> set[str]:
     return found
 
 
+def _shown(bound: datetime | timedelta | None) -> str:
+    return f"{bound:%Y-%m-%dT%H:%M:%SZ}" if isinstance(bound, datetime) else "so long ago"
+
+
 class CreatedBlock(ConfigBlock):
     """When the wanted runs were created, against `createdUtc`; half-open.
 
     Attributes:
-        from_: Earliest instant, included; without an offset it is UTC.
-        to: Latest instant, not included.
+        from_: Earliest instant, included; without an offset it is UTC. `-7d` is seven days before
+            the export.
+        to: Latest instant, not included; likewise.
     """
 
-    from_: Instant | None = Field(default=None, alias="from")
-    to: Instant | None = None
+    from_: Moment | None = Field(default=None, alias="from")
+    to: Moment | None = None
 
     @model_validator(mode="after")
     def _check_order(self) -> CreatedBlock:
-        if self.from_ is not None and self.to is not None and self.from_ >= self.to:
-            raise ValueError(f"from {self.from_:%Y-%m-%dT%H:%M:%SZ} is not before to")
+        first, last = self.at(_ANY_TIME)
+        is_comparable = type(self.from_) is type(self.to)
+        if is_comparable and first is not None and last is not None and first >= last:
+            raise ValueError(f"from {_shown(self.from_)} is not before to")
         return self
+
+    def at(self, now: datetime) -> tuple[datetime | None, datetime | None]:
+        """Return both bounds for an export that begins at an instant."""
+        first, last = (
+            now + bound if isinstance(bound, timedelta) else bound
+            for bound in (self.from_, self.to)
+        )
+        return first, last
 
 
 class SeriesBlock(ConfigBlock):
@@ -168,11 +186,13 @@ class SourceBlock(ConfigBlock):
     """Where runs are read from, and which of them are wanted.
 
     Attributes:
-        url: A folder of run directories at any depth, or one run directory; any fsspec URL.
+        url: A folder of run directories at any depth, or one run directory; any fsspec URL. Also a
+            list of them; each may hold globs, such as `s3://sim/2025-*/runs`.
         storage: Entry of the storage block to use.
         include: Globs on the run directory's name, one of which must match.
         exclude: Globs on the run directory's name, none of which may match.
         created: When the wanted runs were created.
+        latest: So many of the wanted runs that were created last.
         series: Which series are wanted.
         time_origin: Start of bin 0, or `auto` to find it in the run.
         verify: Check the sha256 of each series file against manifest.json.
@@ -180,16 +200,22 @@ class SourceBlock(ConfigBlock):
         require_runs: Whether finding no run is an error.
     """
 
-    url: Url
+    url: SourceUrls
     storage: str | None = None
     include: Globs = ("*",)
     exclude: tuple[Glob, ...] = ()
     created: CreatedBlock = CreatedBlock()
+    latest: Count | None = None
     series: SeriesBlock = SeriesBlock()
     time_origin: TimeOrigin = "auto"
     verify: Flag = True
     on_error: Literal["fail", "skip"] = "fail"
     require_runs: Flag = False
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs, of which there is mostly one."""
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 class MetadataBlock(ConfigBlock):
@@ -220,15 +246,17 @@ class ExecutionBlock(ConfigBlock):
     """What an export may use of the machine.
 
     Attributes:
-        engine: Who reads series files: this process (`local`), or the workers of a `dask` cluster.
-        address: The scheduler of that cluster, such as `tcp://10.0.0.7:8786`.
-        workers: Threads that read and parse, or `auto`.
+        engine: Where runs are read and files are written: in this process (`local`), in worker
+            `processes` of this machine, or by the workers of a `dask` cluster; `auto` chooses
+            local or processes by the size of the job, the processors and the memory.
+        address: The scheduler of a Dask cluster, such as `tcp://10.0.0.7:8786`.
+        workers: Worker processes or, for `local`, threads that read and parse; or `auto`.
         read_ahead: Batches of series files that are read before they are needed, or `auto`.
         memory_limit: Bytes such as `512MB` or `1GiB`.
         timeout: Longest duration such as `2h`, `90m` or `30s`; without it there is none.
     """
 
-    engine: Literal["local", "dask"] = "local"
+    engine: Literal["auto", "local", "processes", "dask"] = "auto"
     address: Address | None = None
     workers: Workers = "auto"
     read_ahead: ReadAhead = "auto"
@@ -241,8 +269,8 @@ class ExecutionBlock(ConfigBlock):
             raise ValueError(
                 "engine: dask needs address: the scheduler, such as tcp://10.0.0.7:8786"
             )
-        if self.engine == "local" and self.address is not None:
-            raise ValueError("address has no meaning for engine: local; set engine: dask")
+        if self.engine != "dask" and self.address is not None:
+            raise ValueError(f"address has no meaning for engine: {self.engine}; set engine: dask")
         return self
 
     @property
@@ -276,5 +304,49 @@ class RegistryBlock(ConfigBlock):
         return DEFAULT_REGISTRY_SECONDS if self.timeout is None else self.timeout
 
     def secrets(self) -> Iterator[str]:
-        """The texts that must not be shown."""
+        """Yield the texts that must not be shown."""
         yield from passwords_in(self.url.get_secret_value())
+
+
+class LineageBlock(ConfigBlock):
+    """Lineage events; the transport is configured as that of every OpenLineage client.
+
+    Attributes:
+        openlineage: Whether events are sent.
+        namespace: Namespace of the job; default `OPENLINEAGE_NAMESPACE`, else `default`.
+        parent: The orchestrator's run as `NAMESPACE/JOB/RUN_ID`; default `OPENLINEAGE_PARENT_ID`.
+    """
+
+    openlineage: Flag = False
+    namespace: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_NAMESPACE") or "default"
+    )
+    parent: str | None = Field(
+        default_factory=lambda: os.environ.get("OPENLINEAGE_PARENT_ID") or None
+    )
+
+    @field_validator("parent")
+    @classmethod
+    def _check_parent(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parent_run(value)
+        return value
+
+    @property
+    def parent_run(self) -> tuple[str, str, str] | None:
+        """Namespace, job and run id of the parent."""
+        return None if self.parent is None else _parent_run(self.parent)
+
+
+def _parent_run(text: str) -> tuple[str, str, str]:
+    """Split a parent; its namespace may hold slashes.
+
+    Raises:
+        ValueError: It has not three parts, or its last one is no UUID.
+    """
+    parts = text.rsplit("/", 2)
+    try:
+        namespace, job, run_id = parts
+        return namespace, job, str(UUID(run_id))
+    except ValueError as error:
+        raise ValueError("should be NAMESPACE/JOB/RUN_ID, the run id being a UUID") from error

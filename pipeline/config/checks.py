@@ -199,7 +199,7 @@ def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[
 
 
 def _partitions(column: str, constants: Mapping[str, object]) -> bool:
-    """Whether a column is the same for a whole series, with values that can name folders."""
+    """Return whether a column is the same for a whole series, with values that can name folders."""
     if column in constants:
         return not isinstance(constants[column], float)
     known = CATALOGUE[column]

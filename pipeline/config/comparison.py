@@ -12,8 +12,8 @@ from connectors.storage import StorageOptions
 from pipeline.config.blocks import ConfigBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
-from pipeline.config.schema import schema_of
-from pipeline.config.values import Name, NotEmpty, Url
+from pipeline.config.schema import document_schema
+from pipeline.config.values import Name, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion
 
@@ -113,7 +113,7 @@ class ComparisonConfig(ConfigBlock):
         fail_on: What makes the command fail with exit code 4.
     """
 
-    version: Literal[1]
+    version: Version
     name: Name = "comparison"
     storage: dict[Name, StorageBlock] = Field(default_factory=dict)
     baseline: _SideField
@@ -166,9 +166,9 @@ def load_comparison_config(
         ConfigError: The file cannot be read, or what it says is wrong.
     """
     root = document_of(read_text(source), str(source))
-    return validated(root, ComparisonConfig, environ)
+    return validated(root, ComparisonConfig, environ, folder=Path(source).parent)
 
 
 def comparison_config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a config of comparisons, for editors."""
-    return schema_of(ComparisonConfig, title="flowtime-export comparisons")
+    return document_schema(ComparisonConfig, title="flowtime-export comparisons")

@@ -74,20 +74,20 @@ class Node:
     height: int = 1
 
     def children(self) -> Sequence[Node]:
-        """The nodes directly below."""
+        """Return the nodes directly below."""
         if isinstance(self.value, dict):
             return list(self.value.values())
         return self.value if isinstance(self.value, list) else ()
 
     def find(self, path: KeyPath) -> Node | None:
-        """The node at a path below this one."""
+        """Return the node at a path below this one."""
         node: Node | None = self
         for part in path:
             node = node.child(part) if node is not None else None
         return node
 
     def child(self, part: str | int) -> Node | None:
-        """The node under a key or an index."""
+        """Return the node under a key or an index."""
         if isinstance(self.value, dict):
             return self.value.get(str(part))
         if isinstance(self.value, list) and isinstance(part, int) and part < len(self.value):
@@ -95,7 +95,7 @@ class Node:
         return None
 
     def copied(self, place: DocumentPosition) -> Node:
-        """A copy of the whole tree that begins at another place."""
+        """Return a copy of the whole tree that begins at another place."""
         value = self.value
         if isinstance(value, dict):
             value = {key: _copied_child(child) for key, child in value.items()}
@@ -111,7 +111,7 @@ def _copied_child(child: Node) -> Node:
 
 
 def node_of(value: Scalar | dict[str, Any] | list[Any], label: str) -> Node:
-    """A document made of plain values instead of text."""
+    """Return a document made of plain values instead of text."""
     place = DocumentPosition(label)
     if isinstance(value, dict):
         return Node({key: node_of(child, label) for key, child in value.items()}, place, place)
@@ -144,7 +144,7 @@ def read_value(text: str, label: str) -> Node | None:
 
 
 def show_path(path: KeyPath) -> str:
-    """A path for people.
+    """Return a path for people.
 
     >>> show_path(("sinks", 0, "path"))
     'sinks[0].path'
@@ -177,7 +177,7 @@ def _compose(text: str, builder: _Builder) -> Node | None:
 
 
 def _syntax_error(error: yaml.YAMLError, text: str, builder: _Builder) -> ConfigError:
-    """What the parser says, without the excerpt it would add: that may be a secret."""
+    """Return what the parser says, without the excerpt it would add: that may be a secret."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = builder.place(1, 1) if mark is None else builder.place(mark.line + 1, mark.column + 1)
     problem = getattr(error, "problem", None) or "the text cannot be read"
@@ -188,7 +188,7 @@ def _syntax_error(error: yaml.YAMLError, text: str, builder: _Builder) -> Config
 
 
 def _scalar(text: str, place: DocumentPosition) -> Scalar:
-    """A plain scalar by the core schema of YAML 1.2: `no`, times and dates stay text."""
+    """Return a plain scalar by the core schema of YAML 1.2: `no`, times and dates stay text."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INTEGER.fullmatch(text):
@@ -284,7 +284,7 @@ class _Builder:
         if plain and key == "<<":
             raise ConfigError(f"{place}: merge keys (<<) are not supported; write the keys out")
         if key in frame.node.value:
-            raise ConfigError(f"{place}: {show_path((key,))}: this key stands here twice")
+            raise ConfigError(f"{place}: {show_path((key,))}: this key occurs here twice")
         frame.key = (key, place)
 
     def _refuse_as_key(self, place: DocumentPosition) -> None:
@@ -300,7 +300,7 @@ class _Builder:
         if node is None:
             inside = any(frame.anchor == anchor for frame in self.stack)
             # The name is not shown: an unquoted password may begin with an asterisk.
-            reason = "refers to what it stands in" if inside else "names no anchor before it"
+            reason = "refers to what contains it" if inside else "names no anchor before it"
             raise ConfigError(f"{place}: the alias {reason}; put text that begins with * in quotes")
         if len(self.stack) + node.height > MAX_DEPTH + 1:
             raise ConfigError(f"{place}: nested more than {MAX_DEPTH} levels deep")

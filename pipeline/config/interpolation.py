@@ -32,7 +32,7 @@ class Interpolation:
         base_dir: Where relative paths of secret files begin.
         secrets: TableSpec of the secret files read so far.
         problems: References that could not be followed.
-        put_in: The texts that references were replaced by, where they stood.
+        put_in: The texts that references were replaced by, in their places.
     """
 
     environ: Mapping[str, str]
@@ -43,7 +43,7 @@ class Interpolation:
     _left: int = MAX_TOTAL_CHARS
 
     def resolve(self, node: Node, path: KeyPath = ()) -> Any:
-        """The plain value of a node; keys are left as they are."""
+        """Return the plain value of a node; keys are left as they are."""
         value = node.value
         if isinstance(value, dict):
             return {key: self.resolve(child, (*path, key)) for key, child in value.items()}
@@ -59,7 +59,7 @@ class Interpolation:
             return value
 
     def _replacement(self, match: re.Match[str], put_in: list[str]) -> str:
-        """One reference's text; it is not looked at again, whatever it holds."""
+        """Return one reference's text; it is not looked at again, whatever it holds."""
         if match[0] == "$${":
             return "${"
         text = self._look_up(match[1])
@@ -80,7 +80,7 @@ class Interpolation:
             return self._read(body.removeprefix(_FILE))
         match = _VARIABLE.fullmatch(body)
         if match is None:
-            # What stands there is not shown: it may hold a default that is secret.
+            # The text is not shown: it may hold a default that is secret.
             raise _ReferenceError(
                 "expected ${NAME}, ${NAME:-default} or ${file:PATH}; a literal ${ is written $${"
             )
@@ -105,7 +105,7 @@ class Interpolation:
             if len(data) > MAX_SECRET_BYTES:
                 raise _ReferenceError(f"{where} is larger than {MAX_SECRET_BYTES} bytes")
             text = data.decode("utf-8")
-        except RuntimeError as error:  # `~name` of nobody
+        except RuntimeError as error:  # `~name` of an unknown user
             raise _ReferenceError(f"{where}: no such home folder") from error
         except OSError as error:
             raise _ReferenceError(f"{where} cannot be read: {error.strerror}") from error

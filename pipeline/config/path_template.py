@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from string import Formatter
 
+from pipeline.sinks.formats import FORMAT_OF_ENDING, Format
 from pipeline.wording import suggestion
 
 RUN_FIELDS = ("run_id", "run_name", "run_url")
@@ -13,16 +14,9 @@ RUN_FIELDS = ("run_id", "run_name", "run_url")
 TEMPLATE_FIELDS = (*RUN_FIELDS, "created_date", "name", "format", "date")
 """All fields of a path."""
 
-_FILE_NAME = re.compile(r"[^/]\.(csv|tsv|ndjson|jsonl|parquet)(?:\.zst|\.gz)*$")
+_FILE_NAME = re.compile(rf"[^/]\.({'|'.join(FORMAT_OF_ENDING)})(?:\.zst|\.gz)*$")
 _CODEC = re.compile(r"\.(zst|gz)$")
 _CODECS = {"gz": "gzip", "zst": "zstd"}
-_FORMAT_OF = {
-    "csv": "csv",
-    "tsv": "csv",
-    "ndjson": "ndjson",
-    "jsonl": "ndjson",
-    "parquet": "parquet",
-}
 _ENDINGS = "a file ends in .csv, .tsv, .ndjson, .jsonl (these with .gz or .zst) or .parquet"
 
 
@@ -36,14 +30,14 @@ def codec_of(path: str) -> str | None:
     return _CODECS[match[1]] if match else None
 
 
-def format_of(path: str) -> str | None:
+def format_of(path: str) -> Format | None:
     """Return the format whose files are named like this; None for a folder.
 
     >>> format_of("a/export.csv.gz"), format_of("a.tsv"), format_of("gold"), format_of("gold.csv/")
     ('csv', 'csv', None, None)
     """
     match = _FILE_NAME.search(path)
-    return _FORMAT_OF[match[1]] if match else None
+    return FORMAT_OF_ENDING[match[1]] if match else None
 
 
 def is_tab_separated(path: str) -> bool:
@@ -98,7 +92,7 @@ def differs_by_run(template: str) -> bool:
 
 
 def probe_path(template: str, *, name: str, form: str) -> str:
-    """Return an example of the paths of a template, by which files are told from folders.
+    """Return an example of the paths of a template, by which files are distinguished from folders.
 
     What a run is called decides nothing: an id such as `a.csv` makes no file.
 

@@ -65,7 +65,7 @@ class UnfitBlocksError(ValueError):
 
 
 def expected(what: str) -> PydanticCustomError:
-    """An error for validators of blocks; what was found is added when it is shown."""
+    """Return an error for validators of blocks; what was found is added when it is shown."""
     return PydanticCustomError("expected", "expected {what}", {"what": what})
 
 
@@ -86,7 +86,7 @@ class ProblemReport:
     put_in: Mapping[KeyPath, Collection[str]] = field(default_factory=dict)
 
     def error(self, problems: Iterable[ConfigProblem]) -> ConfigError:
-        """One line per problem, in the order of the document."""
+        """Return one line per problem, in the order of the document."""
         ordered = sorted(dict.fromkeys(problems), key=self._order)
         lines = [self._line(problem) for problem in ordered[:MOST_SHOWN]]
         if len(ordered) > MOST_SHOWN:
@@ -94,7 +94,7 @@ class ProblemReport:
         return ConfigError("\n".join(lines))
 
     def problems_of(self, error: ValidationError) -> list[ConfigProblem]:
-        """The problems that a failed validation tells of."""
+        """Return the problems of a failed validation."""
         problems: list[ConfigProblem] = []
         for details in error.errors(include_url=False):
             cause = details.get("ctx", {}).get("error")
@@ -125,7 +125,7 @@ class ProblemReport:
         return (node.place.line == 0, node.place.line, node.place.column)
 
     def _nearest(self, path: KeyPath) -> tuple[Node, int]:
-        """The node at a path, or the innermost one around it, with its depth."""
+        """Return the node at a path, or the innermost one around it, with its depth."""
         for depth in range(len(path), 0, -1):
             node = self.root.find(path[:depth])
             if node is not None:
@@ -191,7 +191,7 @@ class ProblemReport:
         return f"expected {what}, {found}" + ("; put text in quotes" if quoted else "")
 
     def _found(self, value: object, path: KeyPath) -> str:
-        """What stands at a path, as far as it may be shown."""
+        """Return the value at a path, as far as it may be shown."""
         if value is None:
             return "found nothing"
         if isinstance(value, bool):
@@ -218,7 +218,7 @@ class ProblemReport:
 
 
 def _beginning(hidden: str, text: str) -> str:
-    """The longest beginning of a hidden text that a message was cut off in; else nothing."""
+    """Return the longest beginning of a hidden text that a message was cut off in; else nothing."""
     for length in range(min(len(hidden), len(text)), _SHORTEST_BEGINNING - 1, -1):
         if hidden[:length] in text:
             return hidden[:length]
@@ -248,7 +248,7 @@ def _of_choice(expected: str, value: object, found: str) -> str:
 
 
 def _document_path(loc: tuple[str | int, ...]) -> KeyPath:
-    """A location of pydantic as a path of the document: a sink's carries its format."""
+    """Return a location of pydantic as a path of the document: a sink's carries its format."""
     if loc[-1:] == ("[key]",):
         loc = loc[:-1]
     if loc[:1] == ("sinks",) and len(loc) > 2:
@@ -263,7 +263,7 @@ def _keys_of(model: type[BaseModel] | None) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel] | None:
-    """The model that a location of pydantic lies in."""
+    """Return the model that a location of pydantic lies in."""
     annotation: Any = model
     for part in loc:
         annotation = _step(_bare(annotation), part)

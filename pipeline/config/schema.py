@@ -17,7 +17,7 @@ class DescribedSchema(GenerateJsonSchema):
     """Takes the descriptions from the `Attributes:` of docstrings, base classes included."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        """The schema of one model."""
+        """Return the schema of one model."""
         made = super().model_schema(schema)
         model: type[BaseModel] = schema["cls"]
         made["description"] = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
@@ -30,9 +30,24 @@ class DescribedSchema(GenerateJsonSchema):
 
 
 def schema_of(model: type[BaseModel], *, title: str) -> dict[str, Any]:
-    """JSON Schema, draft 2020-12."""
+    """Return JSON Schema, draft 2020-12."""
     made = model.model_json_schema(schema_generator=DescribedSchema)
     return {"$schema": GenerateJsonSchema.schema_dialect, **made, "title": title}
+
+
+def document_schema(model: type[BaseModel], *, title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a document: the model, and the keys that are no settings."""
+    made = schema_of(model, title=title)
+    paths = {"type": "string", "minLength": 1}
+    made["properties"] |= {
+        "env_file": {
+            "anyOf": [paths, {"type": "array", "items": paths}],
+            "description": "Files of variables for ${NAME}; those of the process win.",
+        },
+        "$schema": {"type": "string", "description": "For editors; ignored."},
+    }
+    made["patternProperties"] = {"^x-": {"description": "For people and anchors; ignored."}}
+    return made
 
 
 def _descriptions(model: type[BaseModel]) -> dict[str, str]:

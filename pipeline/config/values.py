@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJson
 
 from connectors.errors import StorageError
 from connectors.flowtime.model.instant import parse_instant
-from connectors.storage import check_url
+from connectors.storage import check_url, split_glob, storage_kind
 from pipeline.config.problems import expected
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE_NAMES
 from pipeline.wording import suggestion
@@ -25,8 +25,12 @@ MOST_WORKERS = 64
 _MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(?:([kmgt])(i?))?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m)? ?(?:{_NUMBER}s)?")
-_SECONDS = (86_400, 3_600, 60, 1)
+_DURATION = re.compile(
+    rf"(?:{_NUMBER}w)? ?(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}m)? ?(?:{_NUMBER}s)?"
+)
+_SECONDS = (604_800, 86_400, 3_600, 60, 1)
+_LONGEST_AGO = 100 * 366 * 86_400
+_LONGEST_URL = 2048
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PROTOCOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]{0,50}")
 _ADDRESS = re.compile(r"(?:tcp|tls|ws|wss|ucx)://[^\s/@]{1,255}:[0-9]{1,5}")
@@ -43,6 +47,32 @@ def _parse_instant(value: object) -> object:
     if instant is None and value is not None:
         raise expected("a date or an instant such as 2025-01-31 or 2025-01-31T08:00:00Z")
     return instant
+
+
+def _parse_moment(value: object) -> object:
+    """Return a date or an instant, or how long ago: `-7d` is seven days before the export."""
+    if isinstance(value, str) and value.strip().startswith("-"):
+        seconds = _seconds_of(value.strip()[1:])
+        if seconds is not None and 0 < seconds <= _LONGEST_AGO:
+            return -timedelta(seconds=seconds)
+    if isinstance(value, datetime | timedelta):
+        return _parse_instant(value) if isinstance(value, datetime) else value
+    try:
+        return _parse_instant(value)
+    except ValueError:
+        raise expected(
+            "a date or an instant such as 2025-01-31 or 2025-01-31T08:00:00Z, or a time before "
+            "the export such as -7d or -36h"
+        ) from None
+
+
+def _seconds_of(text: str) -> float | None:
+    """Return seconds of a text such as `2h`, `1h 30m`; None where it is no duration."""
+    match = _DURATION.fullmatch(text) if text else None
+    if match is None:
+        return None
+    parts = zip(match.groups(), _SECONDS, strict=True)
+    return sum(float(number) * unit for number, unit in parts if number)
 
 
 def _parse_origin(value: object) -> object:
@@ -72,7 +102,7 @@ def _parse_memory(value: object) -> object:
 
 
 def parse_duration(value: object) -> float | None:
-    """Seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
+    """Return seconds of a duration such as `2h`, `1h 30m`, `45`; None stays None.
 
     Raises:
         ValueError: It is none, not above 0, or more than a leap year.
@@ -84,9 +114,8 @@ def parse_duration(value: object) -> float | None:
         seconds = value
     elif isinstance(value, str) and re.fullmatch(_NUMBER, value):
         seconds = float(value)
-    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value.strip())):
-        parts = zip(match.groups(), _SECONDS, strict=True)
-        seconds = sum(float(number) * unit for number, unit in parts if number)
+    elif isinstance(value, str):
+        seconds = _seconds_of(value.strip())
     if seconds is None:
         raise expected("a duration such as 2h, 90m, 30s or a number of seconds")
     if not 0 < seconds <= LONGEST_TIMEOUT:
@@ -198,11 +227,44 @@ def _check_name_glob(glob: str) -> str:
     return check_glob(glob)
 
 
-def _check_source_url(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         check_url(check_no_password(url))
     except StorageError as error:
         raise ValueError(str(error)) from error
+    return url
+
+
+def _check_source_urls(value: object) -> object:
+    """Return one URL or a list of them, each of which may hold globs."""
+    if not isinstance(value, list | tuple):
+        if not isinstance(value, str):
+            raise expected("a URL or a list of URLs")
+        return _check_source_url(value)
+    if not value:
+        raise ValueError("expected at least one URL")
+    for place, url in enumerate(value):
+        if not isinstance(url, str):
+            raise expected("a list of URLs")
+        try:
+            _check_source_url(url)
+        except ValueError as error:
+            raise ValueError(f"URL {place + 1} of the list: {error}") from error
+    if len({storage_kind(url) for url in value}) > 1:
+        raise ValueError("the URLs are of different storages; write a config for each")
+    return tuple(value)
+
+
+def _check_source_url(url: str) -> str:
+    if not 1 <= len(url) <= _LONGEST_URL:
+        raise ValueError(f"expected 1 to {_LONGEST_URL} characters")
+    try:
+        fixed, pattern = split_glob(url)
+    except StorageError as error:
+        raise ValueError(str(error)) from error
+    _check_url(fixed)
+    for level in pattern:
+        check_glob(level)
     return url
 
 
@@ -212,6 +274,13 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_version(value: object) -> object:
+    if isinstance(value, bool | float):  # they equal 1, and are not written as it
+        raise expected("1")
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_check_version)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 Name = Annotated[str, AfterValidator(_check_name)]
@@ -222,7 +291,19 @@ RegistryUrl = Annotated[
         {"type": "string", "examples": ["sqlite:///registry.db", "postgresql+psycopg://host/db"]}
     ),
 ]
-Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_check_source_url)]
+Url = Annotated[str, Field(min_length=1, max_length=_LONGEST_URL), AfterValidator(_check_url)]
+SourceUrls = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_check_source_urls),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 2048},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+            ]
+        }
+    ),
+]
 Glob = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_name_glob)]
 NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]
 Globs = Annotated[tuple[Glob, ...], *NotEmpty]
@@ -232,8 +313,13 @@ MetadataColumn = Annotated[
     AfterValidator(_check_metadata_column),
     WithJsonSchema({"type": "string", "enum": list(CATALOGUE_NAMES)}),
 ]
-_INSTANT_SCHEMA = {"type": "string", "examples": ["2025-01-31", "2025-01-31T08:00:00Z"]}
-Instant = Annotated[datetime, BeforeValidator(_parse_instant), WithJsonSchema(_INSTANT_SCHEMA)]
+Moment = Annotated[
+    datetime | timedelta,
+    BeforeValidator(_parse_moment),
+    WithJsonSchema(
+        {"type": "string", "examples": ["2025-01-31", "2025-01-31T08:00:00Z", "-7d", "-36h"]}
+    ),
+]
 TimeOrigin = Annotated[
     Literal["auto"] | datetime,
     BeforeValidator(_parse_origin),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from connectors.strict_json import strict_loads
 from pipeline.datapackage.lazy_sequence import LazySequence
 from pipeline.datapackage.run_list import RunEntry, cut_out, spans
 from pipeline.datapackage.table_spec import TableSpec
-from pipeline.errors import IntegrityError
+from pipeline.errors import DamagedDescriptorError, IntegrityError
 from pipeline.rows.column import Column, ColumnType
 from pipeline.sinks import Sink
 from pipeline.version import VERSION
@@ -67,12 +67,14 @@ class Described:
 
     Attributes:
         target: What distinguishes this target from others of the same descriptor.
+        config: Name of the config that wrote it.
         state: Digest of all that shaped the bytes: an equal one means nothing has changed.
         contents: What the rows are.
         runs: Positions of the runs in the descriptor's list, in the order of the rows.
     """
 
     target: str
+    config: str
     state: str
     contents: TableSpec
     runs: Sequence[int]
@@ -81,6 +83,7 @@ class Described:
         """Return the same as JSON-compatible data."""
         return {
             "target": self.target,
+            "config": self.config,
             "state": self.state,
             **self.contents.as_json(),
             "runs": spans(self.runs),
@@ -112,7 +115,8 @@ def table_resources(
         columns: The columns of the files.
         files: The files.
     """
-    schema = {"fields": [_field(column) for column in columns]}
+    decimal = sink.text_options().get("decimal", ".")
+    schema = {"fields": [_field(column, decimal) for column in columns]}
     return [_resource(own, sink, schema, file) for file in files]
 
 
@@ -193,15 +197,15 @@ def load(data: bytes, url: str, *, check_runs: bool = True) -> dict[str, Any]:
             when it is asked for.
 
     Raises:
-        IntegrityError: It is no JSON object, not one of ours, or a part that is written again is
-            not as it was.
+        DamagedDescriptorError: It is no JSON, or a part that is written again is not as it was.
+        IntegrityError: It is not one of ours, or too large.
     """
     if len(data) > MAX_BYTES:
         raise IntegrityError(f"{url}: has {len(data)} bytes, too many for a descriptor")
     try:
         found = _parsed(data, check_runs)
     except ValueError as error:
-        raise IntegrityError(f"{url}: the descriptor is no JSON: {error}") from error
+        raise _damaged(f"{url}: the descriptor is no JSON: {error}") from error
     ours = isinstance(found, dict) and isinstance(found.get("flowtime"), dict)
     listed = found.get("resources") if ours else None
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
@@ -210,11 +214,17 @@ def load(data: bytes, url: str, *, check_runs: bool = True) -> dict[str, Any]:
         )
     for number, item in enumerate(listed):
         if fault := _fault_of(item):
-            raise IntegrityError(
+            raise _damaged(
                 f"{url}: resources[{number}].{fault}: the descriptor was changed after it was "
-                "written; restore it, or remove it and export again"
+                "written"
             )
     return dict(found)
+
+
+def _damaged(what: str) -> DamagedDescriptorError:
+    return DamagedDescriptorError(
+        f"{what}: restore it, or export again with --full-refresh, which replaces it"
+    )
 
 
 def _parsed(data: bytes, check_runs: bool) -> Any:
@@ -257,6 +267,41 @@ def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[d
         for item in descriptor["resources"]
         if not any(_own(item).get("target") == target for target in targets)
     ]
+
+
+def data_set_target(form: str) -> str:
+    """Return what tells the data set of a format from others in its folder.
+
+    >>> data_set_target("csv")
+    'csv:*'
+    """
+    return f"{form}:*"
+
+
+def obsolete_resources(
+    descriptor: Mapping[str, Any], config: str, targets: Collection[str]
+) -> list[dict[str, Any]]:
+    """Return what a config wrote into a data set's folder and writes there no more.
+
+    Args:
+        descriptor: The folder's descriptor.
+        config: The config's name.
+        targets: The targets that its sinks have in the folder now.
+    """
+    last = descriptor["flowtime"].get("config")
+    last_name = last.get("name") if isinstance(last, dict) else None
+    return [
+        item
+        for item in descriptor["resources"]
+        if str(target := _own(item).get("target")).endswith(data_set_target(""))
+        and target not in targets
+        and _own(item).get("config", last_name) == config
+    ]
+
+
+def paths_of(resources: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the paths of resources; others than ours may name several files, or none."""
+    return {item["path"] for item in resources if isinstance(item.get("path"), str)}
 
 
 def state_of(resource: Mapping[str, Any]) -> str | None:
@@ -307,8 +352,10 @@ def _schema(schema: Mapping[str, Any], sink: Sink) -> dict[str, Any]:
     return {**schema, "missingValues": [null]}
 
 
-def _field(column: Column) -> dict[str, Any]:
+def _field(column: Column, decimal: str) -> dict[str, Any]:
     field: dict[str, Any] = {"name": column.name, "type": FRICTIONLESS_TYPES[column.type]}
+    if column.type == "number" and decimal != ".":
+        field["decimalChar"] = decimal
     if column.type == "timestamp":
         field["format"] = f"%Y-%m-%dT%H:%M:%S{'.%f' if column.has_fractions else ''}Z"
         field["timezone"] = "UTC"

@@ -23,13 +23,14 @@ class TextOptions(BaseModel):
     """Options of a sink that readers of its text must know; files show the others themselves.
 
     Attributes:
-        separator, quote, null_value, escape_formulas: Of csv.
+        separator, decimal, quote, null_value, escape_formulas: Of csv.
         non_finite: Of ndjson.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 
     separator: _Char = ","
+    decimal: Literal[".", ","] = "."
     quote: _Char = '"'
     null_value: Annotated[StrictStr, Field(max_length=32)] = ""
     escape_formulas: StrictBool = False

@@ -1,65 +1,102 @@
-"""Who reads the series files of an export: this process, or a cluster."""
+"""Choose where a job is done, and open the executor."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal
 
-import polars as pl
-
-from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, scan
-from connectors.flowtime.scan.series_file import SeriesFile
-from pipeline.config import ExportConfig
+from pipeline.config import ExecutionBlock
 from pipeline.errors import ConfigError
-from pipeline.reading.source import Source
+from pipeline.execution.executor import Executor, InProcessExecutor
+from pipeline.wording import counted
+
+_FEWEST_TASKS = 24
+"""To start a worker takes as much processor time as two tasks, and this process alone uses more
+than one core: with two workers so many tasks are done sooner, with three half as many."""
+
+_OWN_BYTES = 200_000_000
+_WORKER_BYTES = 150_000_000
+"""What this process and a worker need beside rows, of `execution.memory_limit`."""
 
 
-class Engine(Protocol):
-    """Reads series files, with every check, into rows that do not depend on who has read them."""
+@dataclass(frozen=True)
+class EngineChoice:
+    """Where the tasks of a job are done.
 
-    def scan(
-        self,
-        source: Source,
-        files: Collection[SeriesFile],
-        options: ScanOptions,
-        progress: ScanProgress | None = None,
-    ) -> pl.LazyFrame:
-        """The rows of the files, as `connectors.flowtime.scan.scanner.scan` gives them."""
+    Attributes:
+        engine: `local`, `processes` or `dask`.
+        workers: Threads that read for `local`, worker processes, or 0 where a cluster decides.
+        reason: Why, for people.
+    """
 
-
-class LocalEngine:
-    """Reads in this process, on threads."""
-
-    def scan(
-        self,
-        source: Source,
-        files: Collection[SeriesFile],
-        options: ScanOptions,
-        progress: ScanProgress | None = None,
-    ) -> pl.LazyFrame:
-        """The rows of the files, lazily."""
-        return scan(source.storage, files, options, progress=progress)
+    engine: Literal["local", "processes", "dask"]
+    workers: int
+    reason: str
 
 
-def open_engine(config: ExportConfig) -> AbstractContextManager[Engine]:
-    """The engine that a config names; closed by leaving the context.
+def choose_engine(
+    execution: ExecutionBlock, tasks: int, *, has_workers: bool = False
+) -> EngineChoice:
+    """Return where the tasks of a job are done.
+
+    Args:
+        execution: What the export may use.
+        tasks: Into how many tasks the plan cuts it.
+        has_workers: Whether worker processes have started already.
+    """
+    if execution.engine == "dask":
+        return EngineChoice("dask", 0, "as the config says")
+    if execution.engine == "local":
+        return EngineChoice("local", execution.thread_count, "as the config says")
+    workers = most_workers(execution)
+    if execution.engine == "processes":
+        return EngineChoice("processes", max(1, min(workers, tasks)), "as the config says")
+    here = execution.thread_count
+    if workers < 2:
+        return EngineChoice("local", here, "processors or memory_limit allow one worker")
+    fewest = 2 if has_workers else max(2, _FEWEST_TASKS // (workers - 1))
+    if tasks < fewest:
+        return EngineChoice(
+            "local", here, f"{counted(tasks, 'task')}, {fewest} are worth {workers} workers"
+        )
+    return EngineChoice("processes", min(workers, tasks), counted(tasks, "task"))
+
+
+def most_workers(execution: ExecutionBlock) -> int:
+    """Return how many worker processes the config, the processors and the memory allow."""
+    if execution.workers != "auto":
+        return execution.workers
+    by_memory = (execution.memory_limit - _OWN_BYTES) // _WORKER_BYTES
+    return max(1, min(available_cores(), by_memory))
+
+
+def available_cores() -> int:
+    """Return the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_executor(
+    choice: EngineChoice, execution: ExecutionBlock
+) -> AbstractContextManager[Executor]:
+    """Return the executor of this process or of a cluster; it is closed by leaving the context.
 
     Raises:
-        ConfigError: The engine's packages are missing, or its cluster does not answer.
+        ConfigError: The engine's packages are missing.
     """
-    execution = config.execution
-    if execution.engine == "local":
-        return nullcontext(LocalEngine())
+    if choice.engine != "dask":
+        return nullcontext(InProcessExecutor())
     try:
-        # Imported when asked for: it is an extra, and costs most of a second.
-        distributed = importlib.import_module("pipeline.execution.dask_engine")
+        # Imported when needed, as it is an extra.
+        dask = importlib.import_module("pipeline.execution.dask_executor")
     except ImportError as error:
         raise ConfigError(
             f"execution.engine is dask, but {error.name} is not installed: "
             "pip install 'flowtime-export[dask]'"
         ) from error
-    options = config.storage_options(config.source.storage)
-    engine: AbstractContextManager[Engine] = distributed.DaskEngine(execution.address, options)
-    return engine
+    cluster: AbstractContextManager[Executor] = dask.DaskExecutor(execution.address)
+    return cluster

@@ -1,1 +1,1 @@
-"""The export itself; `run.py` holds the whole flow."""
+"""The export itself; `run.py` holds the outline of the flow, `attempt.py` its steps."""

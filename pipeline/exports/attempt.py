@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 
 from connectors.errors import ChangedError, RunError
 from connectors.flowtime.scan.series_files import SeriesFiles
-from pipeline.execution.engine import open_engine
-from pipeline.execution.rows import stage_rows
+from pipeline.execution.engine import choose_engine
+from pipeline.execution.job import ExportJob
+from pipeline.execution.staging import StagedJob
 from pipeline.exports.session import ExportSession
+from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import Choice, PublishedTargets, choose
-from pipeline.reading.inputs import ReadProgress, needed_files, with_layouts
+from pipeline.planning.published import PublishedTargets
+from pipeline.reading.inputs import wanted_series, with_layouts
 from pipeline.reading.left_out import LeftOut
-from pipeline.reading.recheck import faulty_runs_of, has_changed
+from pipeline.reading.recheck import has_changed
 from pipeline.reading.source import Source
-from pipeline.writing.publish import Published, StagedTarget, publish, tidy
+from pipeline.writing.publish import Published, Publisher
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Written:
         plan: What was to be written.
         choice: Which targets were written, and which stayed as they were.
         published: What was made visible.
-        read: How much was read.
+        staged: What was read and staged for it.
     """
 
     plan: ExportPlan
     choice: Choice
     published: Published
-    read: ReadProgress
+    staged: StagedJob
 
 
 @dataclass(frozen=True)
@@ -70,45 +72,64 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
     if choice.to_write and source.look == "remembered":
         # Descriptors only prove that nothing has changed; what is written has to be read.
         return Retry()
-    files = needed_files(plan, choice.to_write)
-    plan = with_layouts(plan, source, files)
-    read = ReadProgress(session.progress.read)
+    wanted = wanted_series(plan, choice.to_write)
+    plan = with_layouts(plan, source, SeriesFiles(plan.runs, wanted))
+    staged = StagedJob(ExportJob(source.storage, plan, choice.to_write, wanted))
     try:
-        staged = _stage(session, plan, source, files, choice, read) if choice.to_write else []
+        _stage(session, staged)
     except (RunError, ChangedError) as fault:
-        if source.look != "second" and has_changed(plan, source, files, fault):
+        if source.look != "second" and _has_changed(staged.job, fault):
             return Retry()
-        if isinstance(fault, ChangedError) or session.config.source.on_error == "fail":
-            raise
-        return Drop(faulty_runs_of(plan, source, files, fault))
+        raise
+    if staged.broken:
+        if source.look != "second" and any(_has_changed(staged.job, one) for one in staged.broken):
+            return Retry()
+        return Drop(_left_out(source, staged.broken))
     with session.clock.phase("publish"), _discarded_on_error(staged):
-        session.progress.publishing(sum(len(outputs) for _, outputs in staged))
-        published = publish(plan, before, staged, session.now)
-        tidy(before, choice.current)
+        session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
+        publisher = Publisher(plan, before, choice.obsolete, session.now)
+        published = publisher.publish(staged.targets)
+        publisher.tidy(choice.current)
     choice = replace(choice, current=(*choice.current, *published.found))
-    return Written(plan, choice, published, read)
+    return Written(plan, choice, published, staged)
 
 
-def _stage(
-    session: ExportSession,
-    plan: ExportPlan,
-    source: Source,
-    files: SeriesFiles,
-    choice: Choice,
-    read: ReadProgress,
-) -> list[StagedTarget]:
+def _stage(session: ExportSession, staged: StagedJob) -> None:
+    """Do the tasks of a job, if there is anything to write."""
+    if not staged.job.pending:
+        return
+    files = staged.job.files
     session.progress.began(len(files), files.rows, files.bytes)
-    with open_engine(session.config) as engine, session.clock.phase("write"):
-        return stage_rows(plan, source, engine, files, choice.to_write, read)
+    execution = session.config.execution
+    staged.choice = choose_engine(
+        execution, len(staged.job.ranges), has_workers=session.workers.have_started
+    )
+    with session.clock.phase("write"), session.workers.open(staged.choice) as executor:
+        staged.run(executor, session.progress.read)
+
+
+def _has_changed(job: ExportJob, fault: RunError | ChangedError) -> bool:
+    return has_changed(job.plan, job.storage, job.files, fault)
+
+
+def _left_out(source: Source, broken: Sequence[RunError]) -> tuple[LeftOut, ...]:
+    """Return the runs to leave out.
+
+    Raises:
+        RunError: A fault is of no run of the source.
+    """
+    urls = {run.url for run in source.runs}
+    for fault in broken:
+        if fault.run_url not in urls:
+            raise fault
+    return tuple(LeftOut(fault.run_url, fault.detail, "broken") for fault in broken)
 
 
 @contextmanager
-def _discarded_on_error(staged: Sequence[StagedTarget]) -> Iterator[None]:
+def _discarded_on_error(staged: StagedJob) -> Iterator[None]:
     """Discard what is still staged when publishing fails."""
     try:
         yield
     except BaseException:
-        for _, outputs in staged:
-            for output in outputs:
-                output.target.storage.discard(output.staged)
+        staged.discard()
         raise

@@ -23,7 +23,13 @@ class Clock:
     timeout: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
+    _cpu_began: float = field(default_factory=time.process_time)
     _phase: str = ""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds that this process has spent since the beginning."""
+        return time.process_time() - self._cpu_began
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

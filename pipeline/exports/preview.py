@@ -17,7 +17,7 @@ from pipeline.rows.wide import WideAssembler
 
 
 def preview(plan: ExportPlan, source: Source, rows: int) -> list[tuple[SinkPlan, pl.DataFrame]]:
-    """The first rows of each sink; only the files that hold them are read.
+    """Return the first rows of each sink; only the files that hold them are read.
 
     Args:
         plan: What would be exported.
@@ -39,7 +39,7 @@ def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:
 
 
 def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFrame:
-    """The wide rows of the first run that has any."""
+    """Return the wide rows of the first run that has any."""
     files = SeriesFiles(plan.runs, plan.is_kept)
     by_run = groupby(files, key=lambda file: file.run_url)
     first = next((list(of_run) for _, of_run in by_run), [])

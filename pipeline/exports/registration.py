@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from connectors.flowtime.discover.discovery import KnownRun
-from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.exports.report import Report
 from pipeline.planning.published import Pending
+from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
 from pipeline.registry.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
-from pipeline.writing.publish import StagedTarget
+from pipeline.writing.descriptor_file import StagedTarget
 
 
 class Registration:
@@ -37,8 +36,9 @@ class Registration:
         source = self._config.source
         if self._session is None or source.time_origin != "auto":
             return None
-        storage, path = connect(source.url, self._config.storage_options(source.storage))
-        return self._session.known_runs(storage.url(path))
+        storage, roots = source_roots(self._config)
+        known = [self._session.known_runs(storage.url(root.path)) for root in roots]
+        return _first_known([one for one in known if one is not None])
 
     def note(
         self, source: Source, written: Sequence[StagedTarget], current: Sequence[Pending]
@@ -52,7 +52,9 @@ class Registration:
         """
         if self._session is None:
             return
-        self._runs = RunsToEnter(source.storage, source.path, source.whole_runs)
+        self._runs = RunsToEnter(
+            source.storage, [root.path for root in source.roots], source.whole_runs
+        )
         targets = [(pending.target, True) for pending, _ in written]
         targets += [(pending.target, False) for pending in current]
         self._exports = [
@@ -66,4 +68,14 @@ class Registration:
         if self._runs is not None:
             self._session.enter(self._runs, self._exports)
         self._session.close()
-        return replace(report, registry_note=self._session.problem)
+        problem = self._session.problem
+        return report if problem is None else report.with_note(problem)
+
+
+def _first_known(sources: Sequence[KnownRun]) -> KnownRun | None:
+    """Return the runs that any of several folders knows."""
+    if len(sources) < 2:
+        return sources[0] if sources else None
+    return lambda url, listing: next(
+        (run for known in sources if (run := known(url, listing)) is not None), None
+    )

@@ -19,7 +19,7 @@ from pipeline.version import VERSION
 
 
 def known_runs(config: ExportConfig, resolver: TargetResolver) -> KnownRun | None:
-    """What the descriptors of this very config say of runs; None where they say nothing.
+    """Return what the descriptors of this very config say of runs; None where they say nothing.
 
     Only targets whose path names no run have one descriptor that can be found beforehand. What
     is wrong with a descriptor is told when it is compared with the plan, not here.
@@ -41,7 +41,7 @@ def known_runs(config: ExportConfig, resolver: TargetResolver) -> KnownRun | Non
 
 
 def _by_url(entries: Iterable[RunEntry]) -> dict[str, Run]:
-    """The runs of a descriptor whose folders can be compared with it."""
+    """Return the runs of a descriptor whose folders can be compared with it."""
     found: dict[str, Run] = {}
     for entry in entries:
         with suppress(IntegrityError):
@@ -67,6 +67,6 @@ class _Memory:
         self._runs = runs
 
     def __call__(self, url: str, listing: str) -> Run | None:
-        """The run at a URL, if it was listed so; a discovery asks once, and makes its own of it."""
+        """Return the run at a URL, if its listing is the same; each is asked for once."""
         run = self._runs.pop(url, None)
         return run if run is not None and run.listing == listing else None

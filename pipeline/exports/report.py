@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
@@ -63,10 +64,13 @@ class Report:
         bytes_read: Bytes read from series files.
         targets: What was written or found unchanged.
         left_out: Runs that are not in the export.
+        export_notes: What a reader should know of the export as a whole, e.g. that the registry
+            is not up to date.
         sink_notes: What a reader should know of the sinks, e.g. columns that a layout leaves out.
         run_notes: What a reader should know of the runs, e.g. assumed time origins.
-        registry_note: Why the registry is not up to date, where it is not.
-        seconds: Wall time by phase.
+        seconds: Wall time by phase; in `cpu` the processor time of this process since the export
+            began, and of its workers.
+        engine: Where the tasks were done; None where there was nothing to do.
     """
 
     name: str
@@ -78,20 +82,16 @@ class Report:
     targets: tuple[ExportedTarget, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     sink_notes: tuple[str, ...] = ()
+    export_notes: tuple[str, ...] = ()
     run_notes: tuple[RunNote, ...] = ()
-    registry_note: str | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
+    engine: EngineChoice | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """All notes, each run's own ones by its name."""
         of_runs = (f"run {note.run}: {note.text}" for note in self.run_notes)
-        return (*self._own_notes, *of_runs)
-
-    @property
-    def _own_notes(self) -> tuple[str, ...]:
-        registry = () if self.registry_note is None else (self.registry_note,)
-        return (*registry, *self.sink_notes)
+        return (*self.export_notes, *self.sink_notes, *of_runs)
 
     @property
     def skipped(self) -> tuple[LeftOut, ...]:
@@ -103,10 +103,14 @@ class Report:
         """0 when done, 3 when broken runs were left out."""
         return 3 if self.skipped else 0
 
+    def with_note(self, note: str) -> Report:
+        """Return the report with a further note on the export as a whole."""
+        return replace(self, export_notes=(*self.export_notes, note))
+
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON-compatible data."""
-        data = asdict(replace(self, sink_notes=(), run_notes=()))
-        del data["sink_notes"], data["run_notes"], data["registry_note"]
+        """Return the report as JSON-compatible data."""
+        data = asdict(replace(self, export_notes=(), sink_notes=(), run_notes=()))
+        del data["export_notes"], data["sink_notes"], data["run_notes"]
         data["notes"] = self.notes
         for target in data["targets"]:
             target["bytes"] = target.pop("size")
@@ -115,7 +119,7 @@ class Report:
         return data
 
     def as_text(self) -> str:
-        """The report as lines for people."""
+        """Return the report as lines for people."""
         lines = [self._headline()]
         lines += [_target_line(target) for target in _shown(self.targets)]
         if len(self.targets) > _MOST_LINES:
@@ -125,8 +129,8 @@ class Report:
         return "\n".join(lines)
 
     def _condensed_notes(self) -> list[str]:
-        """Notes for people: what several runs have in common is said once."""
-        shown = [*dict.fromkeys(self._own_notes), *_by_text(self.run_notes)]
+        """Return notes for people: what several runs have in common is said once."""
+        shown = [*dict.fromkeys((*self.export_notes, *self.sink_notes)), *_by_text(self.run_notes)]
         if len(shown) <= _MOST_LINES:
             return shown
         return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]

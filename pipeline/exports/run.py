@@ -10,6 +10,7 @@ from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
 from pipeline.exports.summary import nothing_to_do, summarise
+from pipeline.planning.choice import Choice
 
 
 def export(
@@ -29,27 +30,37 @@ def export(
 
     Raises:
         ConfigError: The config does not fit the runs.
+        IntegrityError: The descriptor of a target is damaged, or not ours; all other targets are
+            written.
         RunError: A run is broken and `on_error` is `fail`.
         SinkError: An output could not be written.
         StorageError: A store failed.
     """
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
-    with session.clock.enforced():
-        report = _export(session)
-    # What is published stays published, whatever becomes of the registry.
-    return session.registration.finished(report)
+    try:
+        with session.workers, session.clock.enforced():
+            report, choice = _export(session)
+        # What is published stays published, whatever happens to registry and lineage.
+        report = session.registration.finished(report)
+        if choice is not None:
+            choice.raise_blocked()
+    except BaseException as error:
+        session.lineage.failed(error)
+        raise
+    return session.lineage.finished(report)
 
 
-def _export(session: ExportSession) -> Report:
+def _export(session: ExportSession) -> tuple[Report, Choice | None]:
     source = session.find_runs()
     while source.runs:
         match attempt(session, source):
             case Written() as written:
                 current = written.choice.current
                 session.registration.note(source, written.published.written, current)
-                return summarise(session, source, written)
+                session.lineage.note(written.plan)
+                return summarise(session, source, written), written.choice
             case Retry():
                 source = session.find_runs_again(source)
             case Drop(broken):
                 source = source.without(broken)
-    return nothing_to_do(session, source)
+    return nothing_to_do(session, source), None

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from connectors.storage import connect
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
+from pipeline.execution.workers import Workers
 from pipeline.exports.deadline import Clock
+from pipeline.exports.lineage import ExportLineage
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.plan import ExportPlan, make_plan
 from pipeline.planning.target import TargetResolver
-from pipeline.reading.source import Source, find_runs
+from pipeline.reading.source import Look, Source, find_runs
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class ExportSession:
         progress: Receives the progress.
         registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
+        lineage: Sends lineage events, if the config asks for them.
+        workers: Worker processes of this export.
     """
 
     config: ExportConfig
@@ -38,6 +41,8 @@ class ExportSession:
     progress: ProgressCallback
     registration: Registration
     clock: Clock = field(repr=False)
+    lineage: ExportLineage = field(repr=False)
+    workers: Workers = field(repr=False)
 
     @classmethod
     def open(
@@ -51,20 +56,23 @@ class ExportSession:
         """Resolve a config's storages; no request is made.
 
         Raises:
+            ConfigError: A package that the config needs is not installed.
             StorageError: A URL is none, or no package knows its protocol.
         """
         moment = (now or datetime.now(UTC)).astimezone(UTC)
-        options = config.storage_options(config.source.storage)
-        resolver = TargetResolver(
-            name=config.name,
-            now=moment,
-            source=connect(config.source.url, options),
-            source_options=options,
-            options=config.storage_options,
-        )
+        resolver = TargetResolver.of(config, moment)
         clock = Clock(config.execution.timeout)
-        shown = progress or ProgressCallback()
-        return cls(config, moment, resolver, full_refresh, shown, Registration(config), clock)
+        return cls(
+            config,
+            moment,
+            resolver,
+            full_refresh,
+            progress or ProgressCallback(),
+            Registration(config),
+            clock,
+            ExportLineage(config, moment),
+            Workers(config),
+        )
 
     def find_runs(self) -> Source:
         """Find the runs; those that the published exports know as they are listed are not read.
@@ -82,12 +90,14 @@ class ExportSession:
 
     def _look(self) -> Source:
         if self.full_refresh:
-            return find_runs(self.config)
+            return find_runs(self.config, now=self.now, elsewhere=self.workers.discover)
         # A registry holds all that there is to know of a run; descriptors hold what was exported.
         if (registered := self.registration.known_runs()) is not None:
-            return find_runs(self.config, registered)
+            return find_runs(self.config, registered, now=self.now)
         known = known_runs(self.config, self.resolver)
-        return find_runs(self.config, known, "first" if known is None else "remembered")
+        if known is None:
+            return find_runs(self.config, now=self.now, elsewhere=self.workers.discover)
+        return find_runs(self.config, known, "remembered", now=self.now)
 
     def find_runs_again(self, before: Source) -> Source:
         """Find and read the runs afresh, as those that were found before are out of date.
@@ -97,7 +107,8 @@ class ExportSession:
             StorageError: The source cannot be listed or read.
         """
         with self.clock.phase("discover"):
-            return find_runs(self.config, look="second" if before.look == "first" else "first")
+            look: Look = "second" if before.look == "first" else "first"
+            return find_runs(self.config, look=look, now=self.now, elsewhere=self.workers.discover)
 
     def plan(self, source: Source) -> ExportPlan:
         """Work out what the export of some runs will read and write.
@@ -109,8 +120,8 @@ class ExportSession:
 
     def _require_runs(self, source: Source) -> None:
         if self.config.source.require_runs and not source.runs:
-            url = source.storage.url(source.path)
+            url = source.url
             raise ConfigError(
                 f"no run was found under {url} and source.require_runs is true: "
-                "check source.url, include, exclude and created"
+                "check source.url, include, exclude, created and latest"
             )

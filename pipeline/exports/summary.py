@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipeline.exports.attempt import Written
 from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
 from pipeline.exports.session import ExportSession
-from pipeline.planning.published import Choice, Pending, PublishedTargets
+from pipeline.planning.choice import Choice
+from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
 from pipeline.writing.router import StagedOutput
 
@@ -18,10 +20,12 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
     written = (_exported(pending, outputs) for pending, outputs in done.published.written)
     return replace(
         nothing_to_do(session, source),
-        rows_read=done.read.rows,
-        bytes_read=done.read.size,
+        rows_read=done.staged.rows,
+        bytes_read=done.staged.size,
         targets=(*written, *_untouched(done.choice, done.published.standing)),
-        sink_notes=tuple(note for sink in done.plan.sinks for note in sink.notes),
+        sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
+        seconds=_seconds(session, done.staged.worker_seconds),
+        engine=done.staged.choice,
     )
 
 
@@ -29,13 +33,18 @@ def nothing_to_do(session: ExportSession, source: Source) -> Report:
     """Return the report of an export that has found no run to export."""
     return Report(
         name=session.config.name,
-        source=source.storage.url(source.path),
+        source=source.url,
         runs=len(source.runs),
         series=sum(len(run.series) for run in source.runs),
         left_out=source.left_out,
         run_notes=tuple(RunNote(run.name, note) for run in source.runs for note in run.notes),
-        seconds=dict(session.clock.seconds),
+        seconds=_seconds(session),
     )
+
+
+def _seconds(session: ExportSession, workers: float = 0.0) -> dict[str, Any]:
+    spent = {"parent": round(session.clock.cpu_seconds, 3), "workers": round(workers, 3)}
+    return {**session.clock.seconds, "cpu": spent}
 
 
 def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[ExportedTarget]:

@@ -39,7 +39,7 @@ class Watch:
     _last: object = field(default=None, init=False, repr=False)
 
     def rounds(self) -> Iterator[Round]:
-        """Every round that has something to tell: the first, what was written, what changed.
+        """Yield every round that has something to tell: the first, what was written, what changed.
 
         Raises:
             ConfigError: The config does not fit the runs.

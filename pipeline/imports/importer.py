@@ -25,10 +25,9 @@ from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.registry.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
+from pipeline.sinks.formats import READING_ORDER
 
 Array = np.ndarray[Any, Any]
-
-_PREFERRED = ("parquet", "ndjson", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def _entered(
     """Enter the runs and the exports that they come from in a registry."""
     base = place.storage.url(place.path)
     names = [relative(run.url, base) or "" for run in report.runs]
-    runs = RunsToEnter(place.storage, place.path, paths=[join(place.path, n) for n in names if n])
+    runs = RunsToEnter(place.storage, [place.path], paths=[join(place.path, n) for n in names if n])
     described = [
         ExportToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
         for one in exports
@@ -180,7 +179,7 @@ def _best_table(export: Export, options: ImportOptions) -> ExportedTable:
         IntegrityError: None of them can be undone; the message says why.
     """
     reasons: list[str] = []
-    for table in sorted(export.tables, key=lambda table: _PREFERRED.index(table.format)):
+    for table in sorted(export.tables, key=lambda table: READING_ORDER.index(table.format)):
         found = _obstacles(table, options)
         if not found:
             return table
@@ -260,7 +259,7 @@ def _writers(
 
 
 def _origin(export: Export) -> ExportOrigin | None:
-    """What a restored run says of the export it comes from; a file alone may be anywhere soon."""
+    """Return what a restored run records of the export that it comes from."""
     if export.descriptor_url is None:
         return None
     return ExportOrigin(export.descriptor_url, export.name)

@@ -16,7 +16,14 @@ from connectors.flowtime.restore.run_files import differences
 from connectors.flowtime.scan.scanner import ScanOptions, scan
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import series_files
-from connectors.storage import Storage, StorageOptions, connect, scratch_folder, sha256_of
+from connectors.storage import (
+    Storage,
+    StorageOptions,
+    connect,
+    escape_glob,
+    scratch_folder,
+    sha256_of,
+)
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError, RunError
 from pipeline.exports.run import export
@@ -152,18 +159,18 @@ def roundtrip(url: str, *, storage: StorageOptions | None = None) -> RoundtripRe
     """
     source = find_runs(_config(url, storage, "export.csv", VARIANTS[0]))
     if not source.runs:
-        raise RunError("no complete run is there", run_url=source.storage.url(source.path))
+        raise RunError("no complete run is there", run_url=source.url)
     legs = tuple(
         _sum(variant, [_leg(variant, source, run, storage) for run in source.runs])
         for variant in VARIANTS
     )
-    return RoundtripReport(source.storage.url(source.path), len(source.runs), legs)
+    return RoundtripReport(source.url, len(source.runs), legs)
 
 
 def _config(url: str, storage: StorageOptions | None, path: str, variant: Variant) -> ExportConfig:
     kind = variant.name.partition(" ")[0]
     blocks: dict[str, Any] = {}
-    source = {"url": url}
+    source = {"url": escape_glob(url)}
     if storage is not None:
         protocol = {} if storage.protocol is None else {"protocol": storage.protocol}
         blocks["storage"] = {"source": {**protocol, **storage.options}}

@@ -2,46 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
-from connectors.storage import Location, Storage
+from connectors.flowtime.discover.source_root import SourceRoot
+from connectors.storage import Location, Storage, relative
 from pipeline.errors import ConfigError
-from pipeline.planning.target import Target
+from pipeline.planning.target import Target, in_source
 from pipeline.sinks import Sink
 
+SinkTargets = Sequence[tuple[Sink, Sequence[Target]]]
+"""Each sink with its targets."""
 
-@dataclass
-class TargetLocations:
-    """Where targets really are; each folder is looked at once."""
-
-    _folders: dict[tuple[int, str], Location] = field(default_factory=dict)
-
-    def folder(self, target: Target) -> Location:
-        """Return the location of the folder that holds a target's descriptor."""
-        return self.of(target.storage, target.folder)
-
-    def of(self, storage: Storage, path: str) -> Location:
-        """Return the location of a folder."""
-        key = (id(storage), path)
-        if key not in self._folders:
-            self._folders[key] = storage.location(path)
-        return self._folders[key]
+_Folder = tuple[Storage, str]
 
 
-def refuse_shared_places(sinks: Sequence[tuple[Sink, Sequence[Target]]]) -> None:
-    """Refuse targets that would overwrite each other, however their paths are spelled.
+def check_locations(sinks: SinkTargets, storage: Storage, roots: Sequence[SourceRoot]) -> None:
+    """Check where all targets lead, however their paths are spelled.
 
     Args:
         sinks: Each sink with its targets.
+        storage: The storage that the runs are read from.
+        roots: The folders that they are looked for in.
 
     Raises:
-        ConfigError: Two targets share a place, or their paths differ only in case.
+        ConfigError: Two targets share a place, or their paths differ only in case; or links lead
+            a target into the source.
     """
-    locations = TargetLocations()
+    locations = _locations(sinks)
+    _refuse_in_source(sinks, locations, storage, roots)
+    _refuse_shared_places(sinks, locations)
+    _refuse_files_as_folders(sinks, locations)
+
+
+def _locations(sinks: SinkTargets) -> Mapping[_Folder, Location]:
+    """Return where the folders of targets lead; each is looked at once."""
+    found: dict[_Folder, Location] = {}
+    paths: dict[Storage, dict[str, None]] = {}
+    for _, target in _every(sinks):
+        if target.link_free_root is None:
+            paths.setdefault(target.storage, {})[target.folder] = None
+        else:  # No link leads there, and nothing from outside the source does.
+            found[target.storage, target.folder] = Location.of_parts("run", target.folder)
+    for storage, folders in paths.items():
+        places = zip(folders, storage.locations([*folders]), strict=True)
+        found |= {(storage, folder): place for folder, place in places}
+    return found
+
+
+def _refuse_in_source(
+    sinks: SinkTargets,
+    locations: Mapping[_Folder, Location],
+    storage: Storage,
+    roots: Sequence[SourceRoot],
+) -> None:
+    """Refuse targets that links lead into the source; their paths have been looked at."""
+    places = storage.locations([root.path for root in roots])
+    for _, target in _every(sinks):
+        location = locations[target.storage, target.folder]
+        for root, place in zip(roots, places, strict=True):
+            is_beside = storage is target.storage and relative(target.path, root.path) is not None
+            if location.is_within(place) and not is_beside:
+                raise in_source(target, root.url(storage))
+
+
+def _refuse_shared_places(sinks: SinkTargets, locations: Mapping[_Folder, Location]) -> None:
     seen: dict[tuple[str, str], tuple[str, Target]] = {}
     for sink, target in _every(sinks):
-        folder = locations.folder(target).key
+        folder = locations[target.storage, target.folder].key
         names = [("data", target.identity(sink))]
         names += [("descriptor", target.descriptor.rpartition("/")[2])]
         for kind, name in names:
@@ -57,7 +84,6 @@ def refuse_shared_places(sinks: Sequence[tuple[Sink, Sequence[Target]]]) -> None
                 )
             if kind == "data" and other is not target:
                 raise ConfigError(_shared(other, target))
-    _refuse_files_as_folders(sinks, locations)
 
 
 def _shared(other: Target, target: Target) -> str:
@@ -69,17 +95,15 @@ def _shared(other: Target, target: Target) -> str:
     )
 
 
-def _refuse_files_as_folders(
-    sinks: Sequence[tuple[Sink, Sequence[Target]]], locations: TargetLocations
-) -> None:
+def _refuse_files_as_folders(sinks: SinkTargets, locations: Mapping[_Folder, Location]) -> None:
     """Refuse a file where another target needs a folder."""
     files = {
-        f"{locations.folder(target).key}/{target.path.rpartition('/')[2]}": target
+        f"{locations[target.storage, target.folder].key}/{target.path.rpartition('/')[2]}": target
         for _, target in _every(sinks)
         if not target.is_folder
     }
     for _, target in _every(sinks):
-        for place in locations.folder(target).chain:
+        for place in locations[target.storage, target.folder].chain:
             if place in files:
                 raise ConfigError(
                     f"{files[place].url} is a file of one sink and a folder of {target.url}: "
@@ -87,5 +111,5 @@ def _refuse_files_as_folders(
                 )
 
 
-def _every(sinks: Sequence[tuple[Sink, Sequence[Target]]]) -> Iterable[tuple[Sink, Target]]:
+def _every(sinks: SinkTargets) -> Iterable[tuple[Sink, Target]]:
     return ((sink, target) for sink, targets in sinks for target in targets)

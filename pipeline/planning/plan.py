@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,15 @@ from pipeline.datapackage.run_record import describe_run
 from pipeline.datapackage.table_spec import TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
-from pipeline.planning.locations import refuse_shared_places
+from pipeline.planning.locations import check_locations
 from pipeline.planning.partitions import refuse_colliding
+from pipeline.planning.segments import (
+    MOST_SEGMENT_ROWS,
+    SEGMENT_ROWS,
+    Segment,
+    cut_segments,
+    whole_runs,
+)
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.rows.column import Column, Table
@@ -44,9 +52,9 @@ class Shown:
     column: Column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SinkPlan:
-    """What one sink will write.
+    """What one sink will write; equal to itself alone.
 
     Attributes:
         sink: Its options.
@@ -86,6 +94,7 @@ class ExportPlan:
         kept: Rows of the series whose files are read.
         row_filter: The condition on rows, if there is one.
         sinks: What each sink will write.
+        is_filtered: Whether the condition may leave rows out.
         layouts: URL of a run → how the file of each series is laid out, where only the file can
             tell, as no sha256 does.
     """
@@ -96,6 +105,7 @@ class ExportPlan:
     kept: pl.Series
     row_filter: RowFilter | None
     sinks: tuple[SinkPlan, ...]
+    is_filtered: bool = False
     layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -116,6 +126,25 @@ class ExportPlan:
             row += len(run.series)
         return tuple(counts)
 
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Row of the first series of each run in the table of series, and the end of the last."""
+        return tuple(accumulate((len(run.series) for run in self.runs), initial=0))
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments that the rows are read and encoded in."""
+        most = [sink.sink.max_rows_per_file or 0 for sink in self.sinks]
+        counts = [
+            run.grid.bins * self.is_kept[start : start + len(run.series)].astype(np.int64)
+            for run, start in zip(self.runs, self.starts[:-1], strict=True)
+        ]
+        return cut_segments(counts, min(max(SEGMENT_ROWS, *most), MOST_SEGMENT_ROWS))
+
+    def segments_of(self, sink: SinkPlan) -> tuple[Segment, ...]:
+        """Return the segments of one sink: a wide layout needs all series of a run at once."""
+        return whole_runs(self.segments) if sink.measures else self.segments
+
     @property
     def source_bytes(self) -> int:
         """Bytes of the series files that are read."""
@@ -123,14 +152,14 @@ class ExportPlan:
         return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
-        """Rows of a target's only file, where they are known before it is written."""
+        """Return rows of a target's only file, where they are known before it is written."""
         filtered = self.row_filter is not None and self.row_filter.of_rows is not None
         if filtered or plan.measures or target.is_folder:
             return None
         return sum(self.rows_per_run[row] for row in target.runs)
 
     def table(self, plan: SinkPlan, target: Target) -> Table:
-        """What a file of a target holds, and says of itself."""
+        """Return what a file of a target holds, and says of itself."""
         runs = [self.runs[row] for row in target.runs]
         columns = self.file_columns(plan, target)
         metadata: dict[str, Any] = {
@@ -166,14 +195,14 @@ class ExportPlan:
         )
 
     def described(self, run: Run, *, with_place: bool = True) -> dict[str, Any]:
-        """A run as descriptors and files name it."""
+        """Return a run as descriptors and files name it."""
         return describe_run(run, with_place=with_place, layouts=self.layouts.get(run.url))
 
     def contents(self, plan: SinkPlan, target: Target) -> TableSpec:
-        """What the rows of a target are."""
+        """Return what the rows of a target are."""
         sources = [shown.source for shown in plan.shown]
         constants = self.config.metadata.constants
-        row_filter = self.row_filter if self._filtered_out() else None
+        row_filter = self.row_filter if self.is_filtered else None
         return TableSpec(
             layout=plan.sink.layout,
             columns={shown.column.name: shown.source for shown in plan.shown},
@@ -185,16 +214,10 @@ class ExportPlan:
             reasons=tuple(self._left_out(target)),
         )
 
-    def _filtered_out(self) -> bool:
-        """Whether the condition may have left rows out."""
-        if self.row_filter is None:
-            return False
-        return self.row_filter.of_rows is not None or len(self.kept) < self.tables.series_count
-
     def _left_out(self, target: Target) -> list[str]:
-        """Why not all rows of all series of a target's runs are in it."""
+        """Return why not all rows of all series of a target's runs are in it."""
         reasons = []
-        if self.row_filter is not None and self._filtered_out():
+        if self.row_filter is not None and self.is_filtered:
             reasons.append(f"rows were filtered by {self.row_filter.text}")
         runs = [self.runs[row] for row in target.runs]
         left_out = sum(run.series_left_out for run in runs)
@@ -204,7 +227,7 @@ class ExportPlan:
         return reasons
 
     def state(self, plan: SinkPlan, target: Target) -> str:
-        """Digest of all that shapes a target's bytes; an equal one means nothing has changed.
+        """Return the digest of all that shapes a target's bytes; equal means nothing has changed.
 
         What depends on the clock differs from export to export.
         """
@@ -235,17 +258,29 @@ def make_plan(config: ExportConfig, runs: Sequence[Run], resolver: TargetResolve
         ConfigError: The runs do not fit the config, e.g. two of them share a target.
     """
     row_filter = filter_of(config, resolver.now)
-    names = _all_columns(config)
-    if row_filter is not None:
-        looked_at = (
-            row_filter.of_series.meta.root_names() if row_filter.of_series is not None else []
-        )
-        names += [*row_filter.columns, *looked_at]
-    tables = MetadataTables.build(runs, names, config.metadata.constants, resolver.now)
+    tables = metadata_tables(config, runs, row_filter, resolver.now)
     kept = tables.series_rows() if row_filter is None else row_filter.series_rows(tables)
     sinks = tuple(_sink_plan(config, sink, runs, tables, resolver) for sink in config.sinks)
-    refuse_shared_places([(plan.sink, plan.targets) for plan in sinks])
-    return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks)
+    targets = [(plan.sink, plan.targets) for plan in sinks]
+    check_locations(targets, resolver.storage, resolver.roots)
+    is_filtered = row_filter is not None and (
+        row_filter.of_rows is not None or len(kept) < tables.series_count
+    )
+    return ExportPlan(config, tuple(runs), tables, kept, row_filter, sinks, is_filtered)
+
+
+def metadata_tables(
+    config: ExportConfig, runs: Sequence[Run], row_filter: RowFilter | None, now: datetime
+) -> MetadataTables:
+    """Return the tables that the columns of a config and of its condition are gathered from."""
+    names = _all_columns(config)
+    if row_filter is not None:
+        of_series = row_filter.of_series
+        names += [
+            *row_filter.columns,
+            *(of_series.meta.root_names() if of_series is not None else ()),
+        ]
+    return MetadataTables.build(runs, names, config.metadata.constants, now)
 
 
 def _all_columns(config: ExportConfig) -> list[str]:
@@ -274,6 +309,10 @@ def _sink_plan(
     ]
     targets = tuple(resolver.targets(sink, runs))
     plan = SinkPlan(sink, _picked(sink, shown), targets, measures, notes)
+    try:
+        sink.check_names([entry.column.name for entry in plan.in_file])
+    except ValueError as error:
+        raise ConfigError(f"sink {sink.path}: {error}") from error
     if sink.partition_by:
         local = any(target.storage.is_local for target in targets)
         values = tables.texts(plan.partition_sources)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import Storage, join
-from connectors.storage.deadline import ContextPool
 from pipeline.datapackage import descriptor
-from pipeline.errors import PublishConflictError
+from pipeline.errors import IntegrityError
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.target import Target
 
-_LOOK_UPS = 16
 _READ_AT_ONCE = 256
 _ALIKE = {"schema", "dialect", "columns", "constants", "options"}
 
@@ -31,11 +29,13 @@ class Pending:
         plan: The plan of its sink.
         target: Where it goes.
         state: Digest of what shapes its bytes.
+        unnamed: Data files in its folder that no descriptor names, and that stay therefore.
     """
 
     plan: SinkPlan
     target: Target
     state: str
+    unnamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class PublishedTargets:
     """What is published already.
 
     Attributes:
-        descriptors: The descriptors that stand where targets will have theirs, without their
-            runs.
+        descriptors: The descriptors where targets will have theirs, without their runs.
+        unreadable: The errors of those that are damaged, or not ours.
     """
 
     descriptors: Mapping[DescriptorKey, Mapping[str, Any]]
+    unreadable: Mapping[DescriptorKey, IntegrityError] = field(default_factory=dict)
 
     @classmethod
     def read(cls, plan: ExportPlan) -> PublishedTargets:
         """Read the descriptors beside all targets.
 
         Raises:
-            IntegrityError: Something else's descriptor stands there.
-            StorageError: It could not be read.
+            StorageError: One could not be read, or a run directory leads to it through a link.
         """
         _refuse_links(plan)
         wanted: dict[Storage, dict[str, None]] = {}
@@ -63,69 +63,39 @@ class PublishedTargets:
             for target in sink.targets:
                 wanted.setdefault(target.storage, {})[target.descriptor] = None
         found: dict[DescriptorKey, Mapping[str, Any]] = {}
+        unreadable: dict[DescriptorKey, IntegrityError] = {}
         shared: dict[str, Any] = {}
         for storage, paths in wanted.items():
             for path, data in _read(storage, list(paths)):
-                whole = descriptor.load(data, storage.url(path))
-                found[storage, path] = _sharing(descriptor.without_runs(whole), shared)
-        return cls(found)
+                try:
+                    whole = descriptor.load(data, storage.url(path))
+                except IntegrityError as error:
+                    unreadable[storage, path] = error
+                else:
+                    found[storage, path] = _sharing(descriptor.without_runs(whole), shared)
+        return cls(found, unreadable)
 
     def at(self, target: Target) -> Mapping[str, Any] | None:
-        """The descriptor that stands where a target's will."""
+        """Return the descriptor that is where a target will have its own."""
         return self.descriptors.get(place_of(target))
 
+    def named(self, target: Target) -> set[str]:
+        """Return the paths that this descriptor names, of whatever target."""
+        found = self.at(target)
+        return set() if found is None else descriptor.paths_of(found["resources"])
+
     def resources(self, plan: SinkPlan, target: Target) -> list[dict[str, Any]]:
-        """What is published of a target."""
+        """Return what is published of a target."""
         found = self.at(target)
         return [] if found is None else descriptor.resources_of(found, target.identity(plan.sink))
 
     def is_current(self, pending: Pending) -> bool:
-        """Whether a target stands published as it would be written now, every file in place."""
+        """Return whether the published target is complete and up to date."""
         return is_published(pending, self.resources(pending.plan, pending.target))
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which targets are written.
-
-    Attributes:
-        to_write: Targets that are not current.
-        current: Targets that stand as they would be written.
-        kept: Targets that differ and are kept, as `if_exists` is `skip`.
-    """
-
-    to_write: tuple[Pending, ...]
-    current: tuple[Pending, ...]
-    kept: tuple[Pending, ...]
-
-
-def choose(plan: ExportPlan, standing: PublishedTargets, *, full_refresh: bool = False) -> Choice:
-    """Tell the targets that are to be written from those that may stay.
-
-    Raises:
-        PublishConflictError: A target exists and `if_exists` is `error`.
-    """
-    everything = [
-        Pending(sink, target, plan.state(sink, target))
-        for sink in plan.sinks
-        for target in sink.targets
-    ]
-    # Each answer takes a request or two where the target is remote.
-    with ContextPool(_LOOK_UPS) as pool:
-        stands = list(pool.map(standing.is_current, everything))
-    to_write: list[Pending] = []
-    current: list[Pending] = []
-    kept: list[Pending] = []
-    for pending, is_current in zip(everything, stands, strict=True):
-        if is_current:
-            (to_write if full_refresh else current).append(pending)
-        else:
-            (kept if _may_stay(standing, pending) else to_write).append(pending)
-    return Choice(tuple(to_write), tuple(current), tuple(kept))
-
-
 def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The files that are there, a few at a time: there may be a descriptor for each of many runs.
+    """Yield the existing files, a few at a time: many runs may have a descriptor each.
 
     Raises:
         StorageError: A file could not be read.
@@ -141,7 +111,7 @@ def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """The same descriptor; what is alike in all descriptors of a sink is one object."""
+    """Return the same descriptor; what is alike in all descriptors of a sink is one object."""
 
     def alike(values: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -157,26 +127,8 @@ def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]
     return {**found, "resources": resources}
 
 
-def _may_stay(standing: PublishedTargets, pending: Pending) -> bool:
-    wish = pending.plan.sink.if_exists
-    if wish == "replace" or not _exists(standing, pending.plan, pending.target):
-        return False
-    if wish == "error":
-        raise PublishConflictError(
-            f"{pending.target.url} exists already and if_exists is error: "
-            "remove it, choose another path, or set if_exists: replace"
-        )
-    return True
-
-
-def _exists(standing: PublishedTargets, plan: SinkPlan, target: Target) -> bool:
-    if standing.resources(plan, target):
-        return True
-    return not target.is_folder and target.storage.info(target.path) is not None
-
-
 def is_published(pending: Pending, listed: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a target's resources are what would be written now, every file in place."""
+    """Return whether a target's resources are what would be written now, every file in place."""
     if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
         return False
     return all(_stands(pending.target, item) for item in listed)
@@ -188,7 +140,7 @@ def _stands(target: Target, item: Mapping[str, Any]) -> bool:
 
 
 def place_of(target: Target) -> DescriptorKey:
-    """The place of a target's descriptor."""
+    """Return the place of a target's descriptor."""
     return target.storage, target.descriptor
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 
+from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
-from connectors.storage import Location, Storage, StorageOptions, connect, join, relative
+from connectors.storage import Storage, StorageOptions, connect, join, relative
+from pipeline.config import ExportConfig
 from pipeline.config.path_template import (
     differs_by_run,
     format_of,
@@ -17,8 +18,9 @@ from pipeline.config.path_template import (
     stem,
     template_fields,
 )
-from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
+from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
 from pipeline.errors import ConfigError
+from pipeline.planning.source_roots import source_roots
 from pipeline.sinks import Sink
 
 
@@ -67,8 +69,10 @@ class Target:
             self.storage.refuse_links(self.link_free_root, path)
 
     def identity(self, sink: Sink) -> str:
-        """What tells this target from others that share its descriptor."""
-        return f"{sink.format}:*" if self.is_folder else self.path.rpartition("/")[2]
+        """Return what tells this target from others that share its descriptor."""
+        if self.is_folder:
+            return data_set_target(sink.format)
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,43 @@ class TargetResolver:
     Attributes:
         name: The config's name.
         now: When the export began, UTC.
-        source: Storage and path that the runs are read from.
+        storage: The storage that the runs are read from.
+        roots: The folders that they are looked for in.
+        source_options: Option set of that storage.
         options: Option set of a named storage; None is the source's own.
     """
 
     name: str
     now: datetime
-    source: tuple[Storage, str]
+    storage: Storage
+    roots: tuple[SourceRoot, ...]
     source_options: StorageOptions | None
     options: Callable[[str | None], StorageOptions | None]
 
+    @classmethod
+    def of(cls, config: ExportConfig, now: datetime) -> TargetResolver:
+        """Return the resolver of a config's sinks; no request is made.
+
+        Args:
+            config: The settings.
+            now: When the export began, UTC.
+
+        Raises:
+            StorageError: The source's URL is none, or no package knows its protocol.
+        """
+        storage, roots = source_roots(config)
+        return cls(
+            name=config.name,
+            now=now,
+            storage=storage,
+            roots=roots,
+            source_options=config.storage_options(config.source.storage),
+            options=config.storage_options,
+        )
+
     def of_all_runs(self, sink: Sink) -> Target | None:
         """Return the target that holds all runs, or None where the path differs by run."""
-        return None if differs_by_run(sink.path) else self._target(sink, None, ())
+        return None if differs_by_run(sink.path) else self.target(sink, None, ())
 
     def targets(self, sink: Sink, runs: Sequence[Run]) -> list[Target]:
         """Return the targets of a sink, none of which lies in what the source reads.
@@ -100,10 +128,10 @@ class TargetResolver:
                 the runs.
         """
         if not differs_by_run(sink.path):
-            return [self._checked(self._target(sink, None, tuple(range(len(runs)))), runs)]
+            return [self._checked(self.target(sink, None, tuple(range(len(runs)))), runs)]
         made: dict[tuple[Storage, str], Target] = {}
         for row, run in enumerate(runs):
-            target = self._checked(self._target(sink, run, (row,)), [run])
+            target = self._checked(self.target(sink, run, (row,)), [run])
             key = (target.storage, target.path)
             before = made.get(key)
             if before is None:
@@ -117,7 +145,8 @@ class TargetResolver:
                 made[key] = replace(before, runs=(*before.runs, row))
         return list(made.values())
 
-    def _target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+    def target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
+        """Return the target of a sink for one run or for all, without any check."""
         url = self._render(sink, run)
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)
@@ -140,28 +169,28 @@ class TargetResolver:
         return f"./{url}" if url.startswith("~") and sink.path.startswith("{") else url
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
-        """Return a target that is outside the source, or in a run's own folder.
+        """Return a target whose path is outside the source, or in a run's own folder.
 
         Raises:
-            ConfigError: It is elsewhere in the source, by its path or by where links lead.
+            ConfigError: It is elsewhere in the source.
         """
-        storage, root = self.source
-        if target.storage.protocol != storage.protocol:
+        if target.storage.protocol != self.storage.protocol:
             return target
-        if relative(target.path, root) is not None:
-            if any(_is_own_folder(target.path, run.path) for run in runs):
-                return replace(target, link_free_root=root)
-        elif not target.storage.location(target.folder).is_within(self._source_location):
-            return target
-        raise ConfigError(
-            f"the sink would write {target.url} below {storage.url(root)}, which the source "
-            "reads: choose a path outside, or a run's own gold/ folder ({run_url}/gold/...)"
-        )
+        for root in self.roots:
+            if relative(target.path, root.path) is not None:
+                if any(_is_own_folder(target.path, run.path) for run in runs):
+                    return replace(target, link_free_root=root.path)
+                if root.covers(target.path):
+                    raise in_source(target, root.url(self.storage))
+        return target
 
-    @cached_property
-    def _source_location(self) -> Location:
-        storage, root = self.source
-        return storage.location(root)
+
+def in_source(target: Target, source: str) -> ConfigError:
+    """Return the error of a target that is in what the source reads."""
+    return ConfigError(
+        f"the sink would write {target.url} below {source}, which the source reads: choose a path "
+        "outside, or a run's own gold/ folder ({run_url}/gold/...)"
+    )
 
 
 def _is_own_folder(path: str, run_path: str) -> bool:

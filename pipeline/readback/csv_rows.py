@@ -72,6 +72,7 @@ class CsvRows:
             quote_char=self._options.quote if lines.has_quotes else None,
             null_values=[self._options.null_value],
             empty_string_is_null=self._options.null_value == "",
+            decimal_comma=self._options.decimal == ",",
         )
 
     def _unmarked(self) -> pl.Expr:
@@ -115,11 +116,16 @@ class CsvRows:
         self._check_cells(lines)
         for before, row in self._rows(lines):
             for column, cell in zip(self._columns, row, strict=True):
-                if cell != self._options.null_value and not fits(column, cell):
+                if cell != self._options.null_value and not self._fits(column, cell):
                     return self._error(
                         lines, before, f"{column.name} is {clip(cell)}, no {column.type}"
                     )
         return self._error(lines, 0, f"here or below, rows cannot be read: {reason[:200]}")
+
+    def _fits(self, column: Column, cell: str) -> bool:
+        if column.type == "number" and self._options.decimal != ".":
+            return "." not in cell and fits(column, cell.replace(self._options.decimal, "."))
+        return fits(column, cell)
 
     def _rows(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
         """Yield cells of each row, and how many lines come before it."""

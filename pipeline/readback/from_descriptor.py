@@ -24,11 +24,11 @@ from pipeline.readback.tables import (
     MAX_ROWS,
     Export,
     ExportedTable,
-    Format,
     TableFile,
     check_columns,
 )
 from pipeline.rows.column import Column, refuse_pattern
+from pipeline.sinks.formats import Format
 
 _COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
 

@@ -14,7 +14,8 @@ from pipeline.errors import IntegrityError, NotAnExportError
 from pipeline.readback.from_descriptor import read_descriptor
 from pipeline.readback.from_file_metadata import FileMetadata, csv_metadata, parquet_metadata
 from pipeline.readback.local_copy import ExportFile
-from pipeline.readback.tables import Export, ExportedTable, Format, TableFile, check_columns
+from pipeline.readback.tables import Export, ExportedTable, TableFile, check_columns
+from pipeline.sinks.formats import Format
 
 _MOST_PARENTS = 32
 
@@ -67,6 +68,30 @@ def _descriptor_in(storage: Storage, folder: str) -> str:
     )
 
 
+def several_descriptors(url: str, options: StorageOptions | None = None) -> list[str]:
+    """Return the URLs of all descriptors at or below a folder; none where `open_export` finds one.
+
+    Args:
+        url: A folder of several exports, such as one file for each run; else nothing is returned.
+        options: Of the storage.
+
+    Raises:
+        NotFoundError: Nothing is there.
+        StorageError: It could not be listed.
+    """
+    storage, path = connect(url, options)
+    if storage.info(path) is not None or storage.info(join(path, descriptor.FOLDER_NAME)):
+        return []
+    found = [
+        entry.path
+        for place in storage.walk(path)
+        for entry in place.files
+        if entry.path.endswith((descriptor.FILE_SUFFIX, f"/{descriptor.FOLDER_NAME}"))
+    ]
+    is_alone = len(found) == 1 and found[0].rpartition("/")[0] == path.rstrip("/")
+    return [] if is_alone else [storage.url(one) for one in sorted(found)]
+
+
 def _from_file(storage: Storage, path: str) -> Export:
     format_ = _format(storage, path)
     for place in _possible_descriptors(path):
@@ -89,7 +114,7 @@ def _format(storage: Storage, path: str) -> Format:
             f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .tsv, "
             ".ndjson, .jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
         )
-    return "csv" if found == "csv" else "ndjson" if found == "ndjson" else "parquet"
+    return found
 
 
 def _possible_descriptors(path: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from pipeline.rows.arrow import frame_of
 from pipeline.rows.column import Column
 from pipeline.rows.metadata_tables import POLARS_TYPES
 from pipeline.sinks.csv_dialect import COMMENT
+from pipeline.sinks.formats import FORMATS
 
 BATCH_ROWS = 65_536
 
@@ -69,9 +70,7 @@ def batches(file: TableFile, path: Path, options: TextOptions) -> Iterator[Batch
     Raises:
         IntegrityError: The file is not as described; the message names the line or row.
     """
-    if file.format == "parquet":
-        return _parquet(file, path)
-    return _text(file, path, options)
+    return _text(file, path, options) if FORMATS[file.format].is_text else _parquet(file, path)
 
 
 def _text(file: TableFile, path: Path, options: TextOptions) -> Iterator[Batch]:

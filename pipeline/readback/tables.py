@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from connectors.storage import Storage
 from pipeline.datapackage.run_record import DescribedRun
@@ -15,8 +14,7 @@ from pipeline.readback.local_copy import ExportFile
 from pipeline.rows.catalogue import CATALOGUE
 from pipeline.rows.column import Column, ColumnType
 from pipeline.rows.metadata_tables import constant_type
-
-Format = Literal["csv", "ndjson", "parquet"]
+from pipeline.sinks.formats import Format
 
 MAX_ROWS = 10**15
 

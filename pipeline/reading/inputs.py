@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from connectors.errors import IntegrityError, StorageError
 from connectors.flowtime.restore.layout import sniff
-from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress
+from connectors.flowtime.scan.scanner import ScanOptions
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage
@@ -29,30 +30,8 @@ _FEWEST_BATCH_ROWS = 4_096
 _BYTES_A_ROW = 42 * 60 * 3
 
 
-@dataclass
-class ReadProgress:
-    """Counts what has been read, and passes it on.
-
-    Attributes:
-        callback: Receives the numbers of files, rows and bytes since the last call.
-        files, rows, size: Sums of them.
-    """
-
-    callback: ScanProgress
-    files: int = 0
-    rows: int = 0
-    size: int = 0
-
-    def __call__(self, files: int, rows: int, size: int) -> None:
-        """Count so many more."""
-        self.files += files
-        self.rows += rows
-        self.size += size
-        self.callback(files, rows, size)
-
-
 def scan_options(config: ExportConfig) -> ScanOptions:
-    """How a config wants series files to be read."""
+    """Return how a config wants series files to be read."""
     execution = config.execution
     return ScanOptions(
         verify=config.source.verify,
@@ -62,17 +41,20 @@ def scan_options(config: ExportConfig) -> ScanOptions:
     )
 
 
-def needed_files(plan: ExportPlan, chosen: Sequence[Pending]) -> SeriesFiles:
-    """Files of the kept series of the runs that a chosen target holds."""
+def wanted_series(
+    plan: ExportPlan, chosen: Sequence[Pending]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return whether the file of each series is read: kept, and of a run that a target holds."""
     is_held = np.zeros(len(plan.runs), dtype=bool)
     for pending in chosen:
         is_held[list(pending.target.runs)] = True
     of_each = [len(run.series) for run in plan.runs]
-    return SeriesFiles(plan.runs, plan.is_kept & np.repeat(is_held, of_each))
+    wanted: np.ndarray[Any, np.dtype[np.bool_]] = plan.is_kept & np.repeat(is_held, of_each)
+    return wanted
 
 
 def with_layouts(plan: ExportPlan, source: Source, needed: SeriesFiles) -> ExportPlan:
-    """The plan with the layout of each file that no sha256 vouches for, by its beginning.
+    """Return the plan with the layout of each file that no sha256 vouches for, by its beginning.
 
     An import finds all other layouts by the sha256. What is wrong with a file is left to the scan
     to say.

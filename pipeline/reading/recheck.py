@@ -7,13 +7,12 @@ from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.scan.scanner import faulty_runs
 from connectors.flowtime.scan.series_files import SeriesFiles
+from connectors.storage import Storage
 from pipeline.planning.plan import ExportPlan
 from pipeline.reading.inputs import scan_options
-from pipeline.reading.left_out import LeftOut
-from pipeline.reading.source import Source
 
 
-def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None:
+def refuse_changed(plan: ExportPlan, storage: Storage, files: SeriesFiles) -> None:
     """Look again at runs some of whose files no hash vouches for.
 
     Raises:
@@ -22,7 +21,7 @@ def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None
     verify = plan.config.source.verify
     unsure = {file.run_url for file in (files.unvouched() if verify else files)}
     for run in plan.runs:
-        if run.url in unsure and _looks(source, run) != (run.fingerprint, run.listing):
+        if run.url in unsure and _looks(storage, run) != (run.fingerprint, run.listing):
             raise IntegrityError(
                 "it changed while it was being read, and no sha256 vouches for what was: "
                 "export it again when it is at rest",
@@ -30,17 +29,17 @@ def refuse_changed(plan: ExportPlan, source: Source, files: SeriesFiles) -> None
             )
 
 
-def _looks(source: Source, run: Run) -> tuple[str, str] | None:
+def _looks(storage: Storage, run: Run) -> tuple[str, str] | None:
     """Digests of a run as it stands now, or None where it is not whole."""
     try:
-        found = discover(source.storage, run.path).runs
+        found = discover(storage, run.path).runs
     except NotFoundError:
         return None
     return next(((one.fingerprint, one.listing) for one in found if one.path == run.path), None)
 
 
 def has_changed(
-    plan: ExportPlan, source: Source, files: SeriesFiles, fault: RunError | ChangedError
+    plan: ExportPlan, storage: Storage, files: SeriesFiles, fault: RunError | ChangedError
 ) -> bool:
     """Return whether a fault may be of a run that was being rewritten.
 
@@ -51,21 +50,7 @@ def has_changed(
     run = next((run for run in plan.runs if run.url == fault.run_url), None)
     if run is None:
         return False
-    if _looks(source, run) != (run.fingerprint, run.listing):
+    if _looks(storage, run) != (run.fingerprint, run.listing):
         return True
     of_run = [one for one in files if one.run_url == run.url]
-    return not faulty_runs(source.storage, of_run, scan_options(plan.config))
-
-
-def faulty_runs_of(
-    plan: ExportPlan, source: Source, files: SeriesFiles, fault: RunError
-) -> tuple[LeftOut, ...]:
-    """Return every run that has a faulty file, with its first fault.
-
-    Raises:
-        RunError: The fault is of no run of the source.
-    """
-    faults = faulty_runs(source.storage, files, scan_options(plan.config)) or {fault.run_url: fault}
-    if not any(run.url in faults for run in source.runs):
-        raise fault
-    return tuple(LeftOut(url, error.detail, "broken") for url, error in faults.items())
+    return not faulty_runs(storage, of_run, scan_options(plan.config))

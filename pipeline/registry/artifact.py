@@ -306,7 +306,7 @@ def shape_of(terms: frozenset[tuple[TermKind, str]]) -> int:
 
 
 def mark_of(text: str) -> str:
-    """Return what tells artifacts of one name apart.
+    """Return what distinguishes artifacts of one name.
 
     >>> mark_of("a/run_1")
     '83a26bf8b8d5'

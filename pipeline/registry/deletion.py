@@ -115,7 +115,7 @@ def _refuse_outside(
 
 
 def _files_of_run(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
-    """The files of a run directory: the manifest first, without which there is no complete run."""
+    """Yield the files of a run directory, manifest first: without it no run is complete."""
     found = [one for one in discover_each(storage, path) if isinstance(one, Run)]
     if [f"sha256:{one.fingerprint}" for one in found if one.path == path] != [artifact.digest]:
         raise _changed(artifact)
@@ -129,7 +129,7 @@ def _files_of_run(storage: Storage, path: str, artifact: Artifact) -> Iterator[F
 
 
 def _files_of_export(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
-    """The descriptor, without which there is no export, and the files that it names."""
+    """Yield the descriptor, without which there is no export, and the files that it names."""
     data, url = storage.read(path), storage.url(path)
     if record_of_export(data, url, "").digest != artifact.digest:
         raise _changed(artifact)

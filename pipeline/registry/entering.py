@@ -1,4 +1,4 @@
-"""Enter what an export or an import has found and written in a registry."""
+"""Add what an export or an import has found and written to a registry."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def enter(
     """
     roots: set[str] = set()
     if runs is not None and (runs.runs or runs.paths):
-        roots.add(_root_url(runs))
+        roots |= {_root_url(runs, root) for root in runs.roots}
         _enter_runs(registry, runs, proceed)
     for one in exports:
         folder = one.storage.url(one.descriptor.rpartition("/")[0])
@@ -49,10 +49,10 @@ def enter(
     registry.add([], roots=roots)
 
 
-def _root_url(runs: RunsToEnter) -> str:
-    """The folder above a run, where a single run was looked for."""
-    is_single = any(run.path.rstrip("/") == runs.root.rstrip("/") for run in runs.runs)
-    return runs.storage.url(runs.root.rstrip("/").rpartition("/")[0] if is_single else runs.root)
+def _root_url(runs: RunsToEnter, root: str) -> str:
+    """Return the folder above a run, where a single run was looked for."""
+    is_single = any(run.path.rstrip("/") == root.rstrip("/") for run in runs.runs)
+    return runs.storage.url(root.rstrip("/").rpartition("/")[0] if is_single else root)
 
 
 def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], Non
 
 
 def _is_whole(run: Run) -> bool:
-    """Whether a run is as it was found, with all of its series and its own start."""
+    """Return whether a run is as it was found, with all of its series and its own start."""
     is_as_found = run.series_left_out == 0 and run.origin_source != CONFIGURED_ORIGIN
     return run.summary is not None and is_as_found
 
@@ -109,7 +109,7 @@ def _records(
 
 
 def _record(storage: Storage, path: str) -> ArtifactRecord | None:
-    """The record of an export; None where another exporter is just replacing it."""
+    """Return the record of an export; None where another exporter is just replacing it."""
     try:
         entry = storage.info(path)
         if entry is None:

@@ -1,4 +1,4 @@
-"""What exports and imports have to enter in a registry."""
+"""Entries that exports and imports add to a registry."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class RunsToEnter:
 
     Attributes:
         storage: Where they are.
-        root: The folder they were looked for under.
+        roots: The folders they were looked for under.
         runs: The runs; what of them is not at hand is read again.
         paths: Further run directories, which are read.
     """
 
     storage: Storage
-    root: str
+    roots: Sequence[str]
     runs: Sequence[Run] = ()
     paths: Sequence[str] = ()
 

@@ -32,7 +32,7 @@ def record_of_export(data: bytes, url: str, version: str) -> ArtifactRecord:
     Args:
         data: The bytes of its descriptor.
         url: URL of the descriptor.
-        version: What the store tells versions of the descriptor by.
+        version: What identifies the version of the descriptor in its store.
 
     Raises:
         IntegrityError: It is no descriptor of an export of this project.

@@ -1,4 +1,4 @@
-"""How often the values of some fields occur among artifacts: what can be narrowed down by."""
+"""Count how often the values of some fields occur among artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models: they are there as long as a run of theirs is, and are described by one of their runs."""
+"""Models of the registry: each exists while one of its runs does, which describes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tidy_models(connection: Connection) -> int:
 
 
 def _first_runs(connection: Connection, names: list[str]) -> dict[str, int]:
-    """The run of the smallest location of each model."""
+    """Return the run of the smallest location of each model."""
     columns = artifact.c
     first = (
         select(columns.model_id, func.min(columns.location).label("location"))

@@ -105,7 +105,7 @@ def _rename_others(
 def _refuse_taken(
     connection: Connection, records: Sequence[ArtifactRecord], wanted: dict[int, str]
 ) -> None:
-    """Give another id to whoever wants one that an artifact of another name has."""
+    """Give another id to an artifact whose id is taken by another name."""
     taken: dict[str, int] = {}
     for some in parts([*dict.fromkeys(wanted.values())]):
         there = select(artifact.c.id, artifact.c.key).where(artifact.c.id.in_(some))

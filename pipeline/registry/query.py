@@ -1,4 +1,4 @@
-"""What is asked of a list of artifacts, and cursors that lead from page to page."""
+"""Queries of lists of artifacts, and the cursors from page to page."""
 
 from __future__ import annotations
 

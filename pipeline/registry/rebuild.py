@@ -135,7 +135,7 @@ class Rebuild:
         return True
 
     def _is_as_known(self, record: ArtifactRecord) -> bool:
-        """Whether a folder that cannot be used is known as such, for the same reason."""
+        """Return whether a folder that cannot be used is known as such, for the same reason."""
         if self._known.get(record.key) != record.listing:
             return False
         self._seen.add(record.key)
@@ -230,7 +230,7 @@ class _Writer:
 
 
 def version_of(entry: FileInfo) -> str:
-    """Return what tells versions of a descriptor apart."""
+    """Return what identifies the version of a descriptor."""
     return f"{entry.size}-{entry.version}"
 
 
@@ -239,7 +239,7 @@ def _record(found: Run | Refusal) -> ArtifactRecord:
 
 
 def _known_below(connection: Connection, url: str) -> dict[int, str]:
-    """The artifacts at or below a URL, by their keys, each with its listing."""
+    """Return the artifacts at or below a URL, by their keys, each with its listing."""
     columns = artifact.c
     wanted = select(columns.key, columns.listing).where(
         below(columns.location, url), columns.type.in_(_FOUND_TYPES)

@@ -81,7 +81,7 @@ def remove(connection: Connection, keys: Sequence[int]) -> None:
 
 
 def _models(connection: Connection, records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
-    """The models of some runs, each described by the run of the smallest location."""
+    """Return the models of some runs, each described by the run of the smallest location."""
     found: dict[int, ArtifactRecord] = {}
     for one in records:
         if one.type != "run" or one.model_hash is None:

@@ -1,4 +1,4 @@
-"""The registry: artifacts are listed, shown, tagged, archived, related and found again."""
+"""The registry: list, show, tag, archive, relate and rebuild artifacts."""
 
 from __future__ import annotations
 
@@ -540,7 +540,7 @@ def _count(connection: Connection, condition: Any) -> int:
 
 
 def _unknown(connection: Connection, name: str) -> UnknownArtifactError:
-    """The error of an id that is none, with the ids that may be meant."""
+    """Return the error of an id that is none, with the ids that may be meant."""
     same = ()
     if is_plain(name):
         alike = select(artifact.c.id).where(artifact.c.name == name).order_by(artifact.c.id)

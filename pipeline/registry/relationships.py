@@ -74,7 +74,7 @@ def _derivatives(connection: Connection, own: Any) -> Iterator[RelatedArtifact]:
 
 
 def _is_nowhere_else() -> ColumnElement[bool]:
-    """Whether the artifact that an edge names is not where it was."""
+    """Return whether the artifact that an edge names is not where it was."""
     there = artifact.alias("there")
     return ~select(there.c.key).where(there.c.key == edge.c.target).exists()
 

@@ -1,4 +1,4 @@
-"""Texts of others, made fit for both databases and for people."""
+"""Clean untrusted texts for both databases and for display."""
 
 from __future__ import annotations
 

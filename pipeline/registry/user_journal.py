@@ -26,7 +26,7 @@ _COMPACT_RATIO = 4
 
 
 class UserJournal:
-    """The journal of one database; used by whoever writes to that database.
+    """The journal of one database; used by every writer to that database.
 
     Args:
         database: The file of the database.

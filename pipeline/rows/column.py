@@ -50,15 +50,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a file is to hold.
+    """The content of a file.
 
     Attributes:
         columns: The columns in their order.
         metadata: What the file says of itself; JSON-compatible values.
+        most_held_rows: Rows that its writer may hold back at the most; None for as many as the
+            format likes.
     """
 
     columns: tuple[Column, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    most_held_rows: int | None = None
 
     @property
     def names(self) -> list[str]:
@@ -66,7 +69,7 @@ class Table:
         return [column.name for column in self.columns]
 
     def count_non_finite(self, batch: pl.DataFrame) -> int:
-        """NaN and infinite values among the numbers of a batch; nulls do not count."""
+        """Count NaN and infinite values among the numbers of a batch, nulls apart."""
         numbers = [batch[column.name] for column in self.columns if column.type == "number"]
         return sum(count_non_finite(column) for column in numbers)
 
@@ -77,6 +80,6 @@ def unnamed(column: pl.Series) -> pl.Series:
 
 
 def count_non_finite(numbers: pl.Series) -> int:
-    """NaN and infinite values; nulls do not count."""
+    """Count NaN and infinite values, nulls apart."""
     known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
     return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))

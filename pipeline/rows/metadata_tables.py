@@ -139,11 +139,14 @@ class MetadataTables:
         rows = pl.lit(self.places["kind_row"]).gather("series_row")
         return pl.lit(self.of_kinds[column]).gather(rows)
 
-    def texts(self, names: Sequence[str]) -> list[tuple[str | None, ...]]:
+    def texts(
+        self, names: Sequence[str], first: int = 0, end: int | None = None
+    ) -> list[tuple[str | None, ...]]:
         """Return columns of series as text, a row per series: what partitions are named by."""
         laid = [self.expression(name).cast(pl.String).alias(name) for name in names]
         # Not by a select, which gives one row where all columns are constants.
-        return self.series_rows().to_frame().with_columns(laid).select(names).rows()
+        rows = self.series_rows()[first:end].to_frame()
+        return rows.with_columns(laid).select(names).rows()
 
     def series_rows(self) -> pl.Series:
         """Return the place of each series."""

@@ -16,5 +16,5 @@ class Data(BaseModel):
     )
 
     def changed(self, **changes: Any) -> Self:
-        """The same with other values."""
+        """Return the same with other values."""
         return self.model_copy(update=changes)

@@ -42,6 +42,7 @@ class ServiceSettings(BaseModel):
         wait: Seconds that a request waits for its export before the response names the job instead.
         large_bytes: Bytes of series from which the response names the job at once.
         refresh: Age in seconds at which the runs are listed again.
+        keep_comparisons: Results of comparisons that are kept.
         keep_jobs: Finished jobs that the history keeps.
         custom_export_days: Days after which an export with options is deleted.
         custom_export_bytes: Bytes that all exports with options may have.
@@ -85,6 +86,7 @@ class ServiceSettings(BaseModel):
     large_bytes: Count = 64 * 10**6
     refresh: Seconds = 30.0
     keep_jobs: Count = 10_000
+    keep_comparisons: Count = 100
     custom_export_days: Annotated[float, Field(gt=0)] = 30.0
     custom_export_bytes: Count = 10**10
     custom_exports_per_run: Count = 20

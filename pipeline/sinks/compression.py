@@ -30,7 +30,7 @@ class _Open:
         self.write = stream.write
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no bytes are held back."""
 
 
 def check_level(compression: Compression, level: int | None) -> None:
@@ -50,20 +50,60 @@ def check_level(compression: Compression, level: int | None) -> None:
         )
 
 
-def compressed(stream: IO[bytes], compression: Compression, level: int | None = None) -> ByteSink:
-    """A stream that compresses into `stream`, which stays open when it is closed.
+class SegmentedStream:
+    """Compresses into a stream, each segment as a gzip member or a zstd frame of its own.
 
-    The gzip header carries neither a time nor a name (RFC 1952: MTIME 0, no FNAME), so that
-    equal rows give equal bytes.
+    Readers take members and frames that follow each other for one file, as RFC 1952 and RFC 8878
+    say. The gzip header carries neither a time nor a name (MTIME 0, no FNAME), so that equal rows
+    give equal bytes.
+
+    Args:
+        stream: The open binary stream; it stays open.
+        compression: The codec.
+        level: Its level, or None for the default.
+        is_later: The stream holds later segments of a file: without bytes nothing is written.
     """
-    if compression == "none":
-        return _Open(stream)
-    level = _DEFAULT_LEVELS[compression] if level is None else level
-    if compression == "gzip":
-        zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=stream, mtime=0)
-        return cast(ByteSink, zipped)
-    # Imported when needed, as few exports are compressed so.
-    import zstandard  # noqa: PLC0415
 
-    writer = zstandard.ZstdCompressor(level=level).stream_writer(stream, closefd=False)
-    return cast(ByteSink, writer)
+    def __init__(
+        self,
+        stream: IO[bytes],
+        compression: Compression,
+        level: int | None = None,
+        *,
+        is_later: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._compression = compression
+        self._level = _DEFAULT_LEVELS.get(compression) if level is None else level
+        self._segment = None if is_later else self._begin()
+
+    def write(self, data: bytes | pa.Buffer) -> None:
+        """Append bytes."""
+        if self._segment is None:
+            self._segment = self._begin()
+        self._segment.write(data)
+
+    def cut(self) -> None:
+        """End the segment, if one has begun."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+    def close(self) -> None:
+        """Write what is still held back; the stream itself stays open."""
+        self.cut()
+
+    def _begin(self) -> ByteSink:
+        if self._compression == "none":
+            return _Open(self._stream)
+        assert self._level is not None
+        if self._compression == "gzip":
+            zipped = gzip.GzipFile(
+                filename="", mode="wb", compresslevel=self._level, fileobj=self._stream, mtime=0
+            )
+            return cast(ByteSink, zipped)
+        # Imported when needed, as few exports are compressed so.
+        import zstandard  # noqa: PLC0415
+
+        compressor = zstandard.ZstdCompressor(level=self._level)
+        return cast(ByteSink, compressor.stream_writer(self._stream, closefd=False))

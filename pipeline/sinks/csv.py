@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import IO, Annotated, Any, Literal
 
 import polars as pl
@@ -12,19 +12,30 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table
-from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
 from pipeline.sinks.csv_dialect import (
     COMMENT,
     QuoteStyle,
+    check_decimal,
     check_null_value,
     check_quote,
     check_separator,
 )
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Flag, Sink, Written
+from pipeline.sinks.sink import Flag, Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _BOM = b"\xef\xbb\xbf"
+_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "excel-eu": {
+        "separator": ";",
+        "decimal": ",",
+        "bom": True,
+        "escape_formulas": True,
+        "metadata_header": False,
+    }
+}
+_TEXT_OPTIONS = {"separator", "decimal", "quote", "null_value", "escape_formulas"}
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -32,7 +43,10 @@ class CsvSink(Sink):
     """Options of the csv format (RFC 4180 with LF, UTF-8, a header row).
 
     Attributes:
+        preset: The other options as a program wants them: `excel-eu` for Excel in countries that
+            write 1,5. Options that are given all the same win.
         separator: One ASCII character between cells.
+        decimal: Decimal mark of numbers: `.` or `,`.
         quote: One ASCII character around cells that need it.
         quote_style: `necessary`, `always` or `non_numeric`.
         null_value: Text of a missing value.
@@ -44,21 +58,30 @@ class CsvSink(Sink):
     """
 
     format: Literal["csv"]
+    preset: Literal["excel-eu"] | None = Field(default=None, alias="dialect")
     separator: Annotated[str, Field(pattern=r"^[\t\x20-\x7e]$")] = ","
+    decimal: Literal[".", ","] = "."
     quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
     quote_style: QuoteStyle = "necessary"
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     bom: Flag = False
     compression: Compression = "none"
-    compression_level: int | None = None
+    compression_level: WholeNumber | None = None
     escape_formulas: Flag = False
     metadata_header: Flag = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, value: Any) -> Any:
+        name = value.get("dialect") if isinstance(value, dict) else None
+        return {**_PRESETS[str(name)], **value} if name in _PRESETS else value
 
     @model_validator(mode="after")
     def _check_dialect(self) -> CsvSink:
         check_level(self.compression, self.compression_level)
         separator, quote, style = self.separator, self.quote, self.quote_style
         has_comments = self.metadata_header
+        check_decimal(self.decimal, separator, style)
         check_separator(separator, quote, style, has_comments=has_comments)
         check_quote(quote, has_comments=has_comments)
         check_null_value(self.null_value, separator, quote, style, has_comments=has_comments)
@@ -75,7 +98,7 @@ class CsvSink(Sink):
         return "text/csv"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """CSV dialect in the terms of Frictionless' CSV Dialect specification."""
+        """Return the dialect in the terms of Frictionless' CSV Dialect specification."""
         dialect: dict[str, Any] = {
             "delimiter": self.separator,
             "lineTerminator": "\n",
@@ -89,22 +112,38 @@ class CsvSink(Sink):
             dialect["headerRows"] = [header_row]
         return dialect
 
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if the null value is also the name of a column."""
+        if self.null_value in names:
+            raise ValueError(
+                f"null_value {self.null_value!r} is also the name of a column, and readers would "
+                "take the name for missing: choose another text, e.g. NULL"
+            )
+
     def text_options(self) -> Mapping[str, Any]:
-        """What cells look like."""
-        return self.model_dump(include={"separator", "quote", "null_value", "escape_formulas"})
+        """Return the options that cells are written by."""
+        return self.model_dump(include=_TEXT_OPTIONS)
 
     def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)
 
+    def open_segment(self, stream: IO[bytes], table: Table) -> CsvWriter:
+        """Begin a file of rows alone."""
+        return CsvWriter(self, stream, table, is_later=True)
+
 
 class CsvWriter:
     """Writes one CSV file batch after batch."""
 
-    def __init__(self, sink: CsvSink, stream: IO[bytes], table: Table) -> None:
+    def __init__(
+        self, sink: CsvSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+    ) -> None:
         self._sink = sink
         self._table = table
-        self._out = compressed(stream, sink.compression, sink.compression_level)
+        self._out = SegmentedStream(
+            stream, sink.compression, sink.compression_level, is_later=is_later
+        )
         self._rows = 0
         self._non_finite = 0
         cells = [
@@ -114,8 +153,9 @@ class CsvWriter:
         self._lines = LineRenderer(cells, "\n")
         comments = table.metadata if sink.metadata_header else {}
         self._header_row = len(comments) + 1
-        head = _BOM if sink.bom else b""
-        self._out.write(head + metadata_lines(comments) + self._names())
+        if not is_later:
+            head = _BOM if sink.bom else b""
+            self._out.write(head + metadata_lines(comments) + self._names())
 
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch."""
@@ -126,13 +166,9 @@ class CsvWriter:
         self._rows += batch.height
         self._non_finite += self._table.count_non_finite(batch)
 
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
-        return 0
+    def cut(self) -> None:
+        """End the compressed member or frame."""
+        self._out.cut()
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""
@@ -143,7 +179,7 @@ class CsvWriter:
         return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
 
     def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
-        """Cells as RFC 4180 has them; a null is quoted only where everything is."""
+        """Return what renders the cells of a column; a null is quoted only where everything is."""
         style = self._sink.quote_style
         null = self._sink.null_value
         if style == "always":
@@ -160,9 +196,13 @@ class CsvWriter:
             )
         if column.type == "integer":
             return lambda numbers: render_integers(numbers, null, quote)
-        if quote:
-            return lambda values: texts_of(quote + values.cast(pl.String) + quote, null)
-        return lambda values: texts_of(values.cast(pl.String), null)
+        return lambda values: texts_of(self._numbers(values, quote), null)
+
+    def _numbers(self, values: pl.Series, quote: str) -> pl.Series:
+        texts = values.cast(pl.String)
+        if self._sink.decimal != ".":
+            texts = texts.str.replace(".", self._sink.decimal, literal=True)
+        return quote + texts + quote if quote else texts
 
     def _text(self, text: str) -> str:
         if self._sink.escape_formulas and _FORMULA.match(text):
@@ -171,7 +211,7 @@ class CsvWriter:
         return self._quoted(text)
 
     def _quoted(self, text: str) -> str:
-        """RFC 4180's quotes, and more of them where a reader would misunderstand.
+        """Quote text as RFC 4180 asks, and where a reader would misunderstand it.
 
         pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals
         the null value would be read as missing.
@@ -186,7 +226,7 @@ class CsvWriter:
 
 
 def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
-    r"""Comment lines that YAML reads once `# ` is cut; JSON keeps each value on its line.
+    r"""Return comment lines that are YAML without `# `; JSON keeps each value on its line.
 
     >>> metadata_lines({"runs": ["a"], "note": "two\nlines"})
     b'# runs: ["a"]\n# note: "two\\nlines"\n'

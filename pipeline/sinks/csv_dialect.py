@@ -23,7 +23,7 @@ _NO_QUOTES = _UNQUOTED["necessary"] | frozenset(string.ascii_letters + string.di
 
 
 def check_separator(separator: str, quote: str, style: QuoteStyle, *, has_comments: bool) -> None:
-    """Raise a ValueError if cells could not be told apart.
+    """Raise a ValueError if cells could not be distinguished.
 
     Args:
         separator: The character between cells.
@@ -42,8 +42,17 @@ def check_separator(separator: str, quote: str, style: QuoteStyle, *, has_commen
         )
 
 
+def check_decimal(decimal: str, separator: str, style: QuoteStyle) -> None:
+    """Raise a ValueError if the decimal mark of numbers that are not quoted is the separator."""
+    if decimal == separator and style != "always":
+        raise ValueError(
+            f"separator {separator!r} is also the decimal mark: choose another one, e.g. ';', or "
+            "quote_style: always"
+        )
+
+
 def check_quote(quote: str, *, has_comments: bool) -> None:
-    """Raise a ValueError if a quote could not be told from a part of a cell or of a name."""
+    """Raise a ValueError if a quote could be taken for a part of a cell or of a name."""
     if has_comments and quote == COMMENT:
         raise ValueError(_begins_comments("quote"))
     if quote in _NO_QUOTES:
@@ -80,7 +89,7 @@ def _is_value(text: str) -> bool:
     if text.strip().lower() in ("true", "false") or parse_instant(text) is not None:
         return True
     try:
-        float(text)
+        float(text.replace(",", "."))
     except ValueError:
         return False
     return True

@@ -1,7 +1,13 @@
-"""The registry of formats: the only module that lists them."""
+"""The registry of formats: the only module that lists them.
+
+A new format is one file with its sink, and one entry here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,8 +17,44 @@ from pipeline.sinks.ndjson import NdjsonSink
 from pipeline.sinks.parquet import ParquetSink
 
 AnySink = Annotated[CsvSink | NdjsonSink | ParquetSink, Field(discriminator="format")]
-"""Every sink a config can name; a new format is one file and one member here."""
+"""Every sink that a config can name."""
 
 Format = Literal["csv", "ndjson", "parquet"]
 
-ALL_FORMATS: tuple[Format, ...] = ("csv", "ndjson", "parquet")
+
+@dataclass(frozen=True, slots=True)
+class FormatSpec:
+    """What is the same for all files of a format.
+
+    Attributes:
+        endings: Endings of file names without their dot, the usual one first.
+        media_type: IANA media type, as HTTP serves the files.
+        is_text: Whether files are text, compressed as a whole by a further ending.
+    """
+
+    endings: tuple[str, ...]
+    media_type: str
+    is_text: bool
+
+    @property
+    def extension(self) -> str:
+        """The usual ending with its dot."""
+        return f".{self.endings[0]}"
+
+
+FORMATS: Mapping[Format, FormatSpec] = MappingProxyType(
+    {
+        "csv": FormatSpec(("csv", "tsv"), "text/csv; charset=utf-8", is_text=True),
+        "ndjson": FormatSpec(("ndjson", "jsonl"), "application/x-ndjson", is_text=True),
+        "parquet": FormatSpec(("parquet",), "application/vnd.apache.parquet", is_text=False),
+    }
+)
+
+ALL_FORMATS: tuple[Format, ...] = tuple(FORMATS)
+
+READING_ORDER: tuple[Format, ...] = ("parquet", "ndjson", "csv")
+"""Formats of one export in the order of preference for reading it back: the exact ones first."""
+
+FORMAT_OF_ENDING: Mapping[str, Format] = MappingProxyType(
+    {ending: name for name, spec in FORMATS.items() for ending in spec.endings}
+)

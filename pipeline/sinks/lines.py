@@ -1,4 +1,4 @@
-"""Rows as lines of text, with what stays the same over many rows rendered once."""
+"""Render rows as lines of text; what stays the same over many rows is rendered once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physi
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
-"""Lines are laid out in pieces of about this many bytes, however long texts are."""
+"""Approximate bytes of lines that are laid out at a time, however long texts are."""
 
 _WIDEST_VALUE = 32
-"""No number, whole number or timestamp is longer, quotes included."""
+"""Longest number or timestamp in bytes, quotes included."""
 
 # A column that changes less often than every fourth row is worth a look-up.
 _STEADY = 4
@@ -46,10 +46,10 @@ class Cell:
 class LineRenderer:
     """Renders batches as lines.
 
-    Most columns say the same for all rows of a series. A line is therefore taken as what varies
+    Most columns are the same in all rows of a series. A line is therefore taken as what varies
     (time and value) between fragments that stay the same over a stretch of rows: fragments are
     put together once a stretch, repeated, and all is joined by Arrow in one pass over the bytes.
-    Every shape of table goes the same way: in the worst case a stretch is a row.
+    Every shape of table is rendered in this way: in the worst case a stretch is a row.
 
     Args:
         cells: The columns in order.
@@ -61,7 +61,7 @@ class LineRenderer:
         self._end = end
 
     def __call__(self, batch: pl.DataFrame) -> Iterator[pa.Buffer]:
-        """The lines of a batch, in order."""
+        """Yield the lines of a batch, in order."""
         starts, varying = self._stretches(batch)
         pieces = self._pieces(batch, starts, varying)
         stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, batch.height))
@@ -70,7 +70,7 @@ class LineRenderer:
             yield _lines(pieces, stretches[first : first + rows], first)
 
     def _stretches(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
-        """The first row of each stretch, and the columns that vary within them."""
+        """Return the first row of each stretch, and the columns that vary within them."""
         varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
         columns = [cell.column for cell in self._cells if cell.column.name not in varying]
         steady = []
@@ -84,7 +84,7 @@ class LineRenderer:
         return first_rows(batch.height, steady), varying
 
     def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
-        """Fragments and varying cells in turn; a line begins and ends with a fragment."""
+        """Return fragments and varying cells in turn; a line begins and ends with a fragment."""
         heads = batch[starts]
         pieces: list[_Piece] = []
         constants, steady = [""], list[list[str]]()
@@ -102,7 +102,7 @@ class LineRenderer:
         return [*pieces, _fragments(constants, steady)]
 
     def _widest(self, pieces: Sequence[_Piece]) -> int:
-        """No line is longer."""
+        """Return an upper bound of the bytes of a line."""
         return sum(_longest(piece.texts) if piece.steady else _WIDEST_VALUE for piece in pieces)
 
 
@@ -115,7 +115,7 @@ class _Piece:
 
 
 def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> _Piece:
-    """What stands between two varying cells: texts of each stretch, among constants."""
+    """Return what is between two varying cells: texts of each stretch, among constants."""
     if not texts:
         return _Piece(_scalar(constants[0]), steady=True)
     template = "%s".join(constant.replace("%", "%%") for constant in constants)
@@ -129,7 +129,7 @@ def _scalar(text: str) -> pa.Scalar:
 
 
 def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:
-    """Lines of the rows from `first` on, whose stretches are given."""
+    """Return the lines of the rows from `first` on, whose stretches are given."""
     laid = []
     places = pl.Series(stretches).to_arrow()
     for piece in pieces:
@@ -142,7 +142,7 @@ def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer
     if len(laid) == 1 and isinstance(laid[0], pa.Scalar):
         # No cell varies: it takes an array to say how many rows there are.
         laid = [pa.repeat(laid[0], len(stretches))]
-    # The last one stands between the others.
+    # The last one is between the others.
     joined = _join.call([*laid, _EMPTY])
     _, ends, content = joined.buffers()
     return content.slice(0, np.frombuffer(ends, dtype=np.int64)[len(joined)])

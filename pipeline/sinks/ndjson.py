@@ -12,16 +12,16 @@ from pydantic import BeforeValidator, model_validator
 
 from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table, count_non_finite
-from pipeline.sinks.compression import SUFFIXES, Compression, check_level, compressed
+from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
 from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.sink import Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
 
 
 def _null_word(value: object) -> object:
-    """YAML reads a bare null as nothing; here it is one of the words."""
+    """Return the word `null` for what YAML reads as nothing."""
     return "null" if value is None else value
 
 
@@ -41,7 +41,7 @@ class NdjsonSink(Sink):
     format: Literal["ndjson"]
     non_finite: NonFinite = "string"
     compression: Compression = "none"
-    compression_level: int | None = None
+    compression_level: WholeNumber | None = None
 
     @model_validator(mode="after")
     def _check_level(self) -> NdjsonSink:
@@ -59,25 +59,33 @@ class NdjsonSink(Sink):
         return "application/x-ndjson"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """NDJSON has no dialect."""
+        """Return nothing: NDJSON has no dialect."""
         return {}
 
     def text_options(self) -> Mapping[str, Any]:
-        """What NaN and infinities look like."""
+        """Return how NaN and infinities are written."""
         return {"non_finite": self.non_finite}
 
     def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
-        """Begin a file; NDJSON has no head."""
+        """Begin a file, which has no head."""
         return NdjsonWriter(self, stream, table)
+
+    def open_segment(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
+        """Begin a file of further rows."""
+        return NdjsonWriter(self, stream, table, is_later=True)
 
 
 class NdjsonWriter:
     """Writes one NDJSON file batch after batch."""
 
-    def __init__(self, sink: NdjsonSink, stream: IO[bytes], table: Table) -> None:
+    def __init__(
+        self, sink: NdjsonSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+    ) -> None:
         self._sink = sink
         self._table = table
-        self._out = compressed(stream, sink.compression, sink.compression_level)
+        self._out = SegmentedStream(
+            stream, sink.compression, sink.compression_level, is_later=is_later
+        )
         self._rows = 0
         self._non_finite = 0
         cells = [
@@ -106,13 +114,9 @@ class NdjsonWriter:
         self._rows += batch.height
         self._non_finite += odd
 
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Always 0: rows are written as they come."""
-        return 0
+    def cut(self) -> None:
+        """End the compressed member or frame."""
+        self._out.cut()
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""
@@ -148,7 +152,7 @@ def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa
 
 
 def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
-    """Numbers as JSON; NaN and infinities as strings or nulls."""
+    """Render numbers as JSON, NaN and infinities as strings or nulls."""
     rendered = numbers.cast(pl.String)
     if count_non_finite(numbers) == 0:
         return rendered

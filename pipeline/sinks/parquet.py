@@ -15,12 +15,14 @@ from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
 from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
-from pipeline.sinks.sink import Sink, Written
+from pipeline.sinks.sink import Sink, WholeNumber, Written
 
 if TYPE_CHECKING:
     from pipeline.sinks.parquet_sections import SectionedWriter
+    from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
 
 FOOTER_PREFIX = "flowtime."
+_MAGIC = b"PAR1"
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
 _FAST_LEVEL = {"zstd": 1}
 _OCCURRENCES = 4
@@ -54,8 +56,8 @@ class ParquetSink(Sink):
 
     format: Literal["parquet"]
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
-    compression_level: int | None = None
-    row_group_size: Annotated[int, Field(ge=1, le=10_000_000)] = 262_144
+    compression_level: WholeNumber | None = None
+    row_group_size: Annotated[WholeNumber, Field(ge=1, le=10_000_000)] = 262_144
 
     @model_validator(mode="after")
     def _check_level(self) -> ParquetSink:
@@ -82,16 +84,26 @@ class ParquetSink(Sink):
         return "application/vnd.apache.parquet"
 
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """Parquet has no dialect."""
+        """Return nothing: Parquet has no dialect."""
         return {}
 
     def open(self, stream: IO[bytes], table: Table) -> ParquetWriter:
         """Begin a file."""
         return ParquetWriter(self, stream, table)
 
+    def open_segment(self, stream: IO[bytes], table: Table) -> ParquetWriter:
+        """Begin a file of its own, whose row groups `join` puts behind those before."""
+        return self.open(stream, table)
+
+    def join(self, stream: IO[bytes], table: Table) -> ParquetJoin:
+        """Begin to write one file from the row groups of files, without decoding them."""
+        from pipeline.sinks.parquet_segments import ParquetJoin  # noqa: PLC0415
+
+        return ParquetJoin(stream, _schema(table), lambda rows: _footer_metadata(table, rows))
+
 
 class ParquetWriter:
-    """Writes one Parquet file, a row group whenever enough rows have come."""
+    """Writes one Parquet file, a row group whenever there are enough rows."""
 
     def __init__(self, sink: ParquetSink, stream: IO[bytes], table: Table) -> None:
         self._sink = sink
@@ -100,15 +112,17 @@ class ParquetWriter:
         self._held_rows = 0
         self._rows = 0
         self._non_finite = 0
-        self._schema = pa.schema([_written_field(column) for column in table.columns])
+        self._group_rows = min(sink.row_group_size, table.most_held_rows or sink.row_group_size)
+        self._schema = _schema(table)
         self._stream = stream
         self._writer: SectionedWriter | None = None
+        self._segments: JoinedRowGroups | None = None
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take the rows of a batch; whole row groups are written at once."""
         self._non_finite += self._table.count_non_finite(batch)
         self._rows += batch.height
-        size = self._sink.row_group_size
+        size = self._group_rows
         start = 0
         while batch.height - start + self._held_rows >= size:
             take = size - self._held_rows
@@ -117,24 +131,35 @@ class ParquetWriter:
             start += take
         self._hold(batch.slice(start))
 
-    def flush(self) -> None:
-        """Write the rows that are held back as a row group."""
-        if self._held_rows:
-            self._write_group()
+    def cut(self) -> None:
+        """End the row group, and encode those that follow as in a file of their own."""
+        from pipeline.sinks.parquet_segments import JoinedRowGroups  # noqa: PLC0415
 
-    @property
-    def held_rows(self) -> int:
-        """Rows that wait for their row group to be full."""
-        return self._held_rows
+        self._flush()
+        if self._segments is None:
+            self._segments = JoinedRowGroups()
+        if self._writer is not None:
+            self._segments.append(*self._writer.detach())
+            self._writer = None
 
     def close(self) -> Written:
         """Write the last row group and the footer; the stream itself stays open."""
-        self.flush()
-        footer = {FOOTER_PREFIX + key: json.dumps(v) for key, v in self._table.metadata.items()}
-        footer[FOOTER_PREFIX + "rows"] = json.dumps(self._rows)
-        writer = self._writer or self._begin(pl.DataFrame())
-        writer.close({"ARROW:schema": _declared_schema(self._table), **footer})
+        metadata = _footer_metadata(self._table, self._rows)
+        if self._segments is None:
+            self._flush()
+            writer = self._writer or self._begin(pl.DataFrame())
+            writer.close(metadata)
+        else:
+            self.cut()
+            if not self._segments.size:
+                self._stream.write(_MAGIC)
+            self._stream.write(self._segments.footer(self._schema, metadata))
         return Written(self._rows, self._non_finite)
+
+    def _flush(self) -> None:
+        """Write the rows that are held back as a row group."""
+        if self._held_rows:
+            self._write_group()
 
     def _hold(self, batch: pl.DataFrame) -> None:
         if batch.height:
@@ -171,6 +196,7 @@ class ParquetWriter:
         return SectionedWriter(
             self._stream,
             self._schema,
+            is_later=self._segments is not None and self._segments.size > 0,
             compression=self._sink.compression,
             compression_level=self._sink.compression_level
             or _FAST_LEVEL.get(self._sink.compression),
@@ -180,8 +206,19 @@ class ParquetWriter:
             store_schema=False,
             # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
             # each on its own, which took 40 % more bytes and 5 % more time.
-            max_rows_per_page=self._sink.row_group_size,
+            max_rows_per_page=self._group_rows,
         )
+
+
+def _schema(table: Table) -> pa.Schema:
+    return pa.schema([_written_field(column) for column in table.columns])
+
+
+def _footer_metadata(table: Table, rows: int) -> dict[str, str]:
+    """Return the key-value pairs of a footer."""
+    own = {FOOTER_PREFIX + key: json.dumps(value) for key, value in table.metadata.items()}
+    own[FOOTER_PREFIX + "rows"] = json.dumps(rows)
+    return {"ARROW:schema": _declared_schema(table), **own}
 
 
 def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
@@ -199,7 +236,7 @@ def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
 
 
 def _repeats(column: Column, rows: pl.DataFrame) -> bool:
-    """Whether a dictionary pays: each value occurs a few times."""
+    """Return whether a dictionary pays off, as each value occurs a few times."""
     if column.type in ("text", "boolean"):
         return column.type == "text"
     if rows.is_empty():
@@ -217,7 +254,7 @@ def _written_field(column: Column) -> pa.Field:
 
 
 def _declared_schema(table: Table) -> str:
-    """The Arrow schema readers see: plain strings, and units on the fields.
+    """Return the Arrow schema that readers see: plain strings, and units on the fields.
 
     Arrow keeps field metadata in the file's `ARROW:schema` entry, an IPC schema message in
     base64. Writing it here lets text be written from dictionaries and still be read as strings.
@@ -234,7 +271,7 @@ def _declared_schema(table: Table) -> str:
 
 
 def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
-    """The columns as Arrow arrays, text as dictionaries.
+    """Return the columns as Arrow arrays, text as dictionaries.
 
     Text says the same for all rows of a series: it is looked up once a stretch and repeated.
     """
@@ -250,7 +287,7 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
 
 
 def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[pa.DictionaryArray]:
-    """Text columns as dictionaries of only what occurs.
+    """Return text columns as dictionaries of only what occurs.
 
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
     thirty runs, were they not left out.

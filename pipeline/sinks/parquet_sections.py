@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
@@ -10,7 +9,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_MAGIC = b"PAR1"
+from pipeline.sinks.parquet_segments import MAGIC, JoinedRowGroups
+
 _FILLER = bytes(1 << 20)
 
 
@@ -25,11 +25,15 @@ class SectionedWriter:
     Args:
         stream: The open binary stream, at its beginning; `close` leaves it open.
         schema: The schema of all row groups.
+        is_later: The row groups follow those of earlier segments, so that there is no head; offsets
+            are those of a file of its own nevertheless.
         options: Options of `pyarrow.parquet.ParquetWriter`, the same for all sections.
     """
 
-    def __init__(self, stream: IO[bytes], schema: pa.Schema, **options: Any) -> None:
-        self._out = _Body(stream)
+    def __init__(
+        self, stream: IO[bytes], schema: pa.Schema, *, is_later: bool = False, **options: Any
+    ) -> None:
+        self._out = _Body(stream, skip=len(MAGIC) if is_later else 0)
         self._schema = schema
         self._options = options
         self._writer: pq.ParquetWriter | None = None
@@ -61,10 +65,26 @@ class SectionedWriter:
         writer = self._writer or self._begin_section()
         if self._finished:
             self._end_section(writer)
-            self._out.write(self._joined_footer(metadata))
+            sections = JoinedRowGroups()
+            for section in self._finished:
+                sections.append(section, 0)
+            self._out.write(sections.footer(self._schema, metadata))
         else:
             writer.add_key_value_metadata(metadata)
             writer.close()
+
+    def detach(self) -> tuple[pq.FileMetaData, int]:
+        """End the row groups without a footer.
+
+        Returns:
+            What the footer of a file of its own would say, and the bytes of the row groups.
+        """
+        writer = self._writer or self._begin_section()
+        self._end_section(writer)
+        footer = self._finished[0]
+        for section in self._finished[1:]:
+            footer.append_row_groups(section)
+        return footer, self._out.written - len(MAGIC)
 
     def _begin_section(self) -> pq.ParquetWriter:
         written = self._out.written
@@ -94,33 +114,29 @@ class SectionedWriter:
             **self._options,
         )
 
-    def _joined_footer(self, metadata: Mapping[str, str]) -> bytes:
-        """Return a footer with the row groups of all sections."""
-        footers: list[pq.FileMetaData] = []
-        # A file without row groups supplies the key-value pairs.
-        with self._open(pa.BufferOutputStream(), footers) as empty:
-            empty.add_key_value_metadata(metadata)
-        (joined,) = footers
-        for section in self._finished:
-            joined.append_row_groups(section)
-        footer = io.BytesIO()
-        joined.write_metadata_file(footer)
-        return footer.getvalue().removeprefix(_MAGIC)
-
 
 class _Body:
-    """A binary stream that counts what is written, and can discard what it is given."""
+    """A binary stream that counts what is written, and can discard what it is given.
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    Args:
+        stream: The stream below.
+        skip: Bytes at the beginning that are counted and not written.
+    """
+
+    def __init__(self, stream: IO[bytes], skip: int = 0) -> None:
         self._stream = stream
         self._discards = False
+        self._skip = skip
         self.written = 0
         self.closed = False
 
     def write(self, data: Any) -> int:
-        if not self._discards:
-            self._stream.write(data)
-            self.written += len(data)
+        if self._discards:
+            return len(data)
+        skipped = min(max(self._skip - self.written, 0), len(data))
+        if skipped < len(data):
+            self._stream.write(bytes(data)[skipped:] if skipped else data)
+        self.written += len(data)
         return len(data)
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""Stretches of rows in which columns say the same."""
+"""Find stretches of rows in which columns do not change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rows = np.ndarray[Any, np.dtype[np.intp]]
 
 
 def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
-    """Columns in their physical types, text as the codes of its Enum."""
+    """Return columns in their physical types, text as the codes of its Enum."""
     # By one query, as a call to Polars costs as much as comparing 30,000 codes; by place, as
     # Polars would take a name such as `^a.*$` for a pattern.
     named = [rows[column.name].alias(str(place)) for place, column in enumerate(columns)]
@@ -23,7 +23,7 @@ def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
 
 
 def changes(codes: pl.Series) -> Flags:
-    """Of each row but the first, whether it differs from the one before.
+    """Return for each row but the first whether it differs from the one before.
 
     Args:
         codes: A column in its physical type.
@@ -36,7 +36,7 @@ def changes(codes: pl.Series) -> Flags:
 
 
 def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
-    """The first row of each stretch in which none of the columns changes."""
+    """Return the first row of each stretch in which none of the columns changes."""
     begins = np.zeros(rows, dtype=bool)
     begins[:1] = True
     for one in changed:
@@ -45,5 +45,5 @@ def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
 
 
 def lengths(starts: Rows, rows: int) -> Rows:
-    """Rows of each stretch, given the first row of each."""
+    """Return the number of rows of each stretch, given the first row of each."""
     return np.diff(starts, append=rows)

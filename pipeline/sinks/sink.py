@@ -1,10 +1,11 @@
-"""What every sink promises: options checked beforehand, whole files, honest counts."""
+"""The interface of all formats: options of a sink, writers, and what they have written."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
 
 import polars as pl
@@ -15,7 +16,7 @@ from pipeline.rows.column import ColumnName, Table
 
 
 def _flag(value: object) -> object:
-    """Booleans are true and false, as in YAML 1.2; as text they come from the environment."""
+    """Return a boolean: `true` or `false` as in YAML 1.2, or as text from the environment."""
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
@@ -23,7 +24,19 @@ def _flag(value: object) -> object:
     return value
 
 
+_COPIED_AT_ONCE = 1_000_000
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):  # Python takes true for 1
+        raise PydanticKnownError("int_type")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_no_flag)]
+Count = Annotated[WholeNumber, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,77 @@ class Written:
     non_finite: int
     header_row: int | None = None
 
+    def plus(self, later: Written) -> Written:
+        """Return what is in a file that goes on with what another one holds."""
+        rows, odd = self.rows + later.rows, self.non_finite + later.non_finite
+        return Written(rows, odd, self.header_row)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A local file that holds segments of a larger file.
+
+    Attributes:
+        path: Where it is.
+        written: What is in it.
+    """
+
+    path: Path
+    written: Written
+
+
+class FileJoin(Protocol):
+    """Writes one file from files that together hold all of its segments, in order."""
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next segments.
+
+        The first file was begun by `Sink.open`, the others by `Sink.open_segment`.
+        """
+
+    def close(self) -> Written:
+        """Finish the file; the stream itself stays open."""
+
+
+class TextJoin:
+    """Puts one file behind the other.
+
+    Args:
+        stream: The open binary stream.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._written: Written | None = None
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next segments."""
+        with segment.path.open("rb") as file:
+            copy_bytes(file, self._stream)
+        before = self._written
+        self._written = segment.written if before is None else before.plus(segment.written)
+
+    def close(self) -> Written:
+        """Return what is in the file."""
+        return self._written or Written(0, 0)
+
+
+def copy_bytes(source: IO[bytes], target: IO[bytes], count: int | None = None) -> None:
+    """Copy bytes from one open file to another.
+
+    Args:
+        source: Read from its position.
+        target: Written to; it may keep the pieces it is given.
+        count: How many bytes; all by default.
+    """
+    left = count
+    while left is None or left > 0:
+        piece = source.read(_COPIED_AT_ONCE if left is None else min(_COPIED_AT_ONCE, left))
+        if not piece:
+            return
+        target.write(piece)
+        left = None if left is None else left - len(piece)
+
 
 class TableWriter(Protocol):
     """Writes one file, batch after batch."""
@@ -47,12 +131,8 @@ class TableWriter(Protocol):
     def write(self, batch: pl.DataFrame) -> None:
         """Append a batch that holds the table's columns in order, text as Enum or String."""
 
-    def flush(self) -> None:
-        """Write the rows that are held back."""
-
-    @property
-    def held_rows(self) -> int:
-        """Rows held back until there are enough of them to write."""
+    def cut(self) -> None:
+        """End a segment: what follows is encoded as if nothing had gone before."""
 
     def close(self) -> Written:
         """Finish the file; the stream itself stays open."""
@@ -82,7 +162,7 @@ class Sink(BaseModel):
     columns: tuple[ColumnName, ...] | None = None
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
-    max_rows_per_file: Annotated[int, Field(ge=1)] | None = None
+    max_rows_per_file: Count | None = None
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")
@@ -109,10 +189,30 @@ class Sink(BaseModel):
     def open(self, stream: IO[bytes], table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
 
+    @abstractmethod
+    def open_segment(self, stream: IO[bytes], table: Table) -> TableWriter:
+        """Begin a file that holds later segments of another one, for `join`."""
+
+    def join(self, stream: IO[bytes], table: Table) -> FileJoin:
+        """Begin to write the file that one writer would write, from files of its segments.
+
+        Args:
+            stream: The open binary stream, at its beginning; it stays open.
+            table: What the file is to hold.
+        """
+        return TextJoin(stream)
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Raise a ValueError if columns of these names could not be read back.
+
+        Args:
+            names: Names of the columns in a file.
+        """
+
     def text_options(self) -> Mapping[str, Any]:
-        """Options that a reader of the text must know; none where a format tells everything."""
+        """Return the options that a reader of the text must know; by default none."""
         return {}
 
     @abstractmethod
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
-        """What a descriptor says of a file's dialect beyond its format; may be empty."""
+        """Return what a descriptor states of a file's dialect; may be empty."""

@@ -30,21 +30,21 @@ _MINUTES = np.array(
     [f"T{hour:02d}:{minute:02d}:00Z" for hour in range(24) for minute in range(60)], dtype="S10"
 )
 _OCCURRENCES = 4
-"""So many of each whole number make it worth looking texts up."""
+"""Texts are looked up where each whole number occurs at least this often on average."""
 _MOST_KEPT = 2_000
-"""Rendered texts of a column that are kept: hundreds of files may be open."""
+"""Number of rendered texts kept for a column: hundreds of files may be open."""
 _Array = np.ndarray[Any, Any]
 
 
 def texts_of(rendered: pl.Series, null: str) -> pa.Array:
-    """Rendered values as an Arrow array, with a text in the place of nulls."""
+    """Return rendered values as an Arrow array, with a text in the place of nulls."""
     if rendered.null_count():
         rendered = rendered.fill_null(null)
     return _arrow(rendered)
 
 
 def arrow_texts(texts: Sequence[str]) -> pa.Array:
-    """Texts as an Arrow array, by Polars: `pyarrow.array` imports pandas where it is installed."""
+    """Return texts as an Arrow array, made by Polars: `pyarrow.array` would import pandas."""
     return _arrow(pl.Series(texts, dtype=pl.String))
 
 
@@ -82,7 +82,7 @@ def render_timestamps(
 
 
 def render_integers(numbers: pl.Series, null: str, quote: str = "") -> pa.Array:
-    """Whole numbers as text; where few occur, each of them once."""
+    """Render whole numbers; where few different ones occur, each of them once."""
     low, high = numbers.min(), numbers.max()
     if not isinstance(low, int) or not isinstance(high, int):
         return texts_of(numbers.cast(pl.String), null)
@@ -120,7 +120,7 @@ class TextRenderer:
 
     Args:
         render: Renders a text.
-        null: What stands in the place of nulls.
+        null: The text of nulls.
     """
 
     def __init__(self, render: Callable[[str], str], null: str) -> None:
@@ -129,7 +129,7 @@ class TextRenderer:
         self._rendered: dict[str | None, str] = {None: null}
 
     def __call__(self, column: pl.Series) -> list[str]:
-        """The rendered column."""
+        """Return the rendered column."""
         texts = column.cast(pl.String).to_list()
         if len(self._rendered) > _MOST_KEPT:
             self._rendered = {None: self._null}

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from connectors.storage import StorageOptions, relative
+from connectors.storage import StorageOptions
+from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
-from pipeline.planning.partitions import is_data_file, is_partition
+from pipeline.planning.data_files import data_files
 from pipeline.readback.local_copy import local_copy
-from pipeline.readback.open_export import open_export
+from pipeline.readback.open_export import open_export, several_descriptors
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
 from pipeline.readback.table_reader import Batch
@@ -42,7 +43,7 @@ def verify(
     """Check an export: files, bytes, hashes, rows, columns, keys; and values against the runs.
 
     Args:
-        target: A descriptor, a folder with one, or a data file.
+        target: A descriptor, a folder with one or several, or a data file.
         against: A run directory or a folder of them, whose values are compared with every value.
         options: Of the target's storage.
         against_options: Of the runs' storage.
@@ -52,8 +53,41 @@ def verify(
         IntegrityError: The target is no export of ours, or its description is broken.
         StorageError: Target or runs could not be listed or read.
     """
-    export = open_export(target, options)
+    several = several_descriptors(target, options)
     folder = None if against is None else RunSource.open(against, against_options)
+    if several:
+        return _merged(target, [_tried(url, folder, options, max_expansion) for url in several])
+    return _verify(target, folder, options, max_expansion)
+
+
+def _tried(
+    target: str, folder: RunSource | None, options: StorageOptions | None, max_expansion: int
+) -> VerifyReport:
+    """Verify one of several exports; a descriptor that cannot be read is a problem of its own."""
+    try:
+        return _verify(target, folder, options, max_expansion)
+    except IntegrityError as error:
+        file = CheckedFile(target.rpartition("/")[2], target, "json", 0, None, (str(error),))
+        return VerifyReport(target, target, None if folder is None else folder.url, (file,))
+
+
+def _merged(target: str, reports: Sequence[VerifyReport]) -> VerifyReport:
+    """Return what the verification of several exports found, as one report."""
+    return VerifyReport(
+        target=target,
+        descriptor=None,
+        against=reports[0].against,
+        files=tuple(file for report in reports for file in report.files),
+        comparisons=tuple(one for report in reports for one in report.comparisons),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        descriptors=tuple(report.target for report in reports),
+    )
+
+
+def _verify(
+    target: str, folder: RunSource | None, options: StorageOptions | None, max_expansion: int
+) -> VerifyReport:
+    export = open_export(target, options)
     notes = [*_extra_files(export), *_others(export)]
     files: list[CheckedFile] = []
     comparisons: list[ValueCheck] = []
@@ -83,32 +117,19 @@ def _others(export: Export) -> Iterator[str]:
 
 
 def _extra_files(export: Export) -> Iterator[str]:
-    """Yield data files of ours in a data set's folder that its descriptor does not name."""
-    if export.descriptor_url is None or not export.descriptor_url.endswith("/_datapackage.json"):
+    """Yield a note on data files in a data set's folder that its descriptor does not name."""
+    if export.descriptor_url is None or not export.descriptor_url.endswith(f"/{FOLDER_NAME}"):
         return
     if not _is_opened_whole(export):
         return
     named = {file.path for file in export.files}
-    extra = []
-
-    def is_ours(path: str) -> bool:
-        return is_partition(relative(path, export.folder) or "")
-
     unlisted: list[str] = []
-    walk = export.storage.walk(
-        export.folder, enter=is_ours, denied=lambda path, _: unlisted.append(path)
-    )
-    for place in walk:
-        for entry in place.files:
-            below = relative(entry.path, export.folder)
-            name = entry.path.rpartition("/")[2]
-            ours = is_data_file(name)
-            if below is not None and ours and below not in named:
-                extra.append(below)
+    extra = sorted(set(data_files(export.storage, export.folder, unlisted)) - named)
     if extra:
         yield (
-            "data files that the descriptor does not name: "
-            f"{few(extra, _MOST_EXTRA)}; the next export removes them"
+            "data files that the descriptor does not name, and that readers of the folder read "
+            f"too: {few(extra, _MOST_EXTRA)}; those of an interrupted export are removed by the "
+            "next one or by clean, move others away"
         )
     if unlisted:
         yield f"folders that may not be listed were not looked into: {few(unlisted, _MOST_EXTRA)}"

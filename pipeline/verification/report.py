@@ -59,6 +59,7 @@ class VerifyReport:
         files: The files.
         comparisons: One for each table that was compared.
         notes: What could not be checked, and what else a reader should know.
+        descriptors: The descriptors, where a folder of several exports was verified.
     """
 
     target: str
@@ -67,6 +68,7 @@ class VerifyReport:
     files: tuple[CheckedFile, ...]
     comparisons: tuple[ValueCheck, ...] = ()
     notes: tuple[str, ...] = ()
+    descriptors: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -103,6 +105,8 @@ class VerifyReport:
         rows = sum(file.rows or 0 for file in self.files)
         verdict = "as promised" if self.ok else "NOT as promised"
         by = self.descriptor or "its own metadata"
+        if self.descriptors:
+            by = counted(len(self.descriptors), "descriptor")
         files = counted(len(self.files), "file")
         return f"{self.target}: {files}, {rows:,} rows, {verdict} by {by}"
 

@@ -32,13 +32,17 @@ class HashingStream:
         raw: The file.
         url: What it is to become, for messages.
         worker: An executor of one thread, so that bytes keep their order.
+        is_hashed: Whether the bytes are hashed; those of a part of a file need not be.
     """
 
-    def __init__(self, raw: Writable, url: str, worker: Executor) -> None:
+    def __init__(
+        self, raw: Writable, url: str, worker: Executor, *, is_hashed: bool = True
+    ) -> None:
         self._raw = raw
         self._url = url
         self._worker = worker
         self._digest = hashlib.sha256()
+        self._is_hashed = is_hashed
         self._pending: deque[tuple[int, Future[None]]] = deque()
         self._pending_bytes = 0
         self._gathered = bytearray()
@@ -67,7 +71,7 @@ class HashingStream:
         return count
 
     def tell(self) -> int:
-        """Bytes given so far."""
+        """Return bytes given so far."""
         return self.size
 
     def flush(self) -> None:
@@ -137,7 +141,8 @@ class HashingStream:
         view = memoryview(content)
         for start in range(0, len(view), _BYTES_A_CALL):
             piece = view[start : start + _BYTES_A_CALL]
-            self._digest.update(piece)
+            if self._is_hashed:
+                self._digest.update(piece)
             self._raw.write(piece)
 
     def _settle_one(self) -> None:

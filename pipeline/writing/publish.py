@@ -1,42 +1,29 @@
-"""Staged files to a visible export, the descriptor last."""
+"""Publish staged files: first the files, then the descriptor, then remove what it replaces."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from connectors.errors import ConflictError
-from connectors.storage import Claim, FileInfo, Storage, claimed, join, relative
-from connectors.storage.deadline import check_deadline
-from pipeline.config import config_hash
+from connectors.errors import ConflictError, StorageError
+from connectors.storage import Claim, claimed, interrupted_work, join, sha256_of
+from connectors.storage.deadline import check_deadline, within
 from pipeline.datapackage import descriptor
-from pipeline.datapackage.descriptor import FOLDER_NAME
-from pipeline.datapackage.run_list import RunEntries, merged_runs
-from pipeline.errors import PublishConflictError, SinkError
-from pipeline.planning.partitions import is_data_file, is_partition
+from pipeline.errors import IntegrityError, PublishConflictError
+from pipeline.planning.choice import Obsolete
 from pipeline.planning.plan import ExportPlan
-from pipeline.planning.published import (
-    DescriptorKey,
-    Pending,
-    PublishedTargets,
-    is_published,
-    place_of,
-)
+from pipeline.planning.published import DescriptorKey, Pending, PublishedTargets, place_of
 from pipeline.planning.target import Target
+from pipeline.writing.descriptor_file import CurrentDescriptor, StagedTarget, write_whole
+from pipeline.writing.removal import claim_scope, remove_data_files, settle_interrupted
 from pipeline.writing.router import StagedOutput
-
-StagedTarget = tuple[Pending, Sequence[StagedOutput]]
-"""A target with its staged files."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What became of staged targets.
+    """The result of publishing staged targets.
 
     Attributes:
         written: Those that were made visible.
@@ -49,54 +36,160 @@ class Published:
     standing: PublishedTargets
 
 
-def publish(
-    plan: ExportPlan,
-    standing: PublishedTargets,
-    written: Sequence[StagedTarget],
-    created: datetime,
-) -> Published:
-    """Make whole files visible, then their descriptors; then remove what these replace.
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes the targets of one export, folder by folder, each claimed meanwhile.
 
-    Folder by folder, each claimed meanwhile, so that no two exporters are at work in one.
-
-    Args:
+    Attributes:
         plan: The plan of the export.
-        standing: What was published when it was decided what to write.
-        written: The staged files of each target.
+        before: What was published when it was decided what to write.
+        obsolete: What goes, as no sink writes it any more.
         created: When the export began.
-
-    Raises:
-        PublishConflictError: Another exporter is at work there, or has published something else
-            meanwhile.
-        StorageError: A store refused a file. Files that were visible before still are, and the
-            descriptors still name them.
     """
-    done: list[StagedTarget] = []
-    found: list[Pending] = []
-    now = dict(standing.descriptors)
-    for groups in _by_folder(written):
-        check_deadline()
+
+    plan: ExportPlan
+    before: PublishedTargets
+    obsolete: Obsolete
+    created: datetime
+
+    def publish(self, written: Sequence[StagedTarget]) -> Published:
+        """Make whole files visible, then their descriptors; then remove what these replace.
+
+        Args:
+            written: The staged files of each target.
+
+        Raises:
+            PublishConflictError: Another exporter is at work there, or has published something
+                else meanwhile, or a file that no descriptor names is in the way.
+            StorageError: A store refused a file. Files that were visible before still are, and the
+                descriptors still name them.
+        """
+        done: list[StagedTarget] = []
+        found: list[Pending] = []
+        now = dict(self.before.descriptors)
+        for groups in _by_folder(written):
+            check_deadline()
+            try:
+                with self._claimed(groups) as claim:
+                    for group in groups:
+                        target = group[0][0].target
+                        current = CurrentDescriptor.read(target, self.before)
+                        ours, theirs = current.divided(self.before, group)
+                        _settle_others(claim, target, current)
+                        if ours:
+                            self._publish_group(current, ours, claim)
+                        for pending, outputs in theirs:
+                            _discard(outputs)
+                            found.append(pending)
+                        if current.content is not None:
+                            now[place_of(target)] = descriptor.without_runs(current.content)
+                        done += ours
+            except ConflictError as conflict:
+                raise PublishConflictError(str(conflict)) from conflict
+        return Published(tuple(done), tuple(found), PublishedTargets(now))
+
+    def tidy(self, current: Iterable[Pending]) -> None:
+        """Remove what is obsolete or was left by a dead exporter beside targets that are current.
+
+        Nothing happens where another exporter is at work.
+
+        Raises:
+            StorageError: A folder could not be listed, or a file not removed.
+        """
+        folders = {place_of(one.target): one for one in current if one.target.is_folder}
+        for place, pending in folders.items():
+            target = pending.target
+            if place in self.obsolete or interrupted_work(target.storage, target.folder):
+                with suppress(ConflictError), self._claimed([[(pending, ())]]) as claim:
+                    found = CurrentDescriptor.read(target, self.before)
+                    _settle_others(claim, target, found)
+                    if self._obsolete_paths(place) & found.named:
+                        gone = self._obsolete_targets(place)
+                        package = found.package(self.plan, (), gone, self.created)
+                        data = descriptor.dump(package)
+                        write_whole(target.storage, target.descriptor, data, found.entry)
+                        _remove(target, self._obsolete_paths(place))
+
+    def _publish_group(
+        self, current: CurrentDescriptor, group: Sequence[StagedTarget], claim: Claim
+    ) -> None:
+        target = group[0][0].target
+        _refuse_overwriting(group)
+        for _, outputs in group:
+            for output in outputs:
+                claim.check()
+                target.storage.commit(output.staged)
+        gone = self._obsolete_targets(place_of(target))
+        package = current.package(self.plan, group, gone, self.created)
+        claim.check()
+        write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
+        if target.is_folder:
+            _remove(target, self._replaced(group) - _new(group))
+
+    def _claimed(self, groups: Sequence[Sequence[StagedTarget]]) -> AbstractContextManager[Claim]:
+        """Claim the one descriptor to be written in a folder, or the folder.
+
+        The claim records the files of data sets that come and go, so that those of an export that
+        is killed can be told from files of others.
+        """
+        target = groups[0][0][0].target
+        name = target.descriptor.rpartition("/")[2]
+        uploads = [
+            output.file.path
+            for group in groups
+            for _, outputs in group
+            for output in outputs
+            if target.storage.sends_in_parts(output.file.size)
+        ]
+        data_set = next((group for group in groups if group[0][0].target.is_folder), None)
+        scope = claim_scope(name) if len(groups) == 1 else ""
+        if data_set is None:
+            return claimed(target.storage, target.folder, scope, uploads=uploads)
+        return self._recorded(data_set, scope, uploads)
+
+    @contextmanager
+    def _recorded(
+        self, group: Sequence[StagedTarget], scope: str, uploads: Sequence[str]
+    ) -> Iterator[Claim]:
+        target = group[0][0].target
+        unnamed = {path for pending, _ in group for path in pending.unnamed}
+        files = sorted((_new(group) | self._replaced(group)) - unnamed)
+        with claimed(target.storage, target.folder, scope, uploads=uploads, files=files) as claim:
+            try:
+                yield claim
+            except BaseException:
+                self._undo(claim, target)
+                raise
+
+    def _undo(self, claim: Claim, target: Target) -> None:
+        """Remove what was published before the descriptor could be."""
         try:
-            with _claim(groups) as claim:
-                for group in groups:
-                    target = group[0][0].target
-                    fresh = _Fresh.read(target)
-                    ours, theirs = fresh.told_apart(standing, group)
-                    if ours:
-                        _publish_group(plan, fresh, ours, created, claim)
-                    for pending, outputs in theirs:
-                        _discard(outputs)
-                        found.append(pending)
-                    if fresh.descriptor is not None:
-                        now[place_of(target)] = descriptor.without_runs(fresh.descriptor)
-                    done += ours
-        except ConflictError as conflict:
-            raise PublishConflictError(str(conflict)) from conflict
-    return Published(tuple(done), tuple(found), PublishedTargets(now))
+            with within(None):
+                claim.check()  # If it is lost, another exporter may have taken over.
+                named = CurrentDescriptor.read(target, self.before).named
+                _remove(target, set(claim.work.files) - named)
+        except (StorageError, IntegrityError):
+            claim.abandon()
+
+    def _replaced(self, group: Sequence[StagedTarget]) -> set[str]:
+        """Return the files of a data set that the new descriptor names no more."""
+        target = group[0][0].target
+        replaced = self._obsolete_paths(place_of(target))
+        for pending, outputs in group:
+            if outputs:
+                listed = self.before.resources(pending.plan, pending.target)
+                replaced |= descriptor.paths_of(listed)
+        return replaced
+
+    def _obsolete_targets(self, place: DescriptorKey) -> set[str]:
+        return {item["flowtime"]["target"] for item in self.obsolete.get(place, ())}
+
+    def _obsolete_paths(self, place: DescriptorKey) -> set[str]:
+        return descriptor.paths_of(self.obsolete.get(place, ()))
 
 
 def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarget]]]:
-    """Targets that share a descriptor, by the folders these stand in."""
+    """Yield targets that share a descriptor, by the folders of these."""
     folders: dict[DescriptorKey, dict[DescriptorKey, list[StagedTarget]]] = {}
     for pending, outputs in written:
         target = pending.target
@@ -106,227 +199,46 @@ def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarg
         yield list(groups.values())
 
 
-def _claim(groups: Sequence[Sequence[StagedTarget]]) -> AbstractContextManager[Claim]:
-    """A claim on the one descriptor to be written in a folder, or on the folder."""
-    target = groups[0][0][0].target
-    name = target.descriptor.rpartition("/")[2]
-    scope = hashlib.sha256(name.encode()).hexdigest()[:12] if len(groups) == 1 else ""
-    uploads = [
-        output.file.path
-        for group in groups
-        for _, outputs in group
-        for output in outputs
-        if target.storage.sends_in_parts(output.file.size)
-    ]
-    return claimed(target.storage, target.folder, scope, uploads=uploads)
+def _new(group: Sequence[StagedTarget]) -> set[str]:
+    return {output.file.path for _, outputs in group for output in outputs}
 
 
-@dataclass(frozen=True)
-class _Fresh:
-    """A descriptor as it stands while its folder is claimed."""
-
-    entry: FileInfo | None
-    descriptor: Mapping[str, Any] | None
-
-    @classmethod
-    def read(cls, target: Target) -> _Fresh:
-        entry = target.storage.info(target.descriptor)
-        if entry is None:
-            return cls(None, None)
-        data = target.storage.read(target.descriptor)
-        return cls(entry, descriptor.load(data, target.storage.url(target.descriptor)))
-
-    def resources(self, pending: Pending) -> list[dict[str, Any]]:
-        """What is published of a target."""
-        identity = pending.target.identity(pending.plan.sink)
-        return [] if self.descriptor is None else descriptor.resources_of(self.descriptor, identity)
-
-    def told_apart(
-        self, standing: PublishedTargets, group: Iterable[StagedTarget]
-    ) -> tuple[list[StagedTarget], list[StagedTarget]]:
-        """What is still to be published, and what another exporter has published alike.
-
-        Raises:
-            PublishConflictError: Another exporter has published something else.
-        """
-        ours: list[StagedTarget] = []
-        theirs: list[StagedTarget] = []
-        for pending, outputs in group:
-            (theirs if self.has_done(standing, pending) else ours).append((pending, outputs))
-        return ours, theirs
-
-    def has_done(self, standing: PublishedTargets, pending: Pending) -> bool:
-        """Whether another exporter has published just what this one is about to.
-
-        Raises:
-            PublishConflictError: It has published something else.
-        """
-        listed = self.resources(pending)
-        if listed == standing.resources(pending.plan, pending.target):
-            return False
-        if is_published(pending, listed):
-            return True
-        raise PublishConflictError(
-            f"{pending.target.url}: another exporter has published it since this export began"
-            f"{self._told()}; nothing of it was replaced: run one exporter of it at a time, or "
-            "this one again"
-        )
-
-    def _told(self) -> str:
-        if self.descriptor is None:
-            return ""
-        config = self.descriptor["flowtime"].get("config")
-        name = config.get("name") if isinstance(config, dict) else None
-        return f" (config {name!r}, created {self.descriptor.get('created')})"
+def _remove(target: Target, paths: set[str]) -> None:
+    remove_data_files(target.storage, target.folder, paths, target.link_free_root)
 
 
-def _publish_group(
-    plan: ExportPlan, fresh: _Fresh, group: Sequence[StagedTarget], created: datetime, claim: Claim
-) -> None:
-    storage = group[0][0].target.storage
-    for _, outputs in group:
+def _settle_others(claim: Claim, target: Target, current: CurrentDescriptor) -> None:
+    """Finish what dead exporters left undone in a data set, unless its descriptor is damaged."""
+    if target.is_folder and (current.content is not None or current.entry is None):
+        named = current.named
+        settle_interrupted(claim, target.storage, target.folder, named, target.link_free_root)
+
+
+def _refuse_overwriting(group: Sequence[StagedTarget]) -> None:
+    """Refuse to replace a file that no descriptor names, unless it has the same bytes.
+
+    Raises:
+        PublishConflictError: Such a file has the name of a new one.
+    """
+    for pending, outputs in group:
         for output in outputs:
-            claim.check()
-            storage.commit(output.staged)
-    package = _package(plan, fresh, group, created)
-    claim.check()
-    target = group[0][0].target
-    write_whole(storage, target.descriptor, descriptor.dump(package), fresh.entry)
-    for pending, outputs in group:
-        _remove_replaced(fresh, pending, outputs)
+            if output.file.path in pending.unnamed and not _is_same(output):
+                raise PublishConflictError(
+                    f"{join(pending.target.url, output.file.path)}: this file is not named by any "
+                    "descriptor, and the export would replace it: move it away, or choose another "
+                    "path"
+                )
 
 
-def _package(
-    plan: ExportPlan, fresh: _Fresh, group: Sequence[StagedTarget], created: datetime
-) -> dict[str, Any]:
-    before = fresh.descriptor
-    replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
-    kept = [] if before is None else descriptor.resources_beside(before, replaced)
-    rows = sorted({row for pending, _ in group for row in pending.target.runs})
-    place_of = {row: place for place, row in enumerate(rows)}
-    new: list[dict[str, Any]] = []
-    for pending, outputs in group:
-        described = descriptor.Described(
-            pending.target.identity(pending.plan.sink),
-            pending.state,
-            plan.contents(pending.plan, pending.target),
-            [place_of[row] for row in pending.target.runs],
-        )
-        new += descriptor.resources(
-            described,
-            pending.plan.sink,
-            plan.file_columns(pending.plan, pending.target),
-            [output.file for output in outputs],
-        )
-    runs = RunEntries(len(rows), lambda place: plan.described(plan.runs[rows[place]]))
-    if kept and before is not None:
-        runs, kept = merged_runs(runs, descriptor.runs_of(before), kept)
-    hashed = config_hash(plan.config)
-    write_id = secrets.token_hex(16)
-    return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)
-
-
-def write_whole(
-    storage: Storage, path: str, data: Iterable[bytes], before: FileInfo | None
-) -> None:
-    """Publish bytes so that no reader sees a part of them, where `before` still stands."""
-    staged = storage.stage(path)
-    try:
-        with staged.local.open("wb") as file:
-            file.writelines(data)
-        storage.commit_over(staged, before)
-    except OSError as error:
-        storage.discard(staged)
-        raise SinkError(
-            f"{storage.url(path)}: its staged file could not be written: "
-            f"{error.strerror or error}; make room and run it again"
-        ) from error
-    except BaseException:
-        storage.discard(staged)
-        raise
+def _is_same(output: StagedOutput) -> bool:
+    """Return whether what is stored at an output's path has its bytes, or is gone."""
+    storage, path = output.target.storage, output.staged.target
+    found = storage.info(path)
+    if found is None:
+        return True
+    return found.size == output.file.size and sha256_of(storage, path) == output.file.sha256
 
 
 def _discard(outputs: Iterable[StagedOutput]) -> None:
     for output in outputs:
         output.target.storage.discard(output.staged)
-
-
-def tidy(standing: PublishedTargets, current: Iterable[Pending]) -> None:
-    """Remove what an export left that died between its descriptor and the files it replaces.
-
-    Nothing happens where another exporter is at work: what is not named may be its new files.
-
-    Raises:
-        StorageError: A folder could not be listed, or a file not removed.
-    """
-    for pending in current:
-        named = _named(standing.resources(pending.plan, pending.target))
-        if not pending.target.is_folder or not _unnamed(pending, named):
-            continue
-        with suppress(ConflictError), _claim([[(pending, ())]]):
-            _remove_unnamed(pending, _named(_Fresh.read(pending.target).resources(pending)))
-
-
-def _remove_replaced(fresh: _Fresh, pending: Pending, outputs: Iterable[StagedOutput]) -> None:
-    """Remove data files that the new descriptor does not name.
-
-    In a folder, that is also what an export left that died between its files and its descriptor:
-    a reader that lists the folder would count those rows twice.
-    """
-    now = {output.file.path for output in outputs}
-    for path in sorted(_named(fresh.resources(pending)) - now):
-        if _is_our_name(pending, path):
-            pending.target.storage.delete(join(pending.target.folder, path))
-    if pending.target.is_folder:
-        _remove_unnamed(pending, now)
-
-
-def _is_our_name(pending: Pending, path: str) -> bool:
-    """Whether a file may be removed that a descriptor names, as somebody may have forged it."""
-    if not pending.target.is_folder:
-        return path == pending.target.identity(pending.plan.sink)
-    name = path.rpartition("/")[2]
-    return is_data_file(name)
-
-
-def _remove_unnamed(pending: Pending, named: set[str]) -> None:
-    for path in _unnamed(pending, named):
-        pending.target.storage.delete(join(pending.target.folder, path))
-
-
-def _unnamed(pending: Pending, named: set[str]) -> list[str]:
-    return sorted(set(_data_files(pending.target, pending.plan.sink.extension)) - named)
-
-
-def _named(resources: Iterable[Mapping[str, Any]]) -> set[str]:
-    return {item["path"] for item in resources}
-
-
-def _data_files(target: Target, extension: str) -> Iterator[str]:
-    """Paths of files in a folder that bear the names this project gives to data files.
-
-    Folders below it that are no partitions, or another data set, are not of it.
-    """
-    others: list[str] = []
-
-    def is_ours(path: str) -> bool:
-        below = relative(path, target.path)
-        return below is not None and is_partition(below) and not _is_in(below, others)
-
-    for folder in target.storage.walk(target.path, enter=is_ours):
-        below = relative(folder.path, target.path)
-        if below is None:
-            continue
-        names = [entry.path.rpartition("/")[2] for entry in folder.files]
-        if below and FOLDER_NAME in names:
-            others.append(below)
-            continue
-        yield from (
-            f"{below}/{name}".lstrip("/")
-            for name in names
-            if is_data_file(name) and name.endswith(extension)
-        )
-
-
-def _is_in(path: str, folders: Iterable[str]) -> bool:
-    return any(relative(path, folder) is not None for folder in folders)

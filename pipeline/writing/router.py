@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,75 +15,129 @@ from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError, SinkError
 from pipeline.planning.partitions import Partition, data_file_path
 from pipeline.planning.plan import ExportPlan, SinkPlan
+from pipeline.planning.segments import Segment
 from pipeline.planning.target import Target
+from pipeline.planning.target_part import FilePlace, TargetPart
 from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
+from pipeline.sinks.sink import Written
 from pipeline.writing.hashing_stream import HashingStream
 
 MOST_OPEN_FILES = 400
-# A sink's open row groups may hold a quarter of the memory, at up to 120 bytes a row while they
+# A sink's open row groups may hold a quarter of the memory, at up to 100 bytes a row while they
 # are being encoded.
-_BYTES_A_HELD_ROW = 480
+_BYTES_A_HELD_ROW = 400
 
 
 @dataclass(frozen=True)
 class StagedOutput:
-    """A whole file that waits to be published."""
+    """A whole file that waits to be published.
+
+    Attributes:
+        target: The target that it belongs to.
+        staged: Where it waits.
+        file: What a descriptor says of it.
+    """
 
     target: Target
     staged: StagedFile
     file: ExportedFile
 
+    def discard(self) -> None:
+        """Discard it."""
+        self.target.storage.discard(self.staged)
 
-@dataclass
-class _Destination:
-    """Where the rows of some series go, and the file that is open there now.
+
+@dataclass(frozen=True)
+class StagedSegments:
+    """Some segments of a file, which wait to be joined with the others.
 
     Attributes:
-        target: The export they belong to.
-        partition: Values of the partition columns.
-        last_series: After this row of the series table, nothing comes any more.
+        target: The target whose file they belong to.
+        staged: The file that holds them.
+        written: What is in it.
     """
 
     target: Target
+    staged: StagedFile
+    written: Written
+
+
+@dataclass
+class _OpenFile:
+    """A file that is being written."""
+
+    part: TargetPart
+    path: str
+    staged: StagedFile
+    stream: HashingStream
+    writer: TableWriter
+    rows: int = 0
+
+
+@dataclass
+class _Destination:
+    """Where the rows of some series go: the files of a segment, or a segment of a file.
+
+    Attributes:
+        part: The part of the target they belong to.
+        segment: Place of their segment in the part.
+        partition: Values of the partition columns.
+        last_series: After this row of the series table, no row comes any more.
+        most_held_rows: Rows that the writers of its files may hold back.
+        files: Number of files that were finished.
+        file: The file that is open now.
+    """
+
+    part: TargetPart
+    segment: int
     partition: Partition
     last_series: int
+    most_held_rows: int
     files: int = 0
-    rows: int = 0
-    path: str = ""
-    staged: StagedFile | None = None
-    stream: HashingStream | None = None
-    writer: TableWriter | None = None
+    file: _OpenFile | None = None
+
+    @property
+    def place(self) -> FilePlace:
+        """The place of its files in their data set."""
+        return self.part.places[self.segment]
 
 
 @dataclass
 class SinkOutput:
-    """Routes rows of one sink into files, all of them staged.
+    """Routes the rows of one sink into files, all of them staged.
 
     Attributes:
-        export: The plan of the whole export.
+        export: The plan of the export.
         plan: The plan of this sink.
-        states: The targets to write, each with a digest of what shapes its bytes, after which
-            files of data sets are named.
+        parts: What is written of each target.
+        segments: Files that hold some of the segments of a target.
     """
 
     export: ExportPlan
     plan: SinkPlan
-    states: Mapping[Target, str]
-    done: list[StagedOutput] = field(default_factory=list)
+    parts: Sequence[TargetPart]
+    segments: list[StagedSegments] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._finished: list[tuple[int, StagedOutput]] = []
+        self._most_held = max(1, self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW)
         self._destinations, self._of_series = self._lay_out()
         self._open: list[int] = []
+        self._continued: dict[Target, _OpenFile] = {}
         self._swept: set[tuple[Storage, str]] = set()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._in_file = self.plan.in_file
-        self._most_held = self.export.config.execution.memory_limit // _BYTES_A_HELD_ROW
         self._assembler = (
             WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
         )
         self._last_table: tuple[Target, Table] | None = None
+
+    @property
+    def done(self) -> list[StagedOutput]:
+        """The whole files, in the order of segments, then of partitions."""
+        return [output for _, output in sorted(self._finished, key=lambda one: one[0])]
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take a batch that holds `series_row`, `bin_index` and every column of the sink."""
@@ -95,62 +149,74 @@ class SinkOutput:
             for wide in self._assembler.add(batch):
                 self._route(self._with_metadata(wide))
 
-    def finish(self) -> list[StagedOutput]:
-        """Finish every file and give them all."""
+    def finish(self) -> None:
+        """Finish every file; of a target without rows one is written, too."""
         if self._assembler is not None:
             for wide in self._assembler.finish():
                 self._route(self._with_metadata(wide))
         for place in list(self._open):
             self._close(place)
-        written = {output.target for output in self.done}
-        for target in self.states:
-            if target not in written:
-                self._write_empty(target)
+        for target in list(self._continued):
+            self._finish_file(self._continued[target])
+            del self._continued[target]
+        written = {output.target for _, output in self._finished}
+        written |= {one.target for one in self.segments}
+        for part in self.parts:
+            is_due = part.is_whole or (part.begins and not part.target.is_folder)
+            if is_due and part.target not in written:
+                self._write_empty(part)
         self._worker.shutdown()
-        return self.done
 
     def discard(self) -> None:
-        """Throw away what is staged."""
-        for destination in self._destinations:
-            if destination.stream is not None:
-                destination.stream.abandon()
-            if destination.staged is not None:
-                destination.target.storage.discard(destination.staged)
-        for output in self.done:
-            output.target.storage.discard(output.staged)
+        """Discard what is staged."""
+        files = [one.file for one in self._destinations if one.file is not None]
+        for file in (*files, *self._continued.values()):
+            file.stream.abandon()
+            file.part.target.storage.discard(file.staged)
+        for _, output in self._finished:
+            output.discard()
+        for segments in self.segments:
+            segments.target.storage.discard(segments.staged)
         self._worker.shutdown()
 
     # ----------------------------------------------------------------- which row goes where
 
     def _lay_out(self) -> tuple[list[_Destination], np.ndarray]:
         """Destinations, and the place among them of each series (-1: nowhere)."""
-        runs = self.export.runs
-        of_series = np.full(sum(len(run.series) for run in runs), -1, dtype=np.int64)
-        starts = np.cumsum([0, *(len(run.series) for run in runs)])
-        values = self._partition_values()
+        of_series = np.full(self.export.starts[-1], -1, dtype=np.int64)
         destinations: list[_Destination] = []
-        for target in self.states:
-            places: dict[tuple[str | None, ...], int] = {}
-            for run in target.runs:
-                for row in range(int(starts[run]), int(starts[run + 1])):
-                    key = values[row] if values else ()
-                    if key not in places:
-                        places[key] = len(destinations)
-                        partition = tuple(zip(self.plan.sink.partition_by, key, strict=True))
-                        destinations.append(_Destination(target, partition, row))
-                    destinations[places[key]].last_series = row
-                    of_series[row] = places[key]
+        for part in self.parts:
+            for number, segment in enumerate(part.segments):
+                keys, codes = self._partitions(segment)
+                of_series[segment.first : segment.end] = codes + len(destinations)
+                # By the plan alone, as row groups are part of the bytes.
+                is_small = segment.rows <= self._most_held
+                most = self._most_held if is_small else max(1, self._most_held // len(keys))
+                for code, key in enumerate(keys):
+                    last = segment.first + int(np.flatnonzero(codes == code)[-1])
+                    partition = tuple(zip(self.plan.sink.partition_by, key, strict=True))
+                    destinations.append(_Destination(part, number, partition, last, most))
         return destinations, of_series
 
-    def _partition_values(self) -> list[tuple[str | None, ...]]:
+    def _partitions(
+        self, segment: Segment
+    ) -> tuple[list[tuple[str | None, ...]], np.ndarray[Any, np.dtype[np.int64]]]:
+        """Partitions of a segment in the order of their first series, and that of each series."""
+        codes = np.zeros(segment.end - segment.first, dtype=np.int64)
         sources = self.plan.partition_sources
-        return self.export.tables.texts(sources) if sources else []
+        if not sources:
+            return [()], codes
+        keys: dict[tuple[str | None, ...], int] = {}
+        for place, key in enumerate(self.export.tables.texts(sources, segment.first, segment.end)):
+            codes[place] = keys.setdefault(key, len(keys))
+        return list(keys), codes
 
     def _route(self, batch: pl.DataFrame) -> None:
         rows = batch["series_row"].to_numpy()
         places = self._of_series[rows]
         cuts = np.flatnonzero(np.diff(places))
         if len(cuts) == 0:
+            self._close_finished(int(rows[0]))
             self._append(int(places[0]), batch)
         else:
             keyed = batch.with_columns(pl.Series("\0place", places))
@@ -158,7 +224,6 @@ class SinkOutput:
                 self._close_finished(int(part["series_row"][0]))
                 self._append(int(part["\0place"][0]), part)
         self._close_finished(int(rows[-1]))
-        self._limit_held_rows()
 
     def _with_metadata(self, wide: pl.DataFrame) -> pl.DataFrame:
         tables = self.export.tables
@@ -174,67 +239,82 @@ class SinkOutput:
     def _append(self, place: int, batch: pl.DataFrame) -> None:
         if place < 0:
             return
-        destination = self._destinations[place]
         # Not by a query: to plan one takes as long as to render a thousand rows.
         shown = pl.DataFrame(
             [batch[entry.source].alias(entry.column.name) for entry in self._in_file]
         )
         most = self.plan.sink.max_rows_per_file
         while shown.height:
-            writer = self._writer(place)
-            room = shown.height if most is None else most - destination.rows
-            writer.write(shown.head(room))
-            destination.rows += min(room, shown.height)
+            file = self._file(place)
+            room = shown.height if most is None else most - file.rows
+            file.writer.write(shown.head(room))
+            file.rows += min(room, shown.height)
             shown = shown.slice(room)
-            if most is not None and destination.rows >= most:
+            if most is not None and file.rows >= most:
                 self._close(place)
 
-    def _writer(self, place: int) -> TableWriter:
+    def _file(self, place: int) -> _OpenFile:
         destination = self._destinations[place]
-        if destination.writer is None:
+        if destination.file is None:
             if len(self._open) >= MOST_OPEN_FILES:
                 raise ConfigError(
                     f"sink {self.plan.sink.path}: more than {MOST_OPEN_FILES} files would be open "
                     "at a time: partition by fewer columns, or write fewer files"
                 )
-            self._begin(destination)
+            destination.file = self._next_file(destination)
             self._open.append(place)
-        assert destination.writer is not None
-        return destination.writer
+        return destination.file
 
-    def _begin(self, destination: _Destination) -> None:
-        target = destination.target
-        destination.path = self._file_path(destination)
-        target.refuse_links(destination.path)
-        self._sweep(destination)
-        destination.staged = target.storage.stage(destination.path)
+    def _next_file(self, destination: _Destination) -> _OpenFile:
+        part = destination.part
+        if part.target.is_folder:
+            return self._begin(part, self._file_path(destination), destination)
+        if part.target in self._continued:
+            return self._continued.pop(part.target)
+        file = self._begin(part, part.target.path)
+        if destination.segment > 0:
+            file.writer.cut()  # none of the segments before has a row
+        return file
+
+    def _begin(
+        self, part: TargetPart, path: str, destination: _Destination | None = None
+    ) -> _OpenFile:
+        target = part.target
+        self._sweep(target, path)
+        staged = target.storage.stage(path)
         try:
-            raw = target.storage.open(destination.staged)
+            raw = target.storage.open(staged)
         except OSError as error:
-            raise SinkError(
-                f"{target.url}: cannot write {destination.staged.local}: {error}"
-            ) from error
-        destination.stream = HashingStream(raw, target.url, self._worker)
-        table = self._table(destination)
-        destination.writer = self.plan.sink.open(destination.stream, table)  # type: ignore[arg-type]
-        destination.rows = 0
+            target.storage.discard(staged)
+            raise SinkError(f"{target.url}: cannot write {staged.local}: {error}") from error
+        is_hashed = target.is_folder or part.is_whole
+        stream = HashingStream(raw, target.url, self._worker, is_hashed=is_hashed)
+        sink = self.plan.sink
+        begin = sink.open if target.is_folder or part.begins else sink.open_segment
+        try:
+            writer = begin(stream, self._table(part, destination))  # type: ignore[arg-type]
+        except BaseException:
+            stream.abandon()
+            target.storage.discard(staged)
+            raise
+        return _OpenFile(part, path, staged, stream, writer)
 
-    def _sweep(self, destination: _Destination) -> None:
+    def _sweep(self, target: Target, path: str) -> None:
         """Remove what an export that was killed has left beside the file that is begun."""
-        folder = destination.path.rpartition("/")[0]
-        place = (destination.target.storage, folder)
+        folder = path.rpartition("/")[0]
+        place = (target.storage, folder)
         if place not in self._swept:
             self._swept.add(place)
-            destination.target.storage.sweep(folder)
+            target.storage.sweep(folder)
 
-    def _table(self, destination: _Destination) -> Table:
-        table = self._table_of(destination.target)
-        own: dict[str, Any] = {}
-        if destination.partition:
-            own["partition"] = dict(destination.partition)
-        if self.plan.sink.max_rows_per_file is not None:
-            own["first_row"] = destination.files * self.plan.sink.max_rows_per_file
-        return Table(table.columns, {**table.metadata, **own}) if own else table
+    def _table(self, part: TargetPart, destination: _Destination | None) -> Table:
+        table = part.table or self._table_of(part.target)
+        if destination is None:
+            return replace(table, most_held_rows=self._most_held)
+        own = _own_metadata(destination, self.plan.sink.max_rows_per_file)
+        return replace(
+            table, metadata={**table.metadata, **own}, most_held_rows=destination.most_held_rows
+        )
 
     def _table_of(self, target: Target) -> Table:
         # There may be a target for each of many runs, and many files of one.
@@ -243,63 +323,78 @@ class SinkOutput:
         return self._last_table[1]
 
     def _file_path(self, destination: _Destination) -> str:
-        target = destination.target
-        if not target.is_folder:
-            return target.path
-        state = self.states[target]
-        name = data_file_path(
-            destination.partition, state, destination.files, self.plan.sink.extension
-        )
-        return join(target.path, name)
+        part = destination.part
+        number = destination.place.number + destination.files
+        extension = self.plan.sink.extension
+        name = data_file_path(destination.partition, part.state, number, extension)
+        return join(part.target.path, name)
 
     def _close(self, place: int) -> None:
+        """Finish the open file of a destination, or a segment of a file that goes on."""
         destination = self._destinations[place]
+        file = destination.file
+        assert file is not None
+        part = destination.part
+        if part.target.is_folder:
+            self._finish_file(file, place, destination.partition)
+            destination.files += 1
+        else:
+            if not part.is_whole or len(part.segments) > 1:
+                file.writer.cut()
+            if destination.segment < len(part.segments) - 1:
+                self._continued[part.target] = file
+            else:
+                self._finish_file(file, place)
+        # Not before: until it is finished it has to be discarded with the others.
+        destination.file = None
         self._open.remove(place)
-        self._finish_file(destination)
 
-    def _finish_file(self, destination: _Destination) -> None:
-        assert destination.writer is not None
-        assert destination.stream is not None
-        assert destination.staged is not None
-        written = destination.writer.close()
-        destination.stream.close()
-        folder = destination.target.folder
-        file = ExportedFile(
-            path=destination.path.removeprefix(folder).lstrip("/"),
-            size=destination.stream.size,
-            sha256=destination.stream.sha256,
+    def _finish_file(self, file: _OpenFile, order: int = 0, partition: Partition = ()) -> None:
+        written = file.writer.close()
+        file.stream.close()
+        target = file.part.target
+        if not target.is_folder and not file.part.is_whole:
+            self.segments.append(StagedSegments(target, file.staged, written))
+            return
+        described = ExportedFile(
+            path=file.path.removeprefix(target.folder).lstrip("/"),
+            size=file.stream.size,
+            sha256=file.stream.sha256,
             rows=written.rows,
             non_finite=written.non_finite,
-            partition=dict(destination.partition),
+            partition=dict(partition),
             header_row=written.header_row,
         )
-        self.done.append(StagedOutput(destination.target, destination.staged, file))
-        destination.writer = destination.stream = destination.staged = None
-        destination.files += 1
-        destination.rows = 0
+        self._finished.append((order, StagedOutput(target, file.staged, described)))
+
+    def _write_empty(self, part: TargetPart) -> None:
+        is_part = self.plan.sink.max_rows_per_file is not None
+        alone = replace(part, places=(FilePlace(0, {} if is_part else None),))
+        destination = _Destination(alone, 0, (), -1, 1)
+        self._destinations.append(destination)
+        destination.file = self._next_file(destination)
+        self._finish_file(destination.file)
+        destination.file = None
 
     def _close_finished(self, series_row: int) -> None:
         for place in list(self._open):
             if self._destinations[place].last_series < series_row:
                 self._close(place)
 
-    def _write_empty(self, target: Target) -> None:
-        destination = _Destination(target, (), -1)
-        self._destinations.append(destination)
-        self._begin(destination)
-        self._finish_file(destination)
 
-    def _limit_held_rows(self) -> None:
-        """Keep what row groups hold back bounded, however many files are open."""
-        writers = [self._destinations[place].writer for place in self._open]
-        held = [(writer.held_rows, writer) for writer in writers if writer is not None]
-        while sum(rows for rows, _ in held) > self._most_held:
-            largest = max(range(len(held)), key=lambda place: held[place][0])
-            held[largest][1].flush()
-            held[largest] = (0, held[largest][1])
+def _own_metadata(destination: _Destination, most_rows: int | None) -> dict[str, Any]:
+    """Return what one file of a data set says of itself, beside what all of them say."""
+    own: dict[str, Any] = {}
+    if destination.partition:
+        own["partition"] = dict(destination.partition)
+    before = destination.place.rows_before
+    if before is not None:
+        key = tuple(value for _, value in destination.partition)
+        own["first_row"] = before.get(key, 0) + destination.files * (most_rows or 0)
+    return own
 
 
 def shown_sources(plan: SinkPlan) -> Iterator[str]:
-    """Columns that the lazy frame must carry for a sink."""
+    """Yield columns that the lazy frame must carry for a sink."""
     if not plan.measures:
         yield from (shown.source for shown in plan.shown)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from connectors.storage.deadline import ContextPool
-from pipeline.writing.router import SinkOutput, StagedOutput
+from pipeline.writing.router import SinkOutput
 
 _MOST_BATCHES = 2
 """Batches that may wait for a sink: enough that it never waits for the next one."""
@@ -43,11 +43,11 @@ class SinkThread:
         self._pending.append(self._thread.submit(self._run, self._output.write, batch))
 
     def end(self) -> None:
-        """No batch will follow: begin to finish the files."""
+        """Begin to finish the files, as no batch will follow."""
         self._pending.append(self._thread.submit(self._run, self._output.finish))
 
-    def staged(self) -> list[StagedOutput]:
-        """All files, once they are finished; call `end` first.
+    def wait(self) -> None:
+        """Wait until all files are finished; call `end` first.
 
         Raises:
             FlowtimeExportError: A batch could not be written, or a file not finished.
@@ -55,7 +55,6 @@ class SinkThread:
         while self._pending:
             self._pending.popleft().result()
         self._thread.shutdown()
-        return self._output.done
 
     def discard(self) -> None:
         """Throw away what waits and what is staged."""

@@ -23,8 +23,8 @@ from pipeline.errors import ConfigError, PublishConflictError, SinkError
 from pipeline.rows.column import Column, Table
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import AnySink
+from pipeline.writing.descriptor_file import write_whole
 from pipeline.writing.hashing_stream import HashingStream
-from pipeline.writing.publish import write_whole
 
 _SINKS: TypeAdapter[Any] = TypeAdapter(AnySink)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from pipeline.cli import export_commands
+from pipeline.cli.commands import exports as export_commands
 from pipeline.cli.main import cli, run_cli
 from pipeline.errors import SinkError
 from tests.exporting import spec, write_runs

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.comparison.differences import differences_of, percent_changes_of
-from pipeline.comparison.exact_sum import ExactSum
-from pipeline.comparison.metrics import Metrics, MetricsAccumulator
-from pipeline.comparison.tolerance import Tolerance
+from pipeline.comparison.metrics.differences import differences_of, percent_changes_of
+from pipeline.comparison.metrics.exact_sum import ExactSum
+from pipeline.comparison.metrics.series_metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.tolerance import Tolerance
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1.7976931348623157e308, 1e-300, 1e300, 0.1)
 EXACT = Tolerance()

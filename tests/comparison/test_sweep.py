@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.cli.main import run_cli
-from pipeline.comparison.side_urls import matching_urls
+from pipeline.comparison.sides.side_urls import matching_urls
 from pipeline.errors import ConfigError
 from pipeline.exports.run import export
 from pipeline.verification import verify

@@ -411,10 +411,12 @@ class TestWhatIsRefused:
              "c.yaml:2:30: source.created: from 2025-02-01T00:00:00Z is not before to"),
             ("created: {from: 20250201}",
              "c.yaml:2:37: source.created.from: expected a date or an instant such as "
-             "2025-01-31 or 2025-01-31T08:00:00Z, found 20250201"),
+             "2025-01-31 or 2025-01-31T08:00:00Z, or a time before the export such as -7d or "
+             "-36h, found 20250201"),
             ("created: {from: 2025-02-30}",
              "c.yaml:2:37: source.created.from: expected a date or an instant such as "
-             "2025-01-31 or 2025-01-31T08:00:00Z, found text '2025-02-30'"),
+             "2025-01-31 or 2025-01-31T08:00:00Z, or a time before the export such as -7d or "
+             "-36h, found text '2025-02-30'"),
             ("created: {since: 2025-02-01}",
              "c.yaml:2:31: source.created.since: unknown key; choose from from, to"),
             ("time_origin: 2025-01-01T00:00:00.5Z",
@@ -483,13 +485,13 @@ class TestYaml:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("name: a\nname: b", "2:1: name: this key stands here twice"),
+            ("name: a\nname: b", "2:1: name: this key occurs here twice"),
             ("a: &x {b: 1}\nc:\n  <<: *x", "3:3: merge keys (<<) are not supported; "
              "write the keys out"),
             ("a: !!python/object:os.system x", "1:4: tags are not allowed; "
              "put text that begins with ! in quotes"),
             ("a: ! x", "1:4: tags are not allowed; put text that begins with ! in quotes"),
-            ("a: &x [*x]", "1:8: the alias refers to what it stands in; "
+            ("a: &x [*x]", "1:8: the alias refers to what contains it; "
              "put text that begins with * in quotes"),
             ("a: *canary", "1:4: the alias names no anchor before it; "
              "put text that begins with * in quotes"),

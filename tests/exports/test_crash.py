@@ -38,21 +38,6 @@ def test_the_next_export_removes_what_a_dead_one_staged(tmp_path: Path, path: st
     storage.discard(storage.stage(target))
 
 
-def test_data_files_that_no_descriptor_names_are_removed(tmp_path: Path) -> None:
-    runs, out = write_runs(tmp_path / "runs", spec("run_a")), tmp_path / "out"
-    orphan = out / "gold" / "measure=arrivals" / "part-00007-0123456789ab.parquet"
-    orphan.parent.mkdir(parents=True)
-    orphan.write_bytes(b"of an export that died before its descriptor")
-    mine = out / "gold" / "notes.parquet"
-    mine.write_bytes(b"somebody else's")
-    settings = config(
-        runs, {"path": out / "gold", "partition_by": ["measure"], "format": "parquet"}
-    )
-    export(settings)
-    named = {item["path"] for item in descriptor(out / "gold" / "_datapackage.json")["resources"]}
-    assert set(names(out / "gold")) == {*named, "_datapackage.json", "notes.parquet"}
-
-
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3])
 def test_kill_in_the_midst(tmp_path: Path, moment: float) -> None:
     """The previous export stays readable; the next one finishes and leaves nothing behind."""

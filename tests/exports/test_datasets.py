@@ -157,10 +157,11 @@ def test_one_descriptor_for_all_formats_of_a_stem(runs: Path, out: Path) -> None
 
 
 def test_two_formats_share_a_folder(runs: Path, out: Path) -> None:
-    for form in ("csv", "parquet"):
-        export(config(runs, {"path": out, "format": form}))
+    both = [{"path": out, "format": form} for form in ("csv", "parquet")]
+    export(config(runs, *both))
     only_orders = {"filter": "class = 'Order'"}
-    export(config(runs, {"path": out, "format": "csv"}, transform=only_orders))
+    report = export(config(runs, *both, transform=only_orders))
+    assert [target.status for target in report.targets] == ["exported", "exported"]
     files = data_files(out)
     assert sorted(Path(name).suffix for name in files) == [".csv", ".parquet"]
     assert listed(out / "_datapackage.json") == files

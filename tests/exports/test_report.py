@@ -6,7 +6,7 @@ from pathlib import Path
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
-from pipeline.cli.render import runs_as_lines
+from pipeline.cli.output.render import runs_as_lines
 from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
 

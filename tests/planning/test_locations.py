@@ -15,6 +15,8 @@ import pytest
 from pipeline.cli.main import run_cli
 from pipeline.errors import ConfigError, StorageError
 from pipeline.exports.run import export
+from pipeline.service.catalog.locations import Locations
+from pipeline.service.settings import ServiceSettings
 from tests.exporting import config, names, snapshot, spec, upload, write_runs
 from tests.servers import S3Server
 
@@ -185,3 +187,15 @@ def test_below_the_source_in_a_store(runs: Path, moto_s3: S3Server, here: Path) 
     # A sibling whose name begins like the source's is outside.
     beside = {"path": f"s3://{root}2/e.csv", "storage": "lake"}
     assert export(config(f"s3://{root}", beside, **blocks)).targets[0].rows == 24
+
+
+@pytest.mark.parametrize("exports", ["runs/exports", "./runs//exports", "alias/exports", "alias"])
+def test_a_service_whose_exports_would_be_among_the_runs(
+    here: Path, runs: Path, exports: str
+) -> None:
+    (here / "alias").symlink_to(runs, target_is_directory=True)
+    settings = ServiceSettings(runs=str(runs), exports=exports)
+    with pytest.raises(ConfigError, match="below the runs"):
+        Locations.of(settings)
+    beside = ServiceSettings(runs=str(runs), exports="runs2", state=here / "state")
+    assert Locations.of(beside).exports is not None

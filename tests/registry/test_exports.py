@@ -39,7 +39,7 @@ def test_an_export_enters_what_a_rebuild_finds(
 ) -> None:
     sinks = (tmp_path / "lake" / "gold.parquet", "{run_url}/gold/export.csv")
     report = _export(registry_url, runs, *sinks, source=source)
-    assert report.registry_note is None
+    assert report.export_notes == ()
     with open_registry(registry_url) as registry, open_registry(tmp_path / "other.db") as other:
         other.rebuild(str(runs), str(tmp_path / "lake"))
         assert everything(registry) == everything(other)
@@ -109,9 +109,9 @@ def test_a_registry_that_cannot_be_opened_is_a_note(url: str, runs: Path, tmp_pa
     report = _export(url, runs, tmp_path / "gold.csv")
     assert (tmp_path / "gold.csv").exists()
     assert report.exit_code == 0
-    assert report.registry_note is not None
-    assert "hunter22" not in report.registry_note
-    assert report.registry_note in report.as_json()["notes"]
+    (note,) = report.export_notes
+    assert "hunter22" not in note
+    assert note in report.as_json()["notes"]
     assert "note: the registry is not up to date" in report.as_text()
 
 
@@ -123,13 +123,13 @@ def test_a_registry_that_does_not_answer_takes_bounded_time(runs: Path, tmp_path
         began = time.monotonic()
         report = _export(url, runs, tmp_path / "gold.csv", registry={"timeout": "500ms"[:0] or 0.5})
         assert time.monotonic() - began < 5
-    assert "did not answer within 0.5 s" in str(report.registry_note)
+    assert "did not answer within 0.5 s" in str(report.export_notes)
 
 
 def test_a_file_that_is_no_database_is_a_note(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "registry.db").write_bytes(b"not a database" * 1000)
     report = _export(f"sqlite:///{tmp_path / 'registry.db'}", runs, tmp_path / "gold.csv")
-    assert "not a database" in str(report.registry_note)
+    assert "not a database" in str(report.export_notes)
 
 
 def test_a_writer_that_does_not_end_is_a_note_and_repaired_later(
@@ -138,9 +138,9 @@ def test_a_writer_that_does_not_end_is_a_note_and_repaired_later(
     url = f"sqlite:///{tmp_path / 'registry.db'}"
     with Registry(url) as registry, registry.database.writing():
         report = _export(url, runs, tmp_path / "gold.csv", registry={"timeout": 0.3})
-    assert report.registry_note is not None
+    assert report.export_notes != ()
     report = _export(url, runs, tmp_path / "gold.csv")
-    assert report.registry_note is None
+    assert report.export_notes == ()
     with open_registry(url) as registry:
         assert registry.list(type="run").total == 2
         assert registry.list(type="export").total == 1

@@ -7,11 +7,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-import pipeline.exports.attempt
 import pipeline.exports.run
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
-from pipeline.writing.publish import publish
+from pipeline.writing.publish import Published, Publisher
 from tests.reliability.killing import PRELOADED
 
 
@@ -65,11 +64,13 @@ class Crowd:
 
 
 def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
-    def together(*args: Any) -> Any:
-        barrier.wait(60)
-        return publish(*args)
+    publish = Publisher.publish
 
-    pipeline.exports.attempt.publish = together  # type: ignore[assignment]
+    def together(publisher: Publisher, staged: Any) -> Published:
+        barrier.wait(60)
+        return publish(publisher, staged)
+
+    Publisher.publish = together  # type: ignore[method-assign]
     while (settings := jobs.get()) is not None:
         try:
             report = pipeline.exports.run.export(ExportConfig.model_validate(settings))

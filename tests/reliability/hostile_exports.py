@@ -66,7 +66,7 @@ FORGED: list[tuple[Forgery, str]] = [
     (
         resource(path=[]),
         "resources[0].path: should be text: the descriptor was changed after it was "
-        "written; restore it, or remove it and export again",
+        "written: restore it, or export again with --full-refresh, which replaces it",
     ),
     (
         resource(path="s3://x/y"),
@@ -87,7 +87,7 @@ FORGED: list[tuple[Forgery, str]] = [
     (
         resource(bytes=1.5),
         "resources[0].bytes: should be an integer: the descriptor was changed after it "
-        "was written; restore it, or remove it and export again",
+        "was written: restore it, or export again with --full-refresh, which replaces it",
     ),
     (
         resource(hash="sha256:00"),

@@ -2,7 +2,8 @@
 
 Meant to fail without the claim (`claimed` that yields at once: mixed data sets, several winners),
 with claims that are listed before they are written, and without the look at the descriptor under
-the claim (`_Fresh.has_done` that always says no: later exporters replace what the first wrote).
+the claim (`CurrentDescriptor._is_done` that always says no: later exporters replace what the first
+wrote).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from connectors.storage import claim as claims
 from connectors.storage.contract import Storage
 from pipeline.errors import PublishConflictError
 from pipeline.exports.run import export
+from pipeline.writing.publish import Published, Publisher
 from tests.exporting import config, spec, write_runs
 from tests.reliability.exporters import Crowd, Outcome
 from tests.servers import S3Server
@@ -285,23 +287,21 @@ def test_a_descriptor_written_between_look_and_put_is_not_replaced(
 def test_an_export_that_was_overtaken_says_by_whom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.writing import publish as publishing
-
     runs, out = write_runs(tmp_path / "runs", spec("run_a")), tmp_path / "out"
     ours = config(runs, {"path": out / "e.csv"})
     theirs = ours.model_copy(update={"name": "rival"})
-    real = publishing.publish
+    real = Publisher.publish
 
-    def overtaken(*args: Any) -> Any:
-        monkeypatch.setattr("pipeline.exports.attempt.publish", real)
+    def overtaken(publisher: Publisher, written: Any) -> Published:
+        monkeypatch.setattr(Publisher, "publish", real)
         export(theirs)
-        return real(*args)
+        return real(publisher, written)
 
-    monkeypatch.setattr("pipeline.exports.attempt.publish", overtaken)
+    monkeypatch.setattr(Publisher, "publish", overtaken)
     with pytest.raises(PublishConflictError, match="config 'rival', created 20"):
         export(ours)
     assert json.loads((out / "e.datapackage.json").read_text())["name"] == "rival"
-    monkeypatch.setattr("pipeline.exports.attempt.publish", overtaken)
+    monkeypatch.setattr(Publisher, "publish", overtaken)
     theirs = ours
     report = export(config(runs, {"path": out / "e.csv"}, name="test"))
     assert [target.status for target in report.targets] == ["unchanged"]

@@ -110,8 +110,8 @@ def test_an_export_over_a_damaged_descriptor_writes_nothing(
     (tmp_path / "config.json").write_text(json.dumps(made))
     assert run_cli(["run", str(tmp_path / "config.json")]) == 1
     assert capsys.readouterr().err == (
-        f"ERROR {folder}/{NAME}: {says}: the descriptor was changed after it was written; "
-        "restore it, or remove it and export again\n"
+        f"ERROR {folder}/{NAME}: {says}: the descriptor was changed after it was written: "
+        "restore it, or export again with --full-refresh, which replaces it\n"
     )
     assert snapshot(folder) == before
 

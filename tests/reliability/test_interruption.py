@@ -150,7 +150,7 @@ def test_the_alarm_of_the_command_line_interrupts_a_call_that_hangs() -> None:
 
 @pytest.mark.parametrize(
     ("raised", "code"),
-    [("KeyboardInterrupt", 130), ("cli.Terminated", 143), ("SinkError('full')", 1)],
+    [("KeyboardInterrupt", 130), ("signals.Terminated", 143), ("SinkError('full')", 1)],
 )
 def test_threads_that_are_at_work_do_not_spoil_the_exit_code(raised: str, code: int) -> None:
     """Meant to fail where the interpreter is taken down below an engine that calls into it."""
@@ -158,6 +158,7 @@ def test_threads_that_are_at_work_do_not_spoil_the_exit_code(raised: str, code: 
         "import threading, time\n"
         "import polars as pl\n"
         "import pipeline.cli.main as cli\n"
+        "from pipeline.cli import signals\n"
         "from pipeline.errors import SinkError\n"
         "def work():\n"
         "    while True: pl.Series(range(100_000)).map_elements(lambda x: x, pl.Int64)\n"

@@ -1,8 +1,7 @@
 """What a killed exporter leaves is recognised and removed; nothing else is.
 
 Meant to fail without `bury` (uploads stay), with an `abort_uploads` that goes by the prefix alone
-(a stranger's upload goes), without `abandoned_folders` (staging folders stay), and with a
-`_data_files` that takes every part below a data set for its own (nested data sets lose theirs).
+(another's upload goes), and without `abandoned_folders` (staging folders stay).
 """
 
 from __future__ import annotations

@@ -13,21 +13,22 @@ import pytest
 ROOT = Path(__file__).parents[2]
 KILLS, EXPORTERS = "tests/reliability/test_kills.py", "tests/reliability/test_exporters.py"
 CHANGES, FAULTS = "tests/reliability/test_changes.py", "tests/reliability/test_store_faults.py"
+FOLDERS = "tests/exports/test_shared_folders.py"
 LEFTOVERS = "tests/reliability/test_leftovers.py"
 IMPORTS = "tests/reliability/test_killed_imports.py"
 LOCAL, S3 = "connectors/storage/disk/local.py", "connectors/storage/s3/storage.py"
 
 _COMMITS = """\
-    for _, outputs in group:
-        for output in outputs:
-            claim.check()
-            storage.commit(output.staged)
+        for _, outputs in group:
+            for output in outputs:
+                claim.check()
+                target.storage.commit(output.staged)
 """
 _DESCRIPTOR = """\
-    package = _package(plan, fresh, group, created)
-    claim.check()
-    target = group[0][0].target
-    write_whole(storage, target.descriptor, descriptor.dump(package), fresh.entry)
+        gone = self._obsolete_targets(place_of(target))
+        package = current.package(self.plan, group, gone, self.created)
+        claim.check()
+        write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
 """
 IN_ORDER = _COMMITS + _DESCRIPTOR
 DESCRIPTOR_FIRST = _DESCRIPTOR + _COMMITS
@@ -64,8 +65,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
     ),
     "no look under the claim": (
-        "pipeline/writing/publish.py",
-        "if listed == standing.resources(pending.plan, pending.target):",
+        "pipeline/writing/descriptor_file.py",
+        "if listed == published.resources(pending.plan, pending.target):",
         "if True:", [EXPORTERS, "-k", "overtaken"],
     ),
     "descriptor first": (
@@ -75,21 +76,29 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
-        "pipeline/exports/attempt.py", "        tidy(before, choice.current)\n", "",
+        "pipeline/exports/attempt.py", "        publisher.tidy(choice.current)\n", "",
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (
         "connectors/storage/claim.py", "        if paths and since is not None:",
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
-    "parts of other data sets are taken for one's own": (
-        "pipeline/writing/publish.py", "if below and FOLDER_NAME in names:", "if False:",
-        [LEFTOVERS, "-k", "below_another"],
+    "claims record no files": (
+        "connectors/storage/claim.py", 'record["files"] = list(files)', "pass",
+        [KILLS, FOLDERS, "-k", "at_each_call or killed"],
     ),
-    "parts in other folders are taken for one's own": (
-        "pipeline/writing/publish.py",
-        "if below is None or not is_partition(below) or _is_in(below, others):",
-        "if below is None:", [LEFTOVERS, "-k", "below_another"],
+    "files of others are recorded as one's own": (
+        "pipeline/writing/publish.py", "(_new(group) | self._replaced(group)) - unnamed",
+        "_new(group) | self._replaced(group) | unnamed", [FOLDERS, "-k", "killed"],
+    ),
+    "files of others are overwritten": (
+        "pipeline/writing/publish.py", "        _refuse_overwriting(group)\n", "",
+        [FOLDERS, "-k", "overwritten"],
+    ),
+    "a forged record removes any file": (
+        "pipeline/writing/removal.py",
+        "if is_safe_name(path) and is_partition(parent) and is_data_file(name):", "if True:",
+        [FOLDERS, "-k", "forged"],
     ),
     "links on the way to a run are followed": (
         "pipeline/planning/target.py", "self.storage.refuse_links(self.link_free_root, path)",

@@ -53,7 +53,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fuzzing for minutes is for those who ask for it: -m slow."""
+    """Skip fuzzing for minutes unless it is selected by -m slow."""
     for item in items:
         is_here = Path(__file__).parent in item.path.parents
         if is_here and item.get_closest_marker("slow") and "slow" not in config.option.markexpr:

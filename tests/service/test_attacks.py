@@ -1,4 +1,4 @@
-"""What somebody tries who means no good."""
+"""Attacks on the service, and what stops them."""
 
 from __future__ import annotations
 
@@ -138,12 +138,12 @@ def test_no_name_leads_out(server: Server, runs: Path, method: str, place: str) 
             assert status >= 400, (path, answer[:200])
 
 
-def test_errors_have_one_shape_and_name_no_place(client: httpx.Client, runs: Path) -> None:
+def test_errors_have_one_shape_and_name_no_location(client: httpx.Client, runs: Path) -> None:
     answers = [
         client.get("/nothing"),
         client.put("/v1/runs"),
         client.get("/v1/runs?page=0"),
-        client.get("/v1/runs/nobody"),
+        client.get("/v1/runs/nowhere"),
         client.post("/v1/runs/run_a/export", content=b"{", headers=JSON),
         client.post("/v1/runs/run_a/export", content=b"\xff", headers=JSON),
         client.get("/v1/runs/run_liar/preview?rows=200"),
@@ -178,16 +178,16 @@ def test_bodies_are_bounded(client: httpx.Client, server: Server) -> None:
 
     answer = client.post("/v1/runs/run_a/export", content=chunks(), headers=JSON)
     assert answer.status_code == 413
-    # Who is still sending is told, too, and not cut off.
+    # A client that is still sending gets the response, too, and is not cut off.
     head = "POST /export HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n"
-    told = raw(server, head.encode() + b" " * 50_000_000)
-    assert told.startswith(b"HTTP/1.1 413 ")
-    assert b"connection: close\r\n" in told
+    response = raw(server, head.encode() + b" " * 50_000_000)
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close\r\n" in response
     assert client.get("/healthz").status_code == 200
 
 
 def test_other_hosts_and_origins_are_refused(client: httpx.Client) -> None:
-    """A name of somebody else's that points to this machine, and a page of another site."""
+    """A foreign host name that points to this machine, and a page of another site."""
     assert client.get("/v1/runs", headers={"Host": "evil.example"}).status_code == 403
     assert client.get("/v1/runs", headers={"Host": "localhost"}).status_code == 200
     assert client.get("/v1/runs", headers={"Host": "[::1]:80"}).status_code == 200
@@ -229,7 +229,7 @@ def test_no_name_breaks_out_of_its_header(name: str) -> None:
 
 
 def test_run_ids_do_not_write_headers(client: httpx.Client, runs: Path) -> None:
-    """Ids of runs are anybody's text; they come back in Content-Disposition and Location."""
+    """Ids of runs are untrusted; they are returned in Content-Disposition and Location."""
     ids = ['x"; filename="evil.exe', "x%0d%0aX-Injected: 1"]
     write_runs(runs, *(spec(f"header_{n}", run_id=one) for n, one in enumerate(ids)))
     for number, run_id in enumerate(ids):
@@ -277,20 +277,20 @@ def test_tokens(guarded: Server) -> None:
         for token in (TOKEN, "another-token-of-20-chars"):
             assert client.get("/v1/runs", headers=bearer(token)).status_code == 200
         assert client.get("/v1/runs", headers={"Authorization": "Basic eDp5"}).status_code == 401
-        # Though its body is not read, who sends one is told.
+        # A client that sends a body gets the response, though the body is not read.
         answer = client.post("/v1/import", files={"files": ("t.csv", b"x" * 3_000_000)})
         assert answer.status_code == 401
 
 
-def test_the_document_says_what_asks_for_a_token(client: httpx.Client, guarded: Server) -> None:
+def test_the_document_says_what_requires_a_token(client: httpx.Client, guarded: Server) -> None:
     assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
-    with guarded.client() as stranger:
-        document = stranger.get("/openapi.json").json()
+    with guarded.client() as anonymous:
+        document = anonymous.get("/openapi.json").json()
         assert set(document["components"]["securitySchemes"]) == {"token", "session"}
         for path, operations in document["paths"].items():
             if "get" in operations and "{" not in path:
-                is_asked = stranger.get(path).status_code == 401
-                assert bool(operations["get"].get("security")) == is_asked, path
+                is_required = anonymous.get(path).status_code == 401
+                assert bool(operations["get"].get("security")) == is_required, path
 
 
 def test_sessions_of_browsers(guarded: Server) -> None:
@@ -308,7 +308,7 @@ def test_sessions_of_browsers(guarded: Server) -> None:
         assert client.get("/v1/runs").status_code == 401
 
 
-def test_slow_clients_are_let_go(guarded: Server) -> None:
+def test_slow_clients_are_disconnected(guarded: Server) -> None:
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as silent:
         assert silent.recv(100) == b""
@@ -329,7 +329,7 @@ def test_slow_clients_are_let_go(guarded: Server) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_a_body_that_drips_is_let_go(guarded: Server) -> None:
+def test_a_body_that_drips_is_refused(guarded: Server) -> None:
     """A byte now and then comes in time, but not at a speed that gets anywhere."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as dripping:
@@ -370,7 +370,7 @@ def test_headers_are_bounded(server: Server, part: bytes) -> None:
     assert b'"error": "' in lone
 
 
-def test_a_client_that_does_not_read_is_let_go(guarded: Server) -> None:
+def test_a_client_that_does_not_read_is_disconnected(guarded: Server) -> None:
     size = 64 * 2**20
     commit(Path(guarded.arguments[2]) / "run_a/gold", b"x" * size)
     with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as lazy:
@@ -427,7 +427,7 @@ def test_requests_are_limited(guarded: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--host", "0.0.0.0"], "--token-file"),
         (["--port", "99999"], "--port"),
@@ -439,10 +439,10 @@ def test_requests_are_limited(guarded: Server) -> None:
         (["--exports", "{runs}/out"], "below the runs"),
     ],
 )
-def test_settings_that_would_be_regretted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+def test_unsafe_settings_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     given = [option.replace("{runs}", str(tmp_path)) for option in options]
     state = ["--state", str(tmp_path / "state")]
     assert run_cli(["serve", "--runs", str(tmp_path), *state, *given]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

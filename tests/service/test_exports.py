@@ -47,6 +47,16 @@ def test_a_session_of_flowtimes_client(client: httpx.Client, runs: Path, tmp_pat
     assert (runs / "run_a/gold/export.csv").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("damage", [b"{", b""])
+def test_a_damaged_descriptor_is_replaced(client: httpx.Client, runs: Path, damage: bytes) -> None:
+    client.post("/v1/runs/run_a/export").raise_for_status()
+    expected = client.get("/v1/runs/run_a/export/csv").content
+    (runs / "run_a/gold/export.datapackage.json").write_bytes(damage)
+    assert client.get("/v1/runs/run_a/export/csv").status_code == 404
+    client.post("/v1/runs/run_a/export").raise_for_status()
+    assert client.get("/v1/runs/run_a/export/csv").content == expected
+
+
 def test_media_types_and_digests(client: httpx.Client) -> None:
     client.post("/v1/runs/run_a/export").raise_for_status()
     types = {
@@ -66,8 +76,8 @@ def test_not_exported_yet_and_unknown(client: httpx.Client) -> None:
     answer = client.get(f"/v1/runs/{key}/export/csv")
     assert answer.status_code == 404
     assert "POST" in answer.json()["hint"]
-    assert client.get("/v1/runs/nobody/export/csv").status_code == 404
-    assert client.post("/v1/runs/nobody/export").status_code == 404
+    assert client.get("/v1/runs/nowhere/export/csv").status_code == 404
+    assert client.post("/v1/runs/nowhere/export").status_code == 404
     wrong = client.get("/v1/runs/run_a/export/xlsx")
     assert wrong.status_code == 400
     assert "gold, ndjson, parquet" in wrong.json()["hint"]
@@ -130,7 +140,7 @@ def test_wrong_options(
     assert set(answer.json()) == PROBLEM
 
 
-def test_a_run_that_lies_is_not_exported(client: httpx.Client, runs: Path) -> None:
+def test_a_run_with_changed_series_is_not_exported(client: httpx.Client, runs: Path) -> None:
     answer = client.post("/v1/runs/run_liar/export")
     assert answer.status_code == 422
     assert "sha256" in answer.json()["error"]
@@ -158,13 +168,13 @@ def test_conditions_ranges_and_compression(client: httpx.Client) -> None:
     assert client.get(url, headers={"If-None-Match": '"x"'}).status_code == 200
     since = whole.headers["last-modified"]
     assert client.get(url, headers={"If-Modified-Since": since}).status_code == 304
-    for asked, start, end in (
+    for wish, start, end in (
         ("bytes=0-9", 0, 10),
         (f"bytes={size - 5}-", size - 5, size),
         ("bytes=-7", size - 7, size),
         ("bytes=3-99999999", 3, size),
     ):
-        part = client.get(url, headers={"Range": asked})
+        part = client.get(url, headers={"Range": wish})
         assert part.status_code == 206
         assert part.content == whole.content[start:end]
         assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
@@ -244,21 +254,21 @@ def test_fresh_stores_nothing(client: httpx.Client, server: Server, runs: Path) 
 
 def test_fresh_takes_options(client: httpx.Client, runs: Path) -> None:
     """The same as POST with these options makes, which GET with them then finds."""
-    asked = {"columns": ["measure", "value"], "metadata": ["kind"], "filter": "value > 3"}
+    wish = {"columns": ["measure", "value"], "metadata": ["kind"], "filter": "value > 3"}
     url = "/v1/runs/run_b/export/ndjson"
     before = names(runs / "run_b")
-    fresh = client.get(url, params={**asked, "fresh": "true"})
+    fresh = client.get(url, params={**wish, "fresh": "true"})
     assert fresh.status_code == 200, fresh.text
     read = [json.loads(line) for line in fresh.text.splitlines()]
     assert read
     assert all(set(row) == {"measure", "value"} and row["value"] > 3 for row in read)
     assert names(runs / "run_b") == before
-    assert client.get(url, params=asked).status_code == 404
-    made = client.post("/v1/runs/run_b/export", json={"formats": ["ndjson"], **asked}).json()
-    assert client.get(url, params=asked).content == fresh.content
-    newest = client.get("/export/ndjson", params={**asked, "fresh": "true"})
+    assert client.get(url, params=wish).status_code == 404
+    made = client.post("/v1/runs/run_b/export", json={"formats": ["ndjson"], **wish}).json()
+    assert client.get(url, params=wish).content == fresh.content
+    newest = client.get("/export/ndjson", params={**wish, "fresh": "true"})
     assert newest.content == fresh.content
-    for more in ({**asked}, {"fresh": "true"}):
+    for more in ({**wish}, {"fresh": "true"}):
         both = client.get(url, params={**more, "variant": made["variant"]})
         assert both.status_code == 400
     for wrong in ({"columns": ["valeu"]}, {"metadata": ["unti"]}, {"filter": "value >"}):

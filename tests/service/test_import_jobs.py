@@ -1,4 +1,4 @@
-"""Imports are jobs: told of, cancelled, tried again, remembered, and cleared up after."""
+"""Imports are jobs: reported, cancelled, tried again, recorded, and tidied up after."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def send(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) 
 def test_events_and_the_history_tell_of_it(client: httpx.Client, server: Server) -> None:
     with server.client() as listener:
         stream = events(listener)
-        poster = threading.Timer(0.3, lambda: upload(client, T, runId="told", ifExists="replace"))
+        poster = threading.Timer(0.3, lambda: upload(client, T, runId="seen", ifExists="replace"))
         poster.start()
         jobs = []
         for event in stream:
@@ -87,7 +87,7 @@ def test_events_and_the_history_tell_of_it(client: httpx.Client, server: Server)
     assert kept["request"]["kind"] == "import"
     assert kept["request"]["files"] == ["t.csv"]
     assert kept["request"]["wishes"]["ifExists"] == "replace"
-    answer = imported(client, T, runId="told", ifExists="skip")
+    answer = imported(client, T, runId="seen", ifExists="skip")
     assert client.get(f"/v1/jobs/{answer['jobId']}").json()["imported"]["runs"] == answer["runs"]
     assert "flowtime_imported_rows_total 2.0" in client.get("/metrics").text
     assert uploads(server) == []
@@ -183,7 +183,7 @@ def test_workers_that_always_die_fail_it(client: httpx.Client, server: Server) -
 def test_one_that_has_begun_to_publish_is_not_tried_again(
     client: httpx.Client, server: Server, runs: Path, tmp_path: Path
 ) -> None:
-    """What stands there already would refuse the second attempt, or be taken for another's."""
+    """Runs that exist already would refuse the second attempt, or seem to be another's."""
     many = write_runs(tmp_path / "many", *(spec(f"many_{n:03}") for n in range(40)))
     export(config(many, {"path": tmp_path / "many.parquet"}))
     imported(client, T, dryRun="true")
@@ -222,8 +222,8 @@ def test_what_waits_survives_a_crash(tmp_path: Path) -> None:
     (left / "half").mkdir()
     (left / "half/t.csv").write_text("received when the service died")
     with serving(tmp_path / "runs", tmp_path / "state", *ONE) as again, again.client() as client:
-        told = client.get(f"/v1/jobs/{running}").json()
-        assert (told["state"], told["error"]["status"]) == ("failed", 503)
+        job = client.get(f"/v1/jobs/{running}").json()
+        assert (job["state"], job["error"]["status"]) == ("failed", 503)
         assert finished(client, waiting)["state"] == "done"
         assert client.get("/v1/runs/waiting").json()["state"] == "complete"
         assert "do not exist any more" in finished(client, lost)["error"]["error"]

@@ -183,7 +183,7 @@ def test_options_are_those_of_the_verb(client: httpx.Client) -> None:
         ("t.csv", "", "t.csv", ""),
     ],
 )
-def test_what_is_wrong_with_a_table_is_told_by_its_place(
+def test_faults_of_a_table_name_line_and_column(
     name: str, content: str, where: str, found: str, client: httpx.Client, base: Path
 ) -> None:
     answer = upload(client, (name, content.encode()))
@@ -317,7 +317,7 @@ def test_bodies_that_are_no_forms(
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "export.csv/../x"])
-def test_a_descriptor_that_names_other_places(
+def test_a_descriptor_that_names_other_locations(
     path: str, client: httpx.Client, exported: Path, base: Path
 ) -> None:
     package = json.loads((exported / "csv/export.datapackage.json").read_text())
@@ -334,7 +334,7 @@ def test_a_descriptor_that_names_other_places(
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "a\x00b", "..", "gold/x"])
-def test_a_run_that_is_called_like_a_place(
+def test_a_run_whose_id_is_a_path(
     name: str, client: httpx.Client, exported: Path, base: Path
 ) -> None:
     package = json.loads((exported / "csv/export.datapackage.json").read_text())

@@ -92,7 +92,7 @@ def test_cancelling_what_waits_and_what_hangs(server: Server, runs: Path) -> Non
         assert client.delete(f"/v1/jobs/{running}").json()["state"] == "cancelled"
         again = client.delete(f"/v1/jobs/{running}")
         assert again.status_code == 409
-        assert client.delete("/v1/jobs/nobody").status_code == 404
+        assert client.delete("/v1/jobs/none").status_code == 404
         assert names(runs / "run_0" / "gold") == [] or not (runs / "run_0/gold").exists()
         assert client.post("/v1/runs/run_0/export").status_code == 200
 
@@ -104,7 +104,7 @@ def test_cancelling_a_job_at_work_leaves_nothing(runs: Path, tmp_path: Path) -> 
     options = [*ONE, "--set", "large_bytes=1000"]
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
         answer = client.post("/v1/runs/run_big/export")
-        assert answer.status_code == 202  # large runs are told the job
+        assert answer.status_code == 202  # for large runs, the response names the job
         job_id = answer.json()["jobId"]
         end = time.monotonic() + 30
         while client.get(f"/v1/jobs/{job_id}").json()["progress"]["phase"] != "reading":
@@ -164,17 +164,17 @@ os.kill(os.getpid(), 9)
 def test_half_a_line_is_a_worker_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_worker.py").write_text(HALF)
     monkeypatch.syspath_prepend(tmp_path)
-    told: list[str] = []
+    received: list[str] = []
 
     async def work() -> None:
         worker = await WorkerProcess.start("half_a_worker")
         await worker.work(
-            ExportOrder(config={}, address_space=1), lambda event: told.append(event["event"])
+            ExportOrder(config={}, address_space=1), lambda event: received.append(event["event"])
         )
 
     with pytest.raises(WorkerDiedError, match="SIGKILL"):
         asyncio.run(work())
-    assert told == ["progress"]
+    assert received == ["progress"]
 
 
 def test_too_little_address_space_fails_the_job_alone(runs: Path, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_history_survives_a_crash(runs: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_waits_for_its_run(runs: Path, tmp_path: Path) -> None:
-    """Over a restart, whoever looks on; what became of the run is told by the job."""
+    """It waits over a restart, without listeners; what became of the run, the job says."""
     write_runs(runs, *(spec(name, run_id=f"id_{name}") for name in ("young", "gone", "bad", "no")))
     manifests = {name: runs / name / "manifest.json" for name in ("young", "gone", "bad", "no")}
     for name, manifest in manifests.items():
@@ -236,7 +236,7 @@ def test_an_export_waits_for_its_run(runs: Path, tmp_path: Path) -> None:
         assert client.post("/v1/runs/no/export", json=later).json()["jobId"] == jobs["no"]
         other = {**later, "filter": "value > 1"}
         assert client.post("/v1/runs/no/export", json=other).status_code == 503
-        # They hold up nobody, and of a run that is complete they say the same as others.
+        # They block no others, and for a complete run they do the same as others.
         assert client.post("/v1/runs/run_0/export", json=later).json()["state"] == "done"
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
         assert client.delete(f"/v1/jobs/{jobs['no']}").json()["state"] == "cancelled"
@@ -300,13 +300,13 @@ def test_events_tell_of_jobs_and_can_be_taken_up_again(server: Server) -> None:
         assert next(events(listener, "another-1"))["event"] == "reset"
 
 
-def test_runs_that_appear_are_told(runs: Path, tmp_path: Path) -> None:
+def test_new_runs_cause_an_event(runs: Path, tmp_path: Path) -> None:
     options = [*ONE, "--refresh", "0.1"]
     with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
         stream = events(client)
         timer = threading.Timer(1.2, lambda: write_runs(runs, spec("run_9")))
         timer.start()
-        # The run may be told of first while it is still being written.
+        # The run may be listed first while it is still being written.
         event = next(e for e in stream if e["event"] == "runs" and e["data"]["complete"] == 6)
         timer.join()
         stream.close()

@@ -1,4 +1,4 @@
-"""What the service says of runs."""
+"""Runs in the API: lists, metadata, series, charts, first rows."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_new_runs_are_found(client: httpx.Client, runs: Path) -> None:
     assert "run_new" in ids(client.get("/v1/runs", params={"refresh": "true"}))
 
 
-def test_a_place_that_cannot_be_listed_is_told_and_looked_at_again(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported_and_listed_again(tmp_path: Path) -> None:
     runs = tmp_path / "later"
     with (
         serving(runs, tmp_path / "state", wait=False) as server,

@@ -1,4 +1,4 @@
-"""Finished jobs told to others."""
+"""Webhooks are called for finished jobs."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def wait_for(got: list[Any], count: int) -> None:
 def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_0"), spec("run_1"))
     (tmp_path / "secret").write_text(SECRET + "\n")
-    with receiving(failures=1) as (always, got), receiving() as (asked, got_asked):
-        options = ["--webhook", always, "--webhook-allow", asked]
+    with receiving(failures=1) as (always, got), receiving() as (named, got_named):
+        options = ["--webhook", always, "--webhook-allow", named]
         options += ["--webhook-secret-file", str(tmp_path / "secret")]
         with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
-            job = client.post("/v1/runs/run_0/export", json={"webhook": asked}).json()["jobId"]
+            job = client.post("/v1/runs/run_0/export", json={"webhook": named}).json()["jobId"]
             wait_for(got, 2)
-            wait_for(got_asked, 1)
-            assert got[0][1] == got[1][1] == got_asked[0][1]
+            wait_for(got_named, 1)
+            assert got[0][1] == got[1][1] == got_named[0][1]
             headers, body = got[1]
             assert headers["webhook-id"] == got[0][0]["webhook-id"]
             assert json.loads(body)["id"] == job
@@ -72,10 +72,10 @@ def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:
             assert headers["webhook-signature"] == expected
             client.post("/v1/runs/run_1/export").raise_for_status()
             wait_for(got, 3)
-            assert len(got_asked) == 1
-            assert asked not in client.get("/v1/jobs").text
+            assert len(got_named) == 1
+            assert named not in client.get("/v1/jobs").text
             assert json.loads(body)["files"][0]["url"] == "/v1/runs/run_0/export/csv"
-            refused = client.post("/v1/runs/run_1/export", json={"webhook": asked + "2"})
+            refused = client.post("/v1/runs/run_1/export", json={"webhook": named + "2"})
             assert refused.status_code == 400
             assert SECRET not in server.log.read_text()
 

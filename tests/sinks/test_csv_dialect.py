@@ -20,8 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.errors import ConfigError
+from pipeline.exports.run import export
 from pipeline.rows.column import Column, Table
 from pipeline.sinks import CsvSink, text
+from tests.exporting import config, spec, write_runs
 
 PRINTABLE = sorted({*string.printable[:95], "\t"})
 TABLE = Table(
@@ -264,6 +267,21 @@ def test_usual_null_values(tmp_path: Path, null: str) -> None:
 @pytest.mark.parametrize("style", ["necessary", "non_numeric"])
 def test_null_values_that_are_values(null: str, style: str) -> None:
     assert is_refused(null_value=null, quote_style=style)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"null_value": "value"}, "value"), ({"null_value": "NA", "layout": "wide"}, "NA")],
+)
+def test_a_null_value_that_names_a_column(
+    tmp_path: Path, options: dict[str, Any], name: str
+) -> None:
+    """DuckDB takes such a name for missing, quoted or not."""
+    runs = write_runs(tmp_path / "runs", spec("run_a", "NA@A@X"))
+    settings = config(runs, {"path": tmp_path / "out.csv", **options})
+    with pytest.raises(ConfigError, match=f"null_value '{name}' is also the name of a column"):
+        export(settings)
+    assert not (tmp_path / "out.csv").exists()
 
 
 @settings(max_examples=200)

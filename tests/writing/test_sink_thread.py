@@ -22,7 +22,6 @@ class Output:
         self.told: list[object] = []
         self.threads: set[int] = set()
         self.gate = threading.Event()
-        self.done = ["file"]
         self._failing = failing
 
     def write(self, batch: pl.DataFrame) -> None:
@@ -51,7 +50,7 @@ def test_batches_are_written_in_order_on_one_other_thread() -> None:
     for batch in BATCHES:
         behind.write(batch)
     behind.end()
-    assert cast(Any, behind.staged()) == ["file"]
+    behind.wait()
     assert output.told == [*range(8), "finish"]
     assert len(output.threads) == 1
     assert threading.get_ident() not in output.threads
@@ -74,7 +73,7 @@ def test_a_slow_sink_holds_the_reading_back() -> None:
     output.gate.set()
     reader.join(10)
     behind.end()
-    behind.staged()
+    behind.wait()
     assert held_back == 2
     assert len(given) == len(BATCHES)
 
@@ -89,7 +88,7 @@ def test_a_failure_surfaces_and_nothing_is_written_after_it(failing: int) -> Non
         for batch in BATCHES:
             behind.write(batch)
         behind.end()
-        behind.staged()
+        behind.wait()
 
     with pytest.raises(SinkError, match="disk is full"):
         all_of_it()

@@ -6,7 +6,7 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from typing import Literal
 from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
 from connectors.flowtime.discover.run_candidates import DESCRIBING, Candidate, CandidateSearch
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
+from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import Run, RunSummary
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
@@ -108,6 +109,8 @@ def discover(
     time_origin: datetime | None = None,
     known: KnownRun | None = None,
     summarise: bool = False,
+    only: Set[str] | None = None,
+    pattern: tuple[str, ...] = (),
 ) -> Discovery:
     """Find the runs at or below a path.
 
@@ -119,18 +122,37 @@ def discover(
         known: Runs that were read before with the same origin. Their files are not read again:
             the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
+        only: Names of the folders directly in `path` that are looked through; None for all.
+        pattern: Globs on the folders below `path`, of `SourceRoot`; other folders are not opened.
 
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(selection, time_origin, known, summarise=summarise)
+    options = _Options(
+        selection, time_origin, known, summarise=summarise, pattern=pattern, only=only
+    )
     found = _Found()
     for _ in _discover(storage, path, options, found):
         pass
+    return _ordered(found.runs, found.refusals, found.skipped)
+
+
+def _ordered(runs: Iterable[Run], refusals: Iterable[Refusal], skipped: int) -> Discovery:
     return Discovery(
-        runs=tuple(sorted(found.runs, key=lambda run: (run.run_id, run.url))),
-        refusals=tuple(sorted(found.refusals, key=lambda refusal: refusal.url)),
-        skipped=found.skipped,
+        runs=tuple(sorted(runs, key=lambda run: (run.run_id, run.url))),
+        refusals=tuple(sorted(refusals, key=lambda refusal: refusal.url)),
+        skipped=skipped,
+    )
+
+
+def joined(parts: Sequence[Discovery]) -> Discovery:
+    """Return what one discovery gives that looks through the folders of all parts."""
+    # A link directly in the root is met by each part.
+    refusals = {refusal.url: refusal for part in parts for refusal in part.refusals}
+    return _ordered(
+        (run for part in parts for run in part.runs),
+        refusals.values(),
+        sum(part.skipped for part in parts),
     )
 
 
@@ -174,6 +196,8 @@ class _Options:
     skip: Skip | None = None
     watch: Watch | None = None
     summarise: bool = False
+    only: Set[str] | None = None
+    pattern: tuple[str, ...] = ()
 
 
 def _discover(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[None]:
@@ -190,20 +214,25 @@ class _Observer:
     """Opens no folder that is excluded by name, and refuses what cannot be looked into."""
 
     storage: Storage
+    root: SourceRoot
     selection: Selection
     found: _Found
 
-    def enters(self, name: str) -> bool:
-        if self.selection.excludes_name(name):
+    def enters(self, path: str) -> bool:
+        if not self.root.leads_to(path):
+            return False
+        if self.selection.excludes_name(_last(path)):
             self.found.skipped += 1
             return False
         return True
 
     def link(self, path: str) -> None:
-        if self.selection.wants_name(_last(path)):
+        if self.root.leads_to(path) and self.selection.wants_name(_last(path)):
             self._refuse(path, "link", "link not followed: list the run where it really is")
 
     def denied(self, path: str, error: DeniedError) -> None:
+        if not self.root.leads_to(path):
+            return
         # What is not wanted by its own name may hold runs that are, so it is named all the same.
         kind: RefusalKind = "broken" if self.selection.wants_name(_last(path)) else "unlisted"
         self._refuse(path, kind, _denied_reason(error))
@@ -224,9 +253,12 @@ def _denied_reason(error: DeniedError) -> str:
 def _wanted(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[Candidate]:
     """Yield the candidates that are wanted by name and have what a run must have."""
     selection = options.selection
-    observer = _Observer(storage, selection, found)
-    search = CandidateSearch(storage, path, observer, options.watch)
+    root = SourceRoot(path, options.pattern)
+    observer = _Observer(storage, root, selection, found)
+    search = CandidateSearch(storage, path, observer, options.watch, options.only)
     for candidate in search.candidates():
+        if not root.covers(candidate.path):
+            continue
         if not selection.wants_name(candidate.name):
             found.skipped += 1
         elif not candidate.denied and (reason := _incomplete(candidate)):
@@ -419,7 +451,7 @@ def _run(
         return run
     if run.created is None:
         raise RunError(
-            "createdUtc is missing, so source.created cannot be applied; "
+            "createdUtc is missing, so source.created and source.latest cannot be applied; "
             "add it, or exclude the run by name",
             run_url=url,
             file=RUN_FILE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -89,8 +89,8 @@ class Candidate:
 class SearchObserver(Protocol):
     """What a search asks and reports on its way."""
 
-    def enters(self, name: str) -> bool:
-        """Return whether a folder of that name, which is no part of a run, is opened."""
+    def enters(self, path: str) -> bool:
+        """Return whether a folder, which is no part of a run, is opened."""
 
     def link(self, path: str) -> None:
         """Take a link that is not followed and belongs to no run."""
@@ -107,6 +107,7 @@ class CandidateSearch:
         root: The folder to begin with.
         observer: Decides about folders, and takes what cannot be followed or listed.
         watch: Takes every folder that is listed; with it, no folder of a run is left out.
+        only: Names of the folders directly in `root` that are opened; None for all.
     """
 
     def __init__(
@@ -115,8 +116,10 @@ class CandidateSearch:
         root: str,
         observer: SearchObserver,
         watch: Callable[[Folder], None] | None = None,
+        only: Set[str] | None = None,
     ) -> None:
         self._storage = storage
+        self._only = only
         self._root = root
         self._observer = observer
         self._watch = watch
@@ -141,9 +144,13 @@ class CandidateSearch:
 
     def _enter(self, path: str) -> bool:
         """Return whether a folder is opened: of a run's own folders those that describe it."""
+        if self._only is not None and _name(path) not in self._only:
+            parent = path.rstrip("/").rpartition("/")[0]
+            if parent == self._root.rstrip("/"):
+                return False
         owner = _owner(path, self._pending)
         if owner is None:
-            return self._observer.enters(_name(path))
+            return self._observer.enters(path)
         return self._watch is not None or _top(owner, path) in _READ_FOLDERS
 
     def _denied(self, path: str, error: DeniedError) -> None:

@@ -19,6 +19,7 @@ class Selection:
         exclude: Likewise; none may match, nor on a folder above it and below the source.
         created_from: Earliest `createdUtc`, inclusive.
         created_to: Latest `createdUtc`, exclusive.
+        needs_created: Whether runs are chosen by `createdUtc` all the same, and so must have it.
         measures, components, classes: Globs on the series; one of each must match.
     """
 
@@ -26,6 +27,7 @@ class Selection:
     exclude: tuple[str, ...] = ()
     created_from: datetime | None = None
     created_to: datetime | None = None
+    needs_created: bool = False
     measures: tuple[str, ...] = ("*",)
     components: tuple[str, ...] = ("*",)
     classes: tuple[str, ...] = ("*",)
@@ -41,7 +43,8 @@ class Selection:
     @property
     def asks_created(self) -> bool:
         """Whether `createdUtc` plays a part."""
-        return self.created_from is not None or self.created_to is not None
+        bounds = (self.created_from, self.created_to)
+        return self.needs_created or any(bound is not None for bound in bounds)
 
     def wants_created(self, created: datetime) -> bool:
         """Return whether a run created at that instant is wanted."""

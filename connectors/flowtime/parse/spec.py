@@ -54,7 +54,7 @@ def read_spec(data: bytes, *, want_start: bool = True) -> Spec:
         want_start: False where the start is known otherwise; then no start is refused.
 
     Raises:
-        RunError: The spec may name a start, but which one cannot be told: it cannot be read, or
+        RunError: The spec may name a start, but which one is unknown: it cannot be read, or
             it was not written whole.
     """
     names_start = want_start and (b"start" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"))
@@ -140,8 +140,9 @@ def _title(text: str) -> str | None:
         found = scalars(text, ("title", "metadata"))
     except RunError:
         return None
-    titles = (found[key].value.strip() for key in _TITLE_KEYS if key in found)
-    return next((title for title in titles if title and title not in _NULLS), None)
+    named = (found[key] for key in _TITLE_KEYS if key in found)
+    titles = (scalar.value.strip() for scalar in named if not _is_null(scalar))
+    return next((title for title in titles if title), None)
 
 
 def _is_null(scalar: yaml.ScalarEvent) -> bool:

@@ -50,7 +50,7 @@ def refuse_cut_off(text: str) -> None:
 
 
 def _breaks_off(text: str, *, in_blocks: bool) -> bool:
-    """Whether the last block, and the whole with it, is no YAML."""
+    """Return whether the last block, and the whole with it, is no YAML."""
     parts = [text]
     if in_blocks:
         keys = [match.start() for match in NEXT_KEY.finditer(text)]

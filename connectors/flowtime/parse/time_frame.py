@@ -71,13 +71,13 @@ def notes_on(
         start_is_utc: Whether the start names its offset, and so an instant.
 
     Raises:
-        RunError: Following a declaration would give other times, which nothing tells.
+        RunError: Following a declaration would give other times, with no way to decide.
     """
     for one in declared:
         if is_configured or (one.is_zone and start_is_utc):
             continue
         reason = (
-            "the start has no offset, so that its instant cannot be told: add one"
+            "the start has no offset, so that its instant is unknown: add one"
             if one.is_zone
             else "but rows have the start of each bin: align it to the left"
         )

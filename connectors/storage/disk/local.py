@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
+from connectors.storage.claim import bury
 from connectors.storage.contract import (
     Denied,
     Enter,
@@ -48,17 +49,10 @@ class LocalStorage(Storage):
         """Return the path itself."""
         return path
 
-    def location(self, path: str) -> Location:
-        """By device and inode, as far as folders exist: links, mounts and case do not count."""
-        real = Path(os.path.realpath(path))
-        missing: list[str] = []
-        for place in (real, *real.parents):
-            with suppress(OSError):
-                found = [_inode(one) for one in (place, *place.parents)]
-                below = ["/".join((found[0], *missing[:end])) for end in range(len(missing), 0, -1)]
-                return Location((*below, *found))
-            missing.insert(0, place.name)
-        return Location((path,))
+    def locations(self, paths: Sequence[str]) -> list[Location]:
+        """By device and inode, as far as there are any: links, mounts and case do not count."""
+        known: dict[str, Location] = {}
+        return [_location(path, known) for path in paths]
 
     def walk(
         self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
@@ -81,6 +75,12 @@ class LocalStorage(Storage):
             if files or links:
                 yield Folder(folder, tuple(files), tuple(links))
             pending.extend(reversed(below))
+
+    def folders(self, path: str) -> list[str] | None:
+        """Return the names in order; a link is no folder."""
+        _refuse_absent(path)
+        files, _, below = _listed(path)
+        return None if files else [folder.rpartition("/")[2] for folder in below]
 
     def info(self, path: str) -> FileInfo | None:
         """Return the file; a link counts as none."""
@@ -154,11 +154,21 @@ class LocalStorage(Storage):
             _sync(staged.local.parent)
         self._staged.discard(staged.local)
 
-    def mark(self, path: str, data: bytes) -> None:
-        """Create the file; only its name matters, so its bytes are not synced."""
+    def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
+        """In place, so that the same bytes written again are whole at any instant."""
         with _translating(path, "writing"):
             _make_folders(Path(path).parent)
-            Path(path).write_bytes(data)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+            try:
+                with os.fdopen(file, "wb", closefd=False) as stream:
+                    stream.write(data)
+                os.ftruncate(file, len(data))
+                if durable:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+            if durable:
+                _sync(Path(path).parent)
 
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """In the order of names."""
@@ -201,29 +211,34 @@ class LocalStorage(Storage):
                 if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
 
-    def leftovers(self, path: str) -> list[str]:
+    def abandoned(self, path: str) -> list[Mark]:
         """Of processes of this machine that live no more, or older than a day."""
-        return [*_abandoned(path), *abandoned_folders()]
+        return list(_abandoned(path))
+
+    def leftovers(self, path: str) -> list[str]:
+        """Return the abandoned files, and folders in the temporary directory."""
+        return [*(mark.path for mark in _abandoned(path)), *abandoned_folders()]
 
     def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds and return it."""
-        files = list(_abandoned(path))
-        for one in files:
-            self.delete(one)
+        """Remove what `leftovers` finds, but for claims that record files, and return it."""
+        files = [url for mark in self.abandoned(path) for url in self._bury(mark)]
         folders = abandoned_folders()
         remove_folders(folders)
         return files + folders
 
     def sweep(self, folder: str) -> None:
-        """Remove what killed exports have left in staging directly in `folder`."""
+        """Remove what dead exporters left in staging directly in `folder`."""
         try:
             names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as failure:
             raise translated(failure, folder, "listing") from failure
-        for file in _abandoned_among(folder, names):
-            self.delete(file)
+        for mark in _abandoned_among(folder, names):
+            self._bury(mark)
+
+    def _bury(self, mark: Mark) -> list[str]:
+        return bury(self, mark.path.rpartition("/")[0], mark)
 
     def check_list(self, path: str) -> None:
         """Opens the folder."""
@@ -260,9 +275,23 @@ def _refuse_absent(path: str) -> None:
             ) from failure
 
 
-def _inode(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_dev}:{status.st_ino}"
+def _location(path: str, known: dict[str, Location]) -> Location:
+    """Look at each folder once; what is known already is looked up."""
+    if path not in known:
+        known[path] = _located(path, known)
+    return known[path]
+
+
+def _located(path: str, known: dict[str, Location]) -> Location:
+    parent, name = os.path.split(path)
+    above = () if parent == path else _location(parent, known).chain
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode) and (real := os.path.realpath(path)) != path:
+            return _location(real, known)
+    except OSError:  # nothing is there, or nothing that may be looked at
+        return Location((f"{above[0] if above else ''}/{name}", *above))
+    return Location((f"{status.st_dev}:{status.st_ino}", *above))
 
 
 def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
@@ -313,8 +342,8 @@ def _entry(path: str, status: os.stat_result) -> FileInfo:
     return FileInfo(path, status.st_size, str(status.st_mtime_ns))
 
 
-def _abandoned(path: str) -> Iterator[str]:
-    """Staged files that were given up; what may not be listed could not be removed either."""
+def _abandoned(path: str) -> Iterator[Mark]:
+    """Yield abandoned files; what may not be listed could not be removed either."""
 
     def refuse(failure: OSError) -> None:
         if failure.filename != path and isinstance(failure, PermissionError):
@@ -326,15 +355,14 @@ def _abandoned(path: str) -> Iterator[str]:
         yield from _abandoned_among(folder, names)
 
 
-def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[str]:
+def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[Mark]:
     for name in sorted(filter(is_staged_name, names)):
-        file = f"{folder.rstrip('/')}/{name}"
         try:
-            modified = os.lstat(file).st_mtime
+            mark = _mark(f"{folder.rstrip('/')}/{name}")
         except FileNotFoundError:
             continue
-        if is_abandoned(name, modified):
-            yield file
+        if is_abandoned(name, mark.modified):
+            yield mark
 
 
 # --------------------------------------------------------------------------- reading

@@ -231,7 +231,8 @@ class S3Storage(RemoteStorage):
                 "UploadIdMarker": page["NextUploadIdMarker"],
             }
 
-    def _abandoned(self, path: str) -> list[Mark]:
+    def abandoned(self, path: str) -> list[Mark]:
+        """From one flat listing."""
         bucket, prefix = _prefix(path)
         return [
             Mark(f"{bucket}/{item['Key']}", item["LastModified"].timestamp())

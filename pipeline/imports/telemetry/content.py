@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.errors import StorageError
@@ -18,8 +17,7 @@ from pipeline.readback.unpacking import (
     ExpansionError,
     unpack,
 )
-
-Format = Literal["csv", "ndjson", "parquet"]
+from pipeline.sinks.formats import Format
 
 BLOCK_BYTES = 2_000_000
 _PARQUET = b"PAR1"

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from connectors.flowtime.model.instant import parse_instant
 from connectors.flowtime.model.series import DEFAULT_CLASS
 from connectors.flowtime.parse.schema import MAX_BIN_MINUTES, NAME
+from pipeline.sinks.formats import Format
 
 TIME, COMPONENT, MEASURE, CLASS, VALUE = "time_bin", "component_id", "measure", "class", "value"
 REQUIRED = (TIME, COMPONENT, MEASURE, VALUE)
@@ -84,7 +85,7 @@ class ForeignOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     columns: Mapping[str, str] = Field(default_factory=dict)
-    format: Literal["csv", "ndjson", "parquet"] | None = None
+    format: Format | None = None
     separator: Literal[",", ";", "\t", "|"] | None = None
     bin_size: Annotated[
         Annotated[int, Field(ge=1, le=MAX_BIN_MINUTES)] | None,

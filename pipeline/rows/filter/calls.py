@@ -9,14 +9,7 @@ from sqlglot import exp
 
 from pipeline.errors import ConfigError
 from pipeline.rows.filter.functions import FUNCTIONS, Function
-from pipeline.rows.filter.terms import (
-    KIND_NAMES,
-    NodeCompiler,
-    Term,
-    TermCompiler,
-    expect,
-    quoted,
-)
+from pipeline.rows.filter.terms import KIND_NAMES, NodeCompiler, Term, TermCompiler, expect, quoted
 from pipeline.rows.filter.values import clock_time
 from pipeline.wording import suggestion
 

@@ -15,7 +15,7 @@ from connectors.storage import FileInfo, Storage, join
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, NotFoundError, StorageError
 from pipeline.service.catalog.locations import ExportLocation, Locations
-from pipeline.sinks.formats import ALL_FORMATS, Format
+from pipeline.sinks.formats import ALL_FORMATS, FORMATS, Format
 
 VARIANT = re.compile(r"custom-[0-9a-f]{12}")
 _DESCRIPTOR = "export" + descriptor.FILE_SUFFIX
@@ -25,11 +25,7 @@ _MOST_REMEMBERED = 50_000
 _LOCAL_BLOCK = 256 * 1024
 _REMOTE_BLOCK = 2 * 1024 * 1024
 
-MEDIA_TYPES: Mapping[Format, str] = {
-    "csv": "text/csv; charset=utf-8",
-    "ndjson": "application/x-ndjson",
-    "parquet": "application/vnd.apache.parquet",
-}
+MEDIA_TYPES: Mapping[Format, str] = {name: spec.media_type for name, spec in FORMATS.items()}
 
 
 @dataclass(frozen=True)

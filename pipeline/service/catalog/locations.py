@@ -65,8 +65,9 @@ class Locations:
         if settings.exports is not None:
             shared = _scheme(settings.exports) == _scheme(settings.runs)
             exports = _location(settings.exports, options if shared else None)
-            below = relative(exports.path, runs.path)
-            if exports.storage.protocol == runs.storage.protocol and below is not None:
+            (inside,) = exports.storage.locations([exports.path])
+            (root,) = runs.storage.locations([runs.path])
+            if inside.is_within(root):
                 raise ConfigError(
                     f"--exports {exports.url} lies below the runs: choose a folder beside them, "
                     "or leave it out for each run's own gold/ folder"

@@ -243,16 +243,23 @@ class RunCatalog:
         self._wanted += 1
         self._begin()
 
-    def reassess(self) -> None:
+    async def reassess(self) -> None:
         """Apply the damage that jobs have found since to the last listing."""
         before = self._listing
         if before is None:
             return
+        after = await asyncio.to_thread(self._reassessed, before)
+        # A listing that was made meanwhile knows the damage, too.
+        if self._listing is before and after.digest != before.digest:
+            self._listing = after
+            self._changed(after)
+
+    def _reassessed(self, before: Listing) -> Listing:
         damage = self._damage()
         entries = tuple(_judged(entry, damage) for entry in before.entries)
-        if entries != before.entries:
-            self._listing = replace(_listing(entries, before.seconds), taken=before.taken)
-            self._changed(self._listing)
+        return replace(
+            _listing(entries, before.seconds), taken=before.taken, monotonic=before.monotonic
+        )
 
     async def close(self) -> None:
         """Wait for a listing that is being made."""

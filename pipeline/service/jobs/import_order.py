@@ -7,9 +7,30 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.service.api_base import Data
+from pipeline.sinks.formats import Format
 
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
 _Columns = dict[str, _Text]
+_RUN: dict[str, Any] = {
+    "runId": "run_checkout_hourly",
+    "status": "written",
+    "series": 6,
+    "rows": 1728,
+    "bytes": 19_412,
+    "notes": ["6 of 6 files as they were, byte for byte"],
+}
+_PROBLEM: dict[str, Any] = {
+    "where": "table.csv, line 2, column value",
+    "message": "'one' is not a number",
+    "hint": "a number such as 1.5",
+}
+_IMPORT: dict[str, Any] = {
+    "kind": "import",
+    "files": ["table.csv"],
+    "sources": ["table.csv"],
+    "bytes": 1024,
+    "wishes": {"binSize": "5m"},
+}
 
 Phase = Literal["waiting", "discovering", "reading", "checking", "publishing", "over"]
 
@@ -37,7 +58,7 @@ class ImportWishes(Data):
         duplicates: What to do with bins with two rows.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"binSize": "5m"}})
 
     dry_run: bool = False
     if_exists: Literal["error", "skip", "replace"] = "error"
@@ -45,7 +66,7 @@ class ImportWishes(Data):
     values_only: bool = False
     as_telemetry: bool = False
     columns: _Columns | None = None
-    format: Literal["csv", "ndjson", "parquet"] | None = None
+    format: Format | None = None
     separator: _Text | None = None
     bin_size: _Text | None = None
     time_origin: _Text | None = None
@@ -79,6 +100,8 @@ class ImportedRunBody(Data):
         notes: What a reader should know.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _RUN})
+
     run_id: str
     status: Literal["written", "replaced", "skipped", "checked"]
     series: int
@@ -96,6 +119,8 @@ class ProblemBody(Data):
         hint: What would be right.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _PROBLEM})
+
     where: str
     message: str
     hint: str = ""
@@ -108,6 +133,8 @@ class ImportResult(Data):
         kind: `restored` from exports of this project, or `telemetry` made of a plain table.
         runs: The runs.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": {"kind": "restored", "runs": [_RUN]}})
 
     kind: Literal["restored", "telemetry"]
     runs: tuple[ImportedRunBody, ...]
@@ -123,6 +150,8 @@ class ImportRequest(Data):
         bytes: Size of all.
         wishes: How they become runs.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _IMPORT})
 
     kind: Literal["import"] = "import"
     files: tuple[str, ...]

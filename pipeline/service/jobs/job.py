@@ -11,13 +11,62 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.service.api_base import Data
-from pipeline.service.jobs.import_order import ImportRequest, ImportResult, Phase, ProblemBody
+from pipeline.service.jobs.compare_order import CompareOrder, CompareRequest, CompareResult
+from pipeline.service.jobs.import_order import (
+    ImportOrder,
+    ImportRequest,
+    ImportResult,
+    Phase,
+    ProblemBody,
+)
 from pipeline.sinks.formats import ALL_FORMATS, Format
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["export", "import"]
+JobKind = Literal["export", "import", "comparison"]
 When = Literal["now", "complete"]
 FINISHED: frozenset[JobState] = frozenset({"done", "failed", "cancelled"})
+
+
+_REQUEST: dict[str, Any] = {
+    "kind": "export",
+    "run": "run_checkout_hourly",
+    "runId": "run_checkout_hourly",
+    "path": "run_checkout_hourly",
+    "formats": ["csv"],
+}
+_PROGRESS: dict[str, Any] = {
+    "phase": "over",
+    "files": 6,
+    "filesTotal": 6,
+    "rows": 1728,
+    "rowsTotal": 1728,
+}
+_FILE: dict[str, Any] = {
+    "format": "csv",
+    "name": "export.csv",
+    "bytes": 104_512,
+    "rows": 1728,
+    "status": "exported",
+    "url": "/v1/runs/run_checkout_hourly/export/csv",
+}
+_ERROR: dict[str, Any] = {
+    "type": "RunError",
+    "code": "run-damaged",
+    "error": "series served@CHECKOUT@DEFAULT: the header is incomplete",
+    "hint": "repair the run's files, or evaluate its model again",
+    "status": 422,
+}
+_EXAMPLE: dict[str, Any] = {
+    "id": "29b0b15aa2c4358e",
+    "request": _REQUEST,
+    "state": "done",
+    "created": "2026-11-27T08:00:00Z",
+    "started": "2026-11-27T08:00:00Z",
+    "finished": "2026-11-27T08:00:01Z",
+    "attempts": 1,
+    "progress": _PROGRESS,
+    "files": [_FILE],
+}
 
 
 class ExportShape(Data):
@@ -61,6 +110,8 @@ class ExportRequest(ExportShape):
         automatic: Whether the service requested it because the run was completed.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _REQUEST})
+
     kind: Literal["export"] = "export"
     run: str
     run_id: str
@@ -78,7 +129,7 @@ class ExportRequest(ExportShape):
 
     def is_same_work(self, other: AnyRequest) -> bool:
         """Return whether one job can serve both requests."""
-        if isinstance(other, ImportRequest) or self.temporary or other.temporary:
+        if not isinstance(other, ExportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
@@ -88,7 +139,7 @@ class ExportRequest(ExportShape):
         return True
 
 
-AnyRequest = ExportRequest | ImportRequest
+AnyRequest = ExportRequest | ImportRequest | CompareRequest
 
 
 class Progress(Data):
@@ -103,6 +154,8 @@ class Progress(Data):
         bytes: Bytes read.
         bytes_total: Bytes to read.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _PROGRESS})
 
     phase: Phase = "waiting"
     files: int = 0
@@ -125,6 +178,8 @@ class JobFile(Data):
         url: Path of the download.
     """
 
+    model_config = ConfigDict(json_schema_extra={"example": _FILE})
+
     format: Format
     name: str
     bytes: int
@@ -145,6 +200,8 @@ class JobError(Data):
         problems: What is wrong with files that were to be imported; the first of each kind.
         problem_counts: Number of problems of each kind.
     """
+
+    model_config = ConfigDict(json_schema_extra={"example": _ERROR})
 
     type: str
     code: str = "internal"
@@ -167,36 +224,8 @@ def download_url(run: str, form: Format, variant: str | None) -> str:
     return f"/v1/runs/{quote(run, safe='')}/export/{form}{query}"
 
 
-_EXAMPLE: dict[str, Any] = {
-    "id": "29b0b15aa2c4358e",
-    "request": {
-        "kind": "export",
-        "run": "run_checkout_hourly",
-        "runId": "run_checkout_hourly",
-        "path": "run_checkout_hourly",
-        "formats": ["csv"],
-    },
-    "state": "done",
-    "created": "2026-11-27T08:00:00Z",
-    "started": "2026-11-27T08:00:00Z",
-    "finished": "2026-11-27T08:00:01Z",
-    "attempts": 1,
-    "progress": {"phase": "over", "files": 6, "filesTotal": 6, "rows": 1728, "rowsTotal": 1728},
-    "files": [
-        {
-            "format": "csv",
-            "name": "export.csv",
-            "bytes": 104_512,
-            "rows": 1728,
-            "status": "exported",
-            "url": "/v1/runs/run_checkout_hourly/export/csv",
-        }
-    ],
-}
-
-
 class Job(Data):
-    """One export or import: queued, running or finished.
+    """One export, import or comparison: queued, running or finished.
 
     Attributes:
         id: Its id.
@@ -207,6 +236,7 @@ class Job(Data):
         progress: Its progress.
         files: What an export has written.
         imported: What an import has written.
+        compared: What a comparison has found.
         notes: What a reader should know.
         error: Why it failed.
     """
@@ -223,6 +253,7 @@ class Job(Data):
     progress: Progress = Progress()
     files: tuple[JobFile, ...] = ()
     imported: ImportResult | None = None
+    compared: CompareResult | None = None
     notes: tuple[str, ...] = ()
     error: JobError | None = None
 
@@ -237,7 +268,7 @@ class Job(Data):
         The URL of a webhook is often as good as a secret.
         """
         request = self.request
-        if isinstance(request, ImportRequest) or request.temporary:
+        if not isinstance(request, ExportRequest) or request.temporary:
             return self
         files = tuple(
             file.changed(url=download_url(request.run, file.format, request.variant))
@@ -261,3 +292,6 @@ class ExportOrder(BaseModel):
     kind: Literal["export"] = "export"
     config: dict[str, Any]
     address_space: Annotated[int, Field(ge=1)]
+
+
+AnyOrder = ExportOrder | ImportOrder | CompareOrder

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import Run
+from connectors.storage import escape_glob
 from pipeline.config import checked_config
 from pipeline.exports.session import ExportSession
 from pipeline.planning.plan import ExportPlan
@@ -44,9 +46,10 @@ def job_config(
     sinks = [_sink(request, form, run, locations, folder) for form in request.formats]
     plain: dict[str, Any] = {
         "version": 1,
-        "source": {"url": run.url},
+        "source": {"url": escape_glob(run.url)},
         "sinks": sinks,
         "execution": {
+            "engine": "local",  # the service has worker processes of its own
             "memory_limit": f"{settings.memory_limit}B",
             "timeout": f"{settings.job_timeout:g}s",
         },
@@ -68,7 +71,7 @@ def job_plan(plain: dict[str, Any], run: Run, locations: Locations) -> tuple[Exp
         ConfigError: The options do not fit the run.
     """
     config = checked_config(plain, called="request")
-    source = Source(locations.runs.storage, run.path, (run,), ())
+    source = Source(locations.runs.storage, (SourceRoot(run.path),), (run,), ())
     return ExportSession.open(config).plan(source), source
 
 

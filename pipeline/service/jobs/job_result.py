@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.service.errors import INTERNAL
+from pipeline.service.jobs.compare_order import CompareRequest, CompareResult
 from pipeline.service.jobs.import_order import ImportRequest, ImportResult, ProblemBody
 from pipeline.service.jobs.job import AnyRequest, JobError, JobFile
 
@@ -27,6 +28,8 @@ def job_result(request: AnyRequest, event: Mapping[str, Any], masked: Mask) -> d
     notes = tuple(masked(note) for note in report["notes"])
     if isinstance(request, ImportRequest):
         return {"state": "done", "imported": ImportResult.model_validate(report), "notes": notes}
+    if isinstance(request, CompareRequest):
+        return {"state": "done", "compared": CompareResult.model_validate(report), "notes": notes}
     files = tuple(_file(target) for target in report["targets"])
     if files:
         return {"state": "done", "files": files, "notes": notes}

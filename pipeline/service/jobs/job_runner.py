@@ -16,8 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import BusyError, RequestConflictError, UnknownError, failure
 from pipeline.service.jobs.events import EventLog
-from pipeline.service.jobs.import_order import ImportOrder
-from pipeline.service.jobs.job import AnyRequest, ExportOrder, Job, JobError, Progress
+from pipeline.service.jobs.job import AnyOrder, AnyRequest, Job, JobError, Progress
 from pipeline.service.jobs.job_result import job_error, job_result
 from pipeline.service.jobs.job_store import JobStore
 from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
@@ -25,7 +24,7 @@ from pipeline.service.settings import ServiceSettings
 
 MOST_ATTEMPTS = 2
 
-MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, ExportOrder | ImportOrder]]]
+MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, AnyOrder]]]
 """Returns the order for the worker of a job, and the request with what is known by then."""
 
 Target = tuple[str, str | None]
@@ -320,7 +319,7 @@ class JobRunner:
     async def _in_time(
         self,
         worker: WorkerProcess,
-        order: ExportOrder | ImportOrder,
+        order: AnyOrder,
         progressed: Callable[[dict[str, Any]], None],
     ) -> dict[str, Any]:
         """Return the last event; a worker that overlooks its own time limit is ended."""

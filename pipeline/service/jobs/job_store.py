@@ -344,7 +344,7 @@ class JobStore:
     def _prepare(self, folder: Path) -> None:
         (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise sqlite3.DatabaseError(found)
+            raise sqlite3.DatabaseError(found.splitlines()[0].strip("* "))
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
             raise ConfigError(f"{folder} was written by a newer version: choose another --state")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,14 +21,16 @@ from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import INTERNAL, PROBLEM_MEDIA_TYPE, ServiceError, classify, problem
 from pipeline.service.settings import ServiceSettings
-from pipeline.service.web.api_models import ErrorBody, ImportProblemsBody
 from pipeline.service.web.metrics import Measured
+from pipeline.service.web.models.problems import ErrorBody, ImportProblemsBody
+from pipeline.service.web.pages import PAGE
 from pipeline.service.web.protection import OPEN_PATHS, SESSION_COOKIE, Protection
 from pipeline.service.web.request_errors import request_error
 from pipeline.service.web.routes import (
     artifact_changes,
     artifacts,
     auto_export,
+    comparisons,
     documentation,
     events,
     exports,
@@ -42,9 +43,6 @@ from pipeline.service.web.routes import (
 from pipeline.service.web.service import Service
 from pipeline.version import VERSION
 
-PAGE = Path(__file__).parents[1] / "page"
-"""Static files of the page."""
-
 _ABOUT = """\
 Runs of FlowTime, and their exports as Gold CSV, NDJSON and Parquet.
 
@@ -53,6 +51,7 @@ Errors are problem documents (RFC 9457) with a stable `code`, and FlowTime's `er
 _TOPICS = (
     artifacts,
     artifact_changes,
+    comparisons,
     runs,
     exports,
     stored_exports,

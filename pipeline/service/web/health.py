@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict
 
 from pipeline.errors import NotFoundError, StorageError
 from pipeline.service.api_base import Data
@@ -30,8 +30,12 @@ class HealthProblem(Data):
         message: What is wrong.
     """
 
-    part: Part = Field(examples=["runs"])
-    message: str = Field(examples=["runs: no such folder"])
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"part": "runs", "message": "runs: no such folder"}}
+    )
+
+    part: Part
+    message: str
 
 
 class HealthMonitor:

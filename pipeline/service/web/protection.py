@@ -27,7 +27,7 @@ SESSION_COOKIE = "flowtime_session"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/v1/session"})
 """Paths that require no token: they show nothing of any run."""
 
-OPEN_FOLDERS = ("/docs/", "/page/")
+OPEN_FOLDERS = ("/docs/", "/page/", "/compare/")
 """Folders of static files that require no token."""
 
 UPLOAD_PATH = "/v1/import"

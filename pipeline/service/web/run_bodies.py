@@ -9,7 +9,7 @@ from pipeline.service.catalog.export_store import PublishedExport
 from pipeline.service.catalog.run_catalog import CatalogEntry
 from pipeline.service.catalog.run_query import row_count
 from pipeline.service.jobs.job import download_url
-from pipeline.service.web.api_models import (
+from pipeline.service.web.models.runs import (
     ExportedFileBody,
     ExportShapeBody,
     GridBody,

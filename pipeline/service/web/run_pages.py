@@ -13,7 +13,7 @@ from pipeline.logs import LOGGER
 from pipeline.service.catalog.export_store import ExportStore
 from pipeline.service.catalog.run_catalog import CatalogEntry, Listing
 from pipeline.service.catalog.run_query import RunQuery
-from pipeline.service.web.api_models import RunPage
+from pipeline.service.web.models.runs import RunPage
 from pipeline.service.web.run_bodies import summary
 
 _KEPT = 256

@@ -8,7 +8,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -39,6 +40,8 @@ def serve(settings: ServiceSettings, announce: Callable[[str], None]) -> None:
         ConfigError: The settings do not fit together, or the port or the state cannot be used.
         FlowtimeExportError: The application could not start.
     """
+    # uvicorn has its own handler while it runs, and raises the signal again at its end.
+    signal.signal(signal.SIGTERM, _end)
     listener = _listener(settings.host, settings.port)
     try:
         app = create_app(settings)
@@ -69,11 +72,14 @@ def serve(settings: ServiceSettings, announce: Callable[[str], None]) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announce(f"http://{host}:{listener.getsockname()[1]}/")
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # uvicorn raises the signal again at its end; after an orderly end that is no failure.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     server.run(sockets=[listener])
     if not server.started:
         raise FlowtimeExportError("the service could not start: the log above says why")
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End the process without failure: SIGTERM is an orderly request."""
+    raise SystemExit(0)
 
 
 def _listener(host: str, port: int) -> socket.socket:

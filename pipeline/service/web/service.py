@@ -19,10 +19,12 @@ from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatal
 from pipeline.service.catalog.upload_room import UploadRoom
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.auto_export import AutoExport
+from pipeline.service.jobs.compare_order import CompareRequest
+from pipeline.service.jobs.comparisons import Comparisons
 from pipeline.service.jobs.events import EventLog
 from pipeline.service.jobs.export_retention import ExportRetention
 from pipeline.service.jobs.import_order import ImportOrder, ImportRequest
-from pipeline.service.jobs.job import AnyRequest, ExportOrder, ExportRequest, Job
+from pipeline.service.jobs.job import AnyOrder, AnyRequest, ExportOrder, ExportRequest, Job
 from pipeline.service.jobs.job_config import job_config
 from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
@@ -105,6 +107,7 @@ class Service:
         self.retention = ExportRetention(
             settings, self.store, self.exports, self.locations, self.runner
         )
+        self.comparisons = Comparisons(settings, self.locations, self.catalog)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)
         self._open = AsyncExitStack()
         self._background: set[asyncio.Task[None]] = set()
@@ -149,16 +152,18 @@ class Service:
 
     def _is_ready(self, request: AnyRequest) -> bool:
         """Return whether a request has what it waits for; its order finds out if that is usable."""
-        if isinstance(request, ImportRequest) or request.when == "now":
+        if not isinstance(request, ExportRequest) or request.when == "now":
             return True
         if self.catalog.last is None:
             return False
         entry = self.catalog.last.by_path.get(request.path)
         return entry is None or entry.state != "incomplete"
 
-    async def _make_order(self, job: Job) -> tuple[AnyRequest, ExportOrder | ImportOrder]:
+    async def _make_order(self, job: Job) -> tuple[AnyRequest, AnyOrder]:
         if isinstance(job.request, ImportRequest):
             return job.request, self._import_order(job.request, job.id)
+        if isinstance(job.request, CompareRequest):
+            return job.request, await self.comparisons.order(job.request, job.id)
         return await self._export_order(job.request, job.id)
 
     async def _export_order(
@@ -194,6 +199,8 @@ class Service:
     def _job_over(self, job: Job) -> None:
         if isinstance(job.request, ImportRequest):
             self._import_over(job)
+        elif isinstance(job.request, CompareRequest):
+            self.comparisons.finish(job, job.request)
         else:
             self._export_over(job, job.request)
         self.metrics.count_job(job)
@@ -220,7 +227,7 @@ class Service:
             self.store.note_damage(entry.path, entry.version, None)
         else:
             return
-        self.catalog.reassess()
+        self._in_background(self.catalog.reassess())
 
     def _import_over(self, job: Job) -> None:
         self.uploads.leave(job.id)

@@ -1,4 +1,4 @@
-"""Run exports and imports in a process of their own."""
+"""Run exports, imports and comparisons in a process of their own."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from pipeline.config import checked_config
+from pipeline.errors import DamagedDescriptorError
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.run import export
+from pipeline.service.jobs.compare_order import CompareOrder
 from pipeline.service.jobs.import_order import ImportOrder
-from pipeline.service.jobs.job import ExportOrder
+from pipeline.service.jobs.job import AnyOrder, ExportOrder
 from pipeline.service.worker.import_work import import_failure, imported
 from pipeline.service.worker.protocol import EventStream, limit_memory, send_result, serve_orders
 
 _REPORT_SECONDS = 0.2
-_ORDER: TypeAdapter[ExportOrder | ImportOrder] = TypeAdapter(
-    Annotated[ExportOrder | ImportOrder, Field(discriminator="kind")]
-)
+_ORDER: TypeAdapter[AnyOrder] = TypeAdapter(Annotated[AnyOrder, Field(discriminator="kind")])
 
 
 class ProgressReporter(ProgressCallback):
@@ -65,6 +65,8 @@ def _serve(line: str, events: EventStream) -> None:
     limit_memory(order.address_space)
     if isinstance(order, ImportOrder):
         _import(order, events)
+    elif isinstance(order, CompareOrder):
+        _compare(order, events)
     else:
         _export(order, events)
 
@@ -72,7 +74,12 @@ def _serve(line: str, events: EventStream) -> None:
 def _export(order: ExportOrder, events: EventStream) -> None:
     def work() -> dict[str, Any]:
         config = checked_config(order.config, called="request")
-        return export(config, listener=ProgressReporter(events)).as_json()
+        listener = ProgressReporter(events)
+        try:
+            return export(config, listener=listener).as_json()
+        except DamagedDescriptorError:
+            # The service names all files in the folder itself, and was asked to write them.
+            return export(config, listener=listener, full_refresh=True).as_json()
 
     send_result(events, work, "the export")
 
@@ -83,6 +90,16 @@ def _import(order: ImportOrder, events: EventStream) -> None:
         return imported(order, lambda: events.send("progress", phase="publishing"))
 
     send_result(events, work, "the import", partial(import_failure, order))
+
+
+def _compare(order: CompareOrder, events: EventStream) -> None:
+    # Imported when needed: most workers never compare.
+    from pipeline.service.worker.compare_work import compared  # noqa: PLC0415
+
+    def report(rows: int, total: int) -> None:
+        events.send("progress", phase="reading", rows=rows, rows_total=total)
+
+    send_result(events, lambda: compared(order, report), "the comparison")
 
 
 if __name__ == "__main__":

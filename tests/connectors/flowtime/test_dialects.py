@@ -581,6 +581,8 @@ def test_large_specs_are_not_loaded() -> None:
         ("metadata:\n  id: x\n  title: 'Hub: and spoke'\n", "Hub: and spoke"),
         ("metadata:\n  title: Of\ntitle: Above\n", "Above"),
         ("title:\n", None),
+        ("title: null\nmetadata:\n  title: M\n", "M"),
+        ('title: "null"\n', "null"),
         ("title: [a]\n", None),
         ("title: [a\n", None),
         ("outputs: 1\n", None),

@@ -17,12 +17,14 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
-from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, StorageOptions, connect, join, relative, retry
+from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.storage import Folder, Storage, StorageOptions, connect, join, relative, retry
 from connectors.storage.s3 import storage as storage_s3
 from connectors.storage.s3 import upload as s3_upload
 from tests.servers import S3Server, serve_http
@@ -724,3 +726,78 @@ def test_an_empty_folder_of_the_disk_is_removed(tmp_path: Path) -> None:
     storage.remove_folder(join(root, "a"))
     storage.remove_folder(join(root, "a/b"))
     assert [path.name for path in (tmp_path / "a").iterdir()] == []
+
+
+# --------------------------------------------------------------------------- other file systems
+
+
+class MountedFileSystem(LocalFileSystem):
+    """A driver that lists folder by folder, as those of SFTP, FTP and SMB do."""
+
+    protocol = "mounted"
+    failures: ClassVar[dict[str, Exception]] = {}
+    listed: ClassVar[list[str]] = []
+
+    def ls(self, path: str, detail: bool = False, **options: Any) -> Any:
+        name = self._strip_protocol(path).rpartition("/")[2]
+        self.listed.append(name)
+        if name in self.failures:
+            raise self.failures[name]
+        return super().ls(path, detail=detail, **options)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[tuple[Storage, str]]:
+    fsspec.register_implementation("mounted", MountedFileSystem, clobber=True)
+    for name in ("a/deep/f", "a/g", "b/h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    yield connect(f"mounted://{tmp_path}")
+    MountedFileSystem.failures.clear()
+    MountedFileSystem.listed.clear()
+
+
+def below(root: str, folders: Iterator[Folder]) -> list[str]:
+    return [str(relative(one.path, root)) for one in folders]
+
+
+def test_a_folder_that_fails_is_not_an_empty_one(mounted: tuple[Storage, str]) -> None:
+    storage, root = mounted
+    assert below(root, storage.walk(root)) == ["a", "a/deep", "b"]
+    MountedFileSystem.failures["deep"] = ConnectionAbortedError("gone")
+    with pytest.raises(StorageError, match="gone"):
+        list(storage.walk(root, denied=lambda path, error: None))
+    MountedFileSystem.failures["deep"] = OSError(errno.EACCES, "no")
+    with pytest.raises(DeniedError, match="permission denied"):
+        list(storage.walk(root))
+    denied: list[str] = []
+    found = storage.walk(root, denied=lambda path, error: denied.append(path))
+    assert below(root, found) == ["a", "b"]
+    assert below(root, iter([Folder(path, ()) for path in denied])) == ["a/deep"]
+    MountedFileSystem.failures["deep"] = FileNotFoundError()
+    assert below(root, storage.walk(root)) == ["a", "b"]
+
+
+def test_folders_that_are_not_entered_are_not_listed(mounted: tuple[Storage, str]) -> None:
+    storage, root = mounted
+    found = storage.walk(root, enter=lambda path: not path.endswith("/deep"))
+    assert below(root, found) == ["a", "b"]
+    assert "deep" not in MountedFileSystem.listed
+    with pytest.raises(NotFoundError, match="a file, not a folder"):
+        list(storage.walk(join(root, "a/g")))
+    with pytest.raises(NotFoundError, match="nothing is there"):
+        list(storage.walk(join(root, "c")))
+
+
+def test_every_store_leaves_out_what_is_not_entered(place: tuple[Storage, str]) -> None:
+    storage, root = place
+    for name in ("f", "a/deep/f", "a/g", "b/x/y/h", "b-2/h"):
+        put(storage, join(root, name), b"x")
+    asked: list[str] = []
+
+    def enter(path: str) -> bool:
+        asked.append(str(relative(path, root)))
+        return not path.endswith(("/deep", "/b"))
+
+    assert sorted(below(root, storage.walk(root, enter=enter))) == ["", "a", "b-2"]
+    assert sorted(asked) == ["a", "a/deep", "b", "b-2"]

@@ -60,7 +60,7 @@ def test_options_make_an_export_that_is_labelled_and_deleted(page: Page, server:
     go(page, "#/runs/run_long")
     page.locator("input[value=ndjson]").uncheck()
     page.locator("input[value=parquet]").uncheck()
-    page.get_by_text("Options").click()
+    page.locator("summary", has_text="Options").click()
     page.get_by_label("Only rows where (SQL)").fill("value > 90")
     page.get_by_label("escape formulas").check()
     page.get_by_role("button", name="Export", exact=True).click()
@@ -81,7 +81,7 @@ def test_options_make_an_export_that_is_labelled_and_deleted(page: Page, server:
 
 def test_no_rows_are_a_warning(page: Page) -> None:
     go(page, "#/runs/run_a")
-    page.get_by_text("Options").click()
+    page.locator("summary", has_text="Options").click()
     page.get_by_label("Only rows where (SQL)").fill("value > 1000000")
     page.get_by_role("button", name="Export", exact=True).click()
     notice = page.locator(".exporting .notice")
@@ -232,7 +232,7 @@ def test_columns_are_chosen_over_the_first_rows(page: Page, server: Server, tmp_
     expect(page.get_by_label("Column of the Value")).to_have_value("reading")
     page.get_by_label("Column of the Time").select_option("when")
     page.get_by_label("Column of the Measure").select_option("what")
-    page.get_by_text("Options").click()
+    page.locator("summary", has_text="Options").click()
     page.get_by_label("Id of a telemetry run").fill("plant")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("main .notice")).to_contain_text("1 run imported")
@@ -246,7 +246,7 @@ def test_a_run_that_exists_is_replaced_or_kept(page: Page, tmp_path: Path) -> No
     row = "time_bin,component_id,measure,value\n2025-01-01T00:00:00Z,A,x,{}\n"
     row += "2025-01-01T01:00:00Z,A,x,2\n"
     go(page, "#/import")
-    page.get_by_text("Options").click()
+    page.locator("summary", has_text="Options").click()
     page.get_by_label("Id of a telemetry run").fill("again")
     path.write_text(row.format(1))
     page.set_input_files("#files", path)

@@ -9,21 +9,25 @@ import { action, failure, sentence } from "./parts.js";
 import { since } from "./times.js";
 import { FORMATS, count, counted, progress, size } from "./wording.js";
 
+/** Text that a spreadsheet would run. */
+const RISKY = /^[=+\-@\t\r]/;
+
 /** @type {(run: object, query: URLSearchParams, signal: AbortSignal) => HTMLElement} */
 export function exportPanel(run, query, signal) {
   const button = h("button.button.primary.wide", { type: "submit" }, "Export");
   const state = h("div.stack", { role: "status" });
   const exports = h("div.exports");
   const filter = h("input", { type: "text", name: "filter", spellcheck: false, placeholder: "measure = 'served' AND value > 0" });
-  const safe = h("input", { type: "checkbox", name: "safe" });
+  const isRisky = [run.runId, ...run.components, ...run.classes, ...run.measures].some((text) => RISKY.test(text));
+  const safe = h("input", { type: "checkbox", name: "safe", checked: isRisky });
   const boxes = Object.entries(FORMATS).map(([key, format]) => choice(key, format));
   const options = h(
     "details",
-    {},
+    { open: isRisky },
     h("summary", {}, "Options"),
     h("label.field", {}, h("span", {}, "Only rows where (SQL)"), filter),
     h("label.check", {}, safe, "CSV for spreadsheets: escape formulas"),
-    h("p.muted.small", {}, "Use it where ids or names come from others: a spreadsheet would run cells that begin with =, +, - or @."),
+    h("p.muted.small", {}, isRisky ? "Ids of this run begin with =, +, - or @: a spreadsheet would run them as formulas." : "Use it where ids or names come from others: a spreadsheet would run cells that begin with =, +, - or @."),
   );
   const form = h("form.export", { onsubmit: begin }, h("fieldset", {}, h("legend.sr", {}, "Formats"), ...boxes), options, button, state);
   let current = null;

@@ -44,7 +44,7 @@ function show() {
   if (health === null) {
     notices.push(notice("The server cannot be reached.", `What you see is ${span((Date.now() - seen) / 1000)} old.`));
   } else if (!isConnected) {
-    notices.push(notice("No live updates.", "The page asks the server every few seconds instead."));
+    notices.push(notice("No live updates.", "The page reads the state every few seconds instead."));
   }
   for (const problem of health?.problems ?? []) notices.push(notice(...worded(problem, health)));
   if (notices.length || banner.children.length) fill(banner, ...notices);

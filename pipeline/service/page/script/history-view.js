@@ -8,7 +8,7 @@ import { JOB_STATES, counted } from "./wording.js";
 
 const PAGE_SIZE = 50;
 const TYPING_PAUSE = 250;
-const KINDS = { "": "Exports and imports", export: "Exports", import: "Imports" };
+const KINDS = { "": "Exports and imports", export: "Exports", import: "Imports", comparison: "Comparisons" };
 const STATES = { "": "Any state", ...Object.fromEntries(Object.entries(JOB_STATES).map(([key, [, title]]) => [key, title])) };
 
 /** @type {(main: HTMLElement, route: import("./route.js").Route, signal: AbortSignal) => void} */

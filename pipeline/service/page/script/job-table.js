@@ -7,7 +7,7 @@ import { cancelJob, isEmpty } from "./exporting.js";
 import { live } from "./live.js";
 import { notify } from "./notifications.js";
 import { action, badge, empty, failure, loading, sentence } from "./parts.js";
-import { runAddress } from "./route.js";
+import { compareAddress, runAddress } from "./route.js";
 import { since } from "./times.js";
 import { FORMATS, JOB_STATES, count, counted, duration, progress, size } from "./wording.js";
 
@@ -86,16 +86,23 @@ function row(job, withRun) {
 }
 
 function subject(job) {
+  if (isComparison(job)) return compared(job);
   const kind = h("span.kind", {}, isImport(job) ? "Import" : job.request.automatic ? "Automatic export" : "Export");
   if (!isImport(job)) return h("td.name", {}, kind, h("a", { href: runAddress(job.request.run) }, foreign(job.request.runId)));
   const [first, ...others] = job.request.files;
   return h("td.name", {}, kind, h("span", {}, foreign(first), others.length ? ` and ${counted(others.length, "other file")}` : null));
 }
 
+function compared({ request }) {
+  const address = compareAddress(request.run, request.other);
+  return h("td.name", {}, h("span.kind", {}, "Comparison"), h("a", { href: address }, foreign(request.run), " and ", foreign(request.other)));
+}
+
 function result(job) {
   if (isOpen(job)) return h("span.muted", {}, progress(job).text);
   if (job.state === "failed") return fault(job);
   if (isImport(job)) return runs(job);
+  if (isComparison(job)) return counts(job);
   const links = job.files.map((file) => {
     const title = `${FORMATS[file.format].title}, ${size(file.bytes)}`;
     return file.url ? h("a", { href: file.url, download: "", title: `${count(file.rows)} rows` }, title) : h("span", {}, title);
@@ -115,11 +122,15 @@ function fault({ error }) {
 
 const problem = (one) => h("li", {}, h("b", {}, foreign(one.where)), ": ", foreign(one.message), one.hint ? h("span.muted", {}, " ", foreign(one.hint)) : null);
 
-/** What the job was asked to do, where it differs from the usual. */
+/** The options of the job, where they differ from the usual. */
 function options(job) {
   const { request } = job;
   const parts = [];
-  if (isImport(job)) {
+  if (isComparison(job)) {
+    const { absolute, relative } = request.options.tolerance;
+    if (absolute) parts.push(`absolute tolerance ${absolute}`);
+    if (relative) parts.push(`relative tolerance ${relative}`);
+  } else if (isImport(job)) {
     const { dryRun, ifExists, columns } = request.wishes;
     if (dryRun) parts.push("check only");
     if (ifExists === "replace") parts.push("replaces runs");
@@ -135,6 +146,12 @@ function options(job) {
   return parts.length ? h("small.muted.options", {}, foreign(parts.join(" · "))) : null;
 }
 
+/** How many series a comparison has found alike, and how many not. */
+function counts({ compared }) {
+  const { equal = 0, within = 0, different = 0 } = compared?.counts ?? {};
+  return h("span.links", {}, different ? badge(["bad", `${count(different)} different`]) : badge(["good", "No difference"]), h("span.muted", {}, `${count(equal + within)} alike`));
+}
+
 /** The runs that an import has made; a check has made none. */
 function runs(job) {
   if (job.request.wishes.dryRun) return h("span.muted", {}, "Only checked");
@@ -145,7 +162,9 @@ function runs(job) {
 }
 
 function stop(job) {
-  const label = isImport(job) ? `Cancel the import of ${plain(job.request.files[0])}` : `Cancel the export of ${plain(job.request.runId)}`;
+  const { files, run, other, runId } = job.request;
+  const what = isImport(job) ? `import of ${files[0]}` : isComparison(job) ? `comparison of ${run} and ${other}` : `export of ${runId}`;
+  const label = `Cancel the ${plain(what)}`;
   const button = action("Cancel", async () => {
     button.disabled = true;
     await cancelJob(job.id).catch((error) => notify({ kind: "bad", title: "The job was not cancelled", text: sentence(error.message) }));
@@ -154,5 +173,6 @@ function stop(job) {
 }
 
 const isImport = (job) => job.request.kind === "import";
+const isComparison = (job) => job.request.kind === "comparison";
 const isOpen = (job) => job.state === "queued" || job.state === "running";
-const isEmptyExport = (job) => job.state === "done" && !isImport(job) && isEmpty(job);
+const isEmptyExport = (job) => job.state === "done" && job.request.kind === "export" && isEmpty(job);

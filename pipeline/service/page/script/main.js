@@ -1,5 +1,6 @@
 // The page: which view the address names, and what all views share.
 
+import { compareView } from "./compare/compare-view.js";
 import { reportExports } from "./exporting.js";
 import { watchHealth } from "./health.js";
 import { historyView } from "./history-view.js";
@@ -18,6 +19,7 @@ import { switchBy } from "./theme.js";
 const VIEWS = {
   runs: [runsView, "Runs"],
   run: [runView, "Run"],
+  compare: [compareView, "Comparison"],
   history: [historyView, "History"],
   import: [importView, "Import"],
   unknown: [(main) => main.append(empty("There is no such page", "The menu leads to the pages that there are.")), "Not found"],
@@ -34,7 +36,7 @@ function show({ focus = true } = {}) {
   const [view, title] = VIEWS[route.view];
   document.title = `${plain(route.id) || title} · FlowTime export`;
   for (const link of document.querySelectorAll("[data-nav]")) {
-    const isHere = link.dataset.nav === (route.view === "run" ? "runs" : route.view);
+    const isHere = link.dataset.nav === (["run", "compare"].includes(route.view) ? "runs" : route.view);
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

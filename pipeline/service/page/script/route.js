@@ -2,13 +2,16 @@
 
 /**
  * @typedef {object} Route
- * @property {string} view `runs`, `run`, `history`, `import` or `unknown`.
+ * @property {string} view `runs`, `run`, `history`, `import`, `compare` or `unknown`.
  * @property {string} id Id of a run, where the view shows one run.
+ * @property {string} [baseline] Id of a run, where the view compares two; likewise `comparison`.
  * @property {URLSearchParams} query
  */
 
 /** @returns {Route} */
 export function currentRoute() {
+  const [, room, baseline = "", comparison = ""] = location.pathname.split("/").map(decoded);
+  if (room === "compare") return { view: "compare", id: `${baseline} and ${comparison}`, baseline, comparison, query: new URLSearchParams(location.search) };
   const [path, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s, 2);
   const [first = "", second = ""] = path.split("/").filter(Boolean);
   const views = { "": "runs", runs: second ? "run" : "runs", history: "history", import: "import" };
@@ -16,7 +19,7 @@ export function currentRoute() {
 }
 
 /** Return the address of a run's own view. */
-export const runAddress = (id) => `#/runs/${encodeURIComponent(id)}`;
+export const runAddress = (id) => `/page/#/runs/${encodeURIComponent(id)}`;
 
 /** Return the address of the comparison of two runs. */
 export const compareAddress = (baseline, comparison) =>

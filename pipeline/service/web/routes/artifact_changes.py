@@ -11,7 +11,7 @@ from pydantic import Field
 from pipeline.registry.registry import Registry
 from pipeline.registry.user_data import Label, Note, Tags
 from pipeline.service.api_base import Data
-from pipeline.service.web.artifact_models import (
+from pipeline.service.web.models.artifacts import (
     ArchivedBody,
     ArtifactBody,
     ArtifactId,

@@ -15,7 +15,8 @@ from pipeline.registry.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.query import MAX_LIMIT, ArtifactQuery
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.artifact_files import ArtifactFolder, artifact_folder
-from pipeline.service.web.artifact_models import (
+from pipeline.service.web.downloads import attachment, download, in_threads
+from pipeline.service.web.models.artifacts import (
     ArtifactDetailBody,
     ArtifactFilesBody,
     ArtifactId,
@@ -25,7 +26,6 @@ from pipeline.service.web.artifact_models import (
     RelationshipsBody,
     RescanBody,
 )
-from pipeline.service.web.downloads import attachment, download, in_threads
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
 from pipeline.service.web.service import Service
 

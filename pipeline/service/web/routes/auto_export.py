@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from pipeline.service.web.api_models import AutoExportBody
+from pipeline.service.web.models.jobs import AutoExportBody
 from pipeline.service.web.routes.shared import ServiceOf, errors
 
 router = APIRouter(prefix="/v1/auto-export", tags=["exports"])

@@ -17,8 +17,8 @@ from pipeline.service.catalog.run_catalog import CatalogEntry
 from pipeline.service.errors import BadRequestError, UnknownError
 from pipeline.service.jobs.job import ExportRequest, Job, download_url
 from pipeline.service.jobs.job_config import job_config, job_plan
-from pipeline.service.web.api_models import ExportAnswer, ExportOptions
 from pipeline.service.web.downloads import download
+from pipeline.service.web.models.jobs import ExportAnswer, ExportOptions
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
     JOB_BEGUN,

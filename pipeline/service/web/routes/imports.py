@@ -19,7 +19,8 @@ from pipeline.config.path_template import format_of, stem
 from pipeline.service.errors import BadRequestError, MediaTypeError, UnknownError
 from pipeline.service.jobs.import_order import ImportedRunBody, ImportRequest, ImportWishes
 from pipeline.service.jobs.job import Job
-from pipeline.service.web.api_models import ImportAnswer, ImportProblemsBody
+from pipeline.service.web.models.jobs import ImportAnswer
+from pipeline.service.web.models.problems import ImportProblemsBody
 from pipeline.service.web.protection import UPLOAD_PATH
 from pipeline.service.web.request_errors import in_words
 from pipeline.service.web.routes.shared import (
@@ -33,6 +34,7 @@ from pipeline.service.web.routes.shared import (
     errors,
     preference,
 )
+from pipeline.sinks.formats import READING_ORDER
 
 router = APIRouter(tags=["import"])
 
@@ -43,7 +45,6 @@ _BOUNDS = {"max_files": MOST_FILES, "max_fields": MOST_FILES, "max_part_size": 6
 _DOCS = "GET /docs describes the fields"
 _DATA_SET = "_datapackage.json"
 _DESCRIPTOR = ".datapackage.json"
-_PREFERRED = ("parquet", "ndjson", "csv")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,199}")
 _ODD = re.compile(r"[^A-Za-z0-9._@-]+")
 
@@ -203,7 +204,7 @@ def _sources(names: Sequence[str]) -> list[str]:
 
 def _rank(name: str) -> int:
     form = format_of(name)
-    return _PREFERRED.index(form) if form in _PREFERRED else len(_PREFERRED)
+    return READING_ORDER.index(form) if form in READING_ORDER else len(READING_ORDER)
 
 
 def _answer(job: Job, wishes: ImportWishes) -> ImportAnswer:

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 
 from pipeline.service.jobs.job import Job, JobKind, JobState
 from pipeline.service.jobs.job_store import JobQuery
-from pipeline.service.web.api_models import JobPage
 from pipeline.service.web.downloads import list_response
+from pipeline.service.web.models.jobs import JobPage
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread, page_links
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

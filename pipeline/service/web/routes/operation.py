@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 
 from pipeline.service.web.access import SESSION_SECONDS
-from pipeline.service.web.api_models import HealthBody, ServiceBody, SessionBody
+from pipeline.service.web.models.operation import HealthBody, ServiceBody, SessionBody
 from pipeline.service.web.protection import SESSION_COOKIE
 from pipeline.service.web.routes.shared import ServiceOf, errors
 from pipeline.sinks.formats import ALL_FORMATS

@@ -20,7 +20,8 @@ from pipeline.service.catalog.series_chart import chart_values, window_of
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.job import ExportRequest
 from pipeline.service.jobs.job_config import job_config, job_plan
-from pipeline.service.web.api_models import (
+from pipeline.service.web.downloads import download, list_response
+from pipeline.service.web.models.runs import (
     ChartBandBody,
     ChartBody,
     PreviewBody,
@@ -29,7 +30,6 @@ from pipeline.service.web.api_models import (
     RunPage,
     SeriesIndexBody,
 )
-from pipeline.service.web.downloads import download, list_response
 from pipeline.service.web.routes.shared import (
     RunName,
     ServiceOf,
@@ -91,7 +91,8 @@ async def list_runs(
     listing = await service.catalog.listing(refresh=refresh)
     query = RunQuery(search, sort, state, source, created_from, created_to, has_warnings)
     make = partial(service.run_pages.page, exports=exports)
-    limiter = service.readers if exports else service.searchers
+    is_slow = exports and not service.exports.is_local
+    limiter = service.readers if is_slow else service.searchers
     body, total = await on_thread(limiter, make, listing, query, page, page_size)
     return list_response(request, body, page_links(request, page, page_size, total))
 

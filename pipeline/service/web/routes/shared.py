@@ -20,15 +20,13 @@ from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, Service
 from pipeline.service.jobs.job import ExportRequest, Job, JobError
 from pipeline.service.web.access import Client
 from pipeline.service.web.service import Service
-from pipeline.sinks.formats import Format
+from pipeline.sinks.formats import ALL_FORMATS, Format
 
 _T = TypeVar("_T")
 
 FORMAT_NAMES: dict[str, Format] = {
-    "csv": "csv",
+    **{name: name for name in ALL_FORMATS},
     "gold": "csv",
-    "ndjson": "ndjson",
-    "parquet": "parquet",
 }
 
 _WAIT = re.compile(r"wait=(\d{1,4})")

@@ -8,14 +8,8 @@ from fastapi import APIRouter, Path
 
 from pipeline.service.catalog.export_store import VARIANT
 from pipeline.service.errors import UnknownError
-from pipeline.service.web.api_models import RunExportsBody
-from pipeline.service.web.routes.shared import (
-    RunName,
-    ServiceOf,
-    complete_run,
-    errors,
-    on_thread,
-)
+from pipeline.service.web.models.runs import RunExportsBody
+from pipeline.service.web.routes.shared import RunName, ServiceOf, complete_run, errors, on_thread
 from pipeline.service.web.run_bodies import run_export
 
 router = APIRouter(prefix="/v1/runs", tags=["exports"])

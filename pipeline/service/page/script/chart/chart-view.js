@@ -37,7 +37,7 @@ class ChartView {
     this.slots = new Map();
     this.lines = [];
     this.turn = 0;
-    this.window = this.asked();
+    this.window = this.windowOfAddress();
     this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": "Chart. Plus and minus zoom, arrows move, 0 shows all.", onkeydown: (event) => this.key(event) }, loading("series"));
     this.thinned = h("p.muted.small.thinned", { role: "status" });
     this.legend = new Legend((id) => this.remove(id));
@@ -155,7 +155,7 @@ class ChartView {
 
   // ----------------------------------------------------------------- the window
 
-  asked() {
+  windowOfAddress() {
     const { whole } = this.reader;
     const from = Date.parse(this.query.get("from") ?? "") / 1000;
     const to = Date.parse(this.query.get("to") ?? "") / 1000;

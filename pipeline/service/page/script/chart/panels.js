@@ -8,9 +8,11 @@ import { labels, ticks } from "./ticks.js";
 import { laidOut } from "./values.js";
 
 const TALL = 300;
+const TALLER = 380;
 const FLAT = 170;
+const WIDE_PANEL = 1000;
 const AXIS = 64;
-const TICK_ROOM = 84;
+const TICK_ROOM = 76;
 const LEAST_BINS = 2;
 const WIDE = 1.5;
 const THIN = 0.75;
@@ -92,7 +94,8 @@ export class Panels {
     for (const [unit, lines] of units) {
       const root = h("div.panel-plot", { data: { unit } });
       this.place.append(root);
-      const height = (units.size > 1 ? FLAT : TALL) - (unit === last ? 0 : 34);
+      const tall = this.width > WIDE_PANEL ? TALLER : TALL;
+      const height = (units.size > 1 ? FLAT : tall) - (unit === last ? 0 : 34);
       const panel = { lines, data: null, plot: null };
       panel.plot = new uPlot(this.options(panel, unit, height, unit === last, window), [[]], root);
       this.panels.push(panel);

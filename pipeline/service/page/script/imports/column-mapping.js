@@ -12,9 +12,9 @@ const ROLES = {
 };
 /** Other names that tables have for these columns. */
 const USUAL = {
-  time_bin: ["timestamp", "time", "datetime", "date", "ts", "bin"],
+  time_bin: ["timestamp", "time", "datetime", "date", "when", "ts", "bin"],
   component_id: ["component", "node", "node_id", "id", "name", "station"],
-  measure: ["metric", "variable", "kpi", "series"],
+  measure: ["metric", "variable", "kpi", "what", "series"],
   class: ["class_id", "flow", "category"],
   value: ["val", "amount", "count", "reading", "y"],
 };

@@ -34,6 +34,7 @@ export function runFilters(query, change) {
     "form.filters",
     { role: "search", onsubmit: (event) => event.preventDefault() },
     field("Search runs", search),
+    h("button.button.only-narrow", { type: "button", "aria-expanded": "false", onclick: toggle }, "Filters and order"),
     field("State", state),
     field("Source", source),
     day("Created from", "createdFrom"),
@@ -41,6 +42,12 @@ export function runFilters(query, change) {
     h("label.field.only-narrow", {}, h("span", {}, "Order"), select("Order", query.get("sort"), SORTS, (value) => change({ sort: value }))),
     h("label.check", {}, warned, "With warnings"),
   );
+
+  /** On phones the filters open on demand. */
+  function toggle({ target }) {
+    const isOpen = element.toggleAttribute("data-open");
+    target.setAttribute("aria-expanded", String(isOpen));
+  }
 
   /** Offer the sources that there are. */
   function offerSources(names) {

@@ -1,0 +1,350 @@
+"""The verbs of the registry: `artifacts list`, `show`, `tag`, `rebuild` and others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from connectors.flowtime.model.instant import parse_instant
+from pipeline.cli.console import (
+    json_option,
+    print_json,
+    registry_option,
+    storage_of,
+    storage_option,
+)
+from pipeline.cli.exit_codes import DONE, FAILED
+from pipeline.cli.failures import redaction
+from pipeline.cli.output.artifact_tables import (
+    artifact_lines,
+    page_lines,
+    relationship_lines,
+    stats_lines,
+)
+from pipeline.config.values import passwords_in
+from pipeline.errors import ConfigError, UnknownArtifactError
+from pipeline.registry.artifact import STATES, TYPES
+from pipeline.registry.query import MAX_LIMIT, SORT_KEYS
+from pipeline.registry.registry import Registry, open_registry
+from pipeline.wording import counted, human_size
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_ids = click.argument("artifact_ids", metavar="ID...", nargs=-1, required=True)
+_id = click.argument("artifact_id", metavar="ID")
+
+
+class _Moment(click.ParamType[str]):
+    """An instant or a day, handed on as it was written."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> str:
+        if parse_instant(str(value)) is None:
+            self.fail(f"{value!r} is no instant such as 2025-01-31T08:00:00Z", param, ctx)
+        return str(value)
+
+
+@click.group("artifacts")
+def artifacts_command() -> None:
+    """List, show, tag, archive and find again what a registry knows."""
+
+
+def _filters(command: _Command) -> _Command:
+    """Add the filters of a list, by the names that HTTP has."""
+    texts = {
+        "search": "Text in a title or in metadata, in any case.",
+        "full-text": "Text in these, in ids, tags or names of files.",
+        "tags": "With one of these tags, separated by commas.",
+        "related-to": "Related to the artifact of this id.",
+        "template-id": "Of this template.",
+        "model-id": "Of this model: its id or its hash.",
+        "source": "Of this source, e.g. engine.",
+        "component": "With series of this component.",
+        "measure": "With series of this measure.",
+        "class": "With series of this class.",
+        "owner": "Of this owner.",
+        "day": "Created on this UTC day, e.g. 2025-01-31.",
+        "cursor": "The nextCursor of the page before.",
+    }
+    for name, text in reversed(texts.items()):
+        command = click.option(f"--{name}", help=text)(command)
+    for name in ("created-before", "created-after"):
+        command = click.option(f"--{name}", type=_Moment(), help="Included.")(command)
+    for name in ("max-size", "min-size"):
+        size = click.IntRange(min=0)
+        command = click.option(f"--{name}", type=size, metavar="BYTES", help="Included.")(command)
+    return command
+
+
+@artifacts_command.command("list")
+@click.option("--type", type=click.Choice(TYPES, case_sensitive=False), help="Of this type.")
+@_filters
+@click.option("--state", type=click.Choice(STATES))
+@click.option("--pinned/--not-pinned", default=None, help="Pinned ones alone, or the others.")
+@click.option("--include-archived", is_flag=True, help="With the archived ones.")
+@click.option("--sort-by", type=click.Choice(SORT_KEYS), default="created", show_default=True)
+@click.option("--sort-order", type=click.Choice(["asc", "desc"]), default="desc", show_default=True)
+@click.option("--skip", type=click.IntRange(min=0), default=0)
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+@click.option("--facets", is_flag=True, help="Count the values of some fields, too.")
+@registry_option(required=True)
+@json_option
+def list_command(registry: str, as_json: bool, **filters: object) -> int:
+    """List artifacts, the newest first."""
+    with _opened(registry) as known:
+        page = known.list(**{name: value for name, value in filters.items() if value is not None})
+    if as_json:
+        print_json(page.as_json())
+        return DONE
+    for line in page_lines(page):
+        click.echo(line)
+    return DONE
+
+
+@artifacts_command.command("show")
+@_id
+@registry_option(required=True)
+@json_option
+def show_command(artifact_id: str, registry: str, as_json: bool) -> int:
+    """Show one artifact."""
+    with _opened(registry) as known:
+        found, detail = known.get(artifact_id), known.detail(artifact_id)
+    if as_json:
+        print_json(detail)
+        return DONE
+    for line in artifact_lines(found):
+        click.echo(line)
+    return DONE
+
+
+@artifacts_command.command("tag")
+@_id
+@click.argument("tags", nargs=-1, required=True)
+@registry_option(required=True)
+@json_option
+def tag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_json: bool) -> int:
+    """Add tags to an artifact."""
+    return _changed(registry, artifact_id, as_json, add_tags=tags)
+
+
+@artifacts_command.command("untag")
+@_id
+@click.argument("tags", nargs=-1, required=True)
+@registry_option(required=True)
+@json_option
+def untag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_json: bool) -> int:
+    """Remove tags from an artifact, automatic ones included."""
+    return _changed(registry, artifact_id, as_json, remove_tags=tags)
+
+
+@artifacts_command.command("edit")
+@_id
+@click.option("--title", help="In place of the automatic title; an empty text takes it away.")
+@click.option("--note", help="Free text; an empty one takes it away.")
+@click.option("--owner", help="Who answers for it; an empty text takes it away.")
+@click.option("--pinned/--not-pinned", default=None)
+@registry_option(required=True)
+@json_option
+def edit_command(artifact_id: str, registry: str, as_json: bool, **changes: object) -> int:
+    """Give an artifact a title, a note or an owner, or pin it."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if not given:
+        raise click.UsageError("say what to change: --title, --note, --owner or --pinned")
+    return _changed(registry, artifact_id, as_json, **given)
+
+
+@artifacts_command.command("archive")
+@_ids
+@registry_option(required=True)
+@json_option
+def archive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
+    """Have lists leave artifacts out; their files stay."""
+    return _archived(registry, artifact_ids, as_json, archived=True)
+
+
+@artifacts_command.command("unarchive")
+@_ids
+@registry_option(required=True)
+@json_option
+def unarchive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
+    """Have lists show archived artifacts again."""
+    return _archived(registry, artifact_ids, as_json, archived=False)
+
+
+@artifacts_command.command("relationships")
+@_id
+@registry_option(required=True)
+@json_option
+def relationships_command(artifact_id: str, registry: str, as_json: bool) -> int:
+    """Show what an artifact was made of, what was made of it, and what is like it."""
+    with _opened(registry) as known:
+        found = known.relationships(artifact_id)
+    if as_json:
+        print_json(found.as_json())
+        return DONE
+    for line in relationship_lines(found):
+        click.echo(line)
+    return DONE
+
+
+@artifacts_command.command("rebuild")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@registry_option(required=True)
+@storage_option
+@json_option
+def rebuild_command(
+    urls: tuple[str, ...], registry: str, storage_options: tuple[str, ...], as_json: bool
+) -> int:
+    """Enter all runs and exports below URLs, and forget what is gone there.
+
+    Without a URL: below the folders that the registry knows.
+    """
+    with _opened(registry, may_be_new=True) as known:
+        places = urls or known.roots()
+        options = storage_of(places[0], storage_options) if places and storage_options else None
+        report = known.rebuild(*urls, storage_options=options)
+    if as_json:
+        print_json(report.as_json())
+        return DONE
+    click.echo(
+        f"{counted(report.added, 'artifact')} entered, {report.unchanged:,} unchanged, "
+        f"{report.removed:,} gone, in {report.seconds:.1f} s"
+    )
+    for problem in report.problems:
+        click.echo(f"  not entered: {problem}")
+    return DONE
+
+
+@artifacts_command.command("stats")
+@registry_option(required=True)
+@json_option
+def stats_command(registry: str, as_json: bool) -> int:
+    """Show how much a registry knows."""
+    with _opened(registry) as known:
+        found = known.stats()
+    if as_json:
+        print_json(found)
+        return DONE
+    for line in stats_lines(found):
+        click.echo(line)
+    return DONE
+
+
+@artifacts_command.command("delete")
+@_ids
+@click.option("--dry-run", is_flag=True, help="Show which files would be deleted, and stop.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@registry_option(required=True)
+@storage_option
+@json_option
+def delete_command(
+    artifact_ids: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    registry: str,
+    storage_options: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Delete the files of artifacts; `archive` only hides them."""
+    with _opened(registry) as known:
+        places = [known.get(name).location for name in artifact_ids]
+        options = storage_of(places[0], storage_options) if storage_options else None
+        planned = [known.plan_deletion(name, options) for name in artifact_ids]
+        files = [file for one in planned for file in one.files]
+        size = human_size(sum(file.size for file in files))
+        if not as_json:
+            for file in files:
+                click.echo(f"{'would delete' if dry_run else 'delete'} {file.url}")
+        if not dry_run:
+            if not yes and not (sys.stdin.isatty() and click.confirm("Delete them?", err=True)):
+                raise ConfigError("nothing was deleted: confirm with --yes, or look with --dry-run")
+            for one in planned:
+                known.delete(one)
+        if as_json:
+            print_json({"deleted": not dry_run, "artifacts": [one.as_json() for one in planned]})
+        verb = "would be deleted" if dry_run else "deleted"
+        click.echo(f"{counted(len(files), 'file')} ({size}) {verb}", err=True)
+    return DONE
+
+
+@artifacts_command.command("export-user-data")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@registry_option(required=True)
+def export_user_data_command(file: Path, registry: str) -> int:
+    """Write tags, titles, notes, owners, pins and archive flags to a JSON FILE."""
+    with _opened(registry) as known:
+        data = known.export_user_data()
+    try:
+        file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"{counted(len(data['artifacts']), 'artifact')} written to {file}", err=True)
+    return DONE
+
+
+@artifacts_command.command("import-user-data")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@registry_option(required=True)
+def import_user_data_command(file: Path, registry: str) -> int:
+    """Take over what `export-user-data` has written to FILE."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    with _opened(registry, may_be_new=True) as known:
+        count = known.import_user_data(data, str(file))
+    click.echo(f"{counted(count, 'artifact')} read from {file}", err=True)
+    return DONE
+
+
+@contextmanager
+def _opened(url: str, *, may_be_new: bool = False) -> Iterator[Registry]:
+    """Open a registry; a missing file is an error unless this verb may make it."""
+    redaction.learn(passwords_in(url))
+    file = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    if file is not None and not may_be_new and not file.exists():
+        raise ConfigError(
+            f"there is no registry {file}: `artifacts rebuild URL` makes one, and a config's "
+            "`registry` block has exports enter themselves"
+        )
+    with open_registry(url) as registry:
+        yield registry
+
+
+def _changed(registry: str, artifact_id: str, as_json: bool, **changes: object) -> int:
+    with _opened(registry) as known:
+        found = known.change(artifact_id, **changes)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(f"{found.id}: {', '.join(found.tags)}")
+    return DONE
+
+
+def _archived(registry: str, artifact_ids: Sequence[str], as_json: bool, *, archived: bool) -> int:
+    with _opened(registry) as known:
+        done = known.archive(*artifact_ids, archived=archived)
+        unknown = [name for name, is_known in done.items() if not is_known]
+    if as_json:
+        results = [
+            {"id": name, "success": True}
+            if is_known
+            else {"id": name, "success": False, "error": f"Artifact '{name}' not found"}
+            for name, is_known in done.items()
+        ]
+        count = len(done) - len(unknown)
+        print_json(
+            {"success": not unknown, "processed": len(done), "archived": count, "results": results}
+        )
+        return FAILED if unknown else DONE
+    if unknown:
+        raise UnknownArtifactError(f"Artifact {', '.join(map(repr, unknown))} not found")
+    click.echo(f"{counted(len(done), 'artifact')} {'archived' if archived else 'listed again'}")
+    return DONE

@@ -1,0 +1,226 @@
+"""The verbs that export: run, plan, preview and export."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+
+from pipeline.cli.alarm import alarm
+from pipeline.cli.console import (
+    config_argument,
+    json_option,
+    print_json,
+    print_report,
+    registry_option,
+    set_option,
+    settings_of,
+    storage_option,
+)
+from pipeline.cli.exit_codes import DONE
+from pipeline.cli.failures import current_invocation, failure_as_json, redaction
+from pipeline.cli.output.render import plan_as_data, plan_as_lines
+from pipeline.cli.output.streams import reader_is_gone
+from pipeline.cli.signals import Terminated
+from pipeline.config import ExportConfig, single_run_config
+from pipeline.config.values import parse_duration
+from pipeline.exports.preview import preview
+from pipeline.exports.progress import ProgressCallback
+from pipeline.exports.report import Report
+from pipeline.exports.run import export
+from pipeline.exports.session import ExportSession
+from pipeline.exports.watch import Watch
+from pipeline.logs import LOGGER
+from pipeline.planning.plan import ExportPlan
+from pipeline.reading.source import Source, find_runs
+from pipeline.sinks.formats import ALL_FORMATS
+
+
+class _Interval(click.ParamType[float]):
+    """A duration as the config writes one."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}", param, ctx)
+        assert seconds is not None
+        return seconds
+
+
+@click.command("run")
+@config_argument
+@set_option
+@json_option
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@click.option(
+    "--watch", type=_Interval(), metavar="INTERVAL", help="Again at an interval such as 30s or 5m."
+)
+def run_command(
+    config: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    full_refresh: bool,
+    watch: float | None,
+) -> int:
+    """Export the runs of CONFIG to all its sinks."""
+    if watch is not None and (dry_run or full_refresh):
+        raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
+    settings = settings_of(config, overrides)
+    if dry_run:
+        return _show_plan(settings, as_json=as_json)
+    if watch is not None:
+        return _watch(settings, watch, as_json=as_json)
+    return _export(settings, as_json=as_json, full_refresh=full_refresh)
+
+
+@click.command("plan")
+@config_argument
+@set_option
+@json_option
+def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Show what would be read and written; touches nothing."""
+    return _show_plan(settings_of(config, overrides), as_json=as_json)
+
+
+@click.command("preview")
+@config_argument
+@set_option
+@json_option
+@click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
+def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
+    """Show the first rows each sink would write."""
+    settings = settings_of(config, overrides)
+    source, plan = _planned(settings)
+    if not source.runs:
+        return _nothing_found(source)
+    shown = preview(plan, source, rows)
+    if as_json:
+        print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
+        return DONE
+    for sink, frame in shown:
+        click.echo(f"{sink.sink.format}  {sink.targets[0].url}")
+        with pl.Config(
+            tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
+        ):
+            click.echo(str(frame))
+    return DONE
+
+
+@click.command("export")
+@click.argument("run")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    required=True,
+    type=click.Choice([*ALL_FORMATS, "all"]),
+    help="Repeatable.",
+)
+@click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
+@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@registry_option()
+@storage_option
+@json_option
+def export_command(
+    run: str,
+    formats: tuple[str, ...],
+    out: str | None,
+    full_refresh: bool,
+    registry: str | None,
+    storage_options: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Export one RUN directory without a config."""
+    chosen = ALL_FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
+    settings = single_run_config(run, chosen, out, storage_options, registry)
+    redaction.learn(settings.secrets())
+    return _export(settings, as_json=as_json, full_refresh=full_refresh)
+
+
+# --------------------------------------------------------------------------- what verbs share
+
+
+def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
+    LOGGER.info("export %s begins", settings.name)
+    with _shown_progress() as listener, alarm(settings.execution.timeout):
+        report = export(settings, full_refresh=full_refresh, listener=listener)
+    _log_report(report)
+    print_report(report, as_json=as_json)
+    return report.exit_code
+
+
+def _timed_export(settings: ExportConfig) -> Report:
+    with alarm(settings.execution.timeout):
+        return export(settings)
+
+
+def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
+    """Show every round with news, in JSON one a line; SIGTERM is the normal end."""
+    watch = Watch(settings, interval, _timed_export, lambda: not reader_is_gone())
+    invocation = current_invocation()
+    invocation.in_lines = True
+    try:
+        for outcome in watch.rounds():
+            if isinstance(outcome, Report):
+                _log_report(outcome)
+                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
+            else:
+                LOGGER.error("%s; the next round tries again", outcome)
+                shown = json.dumps(failure_as_json(outcome, invocation)) if as_json else ""
+            if shown:
+                click.echo(shown)
+        LOGGER.info("watch of %s ends: nothing reads its reports any more", settings.name)
+    except Terminated:
+        LOGGER.info("watch of %s stopped", settings.name)
+    return DONE
+
+
+def _shown_progress() -> AbstractContextManager[ProgressCallback]:
+    if not sys.stderr.isatty():
+        return nullcontext(ProgressCallback())
+    # Imported when needed: a bar takes longer to load than a small export takes.
+    from pipeline.cli.output.progress import shown_progress  # noqa: PLC0415
+
+    return shown_progress()
+
+
+def _log_report(report: Report) -> None:
+    if not report.runs:
+        LOGGER.warning("no runs found under %s", report.source)
+    for run in report.left_out:
+        LOGGER.warning("%s left out: %s", run.url, run.reason)
+    fields = {"runs": report.runs, "rows": report.rows_read, "seconds": report.seconds}
+    LOGGER.info("export %s done", report.name, extra={"fields": fields})
+
+
+def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
+    session = ExportSession.open(settings)
+    source = find_runs(settings, now=session.now)
+    return source, session.plan(source)
+
+
+def _nothing_found(source: Source) -> int:
+    LOGGER.warning("no runs found under %s", source.url)
+    return DONE
+
+
+def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
+    source, plan = _planned(settings)
+    if as_json:
+        print_json(plan_as_data(source, plan))
+        return DONE
+    for line in plan_as_lines(source, plan):
+        click.echo(line)
+    return DONE if source.runs else _nothing_found(source)

@@ -1,0 +1,1 @@
+"""What the command line prints: tables, plans, progress, and the streams it prints to."""

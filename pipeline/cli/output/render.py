@@ -1,0 +1,144 @@
+"""Runs and plans as lines for people and as JSON-compatible data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from connectors.flowtime.discover.discovery import Discovery
+from connectors.flowtime.model.instant import instant_text
+from pipeline.execution.engine import choose_engine
+from pipeline.execution.job import ExportJob
+from pipeline.planning.choice import Choice, choose
+from pipeline.planning.plan import ExportPlan
+from pipeline.planning.published import PublishedTargets
+from pipeline.planning.warnings import config_warnings
+from pipeline.reading.inputs import wanted_series
+from pipeline.reading.source import Source
+from pipeline.wording import human_size
+
+
+def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
+    """Return a plan as JSON-compatible data."""
+    choice = choose(plan, PublishedTargets.read(plan))
+    job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
+    engine = choose_engine(plan.config.execution, len(job.ranges))
+    return {
+        "name": plan.config.name,
+        "source": source.url,
+        "selection": _selection(plan),
+        "runs": len(plan.runs),
+        "series": len(plan.kept),
+        "rows": sum(plan.rows_per_run),
+        "bytes": plan.source_bytes,
+        "filter": None if plan.row_filter is None else plan.row_filter.text,
+        "sinks": _targets_as_data(plan, choice),
+        "left_out": [
+            {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
+        ],
+        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
+        "warnings": config_warnings(plan.config),
+        "engine": asdict(engine),
+    }
+
+
+def _selection(plan: ExportPlan) -> dict[str, Any]:
+    """Return by what time and number runs are chosen; empty where they are not."""
+    source = plan.config.source
+    first, last = source.created.at(plan.tables.exported_at)
+    chosen = {
+        "created_from": None if first is None else instant_text(first),
+        "created_to": None if last is None else instant_text(last),
+        "latest": source.latest,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _notes(choice: Choice) -> Iterator[str]:
+    yield from choice.notes
+    yield from dict.fromkeys(str(problem) for _, problem in choice.blocked)
+
+
+def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
+    states = {pending.target: "write" for pending in choice.to_write}
+    states |= {pending.target: "unchanged" for pending in choice.current}
+    states |= {pending.target: "blocked" for pending, _ in choice.blocked}
+    return [
+        {
+            "format": sink.sink.format,
+            "url": target.url,
+            "descriptor": target.storage.url(target.descriptor),
+            "runs": len(target.runs),
+            "rows": plan.rows_known(sink, target),
+            "columns": [shown.column.name for shown in sink.shown],
+            "status": states.get(target, "keep"),
+        }
+        for sink in plan.sinks
+        for target in sink.targets
+    ]
+
+
+def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
+    """Yield a plan as lines for people."""
+    data = plan_as_data(source, plan)
+    yield (
+        f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
+        f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
+    )
+    if data["selection"]:
+        chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
+        yield f"  choose runs: {', '.join(chosen)}"
+    if data["filter"] is not None:
+        yield f"  keep rows where {data['filter']}"
+    for sink in data["sinks"]:
+        rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
+        yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
+    engine = data["engine"]
+    count = f" with {engine['workers']} workers" if engine["engine"] == "processes" else ""
+    yield f"  engine: {engine['engine']}{count} ({engine['reason']})"
+    for run in data["left_out"]:
+        yield f"  left out ({run['kind']})  {run['url']}: {run['reason']}"
+    for note in data["notes"]:
+        yield f"  note: {note}"
+    for warning in data["warnings"]:
+        yield f"  warning: {warning}"
+
+
+def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
+    """Return runs, and what could not be one with the reason, as JSON-compatible data."""
+    complete = [
+        {
+            "id": run.run_id,
+            "name": run.name,
+            "url": run.url,
+            "created": None if run.created is None else run.created.isoformat(),
+            "bins": run.grid.bins,
+            "bin_minutes": run.grid.bin_minutes,
+            "series": len(run.series),
+            "complete": True,
+            "reason": None,
+        }
+        for run in found.runs
+    ]
+    broken = [
+        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.error.detail}
+        for r in found.refusals
+    ]
+    return [*complete, *broken]
+
+
+def runs_as_lines(found: Discovery) -> Iterator[str]:
+    """Yield runs, and what could not be one with the reason, as lines for people."""
+    names = [run.run_id for run in found.runs] + [refusal.name for refusal in found.refusals]
+    width = max(map(len, ["run", *names]))
+    yield f"{'run':<{width}}  {'created (UTC)':<20}  {'bins':>7}  {'bin':>7}  {'series':>6}  state"
+    for run in found.runs:
+        created = "" if run.created is None else run.created.strftime("%Y-%m-%d %H:%M:%S")
+        place = "" if run.name == run.run_id else f"  {run.url}"
+        yield (
+            f"{run.run_id:<{width}}  {created:<20}  {run.grid.bins:>7}  "
+            f"{run.grid.bin_minutes:>3} min  {len(run.series):>6}  complete{place}"
+        )
+    for refusal in found.refusals:
+        yield f"{refusal.name:<{width}}  {'':<46}  {refusal.kind}: {refusal.reason}"

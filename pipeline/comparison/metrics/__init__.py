@@ -1,0 +1,1 @@
+"""Definitions, tolerances and metrics of differences, computed block by block."""

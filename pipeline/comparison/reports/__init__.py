@@ -1,0 +1,1 @@
+"""Render comparisons: HTML with charts, JUnit XML, tables of many comparisons."""

@@ -1,0 +1,1 @@
+"""Read the sides of a comparison: runs, exports, telemetry bundles and plain tables."""

@@ -1,0 +1,182 @@
+"""Do tasks on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from distributed import Client, KilledWorker
+from distributed import wait as wait_for
+from distributed.comm.core import CommClosedError
+
+from connectors.flowtime.scan.scanner import ScanProgress
+from connectors.storage import StagedFile, Storage, join, staged_name, staging_for
+from pipeline.errors import ConfigError, FlowtimeExportError, SinkError, StorageError
+from pipeline.execution.job import ExportJob
+from pipeline.execution.message import TaskMessage
+from pipeline.execution.ordered import results
+from pipeline.execution.task import ExportTask, PartResult, TaskResult, run_task
+from pipeline.planning.target import Target
+
+_CONNECT_SECONDS = 30
+_RETRIES = 2
+_WAITING = 2
+_SMALLEST_LEAD = 4
+_CANCEL_SECONDS = 5.0
+_FETCHED_AT_ONCE = 4_000_000
+
+
+class DaskExecutor:
+    """Does tasks on a Dask cluster; used as a context manager.
+
+    Workers read, check, encode and stage. Files for a local path are staged there, so that this
+    needs a folder that the workers and this process share. Files for a store are handed over by it,
+    under hidden names that cleaning recognises: only this process publishes, under its claim. The
+    tasks of workers that are lost are given to others.
+
+    Args:
+        address: Of the scheduler, such as `tcp://10.0.0.7:8786`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client: Client | None = None
+
+    def __enter__(self) -> DaskExecutor:
+        try:
+            self._client = Client(self._address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"execution.address {self._address}: no Dask scheduler answers there ({error}): "
+                "start one with `dask scheduler`, or correct the address"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    @property
+    def lead(self) -> int:
+        """Two more than the cluster has threads now; it may grow and shrink."""
+        assert self._client is not None
+        threads: int = sum(self._client.nthreads().values())
+        return max(threads + _WAITING, _SMALLEST_LEAD)
+
+    def run(
+        self, job: ExportJob, progress: ScanProgress
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
+        """Yield the result of each task in the order of the rows.
+
+        Raises:
+            StorageError: The cluster lost a task for good.
+        """
+        try:
+            for numbers, result in results(self, job, progress):
+                yield numbers, _fetched(job, numbers, result)
+        except FlowtimeExportError:
+            raise
+        except (KilledWorker, CancelledError, CommClosedError, OSError) as error:
+            raise StorageError(
+                f"the Dask cluster lost a task and gave it up ({type(error).__name__}: {error}): "
+                "see the workers' logs; a worker that runs out of memory is the usual cause"
+            ) from error
+
+    def submit(self, message: TaskMessage) -> Any:
+        """Hand out a task."""
+        assert self._client is not None
+        return self._client.submit(_work, message, pure=False, retries=_RETRIES)
+
+    def wait(self, future: Any, seconds: float) -> None:
+        """Wait until a task is done, but not for longer."""
+        assert self._client is not None
+        with suppress(TimeoutError), self._client.as_current():
+            wait_for([future], timeout=seconds)
+
+    def cancel(self, futures: list[Any]) -> None:
+        """Cancel what has not begun, and wait for what is under way."""
+        assert self._client is not None
+        with suppress(TimeoutError, CancelledError, OSError), self._client.as_current():
+            wait_for(futures, timeout=_CANCEL_SECONDS)
+        self._client.cancel([one for one in futures if not one.done()])
+
+
+# --------------------------------------------------------------------------- on the workers
+
+
+def _work(message: TaskMessage) -> TaskResult:
+    """Do a task, and put what it has staged where the client finds it."""
+    began = time.process_time()
+    task = message.task()
+    with staging_for(message.owner):
+        result = run_task(task)
+        parts = tuple(_handed_over(task, place, part) for place, part in enumerate(result.parts))
+    return replace(result, parts=parts).with_seconds(time.process_time() - began)
+
+
+def _handed_over(task: ExportTask, place: int, part: PartResult) -> PartResult:
+    """Return what was staged of a target where the client finds it: on a store, uploaded."""
+    target = task.parts[place][1].target
+    storage = target.storage
+    if storage.is_local:
+        return part
+    return PartResult(
+        tuple((_uploaded(storage, staged), file) for staged, file in part.files),
+        tuple((_uploaded(storage, staged), written) for staged, written in part.segments),
+    )
+
+
+def _uploaded(storage: Storage, staged: StagedFile) -> StagedFile:
+    """Put a file beside its target under a hidden name, which cleaning recognises."""
+    folder, _, name = staged.target.rpartition("/")
+    hidden = join(folder, staged_name(name))
+    storage.commit(StagedFile(staged.local, hidden))
+    return StagedFile(staged.local, hidden)
+
+
+# --------------------------------------------------------------------------- in the client
+
+
+def _fetched(job: ExportJob, numbers: tuple[int, ...], result: TaskResult) -> TaskResult:
+    """Return a result whose staged files are on this machine.
+
+    Raises:
+        SinkError: A worker has written to a folder that is not seen here.
+        StorageError: The store failed.
+    """
+    targets = [job.pending[number].target for number in numbers]
+    return replace(
+        result,
+        parts=tuple(
+            _part_here(one, part) for one, part in zip(targets, result.parts, strict=False)
+        ),
+    )
+
+
+def _part_here(target: Target, part: PartResult) -> PartResult:
+    files = tuple(
+        (_here(target, staged, join(target.folder, file.path)), file) for staged, file in part.files
+    )
+    segments = ((_here(target, staged, target.path), written) for staged, written in part.segments)
+    return PartResult(files, tuple(segments))
+
+
+def _here(target: Target, staged: StagedFile, path: str) -> StagedFile:
+    storage = target.storage
+    if storage.is_local:
+        if not staged.local.exists():
+            raise SinkError(
+                f"{target.url}: a Dask worker has staged {staged.local}, which is not seen here: "
+                "write to a folder that all workers share with this process, or to a store"
+            )
+        return staged
+    own = storage.stage(path)
+    with own.local.open("wb") as file:
+        for block in storage.blocks(staged.target, _FETCHED_AT_ONCE):
+            file.write(block)
+    storage.delete(staged.target)
+    return own

@@ -1,0 +1,89 @@
+"""Find and judge runs in worker processes, some folders each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from connectors.flowtime.discover.discovery import Discovery, discover, joined
+from connectors.flowtime.discover.selection import Selection
+from connectors.storage import StorageOptions, connect
+from connectors.storage.deadline import check_deadline
+
+FEWEST_FOLDERS = 400
+"""Fewer folders are found sooner by one process."""
+
+FEWEST_FOLDERS_OF_TWO = 4_000
+"""Fewer are not worth starting two workers that are not needed otherwise."""
+
+_FOLDERS_AT_ONCE = 128
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class DiscoveryMessage:
+    """What one worker looks through.
+
+    Attributes:
+        url: The folder of run directories.
+        options: The options to connect with.
+        pattern: As in `SourceRoot`.
+        selection: What is wanted.
+        time_origin: Start of bin 0 of every run, or None to find it in the runs.
+        summarise: Whether runs get a `summary`.
+        only: Names of the folders directly below that are looked through.
+    """
+
+    url: str
+    options: StorageOptions | None
+    pattern: tuple[str, ...]
+    selection: Selection
+    time_origin: datetime | None
+    summarise: bool
+    only: frozenset[str] = frozenset()
+
+    def run(self) -> Discovery:
+        """Find the runs.
+
+        Raises:
+            StorageError: The listing failed.
+        """
+        storage, path = connect(self.url, self.options)
+        return discover(
+            storage,
+            path,
+            self.selection,
+            time_origin=self.time_origin,
+            summarise=self.summarise,
+            pattern=self.pattern,
+            only=self.only,
+        )
+
+
+def discover_in_parts(
+    submit: Callable[[DiscoveryMessage], Future[Discovery]],
+    whole: DiscoveryMessage,
+    folders: Sequence[str],
+) -> Discovery:
+    """Return what `discover` gives, found by workers.
+
+    Args:
+        submit: Hands out a part.
+        whole: What all workers together look through.
+        folders: Names of all folders directly in it.
+
+    Raises:
+        StorageError: The listing failed.
+    """
+    names = [
+        frozenset(folders[first : first + _FOLDERS_AT_ONCE])
+        for first in range(0, len(folders), _FOLDERS_AT_ONCE)
+    ]
+    parts = [submit(replace(whole, only=only)) for only in names]
+    for part in parts:
+        while not part.done():
+            check_deadline()
+            wait([part], timeout=_POLL_SECONDS)
+    return joined([part.result() for part in parts])

@@ -1,0 +1,191 @@
+"""Do tasks in worker processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from loky import ProcessPoolExecutor
+from loky.process_executor import BrokenProcessPool
+
+from connectors.flowtime.discover.discovery import Discovery
+from connectors.flowtime.scan.scanner import ScanProgress
+from connectors.storage import discard_all, scratch_folder, staging_for
+from pipeline.errors import SinkError
+from pipeline.execution.discovery import DiscoveryMessage
+from pipeline.execution.job import ExportJob
+from pipeline.execution.message import TaskMessage
+from pipeline.execution.ordered import results
+from pipeline.execution.task import TaskResult, run_task
+
+_WATCH_SECONDS = 0.25
+_CANCEL_SECONDS = 5.0
+_WAITING = 2
+"""Tasks that wait for a free worker, so that none is idle while a result is taken."""
+
+
+class ProcessExecutor:
+    """Does tasks in worker processes; used as a context manager.
+
+    The processes are new ones, which import what they need and nothing of the main module; they
+    take tasks, with the secrets in them, through a pipe. They end with this process, however it
+    ends.
+
+    Args:
+        workers: How many processes.
+
+    Attributes:
+        is_usable: Whether it can take further tasks.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.is_usable = True
+        self._folder = ExitStack()
+        self._stop = self._folder.enter_context(scratch_folder()) / "stop"
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        self._pool = ProcessPoolExecutor(
+            workers,
+            initializer=_begin,
+            initargs=(os.getpid(), str(self._stop)),
+            env={"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> ProcessExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; one that does not stop at its next batch is killed."""
+        self._pool.shutdown(wait=True, kill_workers=not self.is_usable)
+        self._folder.close()
+
+    def start(self) -> None:
+        """Start the processes, which import their libraries meanwhile."""
+        for _ in range(self.workers):
+            self._pool.submit(_ready)
+
+    @property
+    def lead(self) -> int:
+        """Two more than there are workers."""
+        return self.workers + _WAITING
+
+    def run(
+        self, job: ExportJob, progress: ScanProgress
+    ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
+        """Yield the result of each task in the order of the rows.
+
+        Raises:
+            SinkError: A worker ended before its task.
+        """
+        with self.translated():
+            yield from results(self, job, progress)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise a `SinkError` where a worker ended before its task."""
+        try:
+            yield
+        except BrokenProcessPool as error:
+            self.is_usable = False
+            raise SinkError(
+                "a worker process ended in the middle of its work, and nothing was published: "
+                f"{_reason(error)}; where it was short of memory, set execution.workers to fewer, "
+                "or execution.memory_limit to less"
+            ) from error
+
+    def submit(self, message: TaskMessage) -> Future[TaskResult]:
+        """Hand out a task."""
+        future: Future[TaskResult] = self._pool.submit(_work, message)
+        return future
+
+    def wait(self, future: Future[TaskResult], seconds: float) -> None:
+        """Wait until a task is done, but not for longer."""
+        wait([future], timeout=seconds)
+
+    def discover(self, message: DiscoveryMessage) -> Future[Discovery]:
+        """Have a worker find the runs in some folders."""
+        future: Future[Discovery] = self._pool.submit(_discover, message)
+        return future
+
+    def cancel(self, futures: list[Future[Any]]) -> None:
+        """Have workers stop at their next batch."""
+        for future in futures:
+            future.cancel()
+        self._stop.touch()
+        _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
+        self.is_usable = not still_running
+        self._stop.unlink(missing_ok=True)
+
+
+def _reason(error: BrokenProcessPool) -> str:
+    lines = str(error).splitlines()
+    codes = (line.strip() for line in lines if "exit codes" in line)
+    return next(codes, lines[0] if lines else type(error).__name__)
+
+
+# --------------------------------------------------------------------------- in the workers
+
+
+class _StoppedError(Exception):
+    """The export was given up."""
+
+
+class _Worker:
+    """What a worker process knows of its export."""
+
+    stop = ""
+    reported_seconds = 0.0
+
+
+def _begin(parent: int, stop: str) -> None:
+    """Prepare a worker process."""
+    # A Ctrl-C reaches the whole group: the parent decides what happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _Worker.stop = stop
+    threading.Thread(target=_watch, args=(parent,), name="flowtime-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """End this process once its parent has ended."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    with suppress(Exception):
+        discard_all()
+    os._exit(1)
+
+
+def _ready() -> None:
+    """Do nothing: the imports are done when this is called."""
+
+
+def _check() -> None:
+    if os.path.exists(_Worker.stop):
+        raise _StoppedError
+
+
+def _work(message: TaskMessage) -> TaskResult:
+    """Do a task."""
+    with staging_for(message.owner):
+        result = run_task(message.task(), check=_check)
+    return result.with_seconds(_spent())
+
+
+def _discover(message: DiscoveryMessage) -> Discovery:
+    """Find the runs in some folders."""
+    return message.run()
+
+
+def _spent() -> float:
+    """Return the processor time since the last call, or the start."""
+    total = time.process_time()
+    spent, _Worker.reported_seconds = total - _Worker.reported_seconds, total
+    return spent

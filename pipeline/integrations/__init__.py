@@ -1,0 +1,1 @@
+"""Exports in orchestrators: thin modules for Airflow, Dagster and Prefect, each behind an extra."""

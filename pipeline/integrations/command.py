@@ -1,0 +1,123 @@
+"""Run the command line in a process of its own, as orchestrators want it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError, SinkError
+
+PROGRAM = "flowtime-export"
+RUNS_SKIPPED = 3
+"""Exit code of an export that left broken runs out."""
+_LOG_TAIL = 4_000
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What one call of the command line gave.
+
+    Attributes:
+        exit_code: Its exit code; see the documentation of the command line.
+        output: The JSON object on stdout; empty where there was none.
+        log: The end of stderr.
+    """
+
+    exit_code: int
+    output: Mapping[str, Any]
+    log: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing was published."""
+        return self.exit_code not in (0, RUNS_SKIPPED)
+
+    @property
+    def skipped_runs(self) -> list[str]:
+        """URLs of the broken runs that were left out."""
+        left_out = self.output.get("left_out", [])
+        return [str(run["url"]) for run in left_out if run.get("kind") == "broken"]
+
+    @property
+    def message(self) -> str:
+        """The error of a failed call."""
+        error = self.output.get("error")
+        text = error.get("message") if isinstance(error, dict) else None
+        return str(text) if text else self.log.strip() or f"exit code {self.exit_code}"
+
+
+def run_export(
+    config: str | Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    full_refresh: bool = False,
+    executable: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> CommandResult:
+    """Run the export of a config and return its report.
+
+    Args:
+        config: The config file.
+        overrides: Key paths and values that replace those of the config.
+        full_refresh: Write targets that have not changed, too.
+        executable: The program; default `flowtime-export` beside this Python, else of the path.
+        env: Further environment variables, e.g. secrets that the config refers to.
+        timeout: Seconds after which the process is ended.
+
+    Raises:
+        ConfigError: The program is not installed.
+        SinkError: It did not end in time.
+    """
+    arguments = ["run", str(config), "--json"]
+    for key, value in (overrides or {}).items():
+        arguments += ["--set", f"{key}={value}"]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    return run_command(arguments, executable=executable, env=env, timeout=timeout)
+
+
+def run_command(
+    arguments: Sequence[str],
+    *,
+    executable: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> CommandResult:
+    """Run the command line and return what it printed; see `run_export`."""
+    command = [executable or _program(), *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 no shell; the arguments are passed as they are
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(env or {})},
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(f"{command[0]} is not installed: pip install flowtime-export") from error
+    except subprocess.TimeoutExpired as error:
+        raise SinkError(f"{PROGRAM} {arguments[0]} did not end within {timeout:g} s") from error
+    return CommandResult(done.returncode, _parsed(done.stdout), done.stderr[-_LOG_TAIL:])
+
+
+def _program() -> str:
+    beside = Path(sys.executable).with_name(PROGRAM)
+    return str(beside) if beside.exists() else shutil.which(PROGRAM) or PROGRAM
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,79 @@
+"""A Prefect flow that runs, verifies and documents an export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.states import Completed, State
+
+from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_command, run_export
+from pipeline.integrations.published_table import tables_of
+
+
+@task(name="flowtime-export run", retries=2, retry_delay_seconds=[10, 60])
+def export_task(
+    config: str, overrides: Mapping[str, str] | None = None, full_refresh: bool = False
+) -> CommandResult:
+    """Run the export of a config; a failed one is tried again.
+
+    Raises:
+        RuntimeError: The export failed.
+    """
+    result = run_export(config, overrides=overrides, full_refresh=full_refresh)
+    if result.failed:
+        raise RuntimeError(result.message)
+    return result
+
+
+@task(name="flowtime-export verify")
+def verify_task(descriptor: str) -> None:
+    """Verify a published export against its descriptor.
+
+    Raises:
+        RuntimeError: It is not as its descriptor says.
+    """
+    result = run_command(["verify", descriptor, "--json"])
+    if result.failed:
+        raise RuntimeError(result.message)
+
+
+@flow(name="flowtime-export")
+def export_flow(
+    config: str | Path,
+    overrides: dict[str, str] | None = None,
+    full_refresh: bool = False,
+    verify: bool = True,
+) -> State[Any] | dict[str, Any]:
+    """Export the runs of a config, verify what was written, and publish a table artifact.
+
+    Args:
+        config: The config file.
+        overrides: Key paths and values that replace those of the config.
+        full_refresh: Write targets that have not changed, too.
+        verify: Whether targets that were written are verified.
+
+    Returns:
+        The report; a completed state named `Skipped runs` where broken runs were left out.
+    """
+    result = export_task(str(config), overrides, full_refresh)
+    report = dict(result.output)
+    written = [target for target in report["targets"] if target["status"] == "exported"]
+    if verify:
+        for descriptor in dict.fromkeys(target["descriptor"] for target in written):
+            verify_task(descriptor)
+    create_table_artifact(
+        key="flowtime-export",
+        table=[
+            {"table": table.name, "url": table.url, **table.metadata(report)}
+            for table in tables_of(config)
+        ],
+        description=f"Tables of {report['name']}, {report['runs']} runs",
+    )
+    if result.exit_code == RUNS_SKIPPED:
+        get_run_logger().warning("left out: %s", ", ".join(result.skipped_runs))
+        return Completed(name="Skipped runs", message=f"{len(result.skipped_runs)} runs left out")
+    return report

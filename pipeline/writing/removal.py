@@ -1,0 +1,113 @@
+"""Remove data files that are ours beyond doubt: a descriptor or the claim of an export named them.
+
+Whatever else is in the folder of a data set, under whatever name, is never removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+
+from connectors.errors import ConflictError
+from connectors.storage import Claim, Storage, claimed, interrupted_work, is_claim, join
+from connectors.storage.paths import is_safe_name
+from pipeline.datapackage import descriptor
+from pipeline.datapackage.descriptor import FOLDER_NAME
+from pipeline.errors import IntegrityError
+from pipeline.planning.partitions import is_data_file, is_partition
+
+
+def claim_scope(descriptor_name: str) -> str:
+    """Return the scope of a claim on what one descriptor of a folder names."""
+    return hashlib.sha256(descriptor_name.encode()).hexdigest()[:12]
+
+
+def remove_data_files(
+    storage: Storage, folder: str, paths: Iterable[str], link_free_root: str | None
+) -> list[str]:
+    """Remove files of a data set.
+
+    A record of them may be forged: only what bears a name that exports give is removed.
+
+    Args:
+        storage: Where the data set is.
+        folder: Its folder.
+        paths: The files, relative to the folder.
+        link_free_root: The folder below which no link is followed, if there is one.
+
+    Returns:
+        URLs of the files.
+
+    Raises:
+        StorageError: A file could not be removed, or a link leads to it.
+    """
+    removed = []
+    for path in sorted(paths):
+        parent, _, name = path.rpartition("/")
+        if is_safe_name(path) and is_partition(parent) and is_data_file(name):
+            file = join(folder, path)
+            if link_free_root is not None:
+                storage.refuse_links(link_free_root, file)
+            if storage.info(file) is not None:
+                storage.delete(file)
+                removed.append(storage.url(file))
+    return removed
+
+
+def settle_interrupted(
+    claim: Claim, storage: Storage, folder: str, named: set[str], link_free_root: str | None
+) -> list[str]:
+    """Remove what dead exporters published or replaced and the descriptor does not name.
+
+    Args:
+        claim: A claim that covers the descriptor of the data set.
+        storage: Where the data set is.
+        folder: Its folder.
+        named: The paths that its descriptor names.
+        link_free_root: See `remove_data_files`.
+
+    Returns:
+        URLs of the files.
+
+    Raises:
+        StorageError: A file could not be removed.
+    """
+    removed = []
+    for work in list(claim.interrupted.values()):
+        removed += remove_data_files(storage, folder, set(work.files) - named, link_free_root)
+        claim.settle(work)
+    return removed
+
+
+def clean(storage: Storage, path: str) -> list[str]:
+    """Remove what interrupted exports left at or below a path, and nothing else.
+
+    Returns:
+        URLs of what was removed.
+
+    Raises:
+        StorageError: A folder could not be listed, or a file not removed.
+    """
+    claims = (mark.path for mark in storage.abandoned(path) if is_claim(mark.path))
+    removed: list[str] = []
+    for folder in dict.fromkeys(claim.rpartition("/")[0] for claim in claims):
+        if interrupted_work(storage, folder):
+            removed += _clean_data_set(storage, folder)
+    return [*removed, *storage.remove_leftovers(path)]
+
+
+def _clean_data_set(storage: Storage, folder: str) -> list[str]:
+    """Settle the claims of a folder, unless an exporter is at work or its descriptor is damaged."""
+    with (
+        suppress(ConflictError, IntegrityError),
+        claimed(storage, folder, claim_scope(FOLDER_NAME)) as claim,
+    ):
+        place = join(folder, FOLDER_NAME)
+        named: set[str] = set()
+        if storage.info(place) is not None:
+            content = descriptor.load(storage.read(place), storage.url(place), check_runs=False)
+            named = descriptor.paths_of(content["resources"])
+        claims = [storage.url(path) for path in claim.interrupted]
+        return [*settle_interrupted(claim, storage, folder, named, folder), *claims]
+    return []

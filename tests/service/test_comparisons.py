@@ -1,0 +1,258 @@
+"""Comparisons over HTTP: both bodies, sessions, charts, downloads, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import polars as pl
+import pytest
+
+from pipeline.comparison import compare
+from tests.exporting import write_runs
+from tests.run_builder import RunSpec
+from tests.service.serving import Server, serving
+
+BINS = 400
+SERVED = "served@A@DEFAULT"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = {name: [float(n % 7) for n in range(BINS)] for name in (SERVED, "errors@A@DEFAULT")}
+    other = {name: list(values) for name, values in base.items()}
+    other[SERVED][10] += 5
+    other["errors@A@DEFAULT"][3] = math.nan
+    big = {f"served@C{n}@DEFAULT": [float(n)] * 60_000 for n in range(2)}
+    return write_runs(
+        tmp_path_factory.mktemp("compared") / "runs",
+        RunSpec("base", base),
+        RunSpec("other", other),
+        RunSpec("apart", {"queue@Z@DEFAULT": [1.0] * BINS}),
+        RunSpec("big", big),
+    )
+
+
+@pytest.fixture(scope="module")
+def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    state = tmp_path_factory.mktemp("state")
+    with serving(runs, state, "--rate", "10000", "--burst", "10000") as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as found:
+        yield found
+
+
+def body(baseline: str, comparison: str, **options: object) -> dict[str, object]:
+    return {"baselineId": baseline, "comparisonId": comparison, "options": options}
+
+
+def test_both_bodies_and_the_result(client: httpx.Client, runs: Path) -> None:
+    artifacts = {
+        "baseline": {"artifactId": "base", "type": "run"},
+        "comparison": {"artifactId": "other", "type": "run"},
+        "configuration": {
+            "alignment": "start_time",
+            "metrics": ["mae", "smape", "correlation"],
+            "exportResults": True,
+        },
+    }
+    first = client.post("/v1/compare", json=artifacts)
+    assert first.status_code == 200, first.text
+    options = artifacts["configuration"]
+    second = client.post(
+        "/v1/compare", json={"baselineId": "base", "comparisonId": "other", "options": options}
+    )
+    found = first.json()
+    assert second.json()["sessionId"] == found["sessionId"]
+    assert found["status"] == "Completed"
+    assert (found["baseline"]["artifactId"], found["comparison"]["artifactId"]) == ("base", "other")
+    expected = compare(str(runs / "base"), str(runs / "other")).as_json()
+    assert found["result"]["series"] == expected["series"]
+    assert found["result"]["summary"] == {"equal": 0, "within": 0, "different": 2}
+    metrics = found["metrics"]["seriesMetrics"][SERVED]
+    assert metrics["MAE"] == pytest.approx(5 / BINS)
+    assert set(metrics) == {"MAE", "SMAPE", "Correlation", "PercentChange"}
+    values = found["series"][SERVED]
+    assert values["seriesId"] == SERVED
+    assert values["differenceValues"][10] == 5.0
+    assert values["baselineValues"][10] == 3.0
+    assert values["percentChangeValues"][10] == pytest.approx(500 / 3)
+    assert found["series"]["errors@A@DEFAULT"]["comparisonValues"][3] is None
+    assert str(runs) not in first.text
+    assert client.get(f"/v1/compare/{found['sessionId']}").json() == found
+
+
+def test_a_session_that_is_not_waited_for(client: httpx.Client) -> None:
+    begun = client.post(
+        "/v1/compare",
+        json=body("other", "base"),
+        headers={"Prefer": "respond-async"},
+    )
+    assert begun.status_code == 202
+    session = begun.json()["sessionId"]
+    assert begun.headers["Location"] == f"/v1/jobs/{session}"
+    assert begun.json()["status"] in ("Configured", "Computing")
+    again = client.post("/v1/compare", json=body("other", "base"))
+    assert (again.status_code, again.json()["sessionId"]) == (200, session)
+    jobs = client.get("/v1/jobs", params={"kind": "comparison"}).json()["items"]
+    job = next(one for one in jobs if one["id"] == session)
+    assert (job["request"]["run"], job["request"]["other"]) == ("other", "base")
+    assert job["compared"]["counts"] == {"equal": 0, "within": 0, "different": 2}
+
+
+def test_downloads(client: httpx.Client, runs: Path) -> None:
+    session = client.post("/v1/compare", json=body("base", "other")).json()["sessionId"]
+    path = f"/v1/compare/{session}/export"
+    rows = client.get(f"{path}/parquet")
+    frame = pl.read_parquet(io.BytesIO(rows.content))
+    assert frame.height == 2 * BINS
+    assert frame["difference"].fill_nan(None).drop_nulls().sum() == 5.0
+    text = client.get(f"{path}/csv").text
+    assert str(runs) not in text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert len(list(csv.DictReader(lines))) == 2 * BINS
+    assert len(client.get(f"{path}/ndjson").text.splitlines()) == 2 * BINS
+    report = client.get(f"{path}/html")
+    assert report.headers["content-type"].startswith("text/html")
+    assert report.headers["content-disposition"].startswith("attachment")
+    assert "<svg" in report.text
+    assert str(runs) not in report.text
+    assert client.get(f"{path}/json").json()["summary"]["different"] == 2
+    assert client.get(f"{path}/gold").headers["content-type"].startswith("text/csv")
+    wrong = client.get(f"{path}/xlsx")
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "unsupported-format")
+
+
+def test_without_exports_only_what_the_page_needs_is_kept(client: httpx.Client) -> None:
+    found = client.post("/v1/compare", json=body("base", "base", exportResults=False)).json()
+    assert found["result"]["summary"]["equal"] == 2
+    session = found["sessionId"]
+    assert set(found["exports"]) == {"parquet", "json"}
+    assert client.get(f"/v1/compare/{session}/export/csv").status_code == 404
+    assert client.get(f"/v1/compare/{session}/series/{SERVED}").status_code == 200
+
+
+def test_charts(client: httpx.Client) -> None:
+    tolerance = {"tolerance": {"absolute": 0.5}}
+    session = client.post("/v1/compare", json=body("base", "other", **tolerance)).json()
+    path = f"/v1/compare/{session['sessionId']}/series"
+    whole = client.get(f"{path}/{SERVED}", params={"points": 1000}).json()
+    assert whole["binsPerPoint"] == 1
+    assert whole["difference"]["highs"][10] == 5.0
+    assert whole["band"]["lows"][10] == 2.5
+    assert whole["bound"] == [0.5] * BINS
+    thin = client.get(f"{path}/{SERVED}", params={"points": 20}).json()
+    assert (thin["binsPerPoint"], len(thin["difference"]["highs"])) == (20, 20)
+    assert thin["difference"]["highs"][0] == 5.0
+    errors = client.get(f"{path}/errors@A@DEFAULT").json()
+    assert errors["gaps"] == [3]
+    assert errors["comparison"]["highs"][3] is None
+    assert client.get(f"{path}/nothing").json()["code"] == "series-not-found"
+
+
+def test_many_values_are_not_listed(client: httpx.Client) -> None:
+    found = client.post("/v1/compare", json=body("big", "big")).json()
+    assert found["valuesOmitted"] is True
+    assert found["series"] == {}
+    assert found["result"]["summary"]["equal"] == 2
+
+
+def test_tolerances_and_options(client: httpx.Client) -> None:
+    options = {
+        "tolerance": {"absolute": 0.1},
+        "measureTolerances": {"served": {"absolute": 5}},
+        "renamed": {"A": "A"},
+        "alignment": "bin",
+    }
+    found = client.post("/v1/compare", json=body("base", "other", **options)).json()
+    statuses = {one["seriesId"]: one["status"] for one in found["result"]["series"]}
+    assert statuses == {SERVED: "within", "errors@A@DEFAULT": "different"}
+    assert found["result"]["alignment"]["method"] == "bin"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "word"),
+    [
+        (body("nothing", "base"), 404, "Run not found"),
+        (body("base", "apart"), 422, "no series"),
+        (body("base", "other", renamed={"Q": "A"}), 400, "no component or series"),
+        (body("base", "other", alignment="sideways"), 422, "alignment"),
+        (body("base", "other", tolerance={"absolute": -1}), 422, "absolute"),
+        ({"baselineId": "base"}, 422, "comparisonId"),
+        ({"baseline": {"artifactId": "base"}, "comparisonId": "other"}, 422, ""),
+    ],
+)
+def test_what_is_wrong(
+    client: httpx.Client, runs: Path, sent: dict[str, object], status: int, word: str
+) -> None:
+    found = client.post("/v1/compare", json=sent)
+    assert found.status_code == status, found.text
+    assert word in found.json()["error"]
+    assert str(runs) not in found.text
+
+
+@pytest.mark.parametrize("session", ["0123456789abcdef", "..", "%2e%2e%2fjobs.sqlite", "x" * 90])
+def test_sessions_that_are_not_there(client: httpx.Client, session: str) -> None:
+    for path in ("", "/export/csv", f"/series/{SERVED}"):
+        assert client.get(f"/v1/compare/{session}{path}").status_code == 404
+
+
+def test_a_job_of_another_kind_is_no_comparison(client: httpx.Client) -> None:
+    job = client.post("/v1/runs/base/export", json={"formats": ["csv"]}).json()["jobId"]
+    assert client.get(f"/v1/compare/{job}").status_code == 404
+
+
+def test_results_outlive_the_service_and_the_oldest_go(runs: Path, tmp_path: Path) -> None:
+    arguments = ["--set", "keep_comparisons=2", "--rate", "10000", "--burst", "10000"]
+    sessions = []
+    with serving(runs, tmp_path / "state", *arguments) as server, server.client() as client:
+        for n in range(3):
+            sent = body("base", "other", tolerance={"absolute": float(n)})
+            sessions.append(client.post("/v1/compare", json=sent).json()["sessionId"])
+    kept = sorted(path.name for path in (tmp_path / "state/comparisons").iterdir())
+    assert kept == sorted(sessions[1:])
+    with serving(runs, tmp_path / "state", *arguments) as server, server.client() as client:
+        again = client.post("/v1/compare", json=body("base", "other", tolerance={"absolute": 2.0}))
+        assert again.json()["sessionId"] == sessions[2]
+        gone = client.get(f"/v1/compare/{sessions[0]}").json()
+        assert (gone["status"], gone["result"]) == ("Completed", None)
+        fresh = client.post("/v1/compare", json=body("base", "other", tolerance={"absolute": 0.0}))
+        assert fresh.json()["sessionId"] not in sessions
+
+
+def test_a_run_that_changed_is_compared_anew(tmp_path: Path) -> None:
+    folder = write_runs(
+        tmp_path / "runs", RunSpec("a", {SERVED: [1.0]}), RunSpec("b", {SERVED: [1.0]})
+    )
+    with serving(folder, tmp_path / "state", "--refresh", "1") as server, server.client() as client:
+        first = client.post("/v1/compare", json=body("a", "b")).json()
+        write_runs(folder, RunSpec("b", {SERVED: [2.0]}))
+        client.get("/v1/runs", params={"refresh": "true"})
+        for _ in range(100):
+            second = client.post("/v1/compare", json=body("a", "b")).json()
+            if second["sessionId"] != first["sessionId"]:
+                break
+            client.get("/v1/runs", params={"refresh": "true"})
+        assert json.dumps(second["result"]["summary"]) == json.dumps(
+            {"equal": 0, "within": 0, "different": 1}
+        )
+
+
+def test_the_page_needs_no_token_and_the_api_does(runs: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-of-some-length\n")
+    with (
+        serving(runs, tmp_path / "state", "--token-file", str(token)) as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        assert client.get("/compare/base/other").status_code == 200
+        assert client.post("/v1/compare", json=body("base", "other")).status_code == 401
