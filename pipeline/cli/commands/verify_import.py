@@ -51,7 +51,7 @@ def verify_command(
     storage_options: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Check the export at TARGET: a descriptor, a folder of one or several, or a data file."""
+    """Check the export at TARGET: a descriptor, a folder or a data file."""
     report = verify(
         target,
         against,
