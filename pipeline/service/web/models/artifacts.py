@@ -24,7 +24,7 @@ ArtifactId = Annotated[
 Count = Annotated[int, Field(ge=0)]
 
 
-class ArtifactBody(Data):
+class ArtifactItemBody(Data):
     """An artifact."""
 
     id: str
@@ -49,7 +49,7 @@ class ArtifactBody(Data):
     note: str | None
 
 
-class ArtifactDetailBody(ArtifactBody):
+class ArtifactDetailBody(ArtifactItemBody):
     """An artifact with the ids of what it was made of, and of what was made of it."""
 
     relationships: Annotated[
@@ -60,7 +60,7 @@ class ArtifactDetailBody(ArtifactBody):
 class ArtifactPageBody(Data):
     """A page of artifacts."""
 
-    artifacts: list[ArtifactBody]
+    artifacts: list[ArtifactItemBody]
     total: Annotated[Count, Field(description="Artifacts that match in all.")]
     total_is_exact: Annotated[
         bool, Field(description="False where counting took too long: there are at least so many.")
@@ -80,7 +80,7 @@ class ArtifactIndexBody(Data):
 
     schema_version: int
     last_updated: datetime
-    artifacts: list[ArtifactBody]
+    artifacts: list[ArtifactItemBody]
     artifact_count: Count
 
 

@@ -13,8 +13,8 @@ from pipeline.registry.user_data import Label, Note, Tags
 from pipeline.service.api_base import Data
 from pipeline.service.web.models.artifacts import (
     ArchivedBody,
-    ArtifactBody,
     ArtifactId,
+    ArtifactItemBody,
     ArtifactResultBody,
     DeletedBody,
 )
@@ -45,24 +45,24 @@ class ArtifactChange(Data):
 @router.put("/{artifactId}", responses=errors(404, 502, 503))
 async def change_artifact(
     service: ServiceOf, artifact_id: ArtifactId, change: ArtifactChange
-) -> ArtifactBody:
+) -> ArtifactItemBody:
     """Give an artifact a title, tags, a note or an owner; pin or archive it."""
     wanted = {k: v for k, v in change.model_dump(by_alias=False).items() if v is not None}
     found = await on_thread(
         service.readers,
         lambda: service.artifacts.registry().change(artifact_id, **wanted).as_json(),
     )
-    return ArtifactBody.model_validate(found)
+    return ArtifactItemBody.model_validate(found)
 
 
 @router.delete("/{artifactId}", responses=errors(404, 502, 503))
-async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactBody:
+async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactItemBody:
     """Archive an artifact: lists leave it out, and its files stay."""
     found = await on_thread(
         service.readers,
         lambda: service.artifacts.registry().change(artifact_id, archived=True).as_json(),
     )
-    return ArtifactBody.model_validate(found)
+    return ArtifactItemBody.model_validate(found)
 
 
 @router.post("/archive", response_model_exclude_none=True, responses=errors(502, 503))
