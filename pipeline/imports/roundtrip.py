@@ -226,7 +226,8 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
     if len(found.runs) != 1:
         return 0, 0, f"{restored_url}: {[one.reason for one in found.refusals] or 'no run'}"
     restored = found.runs[0]
-    if odd := differences(_as_directory(run), restored):
+    # Files that differ are found below, where their series is named.
+    if odd := differences(_without_digests(run), _without_digests(restored)):
         return 0, 0, f"run {run.url}: came back with another {', '.join(odd)}"
     values, hashes, problem = 0, 0, None
     for before, after in zip(series_files([run]), series_files([restored]), strict=True):
@@ -243,12 +244,10 @@ def _compared(source: Source, run: Run, restored_url: str) -> tuple[int, int, st
     return values, hashes, problem
 
 
-def _as_directory(run: Run) -> Run:
-    """Return what a run is once it is a run directory."""
-    if not run.is_bundle:
-        return run
-    unpromised = SeriesTable.of(replace(one, sha256=None) for one in run.series)
-    return replace(run, series=unpromised, is_bundle=False)
+def _without_digests(run: Run) -> Run:
+    """Return a run as a run directory that records no sha256."""
+    series = SeriesTable.of(replace(one, sha256=None) for one in run.series)
+    return replace(run, series=series, is_bundle=False)
 
 
 def _same_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -86,6 +87,21 @@ def test_a_difference_is_seen(
     report = roundtrip(str(runs))
     assert not report.ok
     assert all(complaint in str(leg.problem) for leg in report.legs)
+
+
+def test_an_unknown_spelling_costs_one_hash_and_no_value(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    file = runs / "run_a/series/served@B@DEFAULT.csv"
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b"22.5", b"22.50"))
+    digests = [hashlib.sha256(data).hexdigest() for data in (before, file.read_bytes())]
+    for described in ("manifest.json", "series/index.json"):
+        path = runs / "run_a" / described
+        path.write_text(path.read_text().replace(*digests))
+    report = roundtrip(str(runs))
+    for leg in report.legs:
+        assert (leg.values_equal, leg.hashes_equal, leg.series) == (3, 2, 3)
+        assert "series served@B@DEFAULT came back in other bytes" in str(leg.problem)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,6 +149,8 @@ CONDITIONS = [
     "floor(value) = -2 OR ceil(value) = 3",
     "trunc(value) = -1",
     "sign(value) = -1",
+    "sign(value) = 0",
+    "sign(value) > 0",
     "isnan(value) OR isinf(value)",
     "isfinite(value)",
     "greatest(value, 1) = 1",

@@ -121,6 +121,11 @@ def date_trunc(step: str, time: pl.Expr) -> pl.Expr:
     return time.dt.truncate(_STEPS[step.lower()])
 
 
+def _sign(number: pl.Expr) -> pl.Expr:
+    """Return -1, 0 or 1; 0 for NaN, as DuckDB does."""
+    return pl.when(number.is_nan()).then(0.0).otherwise(number.sign())
+
+
 def modulo(left: pl.Expr, right: pl.Expr) -> pl.Expr:
     """Return the remainder with the sign of the dividend, as in SQL."""
     rest = left % right
@@ -186,7 +191,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "log2": _of_number(lambda number: number.log(2)),
     "pow": Function(("number", "number"), "number", pl.Expr.pow),
     "round": Function(("number", "literal integer"), "number", _rounded, required=1),
-    "sign": _of_number(pl.Expr.sign),
+    "sign": _of_number(_sign),
     "sqrt": _of_number(pl.Expr.sqrt),
     "trunc": _of_number(_truncated),
     "contains": _about_text(lambda text, part: text.str.contains(part, literal=True)),
