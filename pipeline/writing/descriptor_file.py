@@ -138,7 +138,7 @@ class CurrentDescriptor:
             new += descriptor.resources(
                 described,
                 pending.plan.sink,
-                [shown.column for shown in pending.plan.in_file],
+                plan.file_columns(pending.plan, pending.target),
                 [output.file for output in outputs],
             )
         runs = RunEntries(len(rows), lambda number: plan.described(plan.runs[rows[number]]))
