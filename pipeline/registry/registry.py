@@ -489,14 +489,15 @@ def open_registry(url: str | Path) -> Registry:
     """Open a registry, and make its database where there is none.
 
     Args:
-        url: `sqlite:///FILE`, `postgresql+psycopg://…`, or a file for SQLite.
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`; a `Path` is a file of SQLite.
 
     Raises:
         ConfigError: The URL is none of these, or a package is missing.
         RegistryError: The database cannot be opened.
     """
-    text = str(url)
-    return Registry(text if "://" in text else f"sqlite:///{text}")
+    if isinstance(url, Path):
+        return Registry(f"sqlite:///{url}")
+    return Registry(url)
 
 
 def _text(value: object) -> str:

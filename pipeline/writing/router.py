@@ -280,6 +280,7 @@ class SinkOutput:
         self, part: TargetPart, path: str, destination: _Destination | None = None
     ) -> _OpenFile:
         target = part.target
+        target.refuse_links(path)
         self._sweep(target, path)
         staged = target.storage.stage(path)
         try:
