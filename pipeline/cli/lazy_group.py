@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import click
 
+from pipeline.cli.signals import keep_interruptible
+
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
@@ -50,6 +52,7 @@ class LazyGroup(click.Group):
         """Return the verb of a name, or None where there is none."""
         if cmd_name in self.lazy and cmd_name not in self.commands:
             module = importlib.import_module(self.lazy[cmd_name].module)
+            keep_interruptible()
             command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
             known = {name for parameter in command.params for name in parameter.opts}
             command.params += [one for one in self._shared if known.isdisjoint(one.opts)]

@@ -45,6 +45,17 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
 
 
+def keep_interruptible() -> None:
+    """Let signals interrupt system calls again, after libraries have been imported.
+
+    Polars registers a handler of its own for SIGINT when it is imported, one by which the system
+    restarts calls: the main thread would go on waiting for a lock until its holder is done.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _CODES:
+            signal.siginterrupt(number, True)
+
+
 def leave_within(seconds: float, code: int) -> None:
     """End the process with `code` after a time, should it still be there.
 
