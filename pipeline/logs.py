@@ -29,6 +29,10 @@ class Redaction(logging.Filter):
         known = {*self._secrets, *(s for s in secrets if len(s) >= _SHORTEST_SECRET)}
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
+    def forget(self) -> None:
+        """Forget the secrets of an earlier command line of this process."""
+        self._secrets = ()
+
     def masked(self, text: str) -> str:
         """Return text without secrets."""
         for secret in self._secrets:

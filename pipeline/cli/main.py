@@ -45,6 +45,7 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    redaction.forget()
     invocation = invocation_of(arguments)
     try:
         result = cli.main(

@@ -349,7 +349,7 @@ def test_parquet_encodings_fit_the_values(
         ({"separator": "ab"}, "pattern"),
         ({"separator": '"'}, "same character"),
         ({"separator": "#"}, "metadata header"),
-        ({"separator": "."}, "occurs in numbers"),
+        ({"separator": "."}, "is also the decimal mark"),
         ({"null_value": "a,b"}, "holds the separator"),
         ({"compression_level": 3}, "needs compression"),
         ({"compression": "gzip", "compression_level": 10}, "takes 1 to 9"),

@@ -25,8 +25,9 @@ from pipeline.sinks.formats import ALL_FORMATS, Format
 _T = TypeVar("_T")
 
 FORMAT_NAMES: dict[str, Format] = {
+    "csv": "csv",
+    "gold": "csv",  # FlowTime's name for it
     **{name: name for name in ALL_FORMATS},
-    "gold": "csv",
 }
 
 _WAIT = re.compile(r"wait=(\d{1,4})")
