@@ -1,7 +1,7 @@
 """Let one exporter at a time publish in a folder, on every store that lists what it holds.
 
 A claim is a small file. Beside keeping others away it records what its holder is about to publish
-and to remove, so that what a killed exporter leaves can be told from files of others.
+and to remove, so that what a killed exporter leaves can be distinguished from others' files.
 """
 
 from __future__ import annotations
@@ -307,7 +307,7 @@ def _is_over(mark: Mark, now: float | None) -> bool:
 
 
 def _is_dead(mark: Mark) -> bool:
-    """Return whether no process holds a claim, as far as its name tells."""
+    """Return whether no process holds a claim, as far as its name shows."""
     name = mark.path.rpartition("/")[2]
     return is_abandoned(name, mark.modified) or (is_own(name) and name not in _held)
 

@@ -270,7 +270,7 @@ def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[d
 
 
 def data_set_target(form: str) -> str:
-    """Return what tells the data set of a format from others in its folder.
+    """Return what distinguishes the data set of a format from others in its folder.
 
     >>> data_set_target("csv")
     'csv:*'

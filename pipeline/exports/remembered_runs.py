@@ -22,7 +22,7 @@ def known_runs(config: ExportConfig, resolver: TargetResolver) -> KnownRun | Non
     """Return what the descriptors of this very config say of runs; None where they say nothing.
 
     Only targets whose path names no run have one descriptor that can be found beforehand. What
-    is wrong with a descriptor is told when it is compared with the plan, not here.
+    is wrong with a descriptor is reported when it is compared with the plan, not here.
     """
     known: dict[str, Run] = {}
     for sink in config.sinks:

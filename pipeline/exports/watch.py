@@ -20,8 +20,8 @@ class Watch:
     """Exports a config at an interval until it is stopped.
 
     An export with nothing new writes nothing, so a round costs little more than a listing. A round
-    that fails, because a run is broken or a store does not answer, is told and tried again; only
-    what no later round can mend, an error in the config, ends the watch.
+    that fails, because a run is broken or a store does not answer, is reported and tried again;
+    only what no later round can repair, an error in the config, ends the watch.
 
     Attributes:
         config: The settings.
@@ -59,11 +59,11 @@ class Watch:
             return error
 
     def _is_news(self, outcome: Round) -> bool:
-        told, self._last = self._last, _gist(outcome)
+        before, self._last = self._last, _gist(outcome)
         written = isinstance(outcome, Report) and any(
             target.status == "exported" for target in outcome.targets
         )
-        return written or self._last != told
+        return written or self._last != before
 
 
 def _gist(outcome: Round) -> object:

@@ -23,7 +23,7 @@ _DATA_FILE = re.compile(rf"part-\d{{5,}}-[0-9a-f]{{{_DIGEST_DIGITS}}}\..+")
 def partition_folder(column: str, value: str | None) -> str:
     """Return a hive folder's name, its value percent-encoded as Hive and Spark do.
 
-    The text that stands for null is encoded as well, in any case, so that it stays a text.
+    The text that means null is encoded as well, in any case, so that it stays a text.
 
     >>> partition_folder("measure", "a/b"), partition_folder("kind", None)
     ('measure=a%2Fb', 'kind=__HIVE_DEFAULT_PARTITION__')

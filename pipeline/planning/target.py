@@ -49,7 +49,7 @@ class Target:
 
     @property
     def folder(self) -> str:
-        """The folder that the descriptor stands in."""
+        """The folder of the descriptor."""
         return self.path if self.is_folder else self.path.rpartition("/")[0]
 
     @property
@@ -69,7 +69,7 @@ class Target:
             self.storage.refuse_links(self.link_free_root, path)
 
     def identity(self, sink: Sink) -> str:
-        """Return what tells this target from others that share its descriptor."""
+        """Return what distinguishes this target from others of its descriptor."""
         if self.is_folder:
             return data_set_target(sink.format)
         return self.path.rpartition("/")[2]

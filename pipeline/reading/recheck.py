@@ -30,7 +30,7 @@ def refuse_changed(plan: ExportPlan, storage: Storage, files: SeriesFiles) -> No
 
 
 def _looks(storage: Storage, run: Run) -> tuple[str, str] | None:
-    """Digests of a run as it stands now, or None where it is not whole."""
+    """Return digests of a run as it is now, or None where it is not whole."""
     try:
         found = discover(storage, run.path).runs
     except NotFoundError:

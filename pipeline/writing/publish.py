@@ -130,7 +130,7 @@ class Publisher:
         """Claim the one descriptor to be written in a folder, or the folder.
 
         The claim records the files of data sets that come and go, so that those of an export that
-        is killed can be told from files of others.
+        is killed can be distinguished from others' files.
         """
         target = groups[0][0][0].target
         name = target.descriptor.rpartition("/")[2]
