@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pipeline.registry.artifact import ArtifactState, ArtifactType, Capability
 from pipeline.service.api_base import Data
@@ -23,9 +23,49 @@ ArtifactId = Annotated[
 
 Count = Annotated[int, Field(ge=0)]
 
+ITEM: dict[str, Any] = {
+    "id": "run_a",
+    "type": "run",
+    "title": "Checkout",
+    "description": None,
+    "created": "2025-01-02T03:04:05Z",
+    "tags": ["run", "csv"],
+    "metadata": {"templateId": "checkout"},
+    "files": ["run.json"],
+    "totalSize": 4096,
+    "lastModified": "2025-01-02T03:04:06Z",
+    "source": "engine",
+    "capabilities": ["export"],
+    "digest": None,
+    "location": "run_a",
+    "state": "complete",
+    "reason": None,
+    "archived": False,
+    "pinned": False,
+    "owner": None,
+    "note": None,
+}
+RELATED: dict[str, Any] = {
+    "id": "nightly-1",
+    "type": "export",
+    "title": "nightly",
+    "relationshipType": "export",
+    "missing": False,
+}
+FILE: dict[str, Any] = {"name": "run.json", "size": 512, "mediaType": "application/json"}
+RESULT: dict[str, Any] = {"id": "run_a", "success": True, "error": None}
+TYPE_STATS: dict[str, Any] = {
+    "count": 1,
+    "totalSize": 4096,
+    "oldest": "2025-01-02T03:04:05Z",
+    "newest": "2025-01-02T03:04:05Z",
+}
+
 
 class ArtifactItemBody(Data):
     """An artifact."""
+
+    model_config = ConfigDict(json_schema_extra={"example": ITEM})
 
     id: str
     type: ArtifactType
@@ -52,6 +92,8 @@ class ArtifactItemBody(Data):
 class ArtifactDetailBody(ArtifactItemBody):
     """An artifact with the ids of what it was made of, and of what was made of it."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {**ITEM, "relationships": {}}})
+
     relationships: Annotated[
         dict[str, list[str]], Field(description="`derived_from` and `generates`.")
     ]
@@ -59,6 +101,19 @@ class ArtifactDetailBody(ArtifactItemBody):
 
 class ArtifactPageBody(Data):
     """A page of artifacts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "artifacts": [ITEM],
+                "total": 1,
+                "totalIsExact": True,
+                "count": 1,
+                "nextCursor": None,
+                "facets": None,
+            }
+        }
+    )
 
     artifacts: list[ArtifactItemBody]
     total: Annotated[Count, Field(description="Artifacts that match in all.")]
@@ -78,6 +133,17 @@ class ArtifactPageBody(Data):
 class ArtifactIndexBody(Data):
     """The whole index."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "schemaVersion": 1,
+                "lastUpdated": "2025-01-02T03:04:05Z",
+                "artifacts": [ITEM],
+                "artifactCount": 1,
+            }
+        }
+    )
+
     schema_version: int
     last_updated: datetime
     artifacts: list[ArtifactItemBody]
@@ -86,6 +152,8 @@ class ArtifactIndexBody(Data):
 
 class RelatedArtifactBody(Data):
     """The other end of a relationship."""
+
+    model_config = ConfigDict(json_schema_extra={"example": RELATED})
 
     id: str
     type: str
@@ -97,6 +165,18 @@ class RelatedArtifactBody(Data):
 class RelationshipsBody(Data):
     """How an artifact is related to others."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "artifactId": "run_a",
+                "derivedFrom": [],
+                "derivatives": [RELATED],
+                "related": [],
+                "truncated": False,
+            }
+        }
+    )
+
     artifact_id: str
     derived_from: list[RelatedArtifactBody]
     derivatives: list[RelatedArtifactBody]
@@ -107,6 +187,8 @@ class RelationshipsBody(Data):
 class ArtifactFileBody(Data):
     """One file of an artifact."""
 
+    model_config = ConfigDict(json_schema_extra={"example": FILE})
+
     name: str
     size: Count
     media_type: str
@@ -114,6 +196,10 @@ class ArtifactFileBody(Data):
 
 class ArtifactFilesBody(Data):
     """The files of an artifact."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"artifactId": "run_a", "files": [FILE], "count": 1}}
+    )
 
     artifact_id: str
     files: list[ArtifactFileBody]
@@ -123,6 +209,8 @@ class ArtifactFilesBody(Data):
 class ArtifactResultBody(Data):
     """What became of one artifact of several."""
 
+    model_config = ConfigDict(json_schema_extra={"example": RESULT})
+
     id: str
     success: bool
     error: str | None = None
@@ -130,6 +218,12 @@ class ArtifactResultBody(Data):
 
 class ArchivedBody(Data):
     """What became of artifacts that were to be archived."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"success": True, "processed": 1, "archived": 1, "results": [RESULT]}
+        }
+    )
 
     success: bool
     processed: Count
@@ -140,6 +234,12 @@ class ArchivedBody(Data):
 class DeletedBody(Data):
     """What became of artifacts that were to be deleted: they are archived, and keep their files."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"success": True, "processed": 1, "deleted": 1, "results": [RESULT]}
+        }
+    )
+
     success: bool
     processed: Count
     deleted: Count
@@ -148,6 +248,12 @@ class DeletedBody(Data):
 
 class RescanBody(Data):
     """What a look at all runs and exports has found."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"added": 1, "unchanged": 5, "removed": 0, "problems": [], "seconds": 0.4}
+        }
+    )
 
     added: Count
     unchanged: Count
@@ -159,6 +265,8 @@ class RescanBody(Data):
 class ArtifactTypeStatsBody(Data):
     """Counts and sizes of the artifacts of one type."""
 
+    model_config = ConfigDict(json_schema_extra={"example": TYPE_STATS})
+
     count: Count
     total_size: Count
     oldest: datetime | None
@@ -167,6 +275,19 @@ class ArtifactTypeStatsBody(Data):
 
 class ArtifactStatsBody(Data):
     """Counts and sizes of the whole registry."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "total": 1,
+                "archived": 0,
+                "notComplete": 0,
+                "totalSize": 4096,
+                "types": {"run": TYPE_STATS},
+                "revision": 1,
+            }
+        }
+    )
 
     total: Count
     archived: Count

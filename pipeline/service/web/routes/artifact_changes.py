@@ -42,7 +42,7 @@ class ArtifactChange(Data):
     archived: bool | None = None
 
 
-@router.put("/{artifactId}", responses=errors(404, 502, 503))
+@router.put("/{artifactId}", responses=errors(404, 415, 502, 503))
 async def change_artifact(
     service: ServiceOf, artifact_id: ArtifactId, change: ArtifactChange
 ) -> ArtifactItemBody:
@@ -55,7 +55,7 @@ async def change_artifact(
     return ArtifactItemBody.model_validate(found)
 
 
-@router.delete("/{artifactId}", responses=errors(404, 502, 503))
+@router.delete("/{artifactId}", responses=errors(404, 415, 502, 503))
 async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactItemBody:
     """Archive an artifact: lists leave it out, and its files stay."""
     found = await on_thread(
@@ -65,7 +65,7 @@ async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> Artifa
     return ArtifactItemBody.model_validate(found)
 
 
-@router.post("/archive", response_model_exclude_none=True, responses=errors(502, 503))
+@router.post("/archive", response_model_exclude_none=True, responses=errors(415, 502, 503))
 async def archive_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> ArchivedBody:
     """Archive artifacts: lists leave them out unless they are asked for, and their files stay."""
     done = await _archived(service, artifact_ids)
@@ -77,7 +77,7 @@ async def archive_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> Ar
     )
 
 
-@router.post("/bulk-delete", response_model_exclude_none=True, responses=errors(502, 503))
+@router.post("/bulk-delete", response_model_exclude_none=True, responses=errors(415, 502, 503))
 async def delete_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> DeletedBody:
     """Archive artifacts under the name that FlowTime's clients know; their files stay.
 
