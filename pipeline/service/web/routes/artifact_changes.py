@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from pipeline.registry.registry import Registry
 from pipeline.registry.user_data import Label, Note, Tags
@@ -33,6 +33,12 @@ ArtifactIds = Annotated[
 
 class ArtifactChange(Data):
     """What is to be said of an artifact; what is left out, or null, stays as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"title": "Checkout, hourly", "tags": ["gold"], "pinned": True}
+        }
+    )
 
     title: Annotated[Label | None, Field(description="Empty for the automatic title.")] = None
     tags: Annotated[Tags | None, Field(description="All tags that there are to be.")] = None
