@@ -76,8 +76,8 @@ def fuzz(runs: Path, folder: Path, examples: int) -> str:
         command = [
             str(Path(sys.executable).with_name("st")),
             *("run", f"{server.url}/openapi.json", "--header", f"Authorization: Bearer {TOKEN}"),
-            *("--exclude-path", "/v1/events", "--exclude-checks", UNFIT),
-            *("--exclude-path-regex", "^/v1/artifacts"),  # not yet: lone surrogates in bodies
+            # Artifact routes: not yet, for lone surrogates in their bodies.
+            *("--exclude-path-regex", "^/v1/(events$|artifacts)", "--exclude-checks", UNFIT),
             *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(examples)),
             *("--no-color", "--generation-database", "none"),
         ]
