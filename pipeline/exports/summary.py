@@ -61,7 +61,7 @@ def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> 
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status=status,
         files=len(listed),
         rows=sum(item["rowCount"] for item in listed),
@@ -75,7 +75,7 @@ def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarg
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status="exported",
         files=len(outputs),
         rows=sum(output.file.rows for output in outputs),
