@@ -56,7 +56,7 @@ class StorageBlock(BaseModel):
     """A named option set for a storage; other keys are passed on to fsspec.
 
     Attributes:
-        protocol: fsspec protocol such as `s3`, where the URL alone does not tell.
+        protocol: fsspec protocol such as `s3`, where the URL does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -22,7 +22,7 @@ def summarise(session: ExportSession, source: Source, done: Written) -> Report:
         nothing_to_do(session, source),
         rows_read=done.staged.rows,
         bytes_read=done.staged.size,
-        targets=(*written, *_untouched(done.choice, done.published.standing)),
+        targets=(*written, *_untouched(done.choice, done.published.current)),
         sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
         seconds=_seconds(session, done.staged.worker_seconds),
         engine=done.staged.choice,
@@ -55,9 +55,9 @@ def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[Exported
         yield _unwritten(pending, published, "kept")
 
 
-def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> ExportedTarget:
+def _unwritten(pending: Pending, published: PublishedTargets, status: Status) -> ExportedTarget:
     target = pending.target
-    listed = standing.resources(pending.plan, target)
+    listed = published.resources(pending.plan, target)
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,

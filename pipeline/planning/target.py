@@ -211,6 +211,6 @@ def _created_date(run: Run) -> str:
 def _refuse_unsafe(field: str, value: str, run: Run) -> None:
     if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
         raise ConfigError(
-            f"run {run.url}: {{{field}}} is {value!r}, which cannot stand in a path: "
+            f"run {run.url}: {{{field}}} is {value!r}, which cannot be part of a path: "
             "use another field"
         )

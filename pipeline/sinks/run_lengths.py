@@ -1,4 +1,4 @@
-"""Find stretches of rows in which columns do not change."""
+"""Find runs of equal rows: where columns do not change from row to row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def changes(codes: pl.Series) -> Flags:
 
 
 def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
-    """Return the first row of each stretch in which none of the columns changes."""
+    """Return the first row of each run of rows in which none of the columns changes."""
     begins = np.zeros(rows, dtype=bool)
     begins[:1] = True
     for one in changed:
@@ -45,5 +45,5 @@ def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
 
 
 def lengths(starts: Rows, rows: int) -> Rows:
-    """Return the number of rows of each stretch, given the first row of each."""
+    """Return the number of rows of each run, given the first row of each."""
     return np.diff(starts, append=rows)

@@ -28,12 +28,12 @@ class Published:
     Attributes:
         written: Those that were made visible.
         found: Those that another exporter had published alike meanwhile.
-        standing: What is published now, as far as it was looked at.
+        current: What is published now, as far as it was looked at.
     """
 
     written: tuple[StagedTarget, ...]
     found: tuple[Pending, ...]
-    standing: PublishedTargets
+    current: PublishedTargets
 
 
 @dataclass(frozen=True)

@@ -104,14 +104,14 @@ def test_a_killed_worker_fails_the_export_and_leaves_nothing(runs: Path, tmp_pat
     assert whole(out)
 
 
-@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("published", [False, True])
 @pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.5])
 def test_a_killed_parent_takes_its_workers_along(
-    runs: Path, tmp_path: Path, stands: bool, after: float
+    runs: Path, tmp_path: Path, published: bool, after: float
 ) -> None:
     out = tmp_path / "out"
     before: dict[str, bytes] = {}
-    if stands:
+    if published:
         export(settings(runs, out))
         before = {path.name: path.read_bytes() for path in out.rglob("*datapackage.json")}
         write_runs(runs, spec("run_0", values=(9.0, 8.0, 7.0, 6.0)))

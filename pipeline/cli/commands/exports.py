@@ -172,13 +172,13 @@ def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
     invocation = current_invocation()
     invocation.in_lines = True
     try:
-        for outcome in watch.rounds():
-            if isinstance(outcome, Report):
-                _log_report(outcome)
-                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
+        for result in watch.rounds():
+            if isinstance(result, Report):
+                _log_report(result)
+                shown = json.dumps(result.as_json()) if as_json else result.as_text()
             else:
-                LOGGER.error("%s; the next round tries again", outcome)
-                shown = json.dumps(failure_as_json(outcome, invocation)) if as_json else ""
+                LOGGER.error("%s; the next round tries again", result)
+                shown = json.dumps(failure_as_json(result, invocation)) if as_json else ""
             if shown:
                 click.echo(shown)
         LOGGER.info("watch of %s ends: nothing reads its reports any more", settings.name)
