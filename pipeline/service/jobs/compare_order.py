@@ -15,7 +15,7 @@ from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import Phase
 
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
-Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bound = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 _TOLERANCE: dict[str, Any] = {"absolute": 0.0, "relative": 1e-6, "nominal": 1.0}
 OPTIONS_EXAMPLE: dict[str, Any] = {"alignment": "auto", "tolerance": _TOLERANCE}
 _RESULT: dict[str, Any] = {
