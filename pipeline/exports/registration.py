@@ -58,7 +58,9 @@ class Registration:
         targets = [(pending.target, True) for pending, _ in written]
         targets += [(pending.target, False) for pending in current]
         self._exports = [
-            ExportToEnter(target.storage, target.descriptor, is_new) for target, is_new in targets
+            ExportToEnter(target.storage, target.descriptor, is_new)
+            for target, is_new in targets
+            if not target.is_stdout
         ]
 
     def finished(self, report: Report) -> Report:

@@ -20,7 +20,7 @@ class ExportedTarget:
     Attributes:
         format: The sink's format.
         url: The file or folder.
-        descriptor: URL of the descriptor that names its files.
+        descriptor: URL of the descriptor that names its files; None for standard output.
         status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
         files: Number of files.
         rows: Data rows in them.
@@ -30,7 +30,7 @@ class ExportedTarget:
 
     format: str
     url: str
-    descriptor: str
+    descriptor: str | None
     status: TargetStatus
     files: int = 0
     rows: int = 0

@@ -63,7 +63,7 @@ def _unwritten(
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status=status,
         files=len(listed),
         rows=sum(item["rowCount"] for item in listed),
@@ -77,7 +77,7 @@ def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarg
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status="exported",
         files=len(outputs),
         rows=sum(output.file.rows for output in outputs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import ImportedRunBody, ProblemBody
@@ -40,7 +40,7 @@ class ExportOptions(Data):
     columns: Annotated[list[_Name], Field(min_length=1, max_length=200)] | None = None
     metadata: Annotated[list[_Name], Field(max_length=100)] | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
-    escape_formulas: bool = False
+    escape_formulas: StrictBool = False
     webhook: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     when: When = "now"
 

@@ -44,8 +44,9 @@ from pipeline.service.web.routes.shared import (
     preference,
 )
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(tags=["comparisons"])
+router = APIRouter(tags=["comparisons"], route_class=StrictRoute)
 
 MOST_VALUES = 100_000
 """Values of all series together that a session still lists."""

@@ -36,9 +36,10 @@ from pipeline.service.web.routes.shared import (
     preference,
 )
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 from pipeline.sinks.formats import Format
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(tags=["exports"], route_class=StrictRoute)
 
 _POLL_SECONDS = 0.5
 

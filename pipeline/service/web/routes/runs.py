@@ -42,8 +42,9 @@ from pipeline.service.web.routes.shared import (
 )
 from pipeline.service.web.run_bodies import details, exported_files, series_index, summary
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 
 
 def _parsed(text: object) -> object:
