@@ -94,7 +94,7 @@ class StandardOutput(Storage):
         raise _nothing_kept()
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
-        """An error for each path."""
+        """Return an error for each path."""
         return [_nothing_kept() for _ in paths]
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:

@@ -45,7 +45,7 @@ from pipeline.config.path_template import (
 )
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import document_schema
-from pipeline.config.values import Name, NotEmpty, Version
+from pipeline.config.values import ConfigName, NotEmpty, Version
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import FORMATS, AnySink
 from pipeline.sinks.sink import STDOUT
@@ -92,8 +92,8 @@ class ExportConfig(ConfigBlock):
     """
 
     version: Version
-    name: Name = "export"
-    storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
+    name: ConfigName = "export"
+    storage: Annotated[dict[ConfigName, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
     )
     source: SourceBlock

@@ -10,7 +10,7 @@ from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
-Status = Literal["exported", "unchanged", "kept"]
+TargetStatus = Literal["exported", "unchanged", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ExportedTarget:
     format: str
     url: str
     descriptor: str | None
-    status: Status
+    status: TargetStatus
     files: int = 0
     rows: int = 0
     size: int = 0

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.exports.attempt import Written
-from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
+from pipeline.exports.attempt import WrittenTargets
+from pipeline.exports.report import ExportedTarget, Report, RunNote, TargetStatus
 from pipeline.exports.session import ExportSession
 from pipeline.planning.choice import Choice
 from pipeline.planning.published import Pending, PublishedTargets
@@ -15,7 +15,7 @@ from pipeline.reading.source import Source
 from pipeline.writing.router import StagedOutput
 
 
-def summarise(session: ExportSession, source: Source, done: Written) -> Report:
+def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> Report:
     """Return the report of an export."""
     written = (_exported(pending, outputs) for pending, outputs in done.published.written)
     return replace(
@@ -55,7 +55,9 @@ def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[Exported
         yield _unwritten(pending, published, "kept")
 
 
-def _unwritten(pending: Pending, published: PublishedTargets, status: Status) -> ExportedTarget:
+def _unwritten(
+    pending: Pending, published: PublishedTargets, status: TargetStatus
+) -> ExportedTarget:
     target = pending.target
     listed = published.resources(pending.plan, target)
     return ExportedTarget(

@@ -39,7 +39,7 @@ def _no_flag(value: object) -> object:
 
 
 WholeNumber = Annotated[int, BeforeValidator(_no_flag)]
-Count = Annotated[WholeNumber, Field(ge=1)]
+PositiveCount = Annotated[WholeNumber, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Sink(BaseModel):
     columns: tuple[ColumnName, ...] | None = None
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
-    max_rows_per_file: Count | None = None
+    max_rows_per_file: PositiveCount | None = None
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")

@@ -162,8 +162,8 @@ def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int
     if stdout is not None:
         _refuse_stdout(stdout, as_json=as_json)
     LOGGER.info("export %s begins", settings.name)
-    with _shown_progress() as listener, alarm(settings.execution.timeout):
-        report = export(settings, full_refresh=full_refresh, listener=listener)
+    with _shown_progress() as progress, alarm(settings.execution.timeout):
+        report = export(settings, full_refresh=full_refresh, progress=progress)
     _log_report(report)
     print_report(report, as_json=as_json, err=stdout is not None)
     return report.exit_code

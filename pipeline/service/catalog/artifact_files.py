@@ -120,7 +120,7 @@ def artifact_folder(locations: Locations, artifact: Artifact) -> ArtifactFolder:
 
 
 def _place(locations: Locations, artifact: Artifact) -> tuple[Storage, str, str]:
-    """The storage, the folder of the service, and the path of an artifact below it."""
+    """Return the storage, the folder of the service, and the path of an artifact below it."""
     for one in (locations.runs, locations.exports):
         if one is None:
             continue
