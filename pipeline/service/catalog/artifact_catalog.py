@@ -16,7 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
 from pipeline.registry.known_runs import KnownRuns
 from pipeline.registry.rebuild import RebuildReport
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import BusyError
@@ -91,7 +91,7 @@ class ArtifactCatalog:
     def enter_export(self, folder: ExportLocation) -> None:
         """Enter the export in a folder in the background, as it was just written."""
         descriptor = join(folder.path, "export" + FILE_SUFFIX)
-        written = [ExportToEnter(folder.storage, descriptor, is_new=True)]
+        written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
         self._later(lambda: enter(self.registry(), None, written, lambda: None))
 
     def enter_runs(self, paths: Sequence[str]) -> None:
