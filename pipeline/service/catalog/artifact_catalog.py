@@ -104,6 +104,10 @@ class ArtifactCatalog:
         listed = RunsToEnter(runs.storage, runs.path, paths=[join(runs.path, p) for p in paths])
         self._later(lambda: enter(self.registry(), listed, (), lambda: None))
 
+    def enter_comparisons(self) -> None:
+        """Enter the comparisons that were written, and forget those that are not kept any more."""
+        self._later(lambda: self.registry().rebuild(self._locations.comparisons.url))
+
     async def close(self) -> None:
         """Wait for what is being entered, and close the registry."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -117,11 +121,11 @@ class ArtifactCatalog:
 
     def _roots(self) -> Iterator[str]:
         yield self._locations.runs.url
-        exports = self._locations.exports
-        if exports is not None:
-            with suppress(NotFoundError):  # nothing was exported yet
-                exports.storage.check_list(exports.path)
-                yield exports.url
+        for one in (self._locations.exports, self._locations.comparisons):
+            if one is not None:
+                with suppress(NotFoundError):  # nothing was written yet
+                    one.storage.check_list(one.path)
+                    yield one.url
 
     def _later(self, work: Callable[[], object]) -> None:
         async def run() -> None:
