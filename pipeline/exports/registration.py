@@ -59,6 +59,7 @@ class Registration:
         self._exports = [
             DescriptorToEnter(target.storage, target.descriptor, is_new)
             for target, is_new in targets
+            if not target.is_stdout
         ]
 
     def finished(self, report: Report) -> Report:

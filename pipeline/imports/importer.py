@@ -27,7 +27,7 @@ from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.sinks.formats import READING_ORDER
 
-Array = np.ndarray[Any, Any]
+_Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class _Restoring:
     writer: RunWriter
     files: dict[str, RestoredSeries]
 
-    def add(self, place: int, values: Array) -> None:
+    def add(self, place: int, values: _Array) -> None:
         """Stage the file of one series."""
         series = self.described.run.series[place]
         code = self.described.layouts[place]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.rows.column import Column, unnamed
-from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
@@ -72,7 +72,7 @@ class LineRenderer:
         for first in range(0, batch.height, rows):
             yield _lines(pieces, run_of_row[first : first + rows], first)
 
-    def _equal_rows(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
+    def _equal_rows(self, batch: pl.DataFrame) -> tuple[RowNumbers, set[str]]:
         """Return the first row of each run of equal rows, and the columns that vary within them."""
         varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
         columns = [cell.column for cell in self._cells if cell.column.name not in varying]
@@ -86,7 +86,7 @@ class LineRenderer:
                 steady.append(changed)
         return first_rows(batch.height, steady), varying
 
-    def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
+    def _pieces(self, batch: pl.DataFrame, starts: RowNumbers, varying: set[str]) -> list[_Piece]:
         """Return fragments and varying cells in turn; a line begins and ends with a fragment."""
         heads = batch[starts]
         pieces: list[_Piece] = []

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
-from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Sink, WholeNumber, Written
 
 if TYPE_CHECKING:
@@ -286,7 +286,9 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
     ]
 
 
-def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[pa.DictionaryArray]:
+def _dictionaries(
+    texts: Sequence[pl.Series], starts: RowNumbers, rows: int
+) -> list[pa.DictionaryArray]:
     """Return text columns as dictionaries of only what occurs.
 
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of

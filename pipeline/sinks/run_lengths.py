@@ -11,7 +11,7 @@ import polars as pl
 from pipeline.rows.column import Column
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-Rows = np.ndarray[Any, np.dtype[np.intp]]
+RowNumbers = np.ndarray[Any, np.dtype[np.intp]]
 
 
 def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
@@ -35,7 +35,7 @@ def changes(codes: pl.Series) -> Flags:
     return changed
 
 
-def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
+def first_rows(rows: int, changed: Sequence[Flags]) -> RowNumbers:
     """Return the first row of each run of rows in which none of the columns changes."""
     begins = np.zeros(rows, dtype=bool)
     begins[:1] = True
@@ -44,6 +44,6 @@ def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
     return np.flatnonzero(begins)
 
 
-def lengths(starts: Rows, rows: int) -> Rows:
+def lengths(starts: RowNumbers, rows: int) -> RowNumbers:
     """Return the number of rows of each run, given the first row of each."""
     return np.diff(starts, append=rows)

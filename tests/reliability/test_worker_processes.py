@@ -98,7 +98,7 @@ def test_a_killed_worker_fails_the_export_and_leaves_nothing(runs: Path, tmp_pat
 
     out = tmp_path / "out"
     with pytest.raises(SinkError, match=r"a worker process ended .* nothing was published"):
-        export(settings(runs, out), listener=Kills())
+        export(settings(runs, out), progress=Kills())
     assert [name for name in names(out) if not name.endswith(".part")] == []
     export(settings(runs, out))
     assert whole(out)
@@ -212,7 +212,7 @@ def test_secrets_are_in_no_argument_and_no_environment(
                 seen.extend((proc / name).read_bytes() for name in ("cmdline", "environ"))
 
     storage = {"lake": {"protocol": "s3", "key": _SECRET, "secret": _SECRET}}
-    export(settings(runs, tmp_path / "out", storage=storage), listener=Looks())
+    export(settings(runs, tmp_path / "out", storage=storage), progress=Looks())
     assert len(seen) >= 4
     assert all(_SECRET.encode() not in text for text in seen)
     assert _SECRET not in caplog.text

@@ -16,7 +16,7 @@ from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
 from connectors.flowtime.discover.run_candidates import DESCRIBING, RunCandidate, RunCandidateSearch
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
 from connectors.flowtime.discover.source_root import SourceRoot
-from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.model.run import Run, RunOverview
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -45,7 +45,7 @@ KnownRun = Callable[[str, str], Run | None]
 Skip = Callable[[str, str], bool]
 """Whether the run in the folder of a URL, listed as it is, is of no interest."""
 
-Watch = Callable[[Folder], None]
+FolderCallback = Callable[[Folder], None]
 """Takes a folder that was listed."""
 
 RefusalKind = Literal["broken", "incomplete", "link", "unlisted"]
@@ -160,7 +160,7 @@ def discover_each(
     storage: Storage,
     path: str,
     *,
-    watch: Watch | None = None,
+    watch: FolderCallback | None = None,
     skip: Skip | None = None,
 ) -> Iterator[Run | Refusal]:
     """Find the runs at or below a path, one after the other; only some are held at a time.
@@ -194,7 +194,7 @@ class _Options:
     time_origin: datetime | None = None
     known: KnownRun | None = None
     skip: Skip | None = None
-    watch: Watch | None = None
+    watch: FolderCallback | None = None
     summarise: bool = False
     only: Set[str] | None = None
     pattern: tuple[str, ...] = ()
@@ -461,11 +461,11 @@ def _run(
     return run if selection.wants_created(run.created) else None
 
 
-def _summary(storage: Storage, candidate: RunCandidate, files: RunFiles) -> RunSummary:
+def _summary(storage: Storage, candidate: RunCandidate, files: RunFiles) -> RunOverview:
     spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
     # Only local file systems identify versions by the time of the last write.
     written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
-    return RunSummary(
+    return RunOverview(
         files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),
         size=candidate.all_bytes,
         modified=_moment(max(written)) if written else None,
