@@ -46,9 +46,9 @@ class RemoteStorage(Storage):
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""
         if len(paths) < 2:
-            return [self._outcome(path) for path in paths]
+            return [self._read_or_error(path) for path in paths]
         with ContextPool(min(_READERS, len(paths))) as pool:
-            return list(pool.map(self._outcome, paths))
+            return list(pool.map(self._read_or_error, paths))
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """Range after range, while the file's version stays what it was."""
@@ -171,7 +171,7 @@ class RemoteStorage(Storage):
     def _publish(self, staged: StagedFile, size: int) -> None:
         """Make a staged file visible at its target, or nothing of it."""
 
-    def _outcome(self, path: str) -> bytes | StorageError:
+    def _read_or_error(self, path: str) -> bytes | StorageError:
         try:
             return self.read(path)
         except StorageError as failure:

@@ -241,7 +241,7 @@ class LocalStorage(Storage):
         return bury(self, mark.path.rpartition("/")[0], mark)
 
     def check_list(self, path: str) -> None:
-        """Opens the folder."""
+        """Open the folder."""
         with _translating(path, "listing"), os.scandir(path) as entries:
             next(entries, None)
 

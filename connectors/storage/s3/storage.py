@@ -208,7 +208,7 @@ class S3Storage(RemoteStorage):
         ]
 
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Stores that cannot list uploads are taken to have none."""
+        """Abort uploads of these paths; stores that cannot list uploads are taken to have none."""
         removed = []
         for path in paths:
             for upload in self._uploads(path):
