@@ -23,7 +23,7 @@ from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.sinks.formats import READING_ORDER
 
@@ -107,7 +107,7 @@ def _entered(
     names = [relative(run.url, base) or "" for run in report.runs]
     runs = RunsToEnter(place.storage, [place.path], paths=[join(place.path, n) for n in names if n])
     described = [
-        ExportToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
+        DescriptorToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
         for one in exports
         if one.descriptor_url is not None
     ]
