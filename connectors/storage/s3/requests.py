@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
+from connectors.storage.contract import FileInfo
 from connectors.storage.event_loop import wait_for
 from connectors.storage.retry import retrying
 from connectors.storage.s3.failures import S3_FAILURES
@@ -83,6 +84,17 @@ class S3Requests:
     def put(self, path: str, body: bytes, **wanted: Any) -> None:
         """Store an object whole."""
         self.of(path, "put_object", transfer_bytes=len(body), **with_digest(body), **wanted)
+
+    def copy(self, file: FileInfo, path: str) -> None:
+        """Copy an object within the store, on the condition that it still is that version."""
+        bucket, key = split_key(file.path)
+        wanted: dict[str, Any] = {"CopySource": {"Bucket": bucket, "Key": key}}
+        if file.version:
+            wanted["CopySourceIfMatch"] = f'"{file.version}"'
+        for name in ("SSECustomerAlgorithm", "SSECustomerKey"):  # to read it with, too
+            if name in self._fields:
+                wanted[f"CopySource{name}"] = self._fields[name]
+        self.of(path, "copy_object", transfer_bytes=file.size, **wanted)
 
     def listing(self, bucket: str, prefix: str, *, delimiter: bool) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing; with a delimiter, folders below appear by name only."""

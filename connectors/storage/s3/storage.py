@@ -20,6 +20,8 @@ from connectors.storage.s3.requests import S3Requests
 from connectors.storage.s3.upload import PartedUpload, needs_parts
 from connectors.storage.staged_names import is_abandoned
 
+_MOST_COPIED_BYTES = 5 * 10**9
+
 
 class S3Storage(RemoteStorage):
     """Buckets and keys, taken literally; paths are `bucket/key`.
@@ -154,6 +156,12 @@ class S3Storage(RemoteStorage):
             error = self._translated(failure, path, "deleting")
             if not isinstance(error, NotFoundError):
                 raise error from failure
+
+    def commit(self, staged: StagedFile) -> None:
+        """Put or copy the file; S3 copies no larger ones than 5 GB in one request."""
+        if staged.handed_over is not None and staged.handed_over.size > _MOST_COPIED_BYTES:
+            staged = self.fetch(staged)
+        super().commit(staged)
 
     def commit_over(self, staged: StagedFile, before: FileInfo | None) -> None:
         """By a put on the condition that the ETag is still the one that was seen.
@@ -298,6 +306,12 @@ class S3Storage(RemoteStorage):
                 self._requests.put(staged.target, staged.local.read_bytes())
         except Exception as failure:
             raise self._translated(failure, staged.target, "writing") from failure
+
+    def _publish_stored(self, file: FileInfo, target: str) -> None:
+        try:
+            self._requests.copy(file, target)
+        except Exception as failure:
+            raise self._translated(failure, target, "writing") from failure
 
 
 # --------------------------------------------------------------------------- keys and listings
