@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -144,6 +144,34 @@ class Storage(ABC):
             DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
             StorageError: A part could not be listed for another reason.
         """
+
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield what `walk` yields of some of the folders directly in a folder.
+
+        Args:
+            path: The folder, for which `folders` has names.
+            names: The folders that are walked.
+            enter: See `walk`.
+            denied: See `walk`.
+
+        Raises:
+            StorageError: As `walk` does.
+        """
+
+        def enters(one: str) -> bool:
+            parent, _, name = one.rstrip("/").rpartition("/")
+            if parent == path.rstrip("/") and name not in names:
+                return False
+            return enter is None or enter(one)
+
+        return self.walk(path, enter=enters, denied=denied)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders directly in a folder that holds no file.

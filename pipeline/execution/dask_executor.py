@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, KilledWorker
 from distributed import wait as wait_for
 from distributed.comm.core import CommClosedError
 
+from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import staging_for
 from pipeline.errors import ConfigError, FlowtimeExportError, SinkError, StorageError
+from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.handover import handed_over
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
@@ -74,9 +76,15 @@ class DaskExecutor:
         Raises:
             StorageError: The cluster lost a task for good.
         """
-        try:
+        with self.translated():
             for numbers, result in results(self, job, progress):
                 yield numbers, _checked(job, numbers, result)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise a `StorageError` where the cluster lost a task for good."""
+        try:
+            yield
         except FlowtimeExportError:
             raise
         except (KilledWorker, CancelledError, CommClosedError, OSError) as error:
@@ -89,6 +97,11 @@ class DaskExecutor:
         """Hand out a task."""
         assert self._client is not None
         return self._client.submit(_work, message, pure=False, retries=_RETRIES)
+
+    def discover(self, message: DiscoveryMessage) -> Any:
+        """Have a worker find the runs in some folders."""
+        assert self._client is not None
+        return self._client.submit(_discover, message, pure=False, retries=_RETRIES)
 
     def wait(self, future: Any, seconds: float) -> None:
         """Wait until a task is done, but not for longer."""
@@ -114,6 +127,11 @@ def _work(message: TaskMessage) -> TaskResult:
     with staging_for(message.owner):
         result = handed_over(task, run_task(task))
     return result.with_seconds(time.process_time() - began)
+
+
+def _discover(message: DiscoveryMessage) -> Discovery:
+    """Find the runs in some folders."""
+    return message.run()
 
 
 # --------------------------------------------------------------------------- in the client

@@ -96,9 +96,20 @@ class S3Requests:
                 wanted[f"CopySource{name}"] = self._fields[name]
         self.of(path, "copy_object", transfer_bytes=file.size, **wanted)
 
-    def listing(self, bucket: str, prefix: str, *, delimiter: bool) -> Iterator[dict[str, Any]]:
-        """Yield the pages of a listing; with a delimiter, folders below appear by name only."""
+    def listing(
+        self, bucket: str, prefix: str, *, delimiter: bool, after: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a listing.
+
+        Args:
+            bucket: The bucket.
+            prefix: What the keys begin with.
+            delimiter: Whether folders below appear by name only.
+            after: The listing begins behind this key.
+        """
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if after:
+            wanted["StartAfter"] = after
         if delimiter:
             wanted["Delimiter"] = "/"
         while True:
@@ -106,6 +117,7 @@ class S3Requests:
             yield page
             if not page.get("IsTruncated"):
                 return
+            wanted.pop("StartAfter", None)
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     async def _send(self, method: str, wanted: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from connectors.storage.s3.listing import S3Listing, split_key, version_of
 from connectors.storage.s3.options import client_config, request_fields, s3fs_options
 from connectors.storage.s3.requests import S3Requests
 from connectors.storage.s3.upload import PartedUpload, needs_parts
-from connectors.storage.staged_names import is_abandoned
+from connectors.storage.staged_names import is_abandoned, is_staged_name
 
 _MOST_COPIED_BYTES = 5 * 10**9
 
@@ -63,6 +63,33 @@ class S3Storage(RemoteStorage):
         """Yield from one flat listing, which is permitted as a whole or not at all."""
         return entered(self._walk(path), path, enter)
 
+    def folders(self, path: str) -> list[str] | None:
+        """By a listing with a delimiter; None where a name is one that no path can hold."""
+        bucket, prefix = _prefix(path)
+        names: list[str] = []
+        for page in self._pages(bucket, prefix, delimiter=True):
+            files = (item["Key"][len(prefix) :] for item in page.get("Contents", ()))
+            if any(name and not is_staged_name(name) for name in files):
+                return None
+            names += (one["Prefix"][len(prefix) :] for one in page.get("CommonPrefixes", ()))
+        names = [name.removesuffix("/") for name in names]
+        return names if all(map(is_safe_name, names)) else None
+
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield from a flat listing of the keys from the first of the folders to the last."""
+        bucket, prefix = _prefix(path)
+        below = sorted(f"{prefix}{name}/" for name in names)
+        found = self._walk_children(path, bucket, prefix, (below[0], below[-1])) if below else ()
+        wanted = (one for one in found if one.path[len(path) + 1 :].partition("/")[0] in names)
+        return entered(wanted, path, enter)
+
     def _walk(self, path: str) -> Iterator[Folder]:
         """Yield the folders of one flat listing, child by child of `path`, in bounded memory.
 
@@ -83,11 +110,13 @@ class S3Storage(RemoteStorage):
         if children:
             yield from self._walk_children(path, bucket, prefix)
 
-    def _walk_children(self, path: str, bucket: str, prefix: str) -> Iterator[Folder]:
+    def _walk_children(
+        self, path: str, bucket: str, prefix: str, span: tuple[str, str] | None = None
+    ) -> Iterator[Folder]:
         done: set[str] = set()
         child: str | None = None
         gathered = S3Listing(path)
-        for item in self._items(bucket, prefix):
+        for item in self._items(bucket, prefix, span):
             head, found, _ = item["Key"][len(prefix) :].partition("/")
             if not found or not is_safe_name(head):
                 continue
@@ -272,15 +301,32 @@ class S3Storage(RemoteStorage):
 
     # ----------------------------------------------------------------------- listing
 
-    def _pages(self, bucket: str, prefix: str, *, delimiter: bool) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, bucket: str, prefix: str, *, delimiter: bool, after: str = ""
+    ) -> Iterator[dict[str, Any]]:
         try:
-            yield from self._requests.listing(bucket, prefix, delimiter=delimiter)
+            yield from self._requests.listing(bucket, prefix, delimiter=delimiter, after=after)
         except Exception as failure:
             raise self._translated(failure, f"{bucket}/{prefix}", "listing") from failure
 
-    def _items(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-        for page in self._pages(bucket, prefix, delimiter=False):
-            yield from page.get("Contents", ())
+    def _items(
+        self, bucket: str, prefix: str, span: tuple[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield objects in the order of keys.
+
+        Args:
+            bucket: The bucket.
+            prefix: What their keys begin with.
+            span: The first and the last folder whose objects are wanted; None for all.
+        """
+        first, last = ("", "") if span is None else span
+        for page in self._pages(bucket, prefix, delimiter=False, after=first):
+            for item in page.get("Contents", ()):
+                # Some stores list from the beginning all the same.
+                if item["Key"] >= first:
+                    if last and item["Key"] > f"{last}\U0010ffff":
+                        return
+                    yield item
 
     # ----------------------------------------------------------------------- writing
 
