@@ -10,7 +10,7 @@ from pipeline.exports.report import Report
 from pipeline.planning.published import Pending
 from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.writing.descriptor_file import StagedTarget
 

@@ -23,7 +23,7 @@ from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.sinks.formats import READING_ORDER
 

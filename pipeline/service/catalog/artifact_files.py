@@ -17,7 +17,7 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.storage import FileInfo, Storage, join, relative
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, NotFoundError
-from pipeline.registry.artifact import Artifact
+from pipeline.registry.records.artifact import Artifact
 from pipeline.service.catalog.export_store import DownloadableFile
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import UnknownError

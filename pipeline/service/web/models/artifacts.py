@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import ConfigDict, Field
 
-from pipeline.registry.artifact import ArtifactState, ArtifactType, Capability
+from pipeline.registry.records.artifact import ArtifactState, ArtifactType, Capability
 from pipeline.service.api_base import Data
 
 ArtifactId = Annotated[

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from pipeline.registry.artifact import SCHEMA_VERSION, Artifact
-from pipeline.registry.query import MAX_LIMIT, ArtifactQuery
+from pipeline.registry.queries.query import MAX_LIMIT, ArtifactQuery
+from pipeline.registry.records.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.artifact_files import ArtifactFolder, artifact_folder
 from pipeline.service.web.downloads import attachment, download, in_threads

@@ -24,8 +24,8 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.registry.statements import parts, upsert
-from pipeline.registry.tables import (
+from pipeline.registry.database.statements import parts, upsert
+from pipeline.registry.database.tables import (
     POSTGRESQL_TEXT,
     artifact,
     detail,

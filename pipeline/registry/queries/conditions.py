@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
 
-from pipeline.registry import search_text
-from pipeline.registry.artifact import Visibility, microseconds
-from pipeline.registry.query import ArtifactQuery
-from pipeline.registry.relationships import related_keys
-from pipeline.registry.run_records import model_id
-from pipeline.registry.tables import artifact, shape_term, user_data, user_tag
+from pipeline.registry.database import search_text
+from pipeline.registry.database.tables import artifact, shape_term, user_data, user_tag
+from pipeline.registry.queries.query import ArtifactQuery
+from pipeline.registry.queries.relationships import related_keys
+from pipeline.registry.records.artifact import Visibility, microseconds
+from pipeline.registry.records.run_records import model_id
 
 _MOST_CANDIDATES = 2_000
 

@@ -16,8 +16,8 @@ from connectors.flowtime.model.series import Series
 from connectors.strict_json import strict_loads
 from pipeline.datapackage.run_record import describe_run, read_run
 from pipeline.errors import IntegrityError
-from pipeline.registry.artifact import ArtifactRecord, Link, TermKind, mark_of
-from pipeline.registry.texts import MAX_NAME, clean, clean_all
+from pipeline.registry.records.artifact import ArtifactRecord, Link, TermKind, mark_of
+from pipeline.registry.records.texts import MAX_NAME, clean, clean_all
 
 MAX_TERMS = 2_000
 _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from connectors.strict_json import unique_keys
-from pipeline.imports.telemetry.lines import LineBlock
+from pipeline.imports.telemetry.files.lines import LineBlock
+from pipeline.imports.telemetry.files.rows import Layout, Rows, find_layout
 from pipeline.imports.telemetry.options import CLASS, ForeignOptions
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.rows import Layout, Rows, find_layout
 
 # Read as a whole number, this would lose its sign.
 _MINUS_ZERO = re.compile(rb"-0+(?:[eE][+-]?[0-9]+)?[\s,}\]]")
