@@ -12,7 +12,13 @@ import click
 
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
-from pipeline.config import ExportConfig, load_config, parse_config, single_run_config
+from pipeline.config import (
+    ExportConfig,
+    load_config,
+    parse_config,
+    registry_block,
+    single_run_config,
+)
 from pipeline.config.loading import read_stream
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError
@@ -59,8 +65,7 @@ def registry_session(url: str | None) -> RegistrySession | None:
     if url is None:
         return None
     redaction.learn(passwords_in(url))
-    block = single_run_config(".", ["csv"], None, (), url).registry
-    return None if block is None else RegistrySession(url, block.seconds)
+    return RegistrySession.of(registry_block(url))
 
 
 def print_json(data: Any) -> None:
@@ -74,12 +79,18 @@ class _Shown(Protocol):
     def as_text(self) -> str: ...
 
 
-def print_report(report: _Shown, *, as_json: bool) -> None:
-    """Print a report on stdout, for people or machines."""
+def print_report(report: _Shown, *, as_json: bool, err: bool = False) -> None:
+    """Print a report for people or machines.
+
+    Args:
+        report: The report.
+        as_json: Whether machines read it.
+        err: Whether it goes to stderr, as rows went to stdout.
+    """
     if as_json:
         print_json(report.as_json())
     else:
-        click.echo(report.as_text())
+        click.echo(report.as_text(), err=err)
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:

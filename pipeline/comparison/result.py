@@ -12,17 +12,19 @@ from pydantic.alias_generators import to_camel
 
 from pipeline.comparison.alignment import Alignment
 from pipeline.comparison.metrics.differences import DEFINITIONS
-from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.series_metrics import PairStatus, SeriesMetrics
 from pipeline.comparison.metrics.tolerance import Tolerance, Tolerances
 from pipeline.comparison.model_differences import ModelComparison
 from pipeline.comparison.pairing import SeriesPair
 from pipeline.comparison.sides.side import Side
+from pipeline.config import registry_block
+from pipeline.registry.session import RegistrySession
 from pipeline.rows.aggregation import Aggregation
 
 FailOn = Literal["different", "missing", "any"]
 """What makes a comparison fail: series that differ, series without a counterpart, or either."""
 
-STATUSES: tuple[Status, ...] = ("equal", "within", "different")
+STATUSES: tuple[PairStatus, ...] = ("equal", "within", "different")
 _SEVERITY = {status: place for place, status in enumerate(STATUSES)}
 
 METRIC_TYPES: Mapping[str, pl.DataType] = {
@@ -58,7 +60,7 @@ class SeriesComparison:
     pair: SeriesPair
     tolerance: Tolerance
     aggregation: Aggregation | None
-    metrics: Metrics
+    metrics: SeriesMetrics
 
     @property
     def badness(self) -> tuple[float, ...]:
@@ -115,11 +117,12 @@ class Comparison:
     series: tuple[SeriesComparison, ...]
     only_in_baseline: tuple[str, ...]
     only_in_comparison: tuple[str, ...]
-    total: Metrics
+    total: SeriesMetrics
     models: ModelComparison
     notes: tuple[str, ...]
     _rows: Callable[[Sequence[str] | None], pl.LazyFrame]
     _html: Callable[[Comparison, str], None]
+    _write: Callable[[Comparison, Sequence[str], RegistrySession | None], tuple[str, ...]]
 
     def __repr__(self) -> str:
         return f"Comparison({self.headline()!r})"
@@ -155,8 +158,29 @@ class Comparison:
         """
         self._html(self, str(path))
 
+    def write(self, *paths: str, registry: str | None = None) -> tuple[str, ...]:
+        """Write the compared values as tables with a descriptor, and reports.
+
+        Args:
+            paths: Files, or any URLs that can be written, each ending in `.csv`, `.ndjson`,
+                `.parquet` or `.html`.
+            registry: URL of a registry that the comparison is entered in, by its tables, with its
+                sides.
+
+        Returns:
+            Notes: why the registry is not up to date, where it failed.
+
+        Raises:
+            ConfigError: An ending names no format, a path lies in what is compared, or the URL of
+                the registry is none.
+            IntegrityError, StorageError: The values could not be read again, or a store failed.
+            SinkError: A file could not be written.
+        """
+        session = None if registry is None else RegistrySession.of(registry_block(registry))
+        return self._write(self, [str(path) for path in paths], session)
+
     @property
-    def summary(self) -> dict[Status, int]:
+    def summary(self) -> dict[PairStatus, int]:
         """How many series are equal, within their tolerance, and different."""
         return {
             status: sum(one.metrics.status == status for one in self.series) for status in STATUSES
@@ -201,7 +225,7 @@ class Comparison:
         }
 
 
-def metrics_as_json(metrics: Metrics) -> dict[str, Any]:
+def metrics_as_json(metrics: SeriesMetrics) -> dict[str, Any]:
     """Return metrics as JSON-compatible data; what JSON has no number for is text."""
     return {to_camel(name): _json_number(value) for name, value in asdict(metrics).items()}
 

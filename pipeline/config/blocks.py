@@ -14,23 +14,25 @@ from connectors.storage import StorageOptions
 from connectors.storage.options import is_secret, names_secret
 from pipeline.config.values import (
     Address,
+    BinWidth,
     Bytes,
-    Constant,
+    ConstantSetting,
     Glob,
     Globs,
     MetadataColumn,
     Moment,
     Protocol,
-    ReadAhead,
     RegistryUrl,
     Seconds,
     SourceUrls,
     TimeOrigin,
-    Workers,
+    WorkerCount,
     passwords_in,
 )
+from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
-from pipeline.sinks.sink import Count, Flag
+from pipeline.rows.resample import Resampling
+from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
@@ -56,7 +58,7 @@ class StorageBlock(BaseModel):
     """A named option set for a storage; other keys are passed on to fsspec.
 
     Attributes:
-        protocol: fsspec protocol such as `s3`, where the URL alone does not tell.
+        protocol: fsspec protocol such as `s3`, where the URL does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -205,7 +207,7 @@ class SourceBlock(ConfigBlock):
     include: Globs = ("*",)
     exclude: tuple[Glob, ...] = ()
     created: CreatedBlock = CreatedBlock()
-    latest: Count | None = None
+    latest: PositiveCount | None = None
     series: SeriesBlock = SeriesBlock()
     time_origin: TimeOrigin = "auto"
     verify: Flag = True
@@ -227,17 +229,38 @@ class MetadataBlock(ConfigBlock):
     """
 
     columns: tuple[MetadataColumn, ...] = ("run_id", "unit")
-    constants: dict[ColumnName, Constant] = Field(default_factory=dict)
+    constants: dict[ColumnName, ConstantSetting] = Field(default_factory=dict)
+
+
+class ResampleBlock(ConfigBlock):
+    """Wider bins, each of which holds as many whole bins of the run.
+
+    Attributes:
+        to: Width of the new bins, such as `15m`, `1h` or `1d`.
+        aggregation: How the values of several bins become one, by kind of series; `*` for all
+            others. A flow is summed, of a state or ratio the mean is taken, of a stock the last
+            value; other kinds have to be named.
+    """
+
+    to: BinWidth
+    aggregation: dict[str, Aggregation] = Field(default_factory=dict)
+
+    @property
+    def resampling(self) -> Resampling:
+        """What the block asks for."""
+        return Resampling(self.to, self.aggregation)
 
 
 class TransformBlock(ConfigBlock):
     """What happens to rows and columns before they are written.
 
     Attributes:
+        resample: Wider bins, before anything else.
         filter: A SQL condition over the columns.
         rename: New names of columns by their old ones.
     """
 
+    resample: ResampleBlock | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     rename: dict[str, ColumnName] = Field(default_factory=dict)
 
@@ -258,8 +281,8 @@ class ExecutionBlock(ConfigBlock):
 
     engine: Literal["auto", "local", "processes", "dask"] = "auto"
     address: Address | None = None
-    workers: Workers = "auto"
-    read_ahead: ReadAhead = "auto"
+    workers: WorkerCount = "auto"
+    read_ahead: WorkerCount = "auto"
     memory_limit: Bytes = 512 * 10**6
     timeout: Seconds = None
 

@@ -123,6 +123,13 @@ def parse_duration(value: object) -> float | None:
     return float(seconds)
 
 
+def _parse_bin_width(value: object) -> int:
+    seconds = parse_duration(value) if isinstance(value, str) else None
+    if seconds is None or seconds % 60:
+        raise expected("the width of a bin in whole minutes, such as 15m, 1h or 1d")
+    return int(seconds) // 60
+
+
 def _parse_workers(value: object) -> object:
     number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value) else value
     is_count = isinstance(number, int) and not isinstance(number, bool)
@@ -283,7 +290,7 @@ def _check_version(value: object) -> object:
 Version = Annotated[Literal[1], BeforeValidator(_check_version)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
-Name = Annotated[str, AfterValidator(_check_name)]
+ConfigName = Annotated[str, AfterValidator(_check_name)]
 RegistryUrl = Annotated[
     SecretStr,
     AfterValidator(_check_registry_url),
@@ -307,7 +314,7 @@ SourceUrls = Annotated[
 Glob = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_name_glob)]
 NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]
 Globs = Annotated[tuple[Glob, ...], *NotEmpty]
-Constant = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]
+ConstantSetting = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]
 MetadataColumn = Annotated[
     str,
     AfterValidator(_check_metadata_column),
@@ -335,11 +342,17 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
 ]
-Workers = Annotated[
+BinWidth = Annotated[
+    int,
+    BeforeValidator(_parse_bin_width),
+    WithJsonSchema({"type": "string", "examples": ["15m", "1h", "1d", "7d"]}),
+]
+"""Whole minutes."""
+
+WorkerCount = Annotated[
     Literal["auto"] | int,
     BeforeValidator(_parse_workers),
     WithJsonSchema(
         {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}
     ),
 ]
-ReadAhead = Workers

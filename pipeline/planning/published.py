@@ -131,10 +131,10 @@ def is_published(pending: Pending, listed: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether a target's resources are what would be written now, every file in place."""
     if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
         return False
-    return all(_stands(pending.target, item) for item in listed)
+    return all(_is_in_place(pending.target, item) for item in listed)
 
 
-def _stands(target: Target, item: Mapping[str, Any]) -> bool:
+def _is_in_place(target: Target, item: Mapping[str, Any]) -> bool:
     entry = target.storage.info(join(target.folder, item["path"]))
     return entry is not None and entry.size == item["bytes"]
 

@@ -156,7 +156,7 @@ def _row(one: ArtifactRecord, name: str, user: Any | None) -> dict[str, Any]:
 
 
 def _text(one: ArtifactRecord, name: str) -> SearchedText:
-    """The text of an artifact of which no user says anything."""
+    """Return the text of an artifact that has no user data."""
     values = (str(value) for value in one.metadata.values())
     tags = sorted(value for kind, value in one.terms if kind == "tag")
     main = (one.title, one.description, *values)

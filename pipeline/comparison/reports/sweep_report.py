@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.series_metrics import PairStatus, SeriesMetrics
 from pipeline.comparison.result import FailOn, metrics_as_json
 from pipeline.comparison.sides.side import Side
 
@@ -30,10 +30,10 @@ class SweepEntry:
     url: str
     name: str
     run_id: str | None = None
-    summary: dict[Status, int] = field(default_factory=dict)
+    summary: dict[PairStatus, int] = field(default_factory=dict)
     missing: int = 0
-    total: Metrics | None = None
-    worst: tuple[str, Status] | None = None
+    total: SeriesMetrics | None = None
+    worst: tuple[str, PairStatus] | None = None
     has_failed: bool = False
     error: str | None = None
     seconds: float = 0.0
@@ -77,12 +77,14 @@ class SweepReport:
         baseline: What everything was compared with.
         fail_on: What made comparisons fail.
         entries: The comparisons, in order.
+        notes: What a reader should know.
     """
 
     name: str
     baseline: Side
     fail_on: FailOn | None
     entries: tuple[SweepEntry, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -106,6 +108,7 @@ class SweepReport:
                 "failed": self.failures,
                 "errors": self.errors,
             },
+            "notes": list(self.notes),
         }
 
     def as_text(self) -> str:
@@ -116,4 +119,5 @@ class SweepReport:
             f"{self.name}: {passed:,} passed, {self.failures:,} failed, {self.errors:,} errors "
             f"against {self.baseline.url}"
         )
-        return "\n".join([head, *(entry.line(width) for entry in self.entries)])
+        notes = (f"  note: {note}" for note in self.notes)
+        return "\n".join([head, *(entry.line(width) for entry in self.entries), *notes])

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.comparison.alignment import AlignmentMethod
-from pipeline.comparison.metrics.series_metrics import Status
+from pipeline.comparison.metrics.series_metrics import PairStatus
 from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import Phase
 
+SideType = Literal["run", "export"]
+"""What a side of a comparison of the service is."""
+
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
-Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Bound = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 _TOLERANCE: dict[str, Any] = {"absolute": 0.0, "relative": 1e-6, "nominal": 1.0}
 OPTIONS_EXAMPLE: dict[str, Any] = {"alignment": "auto", "tolerance": _TOLERANCE}
 _RESULT: dict[str, Any] = {
@@ -46,9 +49,9 @@ class ToleranceBody(Data):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _TOLERANCE})
 
-    absolute: Bound = 0.0
-    relative: Bound = 0.0
-    nominal: Bound = 0.0
+    absolute: _Bound = 0.0
+    relative: _Bound = 0.0
+    nominal: _Bound = 0.0
 
 
 class CompareOptions(Data):
@@ -98,7 +101,7 @@ class CompareResult(Data):
 
     series: int
     bins: int
-    counts: dict[Status, int]
+    counts: dict[PairStatus, int]
     missing: int
 
 
@@ -107,9 +110,10 @@ class CompareRequest(Data):
 
     Attributes:
         kind: Kind of the job.
-        run: Key of the baseline in the catalog.
-        other: Key of the run that is compared with it.
-        path, other_path: Their directories, relative to the folder of the runs.
+        run: Key of the baseline in the catalog; of an export, its id in the registry.
+        other: Key or id of what is compared with it.
+        path, other_path: Their directories, relative to the folder of the runs; of exports, ids.
+        forms: What both are.
         versions: Fingerprints of both.
         options: How they are compared.
     """
@@ -121,6 +125,7 @@ class CompareRequest(Data):
     other: str
     path: str
     other_path: str
+    forms: tuple[SideType, SideType] = ("run", "run")
     versions: tuple[str, str]
     options: CompareOptions
 
@@ -160,7 +165,7 @@ class CompareRequest(Data):
 
 
 class CompareSideOrder(BaseModel):
-    """A run directory that a worker process reads.
+    """A run directory or an export that a worker process reads.
 
     Attributes:
         url: Where it is.
@@ -179,7 +184,7 @@ class CompareOrder(BaseModel):
     Attributes:
         kind: Distinguishes orders.
         request: What the job does.
-        baseline, comparison: The runs.
+        baseline, comparison: The sides.
         folder: Local folder for the result; made when all of it is written.
         storage: Options of the storage of the runs, in clear; None for none.
         protocol: Protocol that they are meant for.

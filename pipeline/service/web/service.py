@@ -32,7 +32,7 @@ from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access, ClientSlots, TokenBook
 from pipeline.service.web.health import HealthMonitor
-from pipeline.service.web.metrics import Metrics
+from pipeline.service.web.metrics import ServiceMetrics
 from pipeline.service.web.run_pages import RunPages
 
 MOST_STREAMS = 200
@@ -71,7 +71,7 @@ class Service:
         self.tokens = TokenBook(settings)
         self.access = Access(settings, self.tokens)
         self.events = EventLog()
-        self.metrics = Metrics()
+        self.metrics = ServiceMetrics()
         self.store = JobStore(settings.state_folder, settings.keep_jobs)
         self.artifacts = ArtifactCatalog(settings.registry_url, self.locations)
         self.catalog = RunCatalog(
@@ -107,7 +107,7 @@ class Service:
         self.retention = ExportRetention(
             settings, self.store, self.exports, self.locations, self.runner
         )
-        self.comparisons = Comparisons(settings, self.locations, self.catalog)
+        self.comparisons = Comparisons(settings, self.locations, self.catalog, self.artifacts)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)
         self._open = AsyncExitStack()
         self._background: set[asyncio.Task[None]] = set()

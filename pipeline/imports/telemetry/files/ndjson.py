@@ -73,7 +73,7 @@ def _read(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
 def _may_repeat(data: bytes, frame: pl.DataFrame) -> bool:
     """Return whether an object may have a key twice, of which Polars takes the first silently.
 
-    Then there are more keys than cells. Keys that are not counted as they stand, those before a
+    Then there are more keys than cells. Keys that are not counted as they are, those before a
     gap, are left to the exact way.
     """
     missing = sum(column.null_count() for column in frame) - data.count(b":null")

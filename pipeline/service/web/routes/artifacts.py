@@ -28,8 +28,9 @@ from pipeline.service.web.models.artifacts import (
 )
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
 _LENIENT = "Passed over where it cannot be understood, as in FlowTime."
 
