@@ -46,7 +46,9 @@ _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 class ConfigBlock(BaseModel):
     """A block of the config; a key with nothing after it counts as an empty one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", serialize_by_alias=True, defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -61,7 +63,7 @@ class StorageBlock(BaseModel):
         protocol: fsspec protocol such as `s3`, where the URL does not name it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     protocol: Protocol | None = None
 

@@ -29,7 +29,9 @@ class TextOptions(BaseModel):
         non_finite: Of ndjson.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
+    )
 
     separator: _Char = ","
     decimal: Literal[".", ","] = "."
@@ -78,7 +80,9 @@ class TableSpec(BaseModel):
         reasons: Why not all rows of all series of the runs are there; empty: they are.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
+    )
 
     layout: Literal["long", "wide"]
     columns: Annotated[dict[_Text, _Text], Field(max_length=_MOST_COLUMNS)]
