@@ -16,8 +16,8 @@ from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid, Run
-from connectors.flowtime.model.series import Series, SeriesId
-from connectors.flowtime.model.series_table import SeriesTable
+from connectors.flowtime.model.series import FileDigest, SeriesId, SeriesSpec
+from connectors.flowtime.model.series_table import SeriesShape, SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.parse.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
 from connectors.flowtime.restore.layout import SeriesLayout
@@ -200,12 +200,10 @@ def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
             None if one.path == f"series/{one.id}.csv" else one.path,
             one.points,
             # A bundle's files have columns of their own; no series file has their bytes.
-            None if run.is_bundle else sha256,
+            None if run.is_bundle else digest.sha256,
             layout,
         ]
-        for one, (sha256, _), layout in zip(
-            run.series.kinds, run.series.promises(), layouts, strict=True
-        )
+        for one, digest, layout in zip(run.series, run.series.digests(), layouts, strict=True)
     ]
     return {"columns": list(SERIES_COLUMNS), "rows": rows}
 
@@ -239,17 +237,17 @@ def read_run(entry: object, where: str) -> DescribedRun:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
     _check(found, where)
     try:
-        kinds = _kinds(tuple((*row[:8], row[9]) for row in found.series.rows), found.bins)
+        shape = _shape(tuple((*row[:8], row[9]) for row in found.series.rows), found.bins)
     except ValueError as error:
         raise IntegrityError(f"{where}: {error}") from error
-    promises = ((row[8], None) for row in found.series.rows)
+    digests = (FileDigest(row[8]) for row in found.series.rows)
     run = Run(
         url=found.url,
         path=found.url,
         name=found.name,
         run_id=found.id,
         grid=Grid(found.bins, found.bin_minutes),
-        series=SeriesTable(kinds, promises),
+        series=SeriesTable(shape, digests),
         created=found.created,
         time_origin=found.time_origin,
         origin_source=found.time_origin_from,
@@ -286,8 +284,8 @@ def first_fault(error: Invalid) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
-def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
-    """Return the series of a table without its digests; one object for all runs with the same.
+def _shape(rows: tuple[_Row, ...], bins: int) -> SeriesShape:
+    """Return what the series of a table are; one object for all runs with the same.
 
     Raises:
         ValueError: A row is not as `describe_run` makes it; the message names it.
@@ -295,14 +293,14 @@ def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
     for number, row in enumerate(rows):
         if fault := _fault_of(row, bins):
             raise ValueError(f"series.rows[{number}]: {fault}")
-    kinds = tuple(_kind(row) for row in rows)
-    _check_unique(kinds)
-    return kinds
+    specs = tuple(_spec(row) for row in rows)
+    _check_unique(specs)
+    return SeriesShape(specs)
 
 
-def _kind(row: _Row) -> Series:
+def _spec(row: _Row) -> SeriesSpec:
     name, component, class_name, kind, unit, class_kind, path, points, _ = row
-    return Series(
+    return SeriesSpec(
         id=name,
         measure=SeriesId.parse(name).measure,
         component=component,
@@ -312,8 +310,6 @@ def _kind(row: _Row) -> Series:
         class_kind=class_kind,
         path=path or f"series/{name}.csv",
         points=points,
-        sha256=None,
-        size=None,
     )
 
 
@@ -353,7 +349,7 @@ def _fault_of(row: _Row, bins: int) -> str | None:
     return None
 
 
-def _check_unique(series: Iterable[Series]) -> None:
+def _check_unique(series: Iterable[SeriesSpec]) -> None:
     ids: set[str] = set()
     paths: set[str] = set()
     for number, one in enumerate(series):

@@ -44,7 +44,7 @@ class SegmentJoin:
             storage.discard(self._staged)
             raise self._error(error) from error
         self._stream = HashingStream(raw, self.target.url, self._worker)
-        self._join = self.sink.join(self._stream, self.table)  # type: ignore[arg-type]
+        self._join = self.sink.join(self._stream, self.table)
 
     def add(self, segment: StagedFile, written: Written) -> None:
         """Copy the next segments, and remove their file.

@@ -87,7 +87,7 @@ def _read_again(
 def _enter_exports(
     registry: Registry, exports: Sequence[ExportToEnter], proceed: Callable[[], None]
 ) -> None:
-    unique = {(id(one.storage), one.descriptor): one for one in exports}
+    unique = {(one.storage, one.descriptor): one for one in exports}
     for some in parts([*unique.values()], BATCH):
         proceed()
         keys = [key_of("export", one.storage.url(one.descriptor)) for one in some]

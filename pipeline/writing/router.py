@@ -293,7 +293,7 @@ class SinkOutput:
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
         try:
-            writer = begin(stream, self._table(part, destination))  # type: ignore[arg-type]
+            writer = begin(stream, self._table(part, destination))
         except BaseException:
             stream.abandon()
             target.storage.discard(staged)

@@ -182,7 +182,7 @@ class TableWriting:
             raise SinkError(f"{target.url}: cannot write {self._staged.local}: {error}") from error
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._stream = HashingStream(raw, target.url, self._worker)
-        self._writer = target.sink.open(self._stream, self._table)  # type: ignore[arg-type]
+        self._writer = target.sink.open(self._stream, self._table)
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows that hold the columns in order.

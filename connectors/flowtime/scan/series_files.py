@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
-from connectors.flowtime.model.series_table import Promise
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.scan.series_file import SeriesFile
 
 
@@ -18,7 +17,7 @@ class SeriesFiles(Collection[SeriesFile]):
     """The series files of runs in the order of their rows: runs, then each index's order.
 
     Each is made when it is come to: all of them at once would take as much memory as the runs.
-    `Series.path` has been checked to stay below its run when the index was read.
+    `SeriesSpec.path` has been checked to stay below its run when the index was read.
 
     Args:
         runs: The runs.
@@ -43,23 +42,23 @@ class SeriesFiles(Collection[SeriesFile]):
     @property
     def rows(self) -> int:
         """Rows of all files, as their indexes say."""
-        return sum(kind.points for _, _, kind, _ in self._numbered())
+        return sum(spec.points for _, _, spec, _ in self._numbered())
 
     @property
     def bytes(self) -> int:
         """Bytes of all files, as they were listed."""
-        return sum(size or 0 for _, _, _, (_, size) in self._numbered())
+        return sum(digest.size or 0 for _, _, _, digest in self._numbered())
 
     def unvouched(self) -> Iterator[SeriesFile]:
         """Return the files without a recorded sha256."""
-        without = (found for found in self._numbered() if found[3][0] is None)
+        without = (found for found in self._numbered() if found[3].sha256 is None)
         return starmap(_series_file, without)
 
-    def _numbered(self) -> Iterator[tuple[int, Run, Series, Promise]]:
+    def _numbered(self) -> Iterator[tuple[int, Run, SeriesSpec, FileDigest]]:
         every = (
-            (run, kind, promise)
+            (run, spec, digest)
             for run in self._runs
-            for kind, promise in zip(run.series.kinds, run.series.promises(), strict=True)
+            for spec, digest in zip(run.series, run.series.digests(), strict=True)
         )
         numbered = ((row, *found) for row, found in enumerate(every))
         return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
@@ -70,16 +69,15 @@ def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     return list(SeriesFiles(list(runs)))
 
 
-def _series_file(row: int, run: Run, kind: Series, promise: Promise) -> SeriesFile:
-    sha256, size = promise
+def _series_file(row: int, run: Run, spec: SeriesSpec, digest: FileDigest) -> SeriesFile:
     return SeriesFile(
         row=row,
         run_path=run.path,
-        file=kind.path,
+        file=spec.path,
         run_url=run.url,
-        series_id=kind.id,
-        points=kind.points,
-        size=size,
-        sha256=sha256,
-        bundle_class=kind.class_name if run.is_bundle else None,
+        series_id=spec.id,
+        points=spec.points,
+        size=digest.size,
+        sha256=digest.sha256,
+        bundle_class=spec.class_name if run.is_bundle else None,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.flowtime.model.instant import parse_instant
 from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.model.series import DEFAULT_CLASS, Series
+from connectors.flowtime.model.series import DEFAULT_CLASS, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.parse.schema import NAME
@@ -60,7 +60,7 @@ def describe(
     fields = _series_fields(extras, findings)
     once = {name: texts[0] for name, texts in extras.items() if texts[0] and _is_one(texts)}
     series = [
-        Series(
+        SeriesSpec(
             id=name.id,
             measure=name.measure,
             component=name.component,
@@ -70,8 +70,6 @@ def describe(
             class_kind=fields["class_kind"][code] or _class_kind(name),
             path=f"series/{name.id}.csv",
             points=bins,
-            sha256=None,
-            size=None,
         )
         for code, name in enumerate(names)
     ]

@@ -67,9 +67,9 @@ def details(run: Run) -> dict[str, object]:
         "fingerprint": f"sha256:{run.fingerprint}",
         "warnings": list(run.warnings),
         "notes": list(run.notes),
-        "measures": list(dict.fromkeys(s.measure for s in run.series.kinds)),
-        "components": list(dict.fromkeys(s.component for s in run.series.kinds if s.component)),
-        "classes": list(dict.fromkeys(s.class_name for s in run.series.kinds)),
+        "measures": list(dict.fromkeys(s.measure for s in run.series)),
+        "components": list(dict.fromkeys(s.component for s in run.series if s.component)),
+        "classes": list(dict.fromkeys(s.class_name for s in run.series)),
     }
 
 
@@ -91,9 +91,9 @@ def series_index(run: Run) -> SeriesIndexBody:
                 class_=series.class_name,
                 class_kind=series.class_kind,
                 points=series.points,
-                hash=None if series.sha256 is None else f"sha256:{series.sha256}",
+                hash=None if digest.sha256 is None else f"sha256:{digest.sha256}",
             )
-            for series in run.series
+            for series, digest in zip(run.series, run.series.digests(), strict=True)
         ],
     )
 
