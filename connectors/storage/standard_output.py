@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, Storage
+from connectors.storage.failures import SYSTEM
 from connectors.storage.location import Location
-from connectors.storage.retry import translated
 from connectors.storage.staging import StagingFolders
 
 _COPIED_AT_ONCE = 1_000_000
@@ -43,7 +43,7 @@ class StandardOutput(Storage):
         try:
             return StagedFile(self._staging.make(), path)
         except OSError as failure:
-            raise translated(failure, _NAME, "staging") from failure
+            raise SYSTEM.translate(failure, _NAME, "staging") from failure
 
     def commit(self, staged: StagedFile) -> None:
         """Copy a staged file to standard output.
@@ -57,7 +57,7 @@ class StandardOutput(Storage):
             with staged.local.open("rb") as file, suppress(BrokenPipeError):
                 _copy(file, _binary_stdout())
         except OSError as failure:
-            raise translated(failure, _NAME, "writing") from failure
+            raise SYSTEM.translate(failure, _NAME, "writing") from failure
         finally:
             self.discard(staged)
 
