@@ -13,6 +13,7 @@ from pipeline.service.jobs.compare_order import (
     CompareSideOrder,
 )
 from pipeline.service.jobs.job import Job
+from pipeline.service.jobs.job_request import revealed
 from pipeline.service.settings import ServiceSettings
 
 
@@ -71,14 +72,12 @@ class Comparisons:
             if path not in by_path:
                 raise UnknownError("the run does not exist any more", code="run-not-found")
             sides.append(_side(by_path[path]))
-        options = self._locations.options
         return CompareOrder(
             request=request,
             baseline=sides[0],
             comparison=sides[1],
             folder=str(self.store.folder(job_id)),
-            storage=None if options is None else options.revealed(),
-            protocol=None if options is None else options.protocol,
+            **revealed(self._locations.options),
             address_space=self._settings.address_space,
         )
 
