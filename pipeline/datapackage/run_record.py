@@ -92,7 +92,7 @@ _Row = tuple[
 
 
 class _SeriesTable(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, defer_build=True)
 
     columns: list[str]
     rows: Annotated[
@@ -103,7 +103,7 @@ class _SeriesTable(BaseModel):
 class _RunEntry(BaseModel):
     """A run in a descriptor; unknown keys are those of a later version."""
 
-    model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True, defer_build=True)
 
     id: Annotated[str, Field(min_length=1, max_length=MAX_RUN_ID)]
     name: Annotated[str, Field(min_length=1, max_length=1024, pattern=_PRINTABLE)]

@@ -156,7 +156,7 @@ class Sink(BaseModel):
         if_exists: `replace` an export that is there, `skip` the sink, or stop with an `error`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
     is_text: ClassVar[bool] = True
     """Whether the files are UTF-8 text, compressed or not."""
 

@@ -129,7 +129,9 @@ class SinkOutput:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._in_file = self.plan.in_file
         self._assembler = (
-            WideAssembler(self.export.runs, self.plan.measures) if self.plan.measures else None
+            WideAssembler(self.export.tables.runs, self.plan.measures)
+            if self.plan.measures
+            else None
         )
         self._last_table: tuple[Target, Table] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import compress, starmap
+from itertools import chain, compress, count
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class SeriesFiles(Collection[SeriesFile]):
         return int(np.count_nonzero(self._wanted))
 
     def __iter__(self) -> Iterator[SeriesFile]:
-        return starmap(_series_file, self._numbered())
+        for first, run in self._placed():
+            yield from self._of_run(first, run)
 
     def __contains__(self, file: object) -> bool:
         return any(one == file for one in self)
@@ -42,11 +43,16 @@ class SeriesFiles(Collection[SeriesFile]):
     @property
     def rows(self) -> int:
         """Rows of all files, as their indexes say."""
+<<<<<<< HEAD
         return sum(spec.points for _, _, spec, _ in self._numbered())
+=======
+        return sum(run.grid.bins * self._count(first, run) for first, run in self._placed())
+>>>>>>> main
 
     @property
     def bytes(self) -> int:
         """Bytes of all files, as they were listed."""
+<<<<<<< HEAD
         return sum(digest.size or 0 for _, _, _, digest in self._numbered())
 
     def unvouched(self) -> Iterator[SeriesFile]:
@@ -62,11 +68,53 @@ class SeriesFiles(Collection[SeriesFile]):
         )
         numbered = ((row, *found) for row, found in enumerate(every))
         return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
+=======
+        sizes = chain.from_iterable(run.series.sizes() for run in self._runs)
+        return sum(sizes if self._wanted is None else compress(sizes, self._wanted.tolist()))
+
+    def unvouched(self) -> Iterator[SeriesFile]:
+        """Return the files without a recorded sha256."""
+        for first, run in self._placed():
+            if not all(run.series.are_vouched()):
+                yield from (file for file in self._of_run(first, run) if file.sha256 is None)
+
+    def _placed(self) -> Iterator[tuple[int, Run]]:
+        """Yield each run with the row of its first series."""
+        first = 0
+        for run in self._runs:
+            yield first, run
+            first += len(run.series)
+
+    def _count(self, first: int, run: Run) -> int:
+        """Return how many files of a run there are."""
+        if self._wanted is None:
+            return len(run.series)
+        return int(np.count_nonzero(self._wanted[first : first + len(run.series)]))
+
+    def _of_run(self, first: int, run: Run) -> Iterator[SeriesFile]:
+        numbered: Iterable[tuple[int, Series, Promise]]
+        numbered = zip(count(first), run.series.kinds, run.series.promises(), strict=False)
+        if self._wanted is not None:
+            numbered = compress(numbered, self._wanted[first : first + len(run.series)].tolist())
+        for row, kind, (sha256, size) in numbered:
+            yield SeriesFile(
+                row=row,
+                run_path=run.path,
+                file=kind.path,
+                run_url=run.url,
+                series_id=kind.id,
+                points=kind.points,
+                size=size,
+                sha256=sha256,
+                bundle_class=kind.class_name if run.is_bundle else None,
+            )
+>>>>>>> main
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     """Return the same as a list, for a few runs."""
     return list(SeriesFiles(list(runs)))
+<<<<<<< HEAD
 
 
 def _series_file(row: int, run: Run, spec: SeriesSpec, digest: FileDigest) -> SeriesFile:
@@ -81,3 +129,5 @@ def _series_file(row: int, run: Run, spec: SeriesSpec, digest: FileDigest) -> Se
         sha256=digest.sha256,
         bundle_class=spec.class_name if run.is_bundle else None,
     )
+=======
+>>>>>>> main

@@ -16,6 +16,7 @@ from pipeline.planning.published import PublishedTargets
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
+from pipeline.rows.aggregation import KIND_AGGREGATIONS
 from pipeline.wording import human_size
 
 
@@ -30,8 +31,9 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "selection": _selection(plan),
         "runs": len(plan.runs),
         "series": len(plan.kept),
-        "rows": sum(plan.rows_per_run),
+        "rows": plan.rows_read,
         "bytes": plan.source_bytes,
+        "resample": _resample(plan),
         "filter": None if plan.row_filter is None else plan.row_filter.text,
         "sinks": _targets_as_data(plan, choice),
         "left_out": [
@@ -53,6 +55,14 @@ def _selection(plan: ExportPlan) -> dict[str, Any]:
         "latest": source.latest,
     }
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _resample(plan: ExportPlan) -> dict[str, Any] | None:
+    resampling = plan.resampling
+    if resampling is None:
+        return None
+    aggregation = {**KIND_AGGREGATIONS, **resampling.chosen}
+    return {"minutes": resampling.minutes, "aggregation": aggregation}
 
 
 def _notes(choice: Choice) -> Iterator[str]:
@@ -89,6 +99,9 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     if data["selection"]:
         chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
         yield f"  choose runs: {', '.join(chosen)}"
+    if data["resample"] is not None:
+        methods = ", ".join(f"{k}: {v}" for k, v in data["resample"]["aggregation"].items())
+        yield f"  resample bins to {data['resample']['minutes']} minutes ({methods})"
     if data["filter"] is not None:
         yield f"  keep rows where {data['filter']}"
     for sink in data["sinks"]:

@@ -14,6 +14,9 @@ from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.job_request import JobRequest, JobTarget, StorageOrder
 
+SideType = Literal["run", "export"]
+"""What a side of a comparison of the service is."""
+
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
 _Bound = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 _TOLERANCE: dict[str, Any] = {"absolute": 0.0, "relative": 1e-6, "nominal": 1.0}
@@ -107,9 +110,10 @@ class CompareRequest(JobRequest):
 
     Attributes:
         kind: Kind of the job.
-        run: Key of the baseline in the catalog.
-        other: Key of the run that is compared with it.
-        path, other_path: Their directories, relative to the folder of the runs.
+        run: Key of the baseline in the catalog; of an export, its id in the registry.
+        other: Key or id of what is compared with it.
+        path, other_path: Their directories, relative to the folder of the runs; of exports, ids.
+        forms: What both are.
         versions: Fingerprints of both.
         options: How they are compared.
     """
@@ -121,6 +125,7 @@ class CompareRequest(JobRequest):
     other: str
     path: str
     other_path: str
+    forms: tuple[SideType, SideType] = ("run", "run")
     versions: tuple[str, str]
     options: CompareOptions
 
@@ -146,7 +151,7 @@ class CompareRequest(JobRequest):
 
 
 class CompareSideOrder(BaseModel):
-    """A run directory that a worker process reads.
+    """A run directory or an export that a worker process reads.
 
     Attributes:
         url: Where it is.
@@ -165,7 +170,7 @@ class CompareOrder(StorageOrder):
     Attributes:
         kind: Distinguishes orders.
         request: What the job does.
-        baseline, comparison: The runs.
+        baseline, comparison: The sides.
         folder: Local folder for the result; made when all of it is written.
     """
 

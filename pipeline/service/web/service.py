@@ -108,7 +108,7 @@ class Service:
         self.retention = ExportRetention(
             settings, self.store, self.exports, self.locations, self.runner
         )
-        self.comparisons = Comparisons(settings, self.locations, self.catalog)
+        self.comparisons = Comparisons(settings, self.locations, self.catalog, self.artifacts)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)
         self._open = AsyncExitStack()
         self._background: set[asyncio.Task[None]] = set()
