@@ -10,12 +10,20 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.model.instant import instant_text
-from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid, Run
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid, Run, RunFacts
 from connectors.flowtime.model.series import FileDigest, SeriesId, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesShape, SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
@@ -63,7 +71,7 @@ _Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Layout = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.+ -]+$")]
 _Bins = Annotated[int, Field(ge=1, le=MAX_BINS)]
 _Count = Annotated[int, Field(ge=0, le=MAX_SERIES)]
-_Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_FACTS = TypeAdapter(RunFacts)
 
 _SeriesRow = tuple[
     _Name,
@@ -101,7 +109,7 @@ class _SeriesTable(BaseModel):
 
 
 class _RunEntry(BaseModel):
-    """A run in a descriptor; unknown keys are those of a later version."""
+    """A run in a descriptor, its facts apart; unknown keys are those of a later version."""
 
     model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True, defer_build=True)
 
@@ -117,16 +125,6 @@ class _RunEntry(BaseModel):
     time_origin: Instant
     time_origin_from: str
     created: Instant | None
-    source: str | None
-    engine_version: str | None
-    scenario_hash: str | None
-    model_hash: str | None
-    schema_version: _Seed | None
-    template_id: str | None
-    template_title: str | None
-    model_title: str | None
-    mode: str | None
-    seed: _Seed | None
     warnings: list[str]
     notes: list[str]
     extra: dict[str, Any]
@@ -170,16 +168,7 @@ def describe_run(
         "timeOrigin": instant_text(run.time_origin),
         "timeOriginFrom": run.origin_source,
         "created": None if run.created is None else instant_text(run.created),
-        "source": run.source,
-        "engineVersion": run.engine_version,
-        "scenarioHash": run.scenario_hash,
-        "modelHash": run.model_hash,
-        "schemaVersion": run.schema_version,
-        "templateId": run.template_id,
-        "templateTitle": run.template_title,
-        "modelTitle": run.model_title,
-        "mode": run.mode,
-        "seed": run.seed,
+        **run.facts_as_json(),
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "extra": {key: _json_value(value) for key, value in run.extra.items()},
@@ -233,6 +222,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         )
     try:
         found = _RunEntry.model_validate(entry)
+        facts = _FACTS.validate_python(entry)
     except Invalid as error:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
     _check(found, where)
@@ -255,16 +245,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         listing=found.listing.removeprefix("sha256:"),
         notes=tuple(found.notes),
         warnings=tuple(found.warnings),
-        source=found.source,
-        engine_version=found.engine_version,
-        scenario_hash=found.scenario_hash,
-        model_hash=found.model_hash,
-        schema_version=found.schema_version,
-        template_id=found.template_id,
-        template_title=found.template_title,
-        model_title=found.model_title,
-        mode=found.mode,
-        seed=found.seed,
+        **facts.facts(),
         extra=found.extra,
         is_bundle=found.is_bundle,
         series_left_out=found.series_left_out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC
 from typing import Any
 
@@ -98,14 +99,14 @@ def differences(run: Run, found: Run) -> list[str]:
 
 
 def _comparable(run: Run) -> dict[str, object]:
-    fields: dict[str, object] = {
-        key: getattr(run, key) for key in Run.__slots__ if key not in _PLACE
+    found: dict[str, object] = {
+        field.name: getattr(run, field.name) for field in fields(run) if field.name not in _PLACE
     }
-    fields["series"] = run.series.listed({})
+    found["series"] = run.series.listed({})
     # As text, because a NaN in it is not equal to itself.
-    fields["extra"] = json.dumps(dict(run.extra), sort_keys=True, default=repr)
-    fields["origin_source"] = _start_key(run)
-    return fields
+    found["extra"] = json.dumps(dict(run.extra), sort_keys=True, default=repr)
+    found["origin_source"] = _start_key(run)
+    return found
 
 
 def _start_key(run: Run) -> str | None:

@@ -43,32 +43,11 @@ class SeriesFiles(Collection[SeriesFile]):
     @property
     def rows(self) -> int:
         """Rows of all files, as their indexes say."""
-<<<<<<< HEAD
-        return sum(spec.points for _, _, spec, _ in self._numbered())
-=======
         return sum(run.grid.bins * self._count(first, run) for first, run in self._placed())
->>>>>>> main
 
     @property
     def bytes(self) -> int:
         """Bytes of all files, as they were listed."""
-<<<<<<< HEAD
-        return sum(digest.size or 0 for _, _, _, digest in self._numbered())
-
-    def unvouched(self) -> Iterator[SeriesFile]:
-        """Return the files without a recorded sha256."""
-        without = (found for found in self._numbered() if found[3].sha256 is None)
-        return starmap(_series_file, without)
-
-    def _numbered(self) -> Iterator[tuple[int, Run, SeriesSpec, FileDigest]]:
-        every = (
-            (run, spec, digest)
-            for run in self._runs
-            for spec, digest in zip(run.series, run.series.digests(), strict=True)
-        )
-        numbered = ((row, *found) for row, found in enumerate(every))
-        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
-=======
         sizes = chain.from_iterable(run.series.sizes() for run in self._runs)
         return sum(sizes if self._wanted is None else compress(sizes, self._wanted.tolist()))
 
@@ -92,42 +71,24 @@ class SeriesFiles(Collection[SeriesFile]):
         return int(np.count_nonzero(self._wanted[first : first + len(run.series)]))
 
     def _of_run(self, first: int, run: Run) -> Iterator[SeriesFile]:
-        numbered: Iterable[tuple[int, Series, Promise]]
-        numbered = zip(count(first), run.series.kinds, run.series.promises(), strict=False)
+        numbered: Iterable[tuple[int, SeriesSpec, FileDigest]]
+        numbered = zip(count(first), run.series, run.series.digests(), strict=False)
         if self._wanted is not None:
             numbered = compress(numbered, self._wanted[first : first + len(run.series)].tolist())
-        for row, kind, (sha256, size) in numbered:
+        for row, spec, digest in numbered:
             yield SeriesFile(
                 row=row,
                 run_path=run.path,
-                file=kind.path,
+                file=spec.path,
                 run_url=run.url,
-                series_id=kind.id,
-                points=kind.points,
-                size=size,
-                sha256=sha256,
-                bundle_class=kind.class_name if run.is_bundle else None,
+                series_id=spec.id,
+                points=spec.points,
+                size=digest.size,
+                sha256=digest.sha256,
+                bundle_class=spec.class_name if run.is_bundle else None,
             )
->>>>>>> main
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     """Return the same as a list, for a few runs."""
     return list(SeriesFiles(list(runs)))
-<<<<<<< HEAD
-
-
-def _series_file(row: int, run: Run, spec: SeriesSpec, digest: FileDigest) -> SeriesFile:
-    return SeriesFile(
-        row=row,
-        run_path=run.path,
-        file=spec.path,
-        run_url=run.url,
-        series_id=spec.id,
-        points=spec.points,
-        size=digest.size,
-        sha256=digest.sha256,
-        bundle_class=spec.class_name if run.is_bundle else None,
-    )
-=======
->>>>>>> main

@@ -161,16 +161,7 @@ def _name(text: str | None) -> str | None:
 def _metadata(run: Run) -> dict[str, object]:
     facts: dict[str, object | None] = {
         "runId": run.run_id,
-        "source": run.source,
-        "engineVersion": run.engine_version,
-        "scenarioHash": run.scenario_hash,
-        "modelHash": run.model_hash,
-        "templateId": run.template_id,
-        "templateTitle": run.template_title,
-        "modelTitle": run.model_title,
-        "mode": run.mode,
-        "seed": run.seed,
-        "schemaVersion": run.schema_version,
+        **run.facts_as_json(),
         "bins": run.grid.bins,
         "binMinutes": run.grid.bin_minutes,
         "timeOrigin": instant_text(run.time_origin),

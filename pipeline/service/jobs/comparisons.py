@@ -79,20 +79,10 @@ class Comparisons:
             UnknownError: A run or an export does not exist any more.
             UnprocessableError: A run cannot be read.
         """
-<<<<<<< HEAD
-        by_path = (await self._catalog.listing()).by_path
-        sides = []
-        for path in (request.path, request.other_path):
-            if path not in by_path:
-                raise UnknownError("the run does not exist any more", code="run-not-found")
-            sides.append(_side(by_path[path]))
-=======
         paths = (request.path, request.other_path)
         sides = [
             await self._side(form, path) for form, path in zip(request.forms, paths, strict=True)
         ]
-        options = self._locations.options
->>>>>>> main
         return CompareOrder(
             request=request,
             baseline=sides[0],

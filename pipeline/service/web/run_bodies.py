@@ -46,11 +46,7 @@ def summary(entry: CatalogEntry) -> RunSummary:
         rows=row_count(entry),
         bytes=sum(run.series.sizes()),
         warning_count=len(run.warnings),
-        source=run.source,
-        mode=run.mode,
-        template_id=run.template_id,
-        template_title=run.template_title,
-        model_title=run.model_title,
+        **{name: fact for name, fact in run.facts().items() if name in RunSummary.model_fields},
     )
 
 
@@ -59,11 +55,7 @@ def details(run: Run) -> dict[str, object]:
     return {
         "time_origin": run.time_origin,
         "time_origin_from": run.origin_source,
-        "engine_version": run.engine_version,
-        "schema_version": run.schema_version,
-        "scenario_hash": run.scenario_hash,
-        "model_hash": run.model_hash,
-        "seed": run.seed,
+        **run.facts(),
         "fingerprint": f"sha256:{run.fingerprint}",
         "warnings": list(run.warnings),
         "notes": list(run.notes),

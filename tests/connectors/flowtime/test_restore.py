@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,7 +82,9 @@ def restore(
 
 def facts(run: Run) -> dict[str, object]:
     """Every field of a run that must come back; an extra NaN is equal to itself as text."""
-    known = {key: getattr(run, key) for key in Run.__slots__ if key not in PLACE}
+    known = {
+        field.name: getattr(run, field.name) for field in fields(run) if field.name not in PLACE
+    }
     return known | {"extra": json.dumps(dict(run.extra), sort_keys=True)}
 
 
