@@ -265,7 +265,9 @@ class ExportPlan:
             "metadata": config.metadata.model_dump(mode="json"),
             "order": [*config.metadata.constants],
             "transform": config.transform.model_dump(mode="json"),
-            "sink": plan.sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"}),
+            "sink": plan.sink.model_dump(
+                mode="json", exclude={"path", "storage", "if_exists", "prune"}
+            ),
             "measures": plan.measures,
             "runs": [_run_state(self.runs[row]) for row in target.runs],
         }

@@ -153,6 +153,7 @@ class Sink(BaseModel):
         layout: `long`, one row per value, or `wide`, one column per measure.
         partition_by: Text columns that become hive folders `column=value` below `path`.
         max_rows_per_file: Start a new file of the data set after this many rows.
+        prune: Remove the exports of runs that are gone from the source.
         if_exists: `replace` an export that is there, `skip` the sink, or stop with an `error`.
     """
 
@@ -167,6 +168,7 @@ class Sink(BaseModel):
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
     max_rows_per_file: PositiveCount | None = None
+    prune: Flag = False
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")
