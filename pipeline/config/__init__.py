@@ -67,6 +67,7 @@ __all__ = [
     "load_config",
     "parse_config",
     "parse_mapping",
+    "registry_block",
     "single_run_config",
 ]
 
@@ -253,6 +254,18 @@ def single_run_config(
     return validated(root, ExportConfig)
 
 
+def registry_block(url: str) -> RegistryBlock:
+    """Return the settings of a registry that is named outside of a config.
+
+    Args:
+        url: Its URL, taken literally.
+
+    Raises:
+        ConfigError: It is none of a registry.
+    """
+    return validated(node_of({"url": url.replace("${", "$${")}, "registry"), RegistryBlock)
+
+
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
     """Return a config from plain data, all of it taken literally: `${NAME}` stays as it is.
 
@@ -297,7 +310,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:
-    shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"})
+    shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists", "prune"})
     return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
 
 
