@@ -383,7 +383,7 @@ def _left_out_note(sink: Sink, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _refuse_twins(run: Run) -> None:
     seen: dict[tuple[str | None, str, str], str] = {}
-    for series in run.series.kinds:
+    for series in run.series:
         place = (series.component, series.class_name, series.measure)
         if place in seen:
             raise ConfigError(

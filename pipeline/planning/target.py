@@ -77,6 +77,10 @@ class Target:
         """The descriptor for people; None where there is none."""
         return None if self.is_stdout else self.storage.url(self.descriptor)
 
+    def relative_path(self, path: str) -> str:
+        """Return the path of one of its files as the descriptor names it."""
+        return path.removeprefix(self.folder).lstrip("/")
+
     def refuse_links(self, path: str) -> None:
         """Refuse a path of this target that leads through a link of a run directory.
 

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
+from connectors.storage import Writable
 from pipeline.rows.column import ColumnName, Table
 
 
@@ -95,7 +96,7 @@ class TextJoin:
         stream: The open binary stream.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self._written: Written | None = None
 
@@ -111,7 +112,7 @@ class TextJoin:
         return self._written or Written(0, 0)
 
 
-def copy_bytes(source: IO[bytes], target: IO[bytes], count: int | None = None) -> None:
+def copy_bytes(source: IO[bytes], target: Writable, count: int | None = None) -> None:
     """Copy bytes from one open file to another.
 
     Args:
@@ -196,14 +197,14 @@ class Sink(BaseModel):
         """IANA media type of the files."""
 
     @abstractmethod
-    def open(self, stream: IO[bytes], table: Table) -> TableWriter:
+    def open(self, stream: Writable, table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
 
     @abstractmethod
-    def open_segment(self, stream: IO[bytes], table: Table) -> TableWriter:
+    def open_segment(self, stream: Writable, table: Table) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
 
-    def join(self, stream: IO[bytes], table: Table) -> FileJoin:
+    def join(self, stream: Writable, table: Table) -> FileJoin:
         """Begin to write the file that one writer would write, from files of its segments.
 
         Args:
