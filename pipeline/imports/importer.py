@@ -192,10 +192,13 @@ def _best_table(export: Export, options: ImportOptions) -> ExportedTable:
 
 def _obstacles(table: ExportedTable, options: ImportOptions) -> list[str]:
     found = obstacles(table)
-    if not options.partial or table.contents is None or table.contents.filter is not None:
+    contents = table.contents
+    if not options.partial or contents is None:
+        return found
+    if contents.filter is not None or contents.resample is not None:
         return found
     # Without a condition on rows, only series are missing, and those that are there are whole.
-    return [reason for reason in found if reason not in table.contents.reasons]
+    return [reason for reason in found if reason not in contents.reasons]
 
 
 def _refuse_twins(tables: Sequence[ExportedTable]) -> None:

@@ -22,6 +22,7 @@ from pipeline.readback.series_values import block_cells, checked_batches, writes
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
@@ -156,7 +157,7 @@ class _TableCheck:
         comparing = None if self.folder is None else _Comparing(self.table, order, self.folder)
         if contents.filter is not None:
             self.notes.append(
-                f"{self.table.name}: rows were filtered by {contents.filter}: whether a row is "
+                f"{self.table.label}: rows were filtered by {contents.filter}: whether a row is "
                 "missing that the condition keeps was not checked"
             )
         self._note_lone_file()
@@ -179,10 +180,10 @@ class _TableCheck:
             why = "an earlier version wrote it, so its rows were not looked at"
         else:
             why = "its runs are not described in the file, so no row's series was checked"
-        self.notes.append(f"{self.table.name}: {why}")
+        self.notes.append(f"{self.table.label}: {why}")
         if self.folder is not None:
             problem = f"cannot be compared: {why}"
-            self.comparisons.append(ValueCheck(self.table.name, 0, 0, (problem,)))
+            self.comparisons.append(ValueCheck(self.table.label, 0, 0, (problem,)))
         for file in self.table.files:
             with self._checking(file) as rows:
                 if options is None:
@@ -194,11 +195,11 @@ class _TableCheck:
     def _note_lone_file(self) -> None:
         if any(file.stored.sha256 is None for file in self.table.files):
             self.notes.append(
-                f"{self.table.name}: its descriptor is not there: rows, columns and keys were "
+                f"{self.table.label}: its descriptor is not there: rows, columns and keys were "
                 "checked by its own metadata, bytes and sha256 by nothing"
             )
         if not self.table.is_whole:
-            self.notes.append(f"{self.table.name}: a part of a data set: the rest was not checked")
+            self.notes.append(f"{self.table.label}: a part of a data set: the rest was not checked")
 
     def _partition(
         self,
@@ -308,7 +309,11 @@ class _Comparing:
         self._table = table
         self._folder = folder
         self._order = order
-        matches = match_runs(folder, order.runs)
+        resample = order.contents.resample
+        self._groups = None
+        if resample is not None:
+            self._groups = BinGroups.of(resample.resampling, order.exported_runs)
+        matches = match_runs(folder, order.exported_runs)
         self._files = matches.files
         self.notes = list(matches.notes)
         self._problems = list(matches.problems)
@@ -319,7 +324,7 @@ class _Comparing:
 
     def values(self, blocks: Sequence[RowBlock]) -> RunValues:
         """Return the runs' values of one partition."""
-        return RunValues(self._folder, self._files, blocks)
+        return RunValues(self._folder, self._files, blocks, self._groups)
 
     def cannot(self, reason: str) -> None:
         """Note why values cannot be compared."""
@@ -373,7 +378,7 @@ class _Comparing:
 
     def result(self) -> ValueCheck:
         """Return what was found."""
-        return ValueCheck(self._table.name, self._compared, self._different, tuple(self._problems))
+        return ValueCheck(self._table.label, self._compared, self._different, tuple(self._problems))
 
 
 def _with_rows(table: ExportedTable, rows: dict[str, int | None]) -> ExportedTable:
