@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from connectors.storage import Storage
+from pipeline.datapackage.descriptor import data_set_target
 from pipeline.datapackage.run_record import DescribedRun
 from pipeline.datapackage.table_spec import TableSpec
 from pipeline.errors import IntegrityError
@@ -77,6 +78,12 @@ class ExportedTable:
     files: tuple[TableFile, ...]
     is_whole: bool = True
     is_comparison: bool = False
+
+    @property
+    def label(self) -> str:
+        """The table's name for people."""
+        is_data_set = self.name == data_set_target(self.format)
+        return f"the {self.format} data set" if is_data_set else self.name
 
     @property
     def url(self) -> str:
