@@ -290,7 +290,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:
-    shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists"})
+    shape = sink.model_dump(mode="json", exclude={*sink.locating})
     return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, Tra
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import (
     codec_of,
+    differs_by_run,
     format_of,
     probe_path,
     refuse_unknown_ending,
@@ -26,6 +28,7 @@ from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_PERCENT_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -143,6 +146,9 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         probe = probe_path(sink.path, name=name, form=sink.format)
     except ValueError:  # reported as a template
         return
+    if sink.is_table:
+        yield from _table_problems(sink, (*path, "path"), probe)
+        return
     form = format_of(probe)
     if form is None:
         try:
@@ -174,6 +180,19 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         yield ConfigProblem(
             place, f"the path asks for {codec}; leave the key out, or change the path"
         )
+
+
+def _table_problems(sink: Sink, path: KeyPath, probe: str) -> Iterator[ConfigProblem]:
+    if differs_by_run(sink.path):
+        yield ConfigProblem(
+            path,
+            f"a {sink.format} table holds all runs: name no run in its path, and use partition_by",
+        )
+    elif format_of(probe) is not None:
+        name = probe.rpartition("/")[2]
+        yield ConfigProblem(path, f"{name} is a file; a {sink.format} table needs a folder")
+    elif _PERCENT_ENCODED.search(probe):
+        yield ConfigProblem(path, "% and two digits in the path of a table mean another path")
 
 
 def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[ConfigProblem]:

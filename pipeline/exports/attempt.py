@@ -89,7 +89,7 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
         publisher = Publisher(plan, before, choice.obsolete, session.now)
         published = publisher.publish(staged.targets)
-        publisher.tidy(choice.current)
+        published = replace(published, changed=publisher.tidy(choice.current))
     choice = replace(choice, current=(*choice.current, *published.found))
     return Written(plan, choice, published, staged)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from connectors.storage import Storage
 from pipeline.datapackage.run_record import DescribedRun
@@ -105,6 +106,7 @@ class Export:
         name: Name of the config that made it.
         tables: Its targets.
         others: Names, as messages show them, of what other tools have put beside them.
+        lake_table: The version of the lake table that the files are; None for other exports.
     """
 
     url: str
@@ -114,6 +116,7 @@ class Export:
     name: str
     tables: tuple[ExportedTable, ...]
     others: tuple[str, ...] = ()
+    lake_table: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> tuple[TableFile, ...]:

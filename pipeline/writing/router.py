@@ -13,7 +13,7 @@ import polars as pl
 from connectors.storage import StagedFile, Storage, join
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError, SinkError
-from pipeline.planning.partitions import Partition, data_file_path
+from pipeline.planning.partitions import Partition, data_file_path, table_file_path
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.segments import Segment
 from pipeline.planning.target import Target
@@ -69,7 +69,6 @@ class _OpenFile:
     """A file that is being written."""
 
     part: TargetPart
-    path: str
     staged: StagedFile
     stream: HashingStream
     writer: TableWriter
@@ -298,7 +297,7 @@ class SinkOutput:
             stream.abandon()
             target.storage.discard(staged)
             raise
-        return _OpenFile(part, path, staged, stream, writer)
+        return _OpenFile(part, staged, stream, writer)
 
     def _sweep(self, target: Target, path: str) -> None:
         """Remove what an export that was killed has left beside the file that is begun."""
@@ -327,7 +326,9 @@ class SinkOutput:
         part = destination.part
         number = destination.place.number + destination.files
         extension = self.plan.sink.extension
-        name = data_file_path(destination.partition, part.state, number, extension)
+        # The file of a table is named once its bytes are known.
+        partition = () if part.target.table is not None else destination.partition
+        name = data_file_path(partition, part.state, number, extension)
         return join(part.target.path, name)
 
     def _close(self, place: int) -> None:
@@ -337,7 +338,7 @@ class SinkOutput:
         assert file is not None
         part = destination.part
         if part.target.is_folder:
-            self._finish_file(file, place, destination.partition)
+            self._finish_file(file, place, destination)
             destination.files += 1
         else:
             if not part.is_whole or len(part.segments) > 1:
@@ -350,15 +351,24 @@ class SinkOutput:
         destination.file = None
         self._open.remove(place)
 
-    def _finish_file(self, file: _OpenFile, order: int = 0, partition: Partition = ()) -> None:
+    def _finish_file(
+        self, file: _OpenFile, order: int = 0, destination: _Destination | None = None
+    ) -> None:
         written = file.writer.close()
         file.stream.close()
         target = file.part.target
+        partition = () if destination is None else destination.partition
         if not target.is_folder and not file.part.is_whole:
             self.segments.append(StagedSegments(target, file.staged, written))
             return
+        staged = file.staged
+        if target.table is not None:
+            number = 0 if destination is None else destination.place.number + destination.files
+            digest, extension = file.stream.sha256, self.plan.sink.extension
+            name = table_file_path(partition, file.part.state, number, digest, extension)
+            staged = replace(staged, target=join(target.path, name))
         described = ExportedFile(
-            path=file.path.removeprefix(target.folder).lstrip("/"),
+            path=staged.target.removeprefix(target.folder).lstrip("/"),
             size=file.stream.size,
             sha256=file.stream.sha256,
             rows=written.rows,
@@ -366,7 +376,7 @@ class SinkOutput:
             partition=dict(partition),
             header_row=written.header_row,
         )
-        self._finished.append((order, StagedOutput(target, file.staged, described)))
+        self._finished.append((order, StagedOutput(target, staged, described)))
 
     def _write_empty(self, part: TargetPart) -> None:
         is_part = self.plan.sink.max_rows_per_file is not None
