@@ -70,7 +70,7 @@ def _table(file: Path) -> str:
 
 
 def content_apart(file: Path) -> Content:
-    """The same, found in a process of its own that takes its memory with it."""
+    """Return the same, found in a process of its own that takes its memory with it."""
     command = [sys.executable, "-m", "benchmarks.content", str(file)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: Content = json.loads(done.stdout)

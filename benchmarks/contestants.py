@@ -32,12 +32,12 @@ class Task:
     out: Path
 
     def output(self, file_format: str) -> Path:
-        """The file that must be there afterwards."""
+        """Return the file that must be there afterwards."""
         return self.out / f"export.{file_format}"
 
 
 def ours(task: Task) -> list[str]:
-    """The command line as users type it, with a config written for the task."""
+    """Return the command line as users type it, with a config written for the task."""
     config = task.out / "config.yaml"
     # JSON is YAML: the benchmark needs no YAML writer.
     config.write_text(json.dumps(_config(task), indent=2), encoding="utf-8")
@@ -83,5 +83,5 @@ PEERS: dict[str, Callable[[Task], list[str]]] = {
 
 
 def commands(peers: Sequence[str]) -> dict[str, Callable[[Task], list[str]]]:
-    """What each contestant is started with: first this project, then the named peers."""
+    """Return what each contestant is started with: first this project, then the named peers."""
     return {OURS: ours, **{name: PEERS[name] for name in peers}}

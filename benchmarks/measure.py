@@ -93,7 +93,7 @@ class _Watch(threading.Thread):
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all below it that still live."""
+    """Return a process and all below it that still live."""
     pids = [pid]
     for one in pids:
         for children in _PROC.glob(f"{one}/task/*/children"):

@@ -60,7 +60,7 @@ def _tasks(formats: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _measured(
     workload: Workload, source: Path, formats: tuple[str, ...], out: Path
 ) -> dict[str, Measurement]:
-    """An export, and what is done with a published one."""
+    """Run an export, and what is done with a published one."""
     work = clear(out / "work")
     try:
         export = ours(Task(workload, source, formats, work))

@@ -80,7 +80,7 @@ def _steps(server: S3Server, peer_objects: int) -> list[list[str]]:
 
 
 def _export(server: S3Server, task: Task) -> list[str]:
-    """The command line from S3 and to S3."""
+    """Return the command line from S3 and to S3."""
     arguments = commands(())[OURS](task)
     config = task.out / "config.yaml"
     config.write_text(json.dumps(_config(server)), encoding="utf-8")

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from pipeline.errors import RegistryTimeoutError
-from pipeline.registry.artifact import ArtifactRecord, Link, mark_of
+from pipeline.registry.records.artifact import ArtifactRecord, Link, mark_of
 from pipeline.registry.registry import Registry, open_registry
 
 _BEGIN = datetime(2025, 1, 1, tzinfo=UTC)

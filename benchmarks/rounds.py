@@ -60,7 +60,7 @@ class Result:
         return max(self.peaks[name])
 
     def ratio(self, peer: str) -> float:
-        """A peer's time over that of this project; above 1 this project is faster."""
+        """Return a peer's time over that of this project; above 1 this project is faster."""
         return self.median_seconds(peer) / self.median_seconds(OURS)
 
 
@@ -122,7 +122,7 @@ def _say(text: str) -> None:
 
 
 def clear(folder: Path) -> Path:
-    """An empty folder; whatever an interrupted benchmark left there is removed."""
+    """Return an empty folder; whatever an interrupted benchmark left there is removed."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -45,7 +45,7 @@ def _row(result: Result) -> list[str]:
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int) -> str:
-    """A Markdown table whose first columns are texts, the others numbers.
+    """Return a Markdown table whose first columns are texts, the others numbers.
 
     >>> print(aligned(["what", "MB"], [["a", "12"]], texts=1))
     | what | MB |

@@ -72,11 +72,11 @@ class Workload:
     repeated: bool = False
 
     def over(self, shape: Shape) -> Workload:
-        """The same over other source data."""
+        """Return the same over other source data."""
         return replace(self, shape=shape)
 
     def tasks(self, formats: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        """Formats of each export that is to be timed."""
+        """Return the formats of each export that is to be timed."""
         if self.together:
             yield FORMATS
         else:
@@ -105,7 +105,7 @@ WORKLOADS: dict[str, Workload] = {
 
 
 def generate(shape: Shape, cache: Path) -> Path:
-    """The folder of run directories of a shape, written if it is not there yet."""
+    """Return the folder of run directories of a shape, written if it is not there yet."""
     folder = cache / shape.folder
     if not folder.is_dir():
         unfinished = folder.with_name(folder.name + ".unfinished")

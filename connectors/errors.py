@@ -118,7 +118,7 @@ class RunError(FlowtimeExportError):
 
 
 class RunExistsError(RunError):
-    """Files stand already where a run directory is to be written."""
+    """Files exist already where a run directory is to be written."""
 
 
 class IntegrityError(RunError):

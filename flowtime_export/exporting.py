@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from connectors.storage import protocol_of
-from flowtime_export.storage_options import AnyStorageOptions, remote_protocol
+from flowtime_export.storage_options import AnyPath, AnyStorageOptions, remote_protocol
 from pipeline.config import ExportConfig, checked_config, load_config, parse_mapping
 from pipeline.config.path_template import format_of
 from pipeline.errors import ConfigError
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.run import export as export_runs
-
-AnyPath = str | PathLike[str]
 
 
 def export(
@@ -63,7 +61,7 @@ def export(
         )
     else:
         config = _config(config_or_url)
-    return export_runs(config, full_refresh=full_refresh, listener=progress)
+    return export_runs(config, full_refresh=full_refresh, progress=progress)
 
 
 def _config(given: ExportConfig | Mapping[str, Any] | AnyPath) -> ExportConfig:

@@ -10,12 +10,15 @@ from pydantic import ValidationError
 
 from connectors.flowtime.restore.restoring import IfExists
 from connectors.storage import protocol_of
-from flowtime_export.storage_options import AnyStorageOptions, remote_protocol, storage_options_of
+from flowtime_export.storage_options import (
+    AnyPath,
+    AnyStorageOptions,
+    remote_protocol,
+    storage_options_of,
+)
 from pipeline.errors import ConfigError
 from pipeline.imports import ImportOptions, ImportReport, import_export
 from pipeline.imports.telemetry import ForeignOptions
-
-AnyPath = str | PathLike[str]
 
 
 def import_runs(

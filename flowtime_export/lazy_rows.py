@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from os import PathLike, fspath
+from os import fspath
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from connectors.flowtime.model.run import Run
 from connectors.flowtime.scan.scanner import ScanOptions, conjuncts, read_files
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage, StorageOptions, connect
-from flowtime_export.storage_options import AnyStorageOptions, storage_options_of
+from flowtime_export.storage_options import AnyPath, AnyStorageOptions, storage_options_of
 from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE
 from pipeline.rows.filter import parse_filter
@@ -31,7 +31,7 @@ _OF_SERIES = {name for name, column in CATALOGUE.items() if column.level == "ser
 
 
 def scan(
-    url: str | PathLike[str],
+    url: AnyPath,
     *,
     columns: Sequence[str] | None = None,
     metadata: Sequence[str] = ("run_id", "unit"),

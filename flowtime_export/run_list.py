@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import fspath
 from typing import overload
 
 import polars as pl
@@ -12,7 +12,7 @@ import polars as pl
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
 from connectors.storage import connect
-from flowtime_export.storage_options import AnyStorageOptions, storage_options_of
+from flowtime_export.storage_options import AnyPath, AnyStorageOptions, storage_options_of
 from pipeline.reading.left_out import LeftOut
 
 _INSTANT = pl.Datetime("us", "UTC")
@@ -74,7 +74,7 @@ class RunList(Sequence[Run]):
         return pl.DataFrame([_row(run) for run in self._runs], schema=_SCHEMA, orient="row")
 
 
-def find_runs(url: str | PathLike[str], *, storage_options: AnyStorageOptions = None) -> RunList:
+def find_runs(url: AnyPath, *, storage_options: AnyStorageOptions = None) -> RunList:
     """Find the runs at or below a URL; their series files are not read.
 
     Args:

@@ -1,12 +1,15 @@
-"""The options of storages as every function of the API takes them."""
+"""Paths and storage options as every function of the API takes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from typing import Any
 
 from connectors.storage import StorageOptions, protocol_of
 
+AnyPath = str | PathLike[str]
+"""A path of this machine, or a URL."""
 AnyStorageOptions = Mapping[str, Any] | None
 """fsspec's keyword arguments, such as `endpoint_url`, `key` and `secret` for S3; None for none."""
 

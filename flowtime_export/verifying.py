@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import fspath
 
-from flowtime_export.storage_options import AnyStorageOptions, storage_options_of
+from flowtime_export.storage_options import AnyPath, AnyStorageOptions, storage_options_of
 from pipeline.verification import verify as verify_export
 from pipeline.verification.report import VerifyReport
 
 
 def verify(
-    target: str | PathLike[str],
-    against: str | PathLike[str] | None = None,
+    target: AnyPath,
+    against: AnyPath | None = None,
     *,
     storage_options: AnyStorageOptions = None,
 ) -> VerifyReport:

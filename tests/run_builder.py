@@ -57,7 +57,7 @@ class RunSpec:
         name: Name of the directory.
         series: Series id (`measure@component@class`, in full) → values.
         run_id: `runId`, or None to leave it out.
-        grid: The grid object as it stands in the JSON files.
+        grid: The grid object as in the JSON files.
         header: Header of the series files.
         bom, newline, floats: Encoding of the series files.
         json_bom: Whether the JSON files begin with a byte-order mark.
@@ -67,7 +67,7 @@ class RunSpec:
         id_style: How much of `measure@component@class` the written id has.
         named_parts: Whether index.json has `componentId` and `class`.
         coverage_key: Key of the class coverage.
-        warnings: As they stand in run.json.
+        warnings: As in run.json.
         origin: Key and text of the start in spec.yaml, or None.
         flow_spec: Whether spec.yaml is in flow style.
         has_spec, has_metadata: Whether spec.yaml and model/ are there.

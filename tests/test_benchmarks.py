@@ -78,7 +78,7 @@ def test_scaling_shrinks_runs_but_the_bins_of_a_single_run() -> None:
         {},
     ],
 )
-def test_outputs_that_differ_are_told_apart(theirs: dict[str, list[object]]) -> None:
+def test_outputs_that_differ_are_distinguished(theirs: dict[str, list[object]]) -> None:
     ours = {"served": [2, 3.0, "a", "b", "7"]}
     assert differences(ours, ours) == {}
     assert differences(ours, {"served": [2, 3.0 + 1e-14, "a", "b", "7"]}) == {}

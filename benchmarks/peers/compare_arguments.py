@@ -11,7 +11,7 @@ METRICS = ("n", "max_abs", "mean_difference", "mae", "rmse", "smape", "percent_c
 
 
 def runs() -> tuple[Path, Path]:
-    """The two run directories that the command line names."""
+    """Return the two run directories that the command line names."""
     baseline, comparison = sys.argv[1:3]
     return Path(baseline), Path(comparison)
 

@@ -15,7 +15,7 @@ _SCHEMA = {"bin_index": pl.Int32(), "value": pl.Float64()}
 
 
 def side(run: Path, name: str) -> pl.LazyFrame:
-    """The values of a run, with the name of their series."""
+    """Return the values of a run, with the name of their series."""
     files = sorted((run / "series").glob("*.csv"))
     names = pl.Enum([file.stem for file in files])
     return pl.scan_csv(files, schema=_SCHEMA, include_file_paths="file", glob=False).select(
@@ -26,7 +26,7 @@ def side(run: Path, name: str) -> pl.LazyFrame:
 
 
 def metrics() -> list[pl.Expr]:
-    """The metrics of one series, from columns `a` and `b`."""
+    """Return the metrics of one series, from columns `a` and `b`."""
     a, b = pl.col("a"), pl.col("b")
     d = b - a
     size = a.abs() + b.abs()

@@ -20,7 +20,7 @@ _SCHEMA = {"bin_index": pl.UInt32(), "value": pl.Float64()}
 
 
 def values(file: str) -> pl.Series:
-    """The values of a file, once its digest and its bins are known to be right."""
+    """Return the values of a file, once its digest and its bins are known to be right."""
     path = Path(file)
     manifest = json.loads((path.parents[1] / "manifest.json").read_bytes())
     data = path.read_bytes()

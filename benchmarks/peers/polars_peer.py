@@ -62,7 +62,7 @@ def _series(task: PeerTask) -> Iterator[dict[str, Any]]:
 
 
 def rows(task: PeerTask) -> pl.LazyFrame:
-    """The rows of the export."""
+    """Return the rows of the export."""
     series = pl.DataFrame(list(_series(task)))
     return (
         pl.scan_csv(

@@ -17,6 +17,7 @@ from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
 from connectors.storage.staged_names import Owner, staged_name, staging_for, staging_owner
 from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
+from connectors.storage.standard_output import StandardOutput
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
     S3_PROTOCOLS,
@@ -39,6 +40,7 @@ __all__ = [
     "Location",
     "Owner",
     "StagedFile",
+    "StandardOutput",
     "Storage",
     "StorageOptions",
     "Writable",
@@ -60,6 +62,7 @@ __all__ = [
     "staged_name",
     "staging_for",
     "staging_owner",
+    "standard_output",
     "storage_kind",
 ]
 
@@ -92,6 +95,13 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
     module = importlib.import_module("connectors.storage.fsspec_storage")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
     return _kept(protocol, arguments, options), module.native_path(protocol, url)
+
+
+def standard_output() -> StandardOutput:
+    """Return the storage that copies files to the standard output of this process."""
+    storage = _kept("stdout", {}, StorageOptions())
+    assert isinstance(storage, StandardOutput)
+    return storage
 
 
 def discard_all() -> None:
@@ -138,6 +148,8 @@ def _spelled(value: Any) -> str:
 def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> Storage:
     if protocol == "file":
         return LocalStorage()
+    if protocol == "stdout":
+        return StandardOutput()
     name = (
         "connectors.storage.s3.storage" if protocol == "s3" else "connectors.storage.fsspec_storage"
     )

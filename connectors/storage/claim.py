@@ -190,7 +190,7 @@ class Claim:
                 self._storage.delete(self._path)
 
     def _others(self) -> list[Mark]:
-        """Claims of living exporters that this one cannot stand beside."""
+        """Claims of living exporters that exclude this one."""
         found = self._storage.marks(self._folder, _PREFIX)
         now = next((mark.modified for mark in found if mark.path == self._path), None)
         others = []

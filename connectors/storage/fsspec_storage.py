@@ -17,9 +17,10 @@ from fsspec.asyn import AsyncFileSystem
 from connectors.errors import DeniedError, NotFoundError, StorageError
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
 from connectors.storage.event_loop import wait_for
+from connectors.storage.http_failures import HttpFailures
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.retry import retrying, translated
+from connectors.storage.retry import retrying
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 from connectors.storage.urls import READ_ONLY_PROTOCOLS
 
@@ -41,15 +42,17 @@ class FsspecStorage(RemoteStorage):
         StorageError: There is no such protocol, or its package is missing.
     """
 
+    failures = HttpFailures()
+
     def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__(protocol, secrets)
         self._options = options
         try:
             self._fs = driver(protocol)(
-                **{"use_listings_cache": False, "skip_instance_cache": True, **options}
+                **{**options, "use_listings_cache": False, "skip_instance_cache": True}
             )
         except Exception as failure:  # some drivers connect when they are made
-            raise translated(failure, f"{protocol}://", "connecting to", secrets) from failure
+            raise self._translated(failure, "", "connecting to") from failure
 
     def url(self, path: str) -> str:
         """With the protocol, without a query: that is where signed URLs carry credentials."""
@@ -275,7 +278,7 @@ class FsspecStorage(RemoteStorage):
                 return wait_for(self._fs.loop, work(*args, **kwargs), seconds)
             return getattr(self._fs, method)(*args, **kwargs)
 
-        return retrying(attempt, transfer_bytes=transfer_bytes)
+        return retrying(attempt, self.failures, transfer_bytes=transfer_bytes)
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
 from connectors.storage.contract import FileInfo, StagedFile, Storage
 from connectors.storage.deadline import ContextPool
+from connectors.storage.failures import SYSTEM, StoreFailures
 from connectors.storage.location import Location
 from connectors.storage.paths import join
-from connectors.storage.retry import translated
 from connectors.storage.staged_names import staged_name
 from connectors.storage.staging import StagingFolders, abandoned_folders, remove_folders
 
@@ -29,6 +29,8 @@ class RemoteStorage(Storage):
     """
 
     is_local = False
+    failures: ClassVar[StoreFailures]
+    """What the client library raises."""
 
     def __init__(self, protocol: str, secrets: Iterable[str]) -> None:
         self.protocol = protocol
@@ -44,9 +46,9 @@ class RemoteStorage(Storage):
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Sixteen at a time."""
         if len(paths) < 2:
-            return [self._outcome(path) for path in paths]
+            return [self._read_or_error(path) for path in paths]
         with ContextPool(min(_READERS, len(paths))) as pool:
-            return list(pool.map(self._outcome, paths))
+            return list(pool.map(self._read_or_error, paths))
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """Range after range, while the file's version stays what it was."""
@@ -71,7 +73,7 @@ class RemoteStorage(Storage):
         try:
             return StagedFile(self._staging.make(), path)
         except OSError as failure:
-            raise translated(failure, self.url(path), "staging") from failure
+            raise SYSTEM.translate(failure, self.url(path), "staging") from failure
 
     def discard(self, staged: StagedFile) -> None:
         """Remove the staging folder with all it holds."""
@@ -169,14 +171,14 @@ class RemoteStorage(Storage):
     def _publish(self, staged: StagedFile, size: int) -> None:
         """Make a staged file visible at its target, or nothing of it."""
 
-    def _outcome(self, path: str) -> bytes | StorageError:
+    def _read_or_error(self, path: str) -> bytes | StorageError:
         try:
             return self.read(path)
         except StorageError as failure:
             return failure
 
     def _translated(self, failure: Exception, path: str, doing: str) -> StorageError:
-        return translated(failure, self.url(path), doing, self._secrets)
+        return self.failures.translate(failure, self.url(path), doing, self._secrets)
 
     def _staged_bytes(self, staged: StagedFile) -> int:
         try:

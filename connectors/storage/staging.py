@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
-from connectors.storage.retry import translated
+from connectors.storage.failures import SYSTEM
 from connectors.storage.staged_names import (
     host_mark,
     is_of_the_dead,
@@ -114,7 +114,9 @@ def scratch_folder() -> Iterator[Path]:
     try:
         folder = _scratch.make_folder()
     except OSError as failure:
-        raise translated(failure, "the temporary directory (TMPDIR)", "writing to") from failure
+        raise SYSTEM.translate(
+            failure, "the temporary directory (TMPDIR)", "writing to"
+        ) from failure
     try:
         yield folder
     finally:
@@ -142,7 +144,7 @@ def abandoned_folders() -> list[str]:
         with os.scandir(tempfile.gettempdir()) as entries:
             return sorted(entry.path for entry in entries if _is_abandoned(entry))
     except OSError as failure:
-        raise translated(failure, "the temporary directory (TMPDIR)", "listing") from failure
+        raise SYSTEM.translate(failure, "the temporary directory (TMPDIR)", "listing") from failure
 
 
 def remove_folders(paths: list[str]) -> None:

@@ -74,12 +74,18 @@ class _Shown(Protocol):
     def as_text(self) -> str: ...
 
 
-def print_report(report: _Shown, *, as_json: bool) -> None:
-    """Print a report on stdout, for people or machines."""
+def print_report(report: _Shown, *, as_json: bool, err: bool = False) -> None:
+    """Print a report for people or machines.
+
+    Args:
+        report: The report.
+        as_json: Whether machines read it.
+        err: Whether it goes to stderr, as rows went to stdout.
+    """
     if as_json:
         print_json(report.as_json())
     else:
-        click.echo(report.as_text())
+        click.echo(report.as_text(), err=err)
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:

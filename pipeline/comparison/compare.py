@@ -16,7 +16,7 @@ from pipeline.comparison.matching import (
     MatchedSides,
     open_sides,
 )
-from pipeline.comparison.metrics.series_metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.series_metrics import MetricsAccumulator, SeriesMetrics
 from pipeline.comparison.metrics.tolerance import AnyTolerance, Tolerance, Tolerances
 from pipeline.comparison.model_differences import compare_models
 from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
@@ -114,9 +114,9 @@ def compare_matched(
 
 def _measured(
     sides: MatchedSides, tolerances: Sequence[Tolerance], progress: Callable[[int], None]
-) -> tuple[list[Metrics], Metrics]:
+) -> tuple[list[SeriesMetrics], SeriesMetrics]:
     """Return the metrics of each pair and of all together."""
-    found: list[Metrics] = []
+    found: list[SeriesMetrics] = []
     total, current = MetricsAccumulator(), MetricsAccumulator()
     with sides.blocks(range(len(tolerances))) as blocks:
         for block in blocks:

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from pipeline.comparison.alignment import Alignment
 from pipeline.comparison.metrics.differences import DEFINITIONS
-from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.series_metrics import PairStatus, SeriesMetrics
 from pipeline.comparison.metrics.tolerance import Tolerance, Tolerances
 from pipeline.comparison.model_differences import ModelComparison
 from pipeline.comparison.pairing import SeriesPair
@@ -22,7 +22,7 @@ from pipeline.rows.aggregation import Aggregation
 FailOn = Literal["different", "missing", "any"]
 """What makes a comparison fail: series that differ, series without a counterpart, or either."""
 
-STATUSES: tuple[Status, ...] = ("equal", "within", "different")
+STATUSES: tuple[PairStatus, ...] = ("equal", "within", "different")
 _SEVERITY = {status: place for place, status in enumerate(STATUSES)}
 
 METRIC_TYPES: Mapping[str, pl.DataType] = {
@@ -58,7 +58,7 @@ class SeriesComparison:
     pair: SeriesPair
     tolerance: Tolerance
     aggregation: Aggregation | None
-    metrics: Metrics
+    metrics: SeriesMetrics
 
     @property
     def badness(self) -> tuple[float, ...]:
@@ -115,7 +115,7 @@ class Comparison:
     series: tuple[SeriesComparison, ...]
     only_in_baseline: tuple[str, ...]
     only_in_comparison: tuple[str, ...]
-    total: Metrics
+    total: SeriesMetrics
     models: ModelComparison
     notes: tuple[str, ...]
     _rows: Callable[[Sequence[str] | None], pl.LazyFrame]
@@ -156,7 +156,7 @@ class Comparison:
         self._html(self, str(path))
 
     @property
-    def summary(self) -> dict[Status, int]:
+    def summary(self) -> dict[PairStatus, int]:
         """How many series are equal, within their tolerance, and different."""
         return {
             status: sum(one.metrics.status == status for one in self.series) for status in STATUSES
@@ -201,7 +201,7 @@ class Comparison:
         }
 
 
-def metrics_as_json(metrics: Metrics) -> dict[str, Any]:
+def metrics_as_json(metrics: SeriesMetrics) -> dict[str, Any]:
     """Return metrics as JSON-compatible data; what JSON has no number for is text."""
     return {to_camel(name): _json_number(value) for name, value in asdict(metrics).items()}
 

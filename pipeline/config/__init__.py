@@ -45,9 +45,10 @@ from pipeline.config.path_template import (
 )
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import document_schema
-from pipeline.config.values import Name, NotEmpty, Version
+from pipeline.config.values import ConfigName, NotEmpty, Version
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import FORMATS, AnySink
+from pipeline.sinks.sink import STDOUT
 
 __all__ = [
     "CreatedBlock",
@@ -91,8 +92,8 @@ class ExportConfig(ConfigBlock):
     """
 
     version: Version
-    name: Name = "export"
-    storage: Annotated[dict[Name, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
+    name: ConfigName = "export"
+    storage: Annotated[dict[ConfigName, StorageBlock], BeforeValidator(_nothing_is_empty)] = Field(
         default_factory=dict
     )
     source: SourceBlock
@@ -112,7 +113,13 @@ class ExportConfig(ConfigBlock):
     @model_validator(mode="after")
     def _check_together(self) -> ExportConfig:
         settings = Settings(
-            self.name, self.storage, self.source, self.metadata, self.transform, self.sinks
+            self.name,
+            self.storage,
+            self.source,
+            self.metadata,
+            self.transform,
+            self.sinks,
+            self.execution,
         )
         problems = find_problems(settings)
         if problems:
@@ -220,7 +227,7 @@ def single_run_config(
     Args:
         url: The run directory.
         formats: Formats of the sinks, in order.
-        out: Folder or, for one format, file; default the run's `gold/` folder.
+        out: Folder or, for one format, file or `-`; default the run's `gold/` folder.
         storage_options: `key=value` each, for the storage named `source`.
         registry: URL of the registry that the export is entered in.
 
@@ -300,6 +307,12 @@ def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
     if out is None:
         return "{run_url}/gold/export" + extension
     path = out.replace("${", "$${")
+    if path == STDOUT and len(formats) == 1:
+        return STDOUT
+    if path == STDOUT:
+        raise ConfigError(
+            f"--out: - is standard output, which takes one format, and there are {len(formats)}"
+        )
     try:
         refuse_unknown_ending(path)
     except ValueError as error:

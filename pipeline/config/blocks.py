@@ -15,22 +15,21 @@ from connectors.storage.options import is_secret, names_secret
 from pipeline.config.values import (
     Address,
     Bytes,
-    Constant,
+    ConstantSetting,
     Glob,
     Globs,
     MetadataColumn,
     Moment,
     Protocol,
-    ReadAhead,
     RegistryUrl,
     Seconds,
     SourceUrls,
     TimeOrigin,
-    Workers,
+    WorkerCount,
     passwords_in,
 )
 from pipeline.rows.column import ColumnName
-from pipeline.sinks.sink import Count, Flag
+from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.
 _BATCH_BYTES = 9 * 10**6
@@ -56,7 +55,7 @@ class StorageBlock(BaseModel):
     """A named option set for a storage; other keys are passed on to fsspec.
 
     Attributes:
-        protocol: fsspec protocol such as `s3`, where the URL alone does not tell.
+        protocol: fsspec protocol such as `s3`, where the URL does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -205,7 +204,7 @@ class SourceBlock(ConfigBlock):
     include: Globs = ("*",)
     exclude: tuple[Glob, ...] = ()
     created: CreatedBlock = CreatedBlock()
-    latest: Count | None = None
+    latest: PositiveCount | None = None
     series: SeriesBlock = SeriesBlock()
     time_origin: TimeOrigin = "auto"
     verify: Flag = True
@@ -227,7 +226,7 @@ class MetadataBlock(ConfigBlock):
     """
 
     columns: tuple[MetadataColumn, ...] = ("run_id", "unit")
-    constants: dict[ColumnName, Constant] = Field(default_factory=dict)
+    constants: dict[ColumnName, ConstantSetting] = Field(default_factory=dict)
 
 
 class TransformBlock(ConfigBlock):
@@ -258,8 +257,8 @@ class ExecutionBlock(ConfigBlock):
 
     engine: Literal["auto", "local", "processes", "dask"] = "auto"
     address: Address | None = None
-    workers: Workers = "auto"
-    read_ahead: ReadAhead = "auto"
+    workers: WorkerCount = "auto"
+    read_ahead: WorkerCount = "auto"
     memory_limit: Bytes = 512 * 10**6
     timeout: Seconds = None
 

@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 
 from connectors.errors import StorageError
 from connectors.storage import canonical_url, check_url
-from pipeline.config.blocks import MetadataBlock, SourceBlock, StorageBlock, TransformBlock
+from pipeline.config.blocks import (
+    ExecutionBlock,
+    MetadataBlock,
+    SourceBlock,
+    StorageBlock,
+    TransformBlock,
+)
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import (
     codec_of,
@@ -42,6 +48,7 @@ class Settings:
     metadata: MetadataBlock
     transform: TransformBlock
     sinks: Sequence[Sink]
+    execution: ExecutionBlock
 
     @property
     def columns(self) -> list[str]:
@@ -65,10 +72,13 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
-        problems += _template_problems(sink.path, (*path, "path"))
-        problems += _file_problems(sink, path, settings.name)
+        if sink.is_stdout:
+            problems += _stdout_problems(sink, path, settings)
+        else:
+            problems += _template_problems(sink.path, (*path, "path"))
+            problems += _file_problems(sink, path, settings.name)
         problems += _column_problems(sink, path, settings)
-    return [*problems, *_shared_paths(settings.sinks)]
+    return [*problems, *_shared_paths(settings.sinks), *_shared_stdout(settings.sinks)]
 
 
 def _storage_problems(settings: Settings) -> Iterator[ConfigProblem]:
@@ -121,6 +131,35 @@ def _filter_problems(settings: Settings) -> Iterator[ConfigProblem]:
         parse_filter(text, settings.metadata.constants, _ANY_TIME)
     except ConfigError as error:
         yield ConfigProblem(("transform", "filter"), str(error))
+
+
+def _stdout_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[ConfigProblem]:
+    for key in ("partition_by", "max_rows_per_file"):
+        if getattr(sink, key):
+            yield ConfigProblem((*path, key), "needs a folder as path; - is standard output")
+    if sink.storage is not None:
+        yield ConfigProblem((*path, "storage"), "standard output is in no storage; leave it out")
+    if sink.if_exists != "replace":
+        yield ConfigProblem(
+            (*path, "if_exists"), "nothing exists on standard output; leave the key out"
+        )
+    if settings.execution.engine == "dask":
+        yield ConfigProblem(
+            (*path, "path"),
+            "- is the standard output of this process, which no worker of a Dask cluster has: "
+            "name a file, or set execution.engine: local",
+        )
+
+
+def _shared_stdout(sinks: Sequence[Sink]) -> Iterator[ConfigProblem]:
+    first, *others = [index for index, sink in enumerate(sinks) if sink.is_stdout] or [0]
+    for index in others:
+        # Two sinks of one format are reported as any other two that share a path.
+        if sinks[index].format not in {sink.format for sink in sinks[:index] if sink.is_stdout}:
+            yield ConfigProblem(
+                ("sinks", index, "path"),
+                f"sinks[{first}] writes to standard output already; choose another path",
+            )
 
 
 def _template_problems(path: str, place: KeyPath) -> Iterator[ConfigProblem]:

@@ -13,7 +13,7 @@ from pipeline.config.blocks import ConfigBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
 from pipeline.config.schema import document_schema
-from pipeline.config.values import Name, NotEmpty, Url, Version
+from pipeline.config.values import ConfigName, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion
 
@@ -114,8 +114,8 @@ class ComparisonConfig(ConfigBlock):
     """
 
     version: Version
-    name: Name = "comparison"
-    storage: dict[Name, StorageBlock] = Field(default_factory=dict)
+    name: ConfigName = "comparison"
+    storage: dict[ConfigName, StorageBlock] = Field(default_factory=dict)
     baseline: _SideField
     comparisons: Annotated[tuple[_SideField, ...], *NotEmpty]
     tolerances: TolerancesBlock = TolerancesBlock()

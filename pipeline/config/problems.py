@@ -77,7 +77,7 @@ class ProblemReport:
         root: The document, which knows the places.
         model: The model the document was held against.
         secrets: Texts that must not be shown.
-        put_in: Texts that references were replaced by, not to be shown where they stand.
+        put_in: Texts that references were replaced by, not to be shown where they occur.
     """
 
     root: Node

@@ -283,7 +283,7 @@ def _check_version(value: object) -> object:
 Version = Annotated[Literal[1], BeforeValidator(_check_version)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
-Name = Annotated[str, AfterValidator(_check_name)]
+ConfigName = Annotated[str, AfterValidator(_check_name)]
 RegistryUrl = Annotated[
     SecretStr,
     AfterValidator(_check_registry_url),
@@ -307,7 +307,7 @@ SourceUrls = Annotated[
 Glob = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_check_name_glob)]
 NotEmpty = [AfterValidator(check_not_empty), Field(json_schema_extra={"minItems": 1})]
 Globs = Annotated[tuple[Glob, ...], *NotEmpty]
-Constant = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]
+ConstantSetting = Annotated[str | int | float | bool, BeforeValidator(_check_constant)]
 MetadataColumn = Annotated[
     str,
     AfterValidator(_check_metadata_column),
@@ -335,11 +335,10 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
 ]
-Workers = Annotated[
+WorkerCount = Annotated[
     Literal["auto"] | int,
     BeforeValidator(_parse_workers),
     WithJsonSchema(
         {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 64}]}
     ),
 ]
-ReadAhead = Workers

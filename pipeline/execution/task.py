@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from connectors.errors import RunError
-from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, faulty_runs, scan
+from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, damaged_runs, scan
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import StagedFile, Storage
 from connectors.storage.deadline import check_deadline
@@ -137,7 +137,7 @@ def run_task(
     except RunError as fault:
         if not task.skips_broken:
             raise
-        found = faulty_runs(task.storage, task.files, task.options) or {fault.run_url: fault}
+        found = damaged_runs(task.storage, task.files, task.options) or {fault.run_url: fault}
         return TaskResult(broken=tuple(found.values()))
     return TaskResult(_by_part(task, outputs), (), tally.files, tally.rows, tally.size)
 

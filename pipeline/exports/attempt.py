@@ -23,7 +23,7 @@ from pipeline.writing.publish import Published, Publisher
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenTargets:
     """The answer of an attempt that succeeded.
 
     Attributes:
@@ -55,7 +55,7 @@ class Drop:
     broken: tuple[LeftOut, ...]
 
 
-def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
+def attempt(session: ExportSession, source: Source) -> WrittenTargets | Retry | Drop:
     """Plan, read, write and publish the export of some runs.
 
     Raises:
@@ -91,7 +91,7 @@ def attempt(session: ExportSession, source: Source) -> Written | Retry | Drop:
         published = publisher.publish(staged.targets)
         published = replace(published, changed=publisher.tidy(choice.current))
     choice = replace(choice, current=(*choice.current, *published.found))
-    return Written(plan, choice, published, staged)
+    return WrittenTargets(plan, choice, published, staged)
 
 
 def _stage(session: ExportSession, staged: StagedJob) -> None:

@@ -84,6 +84,8 @@ class ExportLineage:
             return
         by_url = {target.url: target for target in report.targets}
         for sink in self._plan.sinks:
+            if sink.sink.is_stdout:  # no dataset that a later job could read
+                continue
             written = [by_url[t.url] for t in sink.targets if t.url in by_url]
             if written:
                 yield _output(sink, written)

@@ -10,7 +10,7 @@ from pipeline.exports.report import Report
 from pipeline.planning.published import Pending
 from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.writing.descriptor_file import StagedTarget
 
@@ -58,7 +58,9 @@ class Registration:
         targets = [(pending.target, True) for pending, _ in written]
         targets += [(pending.target, False) for pending in current]
         self._exports = [
-            ExportToEnter(target.storage, target.descriptor, is_new) for target, is_new in targets
+            ExportToEnter(target.storage, target.descriptor, is_new)
+            for target, is_new in targets
+            if not target.is_stdout
         ]
 
     def finished(self, report: Report) -> Report:

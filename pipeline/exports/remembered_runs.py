@@ -24,6 +24,8 @@ def known_runs(config: ExportConfig, resolver: TargetResolver) -> KnownRun | Non
     Only targets whose path names no run have one descriptor that can be found beforehand. What
     is wrong with a descriptor is reported when it is compared with the plan, not here.
     """
+    if any(sink.is_stdout for sink in config.sinks):  # what goes there is read every time
+        return None
     known: dict[str, Run] = {}
     for sink in config.sinks:
         target = resolver.of_all_runs(sink)

@@ -10,7 +10,7 @@ from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
-Status = Literal["exported", "unchanged", "kept"]
+TargetStatus = Literal["exported", "unchanged", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ExportedTarget:
     Attributes:
         format: The sink's format.
         url: The file or folder.
-        descriptor: URL of the descriptor that names its files.
+        descriptor: URL of the descriptor that names its files; None for standard output.
         status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
         files: Number of files.
         rows: Data rows in them.
@@ -31,8 +31,8 @@ class ExportedTarget:
 
     format: str
     url: str
-    descriptor: str
-    status: Status
+    descriptor: str | None
+    status: TargetStatus
     files: int = 0
     rows: int = 0
     size: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pipeline.config import ExportConfig
-from pipeline.exports.attempt import Drop, Retry, Written, attempt
+from pipeline.exports.attempt import Drop, Retry, WrittenTargets, attempt
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
@@ -17,7 +17,7 @@ def export(
     config: ExportConfig,
     *,
     full_refresh: bool = False,
-    listener: ProgressCallback | None = None,
+    progress: ProgressCallback | None = None,
     now: datetime | None = None,
 ) -> Report:
     """Export the runs of a config to all its sinks.
@@ -25,7 +25,7 @@ def export(
     Args:
         config: The settings.
         full_refresh: Write targets that have not changed, too.
-        listener: Receives the progress.
+        progress: Receives the progress.
         now: When the export begins; default the current time.
 
     Raises:
@@ -36,7 +36,7 @@ def export(
         SinkError: An output could not be written.
         StorageError: A store failed.
     """
-    session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=listener)
+    session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=progress)
     try:
         with session.workers, session.clock.enforced():
             report, choice = _export(session)
@@ -54,7 +54,7 @@ def _export(session: ExportSession) -> tuple[Report, Choice | None]:
     source = session.find_runs()
     while source.runs:
         match attempt(session, source):
-            case Written() as written:
+            case WrittenTargets() as written:
                 current = written.choice.current
                 session.registration.note(source, written.published.written, current)
                 session.lineage.note(written.plan)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.exports.attempt import Written
-from pipeline.exports.report import ExportedTarget, Report, RunNote, Status
+from pipeline.exports.attempt import WrittenTargets
+from pipeline.exports.report import ExportedTarget, Report, RunNote, TargetStatus
 from pipeline.exports.session import ExportSession
 from pipeline.planning.choice import Choice
 from pipeline.planning.published import Pending, PublishedTargets
@@ -15,10 +15,10 @@ from pipeline.reading.source import Source
 from pipeline.writing.router import StagedOutput
 
 
-def summarise(session: ExportSession, source: Source, done: Written) -> Report:
+def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> Report:
     """Return the report of an export."""
     written = [_exported(pending, outputs) for pending, outputs in done.published.written]
-    targets = (*written, *_untouched(done.choice, done.published.standing))
+    targets = (*written, *_untouched(done.choice, done.published.current))
     return replace(
         nothing_to_do(session, source),
         rows_read=done.staged.rows,
@@ -84,13 +84,15 @@ def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[Exported
         yield _unwritten(pending, published, "kept")
 
 
-def _unwritten(pending: Pending, standing: PublishedTargets, status: Status) -> ExportedTarget:
+def _unwritten(
+    pending: Pending, published: PublishedTargets, status: TargetStatus
+) -> ExportedTarget:
     target = pending.target
-    listed = standing.resources(pending.plan, target)
+    listed = published.resources(pending.plan, target)
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status=status,
         files=len(listed),
         rows=sum(item["rowCount"] for item in listed),
@@ -105,7 +107,7 @@ def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarg
     return ExportedTarget(
         format=pending.plan.sink.format,
         url=target.url,
-        descriptor=target.storage.url(target.descriptor),
+        descriptor=target.descriptor_url,
         status="exported",
         files=len(outputs),
         rows=sum(output.file.rows for output in outputs),

@@ -39,15 +39,15 @@ class Watch:
     _last: object = field(default=None, init=False, repr=False)
 
     def rounds(self) -> Iterator[Round]:
-        """Yield every round that has something to tell: the first, what was written, what changed.
+        """Yield every round that has news: the first, what was written, what changed.
 
         Raises:
             ConfigError: The config does not fit the runs.
         """
         while not self.stopped.is_set() and self.goes_on():
-            outcome = self._export()
-            if self._is_news(outcome):
-                yield outcome
+            result = self._export()
+            if self._is_news(result):
+                yield result
             self.stopped.wait(self.interval)
 
     def _export(self) -> Round:
@@ -58,15 +58,15 @@ class Watch:
         except FlowtimeExportError as error:
             return error
 
-    def _is_news(self, outcome: Round) -> bool:
-        before, self._last = self._last, _gist(outcome)
-        written = isinstance(outcome, Report) and any(
-            target.status == "exported" for target in outcome.targets
+    def _is_news(self, result: Round) -> bool:
+        before, self._last = self._last, _gist(result)
+        written = isinstance(result, Report) and any(
+            target.status == "exported" for target in result.targets
         )
         return written or self._last != before
 
 
-def _gist(outcome: Round) -> object:
-    if isinstance(outcome, Report):
-        return outcome.runs, outcome.left_out
-    return type(outcome), str(outcome)
+def _gist(result: Round) -> object:
+    if isinstance(result, Report):
+        return result.runs, result.left_out
+    return type(result), str(result)

@@ -23,11 +23,11 @@ from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.sinks.formats import READING_ORDER
 
-Array = np.ndarray[Any, Any]
+_Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class _Restoring:
     writer: RunWriter
     files: dict[str, RestoredSeries]
 
-    def add(self, place: int, values: Array) -> None:
+    def add(self, place: int, values: _Array) -> None:
         """Stage the file of one series."""
         series = self.described.run.series[place]
         code = self.described.layouts[place]
@@ -290,8 +290,8 @@ def _refuse_other_bytes(runs: Sequence[_Restoring], options: ImportOptions) -> N
 
 def _published(run: _Restoring, options: ImportOptions) -> ImportedRun:
     if not options.dry_run:
-        outcome = run.writer.publish().outcome
-        return _imported(run.described.run, run.writer.url, outcome, [*run.files.values()])
+        status = run.writer.publish().status
+        return _imported(run.described.run, run.writer.url, status, [*run.files.values()])
     return _imported(run.described.run, run.writer.url, "checked", [*run.files.values()])
 
 
@@ -328,6 +328,6 @@ def _import_table(
         ) as writer:
             files = [writer.add(series, values) for series, values in table.series()]
             publishing()
-            outcome = "checked" if options.dry_run else writer.publish().outcome
-        imported = _imported(run, writer.url, outcome, files)
+            status = "checked" if options.dry_run else writer.publish().status
+        imported = _imported(run, writer.url, status, files)
         return ImportReport("telemetry", table.report.files, (imported,), table.report.notes)

@@ -99,7 +99,7 @@ class ExportPlan:
         sinks: What each sink will write.
         is_filtered: Whether the condition may leave rows out.
         layouts: URL of a run → how the file of each series is laid out, where only the file can
-            tell, as no sha256 does.
+            say, as no sha256 does.
     """
 
     config: ExportConfig

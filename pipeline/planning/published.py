@@ -184,10 +184,10 @@ def is_published(
     if pending.target.table is not None:
         files = {} if version is None else version.files
         return all(files.get(item["path"]) == item["bytes"] for item in listed)
-    return all(_stands(pending.target, item) for item in listed)
+    return all(_is_in_place(pending.target, item) for item in listed)
 
 
-def _stands(target: Target, item: Mapping[str, Any]) -> bool:
+def _is_in_place(target: Target, item: Mapping[str, Any]) -> bool:
     entry = target.storage.info(join(target.folder, item["path"]))
     return entry is not None and entry.size == item["bytes"]
 

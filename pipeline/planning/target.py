@@ -8,7 +8,15 @@ from datetime import datetime
 
 from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
-from connectors.storage import Storage, StorageOptions, connect, join, relative
+from connectors.storage import (
+    StandardOutput,
+    Storage,
+    StorageOptions,
+    connect,
+    join,
+    relative,
+    standard_output,
+)
 from pipeline.config import ExportConfig
 from pipeline.config.path_template import (
     differs_by_run,
@@ -69,6 +77,16 @@ class Target:
         if self.is_folder:
             return join(self.path, FOLDER_NAME)
         return join(self.folder, stem(self.path.rpartition("/")[2]) + FILE_SUFFIX)
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether it is standard output, which keeps no descriptor."""
+        return isinstance(self.storage, StandardOutput)
+
+    @property
+    def descriptor_url(self) -> str | None:
+        """The descriptor for people; None where there is none."""
+        return None if self.is_stdout else self.storage.url(self.descriptor)
 
     def refuse_links(self, path: str) -> None:
         """Refuse a path of this target that leads through a link of a run directory.
@@ -170,6 +188,9 @@ class TargetResolver:
 
     def target(self, sink: Sink, run: Run | None, rows: tuple[int, ...]) -> Target:
         """Return the target of a sink for one run or for all, without any check."""
+        if sink.is_stdout:
+            stdout = standard_output()
+            return Target(stdout, sink.path, stdout.url(sink.path), False, rows)
         url = self._render(sink, run)
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)
@@ -235,6 +256,6 @@ def _created_date(run: Run) -> str:
 def _refuse_unsafe(field: str, value: str, run: Run) -> None:
     if value in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in value):
         raise ConfigError(
-            f"run {run.url}: {{{field}}} is {value!r}, which cannot stand in a path: "
+            f"run {run.url}: {{{field}}} is {value!r}, which cannot be part of a path: "
             "use another field"
         )

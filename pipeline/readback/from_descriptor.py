@@ -20,13 +20,7 @@ from pipeline.datapackage.run_record import DescribedRun, first_fault, read_run
 from pipeline.datapackage.table_spec import TableSpec, read_contents
 from pipeline.errors import IntegrityError, StorageError
 from pipeline.readback.local_copy import ExportFile
-from pipeline.readback.tables import (
-    MAX_ROWS,
-    Export,
-    ExportedTable,
-    TableFile,
-    check_columns,
-)
+from pipeline.readback.tables import MAX_ROWS, Export, ExportedTable, TableFile, check_columns
 from pipeline.rows.column import Column, refuse_pattern
 from pipeline.sinks.formats import Format
 

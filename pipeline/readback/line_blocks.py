@@ -35,7 +35,7 @@ def line_blocks(
     Args:
         path: The file.
         url: The same for messages.
-        quote: What quoted cells stand in; None where a line end always ends a row.
+        quote: The quotation mark of cells; None where a line end always ends a row.
         start: Bytes that come before the rows.
         first_line: Line of the first row.
 
@@ -72,7 +72,7 @@ def whole_rows(
     Args:
         pieces: The bytes.
         longest: Most bytes that a row may have; a longer one ends the reading.
-        quote: What quoted cells stand in; None where a line end always ends a row.
+        quote: The quotation mark of cells; None where a line end always ends a row.
 
     Returns:
         Bytes, and whether they are whole rows; only the last ones may be a row without its end.

@@ -64,8 +64,8 @@ class Placed:
     blocks: _Array
     bins: _Array
 
-    def stretches(self) -> Iterable[tuple[int, int, int]]:
-        """Yield first and end row of each stretch of one block, and the block's place."""
+    def run_lengths(self) -> Iterable[tuple[int, int, int]]:
+        """Yield first and end row of each run of rows of one block, and the block's place."""
         cuts = np.flatnonzero(np.diff(self.blocks)) + 1
         edges = [0, *cuts.tolist(), len(self.blocks)]
         for first, end in pairwise(edges):

@@ -139,7 +139,7 @@ def whole_series(
     may_lack = writes_nulls(table)
     current: tuple[RowBlock, dict[str, _Filling]] | None = None
     for blocks, _, placed in placed_batches(table, order, max_expansion=max_expansion):
-        for first, end, place in placed.stretches():
+        for first, end, place in placed.run_lengths():
             block = blocks[place]
             if current is None or current[0] != block:
                 current = (block, {c: _Filling(block.bins) for c, _ in block.members})
@@ -180,11 +180,11 @@ class _Filling:
 def block_cells(
     placed: Placed, first: int, end: int, block: RowBlock, order: RowOrder, *, may_lack: bool
 ) -> dict[str, pl.Series]:
-    """Return the values of a stretch of rows of one block, by column; others must be missing.
+    """Return the values of consecutive rows of one block, by column; others must be missing.
 
     Args:
         placed: The batch.
-        first: First row of the stretch.
+        first: The first of these rows.
         end: Row after its last.
         block: Its block.
         order: The order of the rows.

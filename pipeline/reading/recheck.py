@@ -1,11 +1,11 @@
-"""Runs that turn out faulty, or that change, while they are read."""
+"""Runs that turn out damaged, or that change, while they are read."""
 
 from __future__ import annotations
 
 from connectors.errors import ChangedError, IntegrityError, NotFoundError, RunError
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.scan.scanner import faulty_runs
+from connectors.flowtime.scan.scanner import damaged_runs
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage
 from pipeline.planning.plan import ExportPlan
@@ -43,7 +43,7 @@ def has_changed(
 ) -> bool:
     """Return whether a fault may be of a run that was being rewritten.
 
-    False where the run is still as it was discovered, and still faulty.
+    False where the run is still as it was discovered, and still damaged.
     """
     if isinstance(fault, ChangedError):
         return True
@@ -53,4 +53,4 @@ def has_changed(
     if _looks(storage, run) != (run.fingerprint, run.listing):
         return True
     of_run = [one for one in files if one.run_url == run.url]
-    return not faulty_runs(storage, of_run, scan_options(plan.config))
+    return not damaged_runs(storage, of_run, scan_options(plan.config))

@@ -15,8 +15,8 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Run
 from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.datapackage import descriptor
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.registry.artifact import Artifact
-from pipeline.registry.export_records import record_of_export
+from pipeline.registry.records.artifact import Artifact
+from pipeline.registry.records.export_records import record_of_export
 
 _MANIFEST = "manifest.json"
 _RUN_FOLDERS = frozenset({"series", "model"}) | NEVER_READ_FOLDERS

@@ -9,14 +9,14 @@ from connectors.flowtime.discover.discovery import discover_each
 from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Run
 from connectors.storage import Storage, relative
 from pipeline.errors import IntegrityError
-from pipeline.registry.artifact import ArtifactRecord, key_of
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
-from pipeline.registry.export_records import record_of_export
+from pipeline.registry.database.statements import parts
 from pipeline.registry.rebuild import version_of
+from pipeline.registry.records.artifact import ArtifactRecord, key_of
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.export_records import record_of_export
+from pipeline.registry.records.run_records import record_of_run
 from pipeline.registry.register import BATCH
 from pipeline.registry.registry import Registry
-from pipeline.registry.run_records import record_of_run
-from pipeline.registry.statements import parts
 
 
 def enter(

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from connectors.flowtime.model.run import Run
 from pipeline.errors import RegistryError
 from pipeline.logs import LOGGER
-from pipeline.registry.database import Database
-from pipeline.registry.run_records import run_of_document
-from pipeline.registry.statements import below
-from pipeline.registry.tables import artifact, document
+from pipeline.registry.database.connection import Database
+from pipeline.registry.database.statements import below
+from pipeline.registry.database.tables import artifact, document
+from pipeline.registry.records.run_records import run_of_document
 
 _AHEAD = 128
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, func, select
 
-from pipeline.registry.artifact import ArtifactRecord
-from pipeline.registry.loading import artifacts
+from pipeline.registry.database.statements import parts
+from pipeline.registry.database.tables import artifact
+from pipeline.registry.queries.loading import artifacts
+from pipeline.registry.records.artifact import ArtifactRecord
+from pipeline.registry.records.run_records import record_of_model
 from pipeline.registry.register import register, remove
-from pipeline.registry.run_records import record_of_model
-from pipeline.registry.statements import parts
-from pipeline.registry.tables import artifact
 
 
 def tidy_models(connection: Connection) -> int:

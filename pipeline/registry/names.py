@@ -22,9 +22,9 @@ from sqlalchemy import (
     update,
 )
 
-from pipeline.registry.artifact import ArtifactRecord
-from pipeline.registry.statements import parts
-from pipeline.registry.tables import artifact
+from pipeline.registry.database.statements import parts
+from pipeline.registry.database.tables import artifact
+from pipeline.registry.records.artifact import ArtifactRecord
 
 _COMPLETE = artifact.c.state == "complete"
 

@@ -15,14 +15,14 @@ from connectors.flowtime.discover.discovery import Refusal, discover_each
 from connectors.flowtime.model.run import Run
 from connectors.storage import FileInfo, Folder, Storage
 from pipeline.errors import IntegrityError, RegistryError, StorageError
-from pipeline.registry.artifact import ArtifactRecord, key_of
-from pipeline.registry.database import Database
-from pipeline.registry.export_records import is_descriptor, record_of_export
+from pipeline.registry.database.connection import Database
+from pipeline.registry.database.statements import below, parts
+from pipeline.registry.database.tables import artifact
 from pipeline.registry.models import tidy_models
+from pipeline.registry.records.artifact import ArtifactRecord, key_of
+from pipeline.registry.records.export_records import is_descriptor, record_of_export
+from pipeline.registry.records.run_records import record_of_refusal, record_of_run
 from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
-from pipeline.registry.run_records import record_of_refusal, record_of_run
-from pipeline.registry.statements import below, parts
-from pipeline.registry.tables import artifact
 
 _WAITING = 4
 _DESCRIPTORS_AT_ONCE = 64

@@ -8,19 +8,27 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from pipeline.registry import search_text
-from pipeline.registry.artifact import (
+from pipeline.registry.database import search_text
+from pipeline.registry.database.search_text import SearchedText
+from pipeline.registry.database.statements import insert_into, parts, upsert
+from pipeline.registry.database.tables import (
+    artifact,
+    detail,
+    document,
+    edge,
+    root,
+    shape_term,
+    user_data,
+)
+from pipeline.registry.names import assign_ids
+from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Visibility,
     key_of,
     microseconds,
     shape_of,
 )
-from pipeline.registry.names import assign_ids
-from pipeline.registry.run_records import model_id, record_of_model
-from pipeline.registry.search_text import SearchedText
-from pipeline.registry.statements import insert_into, parts, upsert
-from pipeline.registry.tables import artifact, detail, document, edge, root, shape_term, user_data
+from pipeline.registry.records.run_records import model_id, record_of_model
 
 BATCH = 500
 """Artifacts that are written in one transaction: others wait no longer than for these."""
@@ -148,7 +156,7 @@ def _row(one: ArtifactRecord, name: str, user: Any | None) -> dict[str, Any]:
 
 
 def _text(one: ArtifactRecord, name: str) -> SearchedText:
-    """The text of an artifact of which no user says anything."""
+    """Return the text of an artifact that has no user data."""
     values = (str(value) for value in one.metadata.values())
     tags = sorted(value for kind, value in one.terms if kind == "tag")
     main = (one.title, one.description, *values)

@@ -17,7 +17,19 @@ from sqlalchemy import Connection, func, select
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, RegistryTimeoutError, StorageError, UnknownArtifactError
 from pipeline.registry import user_data
-from pipeline.registry.artifact import (
+from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
+from pipeline.registry.database.statements import parts
+from pipeline.registry.database.tables import artifact, root
+from pipeline.registry.deletion import Deletion, plan_deletion
+from pipeline.registry.models import tidy_models
+from pipeline.registry.queries.conditions import conditions_of
+from pipeline.registry.queries.facets import facets_of
+from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
+from pipeline.registry.queries.loading import artifacts
+from pipeline.registry.queries.query import ArtifactQuery, is_plain
+from pipeline.registry.queries.relationships import relationships_of
+from pipeline.registry.rebuild import Rebuild, RebuildReport
+from pipeline.registry.records.artifact import (
     Artifact,
     ArtifactRecord,
     Relationships,
@@ -25,19 +37,7 @@ from pipeline.registry.artifact import (
     instant_of,
     shown_instant,
 )
-from pipeline.registry.conditions import conditions_of
-from pipeline.registry.database import READ_SECONDS, WRITE_SECONDS, Database
-from pipeline.registry.deletion import Deletion, plan_deletion
-from pipeline.registry.facets import facets_of
-from pipeline.registry.listing import ArtifactPage, CountCache, page_of
-from pipeline.registry.loading import artifacts
-from pipeline.registry.models import tidy_models
-from pipeline.registry.query import ArtifactQuery, is_plain
-from pipeline.registry.rebuild import Rebuild, RebuildReport
 from pipeline.registry.register import BATCH, register, register_root, remove
-from pipeline.registry.relationships import relationships_of
-from pipeline.registry.statements import parts
-from pipeline.registry.tables import artifact, root
 from pipeline.registry.user_data import UserChange, UserData
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.flowtime.discover.discovery import KnownRun
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 
 if TYPE_CHECKING:
     from pipeline.registry.registry import Registry

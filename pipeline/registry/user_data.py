@@ -12,10 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.alias_generators import to_camel
 from sqlalchemy import Connection, bindparam, case, delete, select, update
 
-from pipeline.registry import search_text
-from pipeline.registry.artifact import ARCHIVED_TAG, ArtifactType, Visibility, key_of
-from pipeline.registry.statements import insert_into, parts, upsert
-from pipeline.registry.tables import artifact, detail, shape_term, user_data, user_tag
+from pipeline.registry.database import search_text
+from pipeline.registry.database.statements import insert_into, parts, upsert
+from pipeline.registry.database.tables import artifact, detail, shape_term, user_data, user_tag
+from pipeline.registry.records.artifact import ARCHIVED_TAG, ArtifactType, Visibility, key_of
 
 MAX_TAGS = 200
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"

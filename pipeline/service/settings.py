@@ -17,8 +17,8 @@ from pipeline.sinks.formats import Format
 
 SHORTEST_TOKEN = 16
 
-Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+_Count = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(gt=0)]
 
 
 class ServiceSettings(BaseModel):
@@ -76,20 +76,20 @@ class ServiceSettings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     tokens: tuple[SecretStr, ...] = ()
     state: Path | None = None
-    workers: Count = 2
-    queue: Count = 100
-    memory_limit: Count = 512 * 10**6
-    address_space: Count = 16 * 2**30
-    job_timeout: Seconds = 3600.0
-    cancel_grace: Seconds = 10.0
+    workers: _Count = 2
+    queue: _Count = 100
+    memory_limit: _Count = 512 * 10**6
+    address_space: _Count = 16 * 2**30
+    job_timeout: _Seconds = 3600.0
+    cancel_grace: _Seconds = 10.0
     wait: Annotated[float, Field(ge=0)] = 20.0
-    large_bytes: Count = 64 * 10**6
-    refresh: Seconds = 30.0
-    keep_jobs: Count = 10_000
-    keep_comparisons: Count = 100
+    large_bytes: _Count = 64 * 10**6
+    refresh: _Seconds = 30.0
+    keep_jobs: _Count = 10_000
+    keep_comparisons: _Count = 100
     custom_export_days: Annotated[float, Field(gt=0)] = 30.0
-    custom_export_bytes: Count = 10**10
-    custom_exports_per_run: Count = 20
+    custom_export_bytes: _Count = 10**10
+    custom_exports_per_run: _Count = 20
     auto_export: tuple[Format, ...] | None = None
     webhooks: tuple[str, ...] = ()
     webhook_allow: tuple[str, ...] = ()
@@ -98,13 +98,13 @@ class ServiceSettings(BaseModel):
     forwarded_allow_ips: str = ""
     cors_origins: tuple[str, ...] = ()
     rate: Annotated[float, Field(gt=0)] = 50.0
-    burst: Count = 200
-    failed_tokens: Count = 10
-    streams_per_client: Count = 20
-    max_body: Count = 64 * 1024
+    burst: _Count = 200
+    failed_tokens: _Count = 10
+    streams_per_client: _Count = 20
+    max_body: _Count = 64 * 1024
     max_upload: Annotated[int, Field(ge=0)] = 10**9
-    slowest_body: Count = 10_000
-    client_timeout: Seconds = 60.0
+    slowest_body: _Count = 10_000
+    client_timeout: _Seconds = 60.0
 
     def check(self) -> None:
         """Raise an error for settings that would be unsafe.

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.rows.column import Column, unnamed
-from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
@@ -47,9 +47,10 @@ class LineRenderer:
     """Renders batches as lines.
 
     Most columns are the same in all rows of a series. A line is therefore taken as what varies
-    (time and value) between fragments that stay the same over a stretch of rows: fragments are
-    put together once a stretch, repeated, and all is joined by Arrow in one pass over the bytes.
-    Every shape of table is rendered in this way: in the worst case a stretch is a row.
+    (time and value) between fragments that stay the same over a run of equal rows: fragments are
+    put together once for each such run, repeated, and all is joined by Arrow in one pass over the
+    bytes.
+    Every shape of table is rendered in this way: in the worst case each row is a run.
 
     Args:
         cells: The columns in order.
@@ -62,15 +63,17 @@ class LineRenderer:
 
     def __call__(self, batch: pl.DataFrame) -> Iterator[pa.Buffer]:
         """Yield the lines of a batch, in order."""
-        starts, varying = self._stretches(batch)
+        starts, varying = self._equal_rows(batch)
         pieces = self._pieces(batch, starts, varying)
-        stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, batch.height))
+        run_of_row = np.repeat(
+            np.arange(len(starts), dtype=np.int32), lengths(starts, batch.height)
+        )
         rows = max(1, _MOST_BYTES // self._widest(pieces))
         for first in range(0, batch.height, rows):
-            yield _lines(pieces, stretches[first : first + rows], first)
+            yield _lines(pieces, run_of_row[first : first + rows], first)
 
-    def _stretches(self, batch: pl.DataFrame) -> tuple[Rows, set[str]]:
-        """Return the first row of each stretch, and the columns that vary within them."""
+    def _equal_rows(self, batch: pl.DataFrame) -> tuple[RowNumbers, set[str]]:
+        """Return the first row of each run of equal rows, and the columns that vary within them."""
         varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
         columns = [cell.column for cell in self._cells if cell.column.name not in varying]
         steady = []
@@ -83,7 +86,7 @@ class LineRenderer:
                 steady.append(changed)
         return first_rows(batch.height, steady), varying
 
-    def _pieces(self, batch: pl.DataFrame, starts: Rows, varying: set[str]) -> list[_Piece]:
+    def _pieces(self, batch: pl.DataFrame, starts: RowNumbers, varying: set[str]) -> list[_Piece]:
         """Return fragments and varying cells in turn; a line begins and ends with a fragment."""
         heads = batch[starts]
         pieces: list[_Piece] = []
@@ -108,14 +111,14 @@ class LineRenderer:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Texts by stretch where steady, or by row; a scalar where all have the same."""
+    """Texts by run of equal rows where steady, or by row; a scalar where all have the same."""
 
     texts: pa.Array | pa.Scalar
     steady: bool
 
 
 def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> _Piece:
-    """Return what is between two varying cells: texts of each stretch, among constants."""
+    """Return what is between two varying cells: constants, and texts by run of equal rows."""
     if not texts:
         return _Piece(_scalar(constants[0]), steady=True)
     template = "%s".join(constant.replace("%", "%%") for constant in constants)
@@ -128,20 +131,20 @@ def _scalar(text: str) -> pa.Scalar:
     return arrow_texts([text])[0]
 
 
-def _lines(pieces: Sequence[_Piece], stretches: _Array, first: int) -> pa.Buffer:
-    """Return the lines of the rows from `first` on, whose stretches are given."""
+def _lines(pieces: Sequence[_Piece], run_of_row: _Array, first: int) -> pa.Buffer:
+    """Return the lines of the rows from `first` on, given the run of equal rows of each."""
     laid = []
-    places = pl.Series(stretches).to_arrow()
+    places = pl.Series(run_of_row).to_arrow()
     for piece in pieces:
         if isinstance(piece.texts, pa.Scalar):
             laid.append(piece.texts)
         elif not piece.steady:
-            laid.append(piece.texts.slice(first, len(stretches)))
+            laid.append(piece.texts.slice(first, len(run_of_row)))
         else:
             laid.append(piece.texts.take(places))
     if len(laid) == 1 and isinstance(laid[0], pa.Scalar):
         # No cell varies: it takes an array to say how many rows there are.
-        laid = [pa.repeat(laid[0], len(stretches))]
+        laid = [pa.repeat(laid[0], len(run_of_row))]
     # The last one is between the others.
     joined = _join.call([*laid, _EMPTY])
     _, ends, content = joined.buffers()

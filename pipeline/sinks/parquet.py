@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pipeline.rows.column import Column, Table, unnamed
-from pipeline.sinks.run_lengths import Rows, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Sink, WholeNumber, Written
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _declared_schema(table: Table) -> str:
 def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
     """Return the columns as Arrow arrays, text as dictionaries.
 
-    Text says the same for all rows of a series: it is looked up once a stretch and repeated.
+    Text is the same in all rows of a series: it is looked up once for each run of equal rows.
     """
     texts = [column for column in table.columns if column.type == "text"]
     starts = first_rows(rows.height, [changes(column) for column in physical(rows, texts)])
@@ -291,7 +291,9 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
     ]
 
 
-def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[pa.DictionaryArray]:
+def _dictionaries(
+    texts: Sequence[pl.Series], starts: RowNumbers, rows: int
+) -> list[pa.DictionaryArray]:
     """Return text columns as dictionaries of only what occurs.
 
     Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
@@ -299,7 +301,7 @@ def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[p
 
     Args:
         texts: The columns.
-        starts: The first row of each stretch.
+        starts: The first row of each run of equal rows.
         rows: How many rows there are.
     """
     if not texts:
@@ -307,8 +309,8 @@ def _dictionaries(texts: Sequence[pl.Series], starts: Rows, rows: int) -> list[p
     heads = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])[starts]
     # By one query for all columns: with a file for each of many runs, calls are what takes time.
     plain = heads.select(pl.all().cast(pl.String)).to_arrow(compat_level=pl.CompatLevel.oldest())
-    stretches = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, rows))
-    of_rows = pl.Series(stretches).to_arrow()
+    run_of_row = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, rows))
+    of_rows = pl.Series(run_of_row).to_arrow()
     return [
         column.combine_chunks().cast(pa.string()).dictionary_encode().take(of_rows)
         for column in plain.itercolumns()

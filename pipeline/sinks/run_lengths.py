@@ -1,4 +1,4 @@
-"""Find stretches of rows in which columns do not change."""
+"""Find runs of equal rows: where columns do not change from row to row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from pipeline.rows.column import Column
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-Rows = np.ndarray[Any, np.dtype[np.intp]]
+RowNumbers = np.ndarray[Any, np.dtype[np.intp]]
 
 
 def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
@@ -35,8 +35,8 @@ def changes(codes: pl.Series) -> Flags:
     return changed
 
 
-def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
-    """Return the first row of each stretch in which none of the columns changes."""
+def first_rows(rows: int, changed: Sequence[Flags]) -> RowNumbers:
+    """Return the first row of each run of rows in which none of the columns changes."""
     begins = np.zeros(rows, dtype=bool)
     begins[:1] = True
     for one in changed:
@@ -44,6 +44,6 @@ def first_rows(rows: int, changed: Sequence[Flags]) -> Rows:
     return np.flatnonzero(begins)
 
 
-def lengths(starts: Rows, rows: int) -> Rows:
-    """Return the number of rows of each stretch, given the first row of each."""
+def lengths(starts: RowNumbers, rows: int) -> RowNumbers:
+    """Return the number of rows of each run, given the first row of each."""
     return np.diff(starts, append=rows)

@@ -24,6 +24,9 @@ def _flag(value: object) -> object:
     return value
 
 
+STDOUT = "-"
+"""The path of standard output."""
+
 _COPIED_AT_ONCE = 1_000_000
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
@@ -36,7 +39,7 @@ def _no_flag(value: object) -> object:
 
 
 WholeNumber = Annotated[int, BeforeValidator(_no_flag)]
-Count = Annotated[WholeNumber, Field(ge=1)]
+PositiveCount = Annotated[WholeNumber, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class Sink(BaseModel):
 
     Attributes:
         path: Path or URL template: `{run_id} {run_name} {run_url} {created_date} {name} {format}
-            {date}`.
+            {date}`; `-` is standard output.
         storage: Named option set of the config's `storage`.
         columns: Pick and order of the columns; default all.
         layout: `long`, one row per value, or `wide`, one column per measure.
@@ -166,7 +169,7 @@ class Sink(BaseModel):
     columns: tuple[ColumnName, ...] | None = None
     layout: Literal["long", "wide"] = "long"
     partition_by: tuple[ColumnName, ...] = ()
-    max_rows_per_file: Count | None = None
+    max_rows_per_file: PositiveCount | None = None
     if_exists: Literal["replace", "skip", "error"] = "replace"
 
     @model_validator(mode="after")
@@ -187,6 +190,11 @@ class Sink(BaseModel):
     def secrets(self) -> Iterator[str]:
         """Yield the texts that must not be shown."""
         yield from ()
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether the rows go to standard output, which has no descriptor."""
+        return self.path == STDOUT
 
     @property
     @abstractmethod

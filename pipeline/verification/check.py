@@ -226,7 +226,7 @@ class _TableCheck:
                     rows.count += batch.frame.height
                     if placed is None:
                         continue
-                    for start, end, place in placed.stretches():
+                    for start, end, place in placed.run_lengths():
                         block = blocks[place]
                         cells = block_cells(
                             placed, start, end, block, order, may_lack=self._may_lack
@@ -337,7 +337,7 @@ class _Comparing:
         cells: dict[str, pl.Series],
         runs: RunValues,
     ) -> None:
-        """Compare the values of a stretch of rows bit for bit; NaN equals NaN."""
+        """Compare the values of consecutive rows bit for bit; NaN equals NaN."""
         try:
             expected = runs.of(block)
         except (RunError, StorageError) as error:

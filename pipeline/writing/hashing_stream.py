@@ -110,15 +110,15 @@ class HashingStream:
             self._worker.submit(self._raw.close).result()
 
     def readable(self) -> bool:
-        """Never: this stream is written."""
+        """Return False: this stream is written."""
         return False
 
     def writable(self) -> bool:
-        """Always."""
+        """Return True: this stream is written."""
         return True
 
     def seekable(self) -> bool:
-        """Never: a hash cannot go back."""
+        """Return False: a hash cannot go back."""
         return False
 
     @property

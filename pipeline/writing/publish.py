@@ -30,13 +30,13 @@ class Published:
     Attributes:
         written: Those that were made visible.
         found: Those that another exporter had published alike meanwhile.
-        standing: What is published now, as far as it was looked at.
+        current: What is published now, as far as it was looked at.
         changed: URLs of lake tables that have lost runs and gained none.
     """
 
     written: tuple[StagedTarget, ...]
     found: tuple[Pending, ...]
-    standing: PublishedTargets
+    current: PublishedTargets
     changed: frozenset[str] = frozenset()
 
 
@@ -71,7 +71,7 @@ class Publisher:
         done: list[StagedTarget] = []
         found: list[Pending] = []
         now = dict(self.before.descriptors)
-        for groups in _by_folder(written):
+        for groups in _by_folder([one for one in written if not one[0].target.is_stdout]):
             check_deadline()
             try:
                 with self._claimed(groups) as claim:
@@ -90,6 +90,11 @@ class Publisher:
                         done += ours
             except ConflictError as conflict:
                 raise PublishConflictError(str(conflict)) from conflict
+        for pending, outputs in written:
+            if pending.target.is_stdout:  # last, as it cannot be taken back
+                for output in outputs:
+                    pending.target.storage.commit(output.staged)
+                done.append((pending, outputs))
         return Published(tuple(done), tuple(found), PublishedTargets(now))
 
     def tidy(self, current: Iterable[Pending]) -> frozenset[str]:

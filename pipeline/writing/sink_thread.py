@@ -23,7 +23,7 @@ class SinkThread:
     beside each other. What fails there is raised here, by the next call.
 
     Args:
-        output: The sink's output; only the lane's thread touches it until it is discarded.
+        output: The sink's output; only the sink thread touches it until it is discarded.
     """
 
     def __init__(self, output: SinkOutput) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.comparison.metrics.differences import differences_of, percent_changes_of
 from pipeline.comparison.metrics.exact_sum import ExactSum
-from pipeline.comparison.metrics.series_metrics import Metrics, MetricsAccumulator
+from pipeline.comparison.metrics.series_metrics import MetricsAccumulator, SeriesMetrics
 from pipeline.comparison.metrics.tolerance import Tolerance
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1.7976931348623157e308, 1e-300, 1e300, 0.1)
@@ -30,7 +30,7 @@ pairs = st.lists(st.tuples(numbers, numbers), max_size=60)
 
 def measured(
     values: list[tuple[float, float]], tolerance: Tolerance = EXACT, block: int = 7
-) -> Metrics:
+) -> SeriesMetrics:
     found = MetricsAccumulator()
     both = np.array(values, dtype=np.float64).reshape(-1, 2)
     for first in range(0, len(both), block):

@@ -98,7 +98,7 @@ def test_tolerances_by_series_component_and_measure(tmp_path: Path) -> None:
             "measure=served,absolute=0.5",
             "component=B,absolute=0.2",
             "series=queue@*,absolute=1",
-            "component=NOBODY,absolute=9",
+            "component=ABSENT,absolute=9",
         ]
     )
     found = compared(tmp_path, tolerances=tolerances)
@@ -109,7 +109,7 @@ def test_tolerances_by_series_component_and_measure(tmp_path: Path) -> None:
         "errors@A@DEFAULT": "different",
         "queue@C@DEFAULT": "within",
     }
-    assert any("component 'NOBODY' is for none" in note for note in found.notes)
+    assert any("component 'ABSENT' is for none" in note for note in found.notes)
 
 
 def test_a_rule_takes_what_it_leaves_out_from_the_default() -> None:

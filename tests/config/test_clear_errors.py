@@ -50,7 +50,7 @@ URLS = {
     "s3://": "names no bucket",
     "s3:/lake/runs": "has one slash after s3: where a URL has two; write s3://...",
     "file:/lake/runs": "has one slash after file:",
-    "~nobody-of-that-name/runs": "no home folder is known for ~nobody-of-that-name",
+    "~no-such-user/runs": "no home folder is known for ~no-such-user",
 }
 
 
@@ -116,7 +116,7 @@ def test_a_mounted_secret_may_be_at_home(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "team").write_text("ops\n")
     text = text_of(rest="metadata: {constants: {team: '${file:~/team}'}}\n")
     assert parse_config(text).metadata.constants == {"team": "ops"}
-    assert "no such home folder" in refusal(text.replace("~/", "~nobody-of-that-name/"))
+    assert "no such home folder" in refusal(text.replace("~/", "~no-such-user/"))
 
 
 def test_no_run_leads_to_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

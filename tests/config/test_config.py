@@ -540,7 +540,7 @@ class TestReferences:
     def test_a_variable(self) -> None:
         assert parse(MINIMAL + 'name: "a-${X}"', X="b").name == "a-b"
 
-    def test_defaults_stand_in_for_unset_and_empty(self) -> None:
+    def test_defaults_replace_unset_and_empty(self) -> None:
         text = MINIMAL + "name: ${X:-d}"
         assert parse(text).name == "d"
         assert parse(text, X="").name == "d"

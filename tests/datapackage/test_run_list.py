@@ -68,7 +68,7 @@ PIECES = [
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.sampled_from(PIECES)), min_size=1),
 )
 @example([{"a": 1}], [(0.0, 0, b'{\n    "runs": [\n      {}\n    ]\n}')])
-def test_whatever_stands_there_is_read_as_a_whole_reading_reads_it(
+def test_any_text_is_read_as_a_whole_reading_reads_it(
     named: list[dict[str, Any]], changes: list[tuple[float, int, bytes]]
 ) -> None:
     """Meant to fail when a line is taken for a run that is none, or the other way round."""
@@ -121,7 +121,7 @@ def test_other_layouts_are_read_too(indent: int | None) -> None:
         assert descriptor.load(text.encode(), "here") == made
 
 
-def test_a_line_that_is_no_json_is_told() -> None:
+def test_a_line_that_is_no_json_is_reported() -> None:
     data = written([{"id": "a"}, {"id": "b"}]).replace(b'{"id":"b"}', b'{"id":NaN}')
     with pytest.raises(IntegrityError, match="here: the descriptor is no JSON: NaN"):
         descriptor.load(data, "here")

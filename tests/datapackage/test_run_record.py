@@ -105,7 +105,7 @@ def test_layouts_and_what_json_cannot_say() -> None:
     assert found.run.extra == {"odd": ["nan", "inf"]}
 
 
-def test_without_place_nothing_tells_the_machine() -> None:
+def test_without_place_nothing_identifies_the_machine() -> None:
     there = replace(a_run(), url="/elsewhere/run_1", path="/elsewhere/run_1", listing="e" * 64)
     assert describe_run(a_run(), with_place=False) == describe_run(there, with_place=False)
     assert read_run(describe_run(there, with_place=False), "here").run.url == ""
@@ -184,7 +184,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(sorted(describe_run(a_run()))), json_values)
-def test_whatever_stands_there_is_read_or_refused(key: str, value: object) -> None:
+def test_any_value_is_read_or_refused(key: str, value: object) -> None:
     entry = copy.deepcopy(described(a_run()))
     entry[key] = value
     with suppress(IntegrityError):

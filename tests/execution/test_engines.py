@@ -201,7 +201,7 @@ def test_a_run_that_changes_is_read_again(
 
     execution = engines.execution(engine)
     settings = config(runs, {"path": tmp_path / "e.parquet"}, execution=execution)
-    export(settings, listener=Rewrites(), now=_NOW)
+    export(settings, progress=Rewrites(), now=_NOW)
     found = pl.read_parquet(tmp_path / "e.parquet").filter(pl.col("run_id") == "run_10")
     assert set(found["value"]) >= {9.0}
 
@@ -220,7 +220,7 @@ def test_progress_adds_up(runs: Path, tmp_path: Path, engines: Engines, engine: 
 
     sums = Sums()
     settings = config(runs, {"path": tmp_path / "e.csv"}, execution=engines.execution(engine))
-    export(settings, listener=sums, now=_NOW)
+    export(settings, progress=sums, now=_NOW)
     assert sums.read_so_far == sums.total == (_RUNS * 3, _RUNS * _ROWS)
 
 
@@ -235,7 +235,7 @@ def test_the_deadline_ends_an_export(
     execution = engines.execution(engine) | {"timeout": "1s"}
     settings = config(runs, {"path": tmp_path / "out" / "e.csv"}, execution=execution)
     with pytest.raises(SinkError, match="nothing was published"):
-        export(settings, now=_NOW, listener=Waits())
+        export(settings, now=_NOW, progress=Waits())
     assert names(tmp_path / "out") == []
 
 
@@ -349,7 +349,7 @@ def test_a_dask_worker_that_dies_is_survived(runs: Path, tmp_path: Path, engines
     for name, callback in (("local", None), ("dask", killer)):
         sinks = every_sink(tmp_path / name)
         settings = config(runs, *sinks, execution=engines.execution(name))
-        export(settings, now=_NOW, listener=callback)
+        export(settings, now=_NOW, progress=callback)
     assert killer.killed
     found = contents(tmp_path / "dask")
     # What the lost worker was writing stays under hidden names until this process has ended.

@@ -27,7 +27,7 @@ Harm = Callable[[Path], object]
 
 
 def rewritten(change: Callable[[bytes], bytes], *, vouched: bool = True) -> Harm:
-    """Another content for the series file; the manifest vouches for it unless told not to."""
+    """Another content for the series file; the manifest vouches for it, except on request."""
 
     def harm(run: Path) -> None:
         file = run / FILE
@@ -217,7 +217,7 @@ def test_a_broken_run_leaves_the_last_export_as_it_was(runs: Path, tmp_path: Pat
     assert after == before
 
 
-def test_a_mended_run_is_exported(runs: Path, tmp_path: Path) -> None:
+def test_a_repaired_run_is_exported(runs: Path, tmp_path: Path) -> None:
     FAULTS["gap"][0](runs / "run_b")
     path = written_config(tmp_path, "skip")
     assert run_cli(["run", path]) == 3

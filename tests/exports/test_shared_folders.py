@@ -204,7 +204,7 @@ def test_a_descriptor_that_names_files_of_others(disk: Place, tmp_path: Path) ->
 
 
 class Died(BaseException):
-    """Stands for a kill: nothing of an export runs after it."""
+    """Simulates a kill: nothing of an export runs after it."""
 
 
 def dies(
@@ -311,7 +311,7 @@ def test_a_forged_claim_removes_nothing_else(disk: Place, tmp_path: Path, path: 
     assert sorted(tmp_path.rglob("*.csv")) == before
 
 
-def test_a_claim_that_this_process_gave_up_stops_nobody(disk: Place) -> None:
+def test_a_claim_that_this_process_gave_up_stops_no_other(disk: Place) -> None:
     with claimed(disk.storage, disk.path, files=["part-00000-0123456789ab.csv"]) as claim:
         claim.abandon()
     disk.put("part-00000-0123456789ab.csv", b"ours, as the claim records")
@@ -433,7 +433,7 @@ def test_a_damaged_descriptor_of_a_data_set(place: Place, damage: str) -> None:
         verify(place.url, options=place.options)
     report = place.export("csv", full_refresh=True)
     assert report.targets[0].status == "exported"
-    # What it named nobody knows now: it stays, and the report says so.
+    # What it named is unknown now: it stays, and the report says so.
     assert place.names() == {NAME, *place.listed(), *data}
     assert any("no descriptor names" in note for note in report.notes)
     assert place.export("csv").targets[0].status == "unchanged"

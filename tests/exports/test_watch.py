@@ -30,9 +30,9 @@ def _complete(runs: Path, name: str) -> None:
     (write_runs(runs.parent / "elsewhere", spec(name)) / name).rename(runs / name)
 
 
-def _exported(outcome: Round) -> list[str]:
-    assert isinstance(outcome, Report)
-    return [Path(t.url).parent.parent.name for t in outcome.targets if t.status == "exported"]
+def _exported(result: Round) -> list[str]:
+    assert isinstance(result, Report)
+    return [Path(t.url).parent.parent.name for t in result.targets if t.status == "exported"]
 
 
 def test_only_what_is_new_is_exported(runs: Path) -> None:
@@ -44,7 +44,7 @@ def test_only_what_is_new_is_exported(runs: Path) -> None:
     assert before.items() <= snapshot(runs).items()
 
 
-def test_a_run_is_taken_once_its_manifest_stands(runs: Path, tmp_path: Path) -> None:
+def test_a_run_is_taken_once_its_manifest_is_written(runs: Path, tmp_path: Path) -> None:
     run = write_runs(tmp_path / "elsewhere", spec("run_2")) / "run_2"
     manifest = run / "manifest.json"
     manifest.rename(tmp_path / "manifest.json")
@@ -58,7 +58,7 @@ def test_a_run_is_taken_once_its_manifest_stands(runs: Path, tmp_path: Path) -> 
     assert _exported(next(rounds)) == ["run_2"]
 
 
-def test_rounds_without_news_are_not_told(runs: Path) -> None:
+def test_rounds_without_news_are_not_reported(runs: Path) -> None:
     watch = Watch(config(runs, _PER_RUN), 0.01)
     rounds = watch.rounds()
     next(rounds)
@@ -68,7 +68,7 @@ def test_rounds_without_news_are_not_told(runs: Path) -> None:
     timer.join()
 
 
-def test_a_failed_round_is_told_once_and_tried_again(runs: Path) -> None:
+def test_a_failed_round_is_reported_once_and_tried_again(runs: Path) -> None:
     index = runs / "run_1" / "series" / "index.json"
     whole = index.rename(runs.parent / "whole.json")
     index.write_bytes(b"{")

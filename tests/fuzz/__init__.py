@@ -1,1 +1,1 @@
-"""Input made by machines for everything that reads input from strangers."""
+"""Input made by machines for everything that reads untrusted input."""

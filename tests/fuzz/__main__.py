@@ -2,7 +2,7 @@
 
 python -m tests.fuzz series --minutes 60
 
-New inputs go to out/fuzz/TARGET, an input that fails to out/fuzz/TARGET-crash-...: mend what it
+New inputs go to out/fuzz/TARGET, an input that fails to out/fuzz/TARGET-crash-...: fix what it
 found and put it into tests/fuzz/corpus/TARGET under a name that says what it is.
 """
 

@@ -19,7 +19,7 @@ Shape = Literal["json", "lines", "text", "bytes"]
 
 @dataclass(frozen=True)
 class Target:
-    """A reader of input from strangers.
+    """A reader of untrusted input.
 
     Attributes:
         name: What the command line and the corpus call it.

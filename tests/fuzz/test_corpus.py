@@ -1,6 +1,6 @@
 """Every input that found something once, and every valid one, is tried again.
 
-Meant to fail when something that reads input from strangers raises what is no error of ours, says
+Meant to fail when something that reads untrusted input raises what is no error of ours, says
 what harms a terminal, takes longer than 10 s, or grows by more than 1 GiB.
 """
 

@@ -74,7 +74,7 @@ def test_a_file_that_left_its_folder_is_enough(dialects: Path, tmp_path: Path) -
 @pytest.mark.parametrize("floats", ["dotnet", "rust"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("hashes", ["placeholder", "none"])
-def test_layouts_that_no_hash_tells_are_kept(
+def test_layouts_that_no_hash_shows_are_kept(
     tmp_path: Path, hashes: Any, newline: Any, floats: Any
 ) -> None:
     """Fails without `with_layouts`: there is nothing to find the layout by."""
@@ -168,7 +168,7 @@ def test_rows_that_were_filtered_are_no_part_of_a_run(tmp_path: Path) -> None:
 
 
 def test_bytes_that_no_writer_makes(tmp_path: Path) -> None:
-    """An editor's `1.50`: the values return, the bytes cannot, and nobody is left to guess."""
+    """An editor's `1.50`: the values return, the bytes cannot, and the report says so."""
     import hashlib
 
     runs = write_runs(tmp_path / "runs", spec("run_a"))
@@ -218,8 +218,8 @@ def test_one_run_of_two_files(tmp_path: Path, if_exists: Any, described: bool) -
     assert not (tmp_path / "back").exists()
 
 
-def test_two_runs_of_one_name_in_files_that_stand_alone(tmp_path: Path) -> None:
-    """Their metadata do not say where the runs were: only what they are tells them apart."""
+def test_two_runs_of_one_name_in_files_without_a_descriptor(tmp_path: Path) -> None:
+    """Their metadata do not say where the runs were: only their content distinguishes them."""
     alone = []
     for side, values in (("a", (1.0, 2.0, 3.0, 4.0)), ("b", (4.0, 3.0, 2.0, 1.0))):
         runs = write_runs(tmp_path / side, spec("run_a", values=values))
@@ -231,15 +231,15 @@ def test_two_runs_of_one_name_in_files_that_stand_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "back").exists()
 
 
-# --- where something stands -------------------------------------------------------------------
+# --- where something exists -------------------------------------------------------------------
 
 
-def test_a_run_that_stands_there(tmp_path: Path) -> None:
+def test_a_run_that_exists_there(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     export(config(runs, {"path": tmp_path / "e.csv"}))
     source, out = [str(tmp_path / "e.csv")], str(tmp_path / "back")
     assert [run.status for run in import_export(source, out).runs] == ["written"]
-    with pytest.raises(RunError, match="stand there already"):
+    with pytest.raises(RunError, match="exist there already"):
         import_export(source, out)
     again = import_export(source, out, ImportOptions(if_exists="skip"))
     assert [run.status for run in again.runs] == ["skipped"]

@@ -43,8 +43,8 @@ def runs_by_source(folder: Path, sources: tuple[str | None, ...] = SOURCES) -> P
     for number, source in enumerate(sources):
         name = f"run_{number}"
         path = write_run(folder, spec(name))
-        told = json.loads((path / "run.json").read_bytes())
-        (path / "run.json").write_text(json.dumps({**told, "source": source}))
+        document = json.loads((path / "run.json").read_bytes())
+        (path / "run.json").write_text(json.dumps({**document, "source": source}))
     return folder
 
 

@@ -166,7 +166,9 @@ def test_a_file_that_left_its_folder(tmp_path: Path, name: str, layout: str) -> 
         ({"path": "e.ndjson"}, "NDJSON has no metadata of its own"),
     ],
 )
-def test_a_file_that_cannot_stand_alone(tmp_path: Path, sink: dict[str, Any], message: str) -> None:
+def test_a_file_that_is_not_enough_alone(
+    tmp_path: Path, sink: dict[str, Any], message: str
+) -> None:
     export(config(runs_below(tmp_path), {**sink, "path": tmp_path / "out" / sink["path"]}))
     (tmp_path / "out" / "e.datapackage.json").unlink()
     with pytest.raises(IntegrityError, match=message):
@@ -192,7 +194,7 @@ def test_what_is_not_ours(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sink", "blocks", "told"),
+    ("sink", "blocks", "message"),
     [
         ({}, {"transform": {"filter": "value > 2"}}, "filtered by value > 2"),
         ({}, {"transform": {"filter": "measure = 'served'"}}, "filtered by measure"),
@@ -209,7 +211,7 @@ def test_obstacles(
     monkeypatch: pytest.MonkeyPatch,
     sink: dict[str, Any],
     blocks: dict[str, Any],
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr(csv_sinks, "check_null_value", lambda *_, **__: None)
     values = [1.0, float("nan")]
@@ -224,7 +226,7 @@ def test_obstacles(
     path = tmp_path / sink.get("path", "e.csv")
     export(config(runs, {**sink, "path": path}, **blocks))
     (table,) = open_export(str(path)).tables
-    assert any(told in one for one in obstacles(table))
+    assert any(message in one for one in obstacles(table))
     with pytest.raises(IntegrityError, match="cannot be restored"):
         import_export([str(path)], str(tmp_path / "back"))
 
@@ -235,7 +237,7 @@ def test_a_filter_that_keeps_everything_is_no_obstacle(tmp_path: Path) -> None:
     assert restored(str(tmp_path / "e.csv")) == originals(str(runs))
 
 
-def test_parts_are_told_from_whole_tables(tmp_path: Path) -> None:
+def test_parts_are_distinguished_from_whole_tables(tmp_path: Path) -> None:
     runs = runs_below(tmp_path)
     export(config(runs, {"path": tmp_path / "set-csv", "max_rows_per_file": 50}))
     part = sorted((tmp_path / "set-csv").glob("part-*"))[1]
@@ -332,13 +334,13 @@ BAD_CSV = {
 }
 
 
-@pytest.mark.parametrize(("row", "told"), BAD_CSV.items(), ids=map(repr, BAD_CSV))
-def test_bad_csv_rows_are_named(row: bytes, told: str) -> None:
+@pytest.mark.parametrize(("row", "message"), BAD_CSV.items(), ids=map(repr, BAD_CSV))
+def test_bad_csv_rows_are_named(row: bytes, message: str) -> None:
     rows = CsvRows(COLUMNS, TextOptions(), "here.csv")
     data = b"a,1.5,2\nb,2.5,3\n" + row + b"c,3.5,4\n"
     with pytest.raises(IntegrityError, match=r"here\.csv: ") as caught:
         rows.parse(Lines(data, 3, b'"' in data))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 BAD_NDJSON = {
@@ -359,13 +361,13 @@ BAD_NDJSON = {
 
 
 @pytest.mark.parametrize(
-    ("row", "told"), BAD_NDJSON.items(), ids=[repr(row[:50]) for row in BAD_NDJSON]
+    ("row", "message"), BAD_NDJSON.items(), ids=[repr(row[:50]) for row in BAD_NDJSON]
 )
-def test_bad_ndjson_rows_are_named(row: bytes, told: str) -> None:
+def test_bad_ndjson_rows_are_named(row: bytes, message: str) -> None:
     good = b'{"name":"a","value":1.5,"count":2}\n'
     with pytest.raises(IntegrityError, match=r"here\.ndjson: line 5: ") as caught:
         NdjsonRows(COLUMNS, "here.ndjson").parse(Lines(good + good + row + good, 3, False))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_blocks_end_where_rows_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,7 +202,7 @@ def test_beside_what_a_glob_matches_a_sink_may_write(tree: Path) -> None:
         ("s3://la*e/x", "the part after s3:// cannot be a glob"),
         ("runs/[a", "the [ in '[a' is not closed"),
         ("runs/*/../x", "after a glob there can be no . or .."),
-        ("~nobody-of-that-name/*", "no home folder is known"),
+        ("~no-such-user/*", "no home folder is known"),
     ],
 )
 def test_what_is_wrong_with_urls(url: Any, complaint: str) -> None:

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
-from pipeline.registry import migrate, tables
+from pipeline.registry.database import migrate, tables
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
 
@@ -65,7 +65,7 @@ def test_schema_is_what_the_migrations_make(registry: Registry) -> None:
             },
         )
         assert compare_metadata(context, tables.metadata) == []
-    scripts = ScriptDirectory("pipeline/registry/migrations")
+    scripts = ScriptDirectory("pipeline/registry/database/migrations")
     assert scripts.get_current_head() == migrate.HEAD
 
 

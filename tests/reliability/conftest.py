@@ -26,7 +26,7 @@ def times(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def tried(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
-    """Tells the summary how many tries a test made."""
+    """Adds to the summary how many tries a test made."""
     return lambda number: record_property("tries", number)
 
 
@@ -61,7 +61,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stage(request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> Stage:
     """Where an export begins, or replaces another, in each format."""
     state, form = str(request.param).split("-")
-    return Stage(tmp_path, form, stands=state == "overwrite")
+    return Stage(tmp_path, form, published=state == "overwrite")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -15,7 +15,7 @@ from tests.reliability.killing import PRELOADED
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExporterResult:
     """How one exporter ended: the statuses of its targets, or its error."""
 
     exporter: int
@@ -41,7 +41,7 @@ class Crowd:
             for place in range(size)
         ]
 
-    def race(self, configs: list[dict[str, Any]]) -> list[Outcome]:
+    def race(self, configs: list[dict[str, Any]]) -> list[ExporterResult]:
         """Export one config in each process; all are staged before the first is published."""
         for job, settings in zip(self._jobs, configs, strict=True):
             job.put(settings)
@@ -74,9 +74,9 @@ def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
     while (settings := jobs.get()) is not None:
         try:
             report = pipeline.exports.run.export(ExportConfig.model_validate(settings))
-            outcome = Outcome(place, tuple(target.status for target in report.targets))
+            result = ExporterResult(place, tuple(target.status for target in report.targets))
         except FlowtimeExportError as error:
-            outcome = Outcome(place, error=type(error).__name__, message=str(error))
+            result = ExporterResult(place, error=type(error).__name__, message=str(error))
         except BaseException:
-            outcome = Outcome(place, error="crash", message=traceback.format_exc())
-        answers.put(outcome)
+            result = ExporterResult(place, error="crash", message=traceback.format_exc())
+        answers.put(result)

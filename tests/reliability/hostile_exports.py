@@ -1,4 +1,4 @@
-"""Descriptors forged in every field, each with what a user is told."""
+"""Descriptors forged in every field, each with the message that a user gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run directories damaged in every way that came to mind, each with what a user is told."""
+"""Run directories damaged in every way that came to mind, each with its message."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def zipped(data: bytes) -> bytes:
 
 
 def clipped(text: str) -> str:
-    """How a message shows a text of strangers."""
+    """How a message shows an untrusted text."""
     shown = ascii(text[:81])
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -119,10 +119,10 @@ def _paths() -> dict[str, Case]:
         "series/x.csv?versionId=1", "series/x.csv#a", "a" * 5000, "a/" * 600 + "x.csv",
         "series/é.csv", "series/\U0001f600.csv", "series/x .csv", "series/x:y.csv", "-/../../x",
     ]  # fmt: skip
-    told = "should stay in the run directory and consist of A-Z a-z 0-9 . _ - @ and /"
+    hint = "should stay in the run directory and consist of A-Z a-z 0-9 . _ - @ and /"
     cases = {
         f"path {path[:40]!r}": Case(
-            entry(path=path), of_series(f"path: found {clipped(path)}, {told}")
+            entry(path=path), of_series(f"path: found {clipped(path)}, {hint}")
         )
         for path in outside
     }
@@ -313,8 +313,8 @@ def _json_files() -> dict[str, Case]:
             "link to zero": linked("/dev/zero"),
             "link to itself": linked(Path(file).name),
         }.items():
-            told = f"{says}; {file} is a link or no file"
-            cases[f"{kind} {file}"] = Case(instead(file, make), told)
+            hint = f"{says}; {file} is a link or no file"
+            cases[f"{kind} {file}"] = Case(instead(file, make), hint)
         cases[f"folder {file}"] = Case(instead(file, Path.mkdir), says)
         cases[f"no {file}"] = Case(instead(file, lambda _: None), says)
     unfinished = (
@@ -398,8 +398,8 @@ def _facts() -> dict[str, Case]:
         "2025-01-01T25:00:00Z", "2025-01-01T00:00:00+25:00", "1735689600", "2025-W01",
         "٢٠٢٥-01-01", "2025-01-01T00:00:61Z", "12:30:00", "=NOW()",
     ):  # fmt: skip
-        told = f"createdUtc: found {clipped(instant)}, should be an ISO 8601 instant such as "
-        says = of_file("run.json", f"{told}2025-01-01T00:00:00Z")
+        hint = f"createdUtc: found {clipped(instant)}, should be an ISO 8601 instant such as "
+        says = of_file("run.json", f"{hint}2025-01-01T00:00:00Z")
         cases[f"created {instant!r}"] = Case(run_json(createdUtc=instant), says)
     cases["hashes of a list"] = Case(
         manifest(seriesHashes=[]),
@@ -434,7 +434,7 @@ def _hashes(value: Any) -> dict[str, Any]:
 
 
 def _specs() -> dict[str, Case]:
-    mend = (
+    hint = (
         "should be an ISO 8601 instant such as 2025-01-01T00:00:00Z; correct it or set "
         "source.time_origin"
     )
@@ -442,15 +442,15 @@ def _specs() -> dict[str, Case]:
     for name, text, line, says in (
         ("of a list", "grid: {start: [1]}\n", None,
          "grid.start: found a list or a mapping, should be an ISO 8601 instant"),
-        ("of nonsense", "grid: {start: tomorrow}\n", None, f"grid.start: found 'tomorrow', {mend}"),
+        ("of nonsense", "grid: {start: tomorrow}\n", None, f"grid.start: found 'tomorrow', {hint}"),
         ("of a number", "grid:\n  start: 12:30:00\n", None,
-         f"grid.start: found '12:30:00', {mend}"),
+         f"grid.start: found '12:30:00', {hint}"),
         ("beyond the calendar", "grid:\n  start: 2025-02-30\n", None,
-         f"grid.start: found '2025-02-30', {mend}"),
+         f"grid.start: found '2025-02-30', {hint}"),
         ("with a python tag", "grid:\n  start: !!python/object/apply:os.system [x]\n", None,
          "grid.start: found a list or a mapping, should be an ISO 8601 instant"),
         ("with a binary tag", "grid:\n  start: !!binary MjAyNQ==\n", None,
-         f"grid.start: found 'MjAyNQ==', {mend}"),
+         f"grid.start: found 'MjAyNQ==', {hint}"),
         ("there twice", "grid:\n  start: 2025-01-01\n  start: 2026-01-01\n", None,
          "grid.start is there twice; remove one or set source.time_origin"),
         ("an alias", "x: &a 2025-01-01\ngrid: {start: *a}\n", None,

@@ -88,7 +88,7 @@ class Instant:
     number: int
 
     def rule(self, what: str) -> str:
-        """What strace is told."""
+        """The option of strace that injects the fault."""
         return f"{_SYNONYMS.get(self.call, self.call)}:{what}:when={self.number}"
 
 
@@ -139,17 +139,17 @@ class Victim:
         """Let it export: `done`, the name of its error, or `killed`."""
         self._pipe.send("go")
         try:
-            told: str = self._pipe.recv() if self._pipe.poll(60) else "hung"
+            result: str = self._pipe.recv() if self._pipe.poll(60) else "hung"
         except (EOFError, ConnectionResetError):
-            told = "killed"
+            result = "killed"
         self._process.join(20)
         if self._process.is_alive():
             self._process.kill()
         self._pipe.close()
-        return told
+        return result
 
     def run_traced(self, log: Path, *inject: str, like: Trace | None = None) -> str:
-        """Let it export under strace, which is told what to inject.
+        """Let it export under strace, which injects faults.
 
         Args:
             log: Where strace writes.
@@ -202,12 +202,12 @@ def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
     tempfile.tempdir = temporary
     pipe.recv()
     try:
-        told = work()
+        result = work()
     except FlowtimeExportError as error:
-        told = f"{type(error).__name__}: {error}"
+        result = f"{type(error).__name__}: {error}"
     except BaseException as error:
-        told = f"crash {error!r}"
-    pipe.send(told)
+        result = f"crash {error!r}"
+    pipe.send(result)
 
 
 def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:

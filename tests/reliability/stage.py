@@ -1,4 +1,4 @@
-"""What stands before an export, what stands after it, and how others' readers tell the two."""
+"""What is published before and after an export, and how other readers see the two."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Version:
 
 
 class Stage:
-    """A source, what an export of it looks like, and what stood there before."""
+    """A source, what an export of it looks like, and what was published there before."""
 
-    def __init__(self, folder: Path, form: str, *, stands: bool) -> None:
-        self.form, self.stands = form, stands
+    def __init__(self, folder: Path, form: str, *, published: bool) -> None:
+        self.form, self.published = form, published
         chance = random.Random(3)
         values = [chance.uniform(0, 100) for _ in range(_BINS)]
         self._folder = folder
@@ -81,14 +81,14 @@ class Stage:
         )
         self.old = self._exported(self.old_runs, folder / "old")
         self.new = self._exported(self.runs, folder / "new")
-        self.versions = [self.new, self.old] if stands else [self.new]
+        self.versions = [self.new, self.old] if published else [self.new]
         self._reader = duckdb.connect()
         self._accepted: set[str] = set()
 
     @property
     def offset(self) -> int:
         """Another one for each format and state, so that together they try all instants."""
-        return FORMATS.index(self.form) * 2 + self.stands
+        return FORMATS.index(self.form) * 2 + self.published
 
     def _exported(self, runs: Path, out: Path) -> Version:
         export(ExportConfig.model_validate(settings(runs, str(out), self.form)))
@@ -97,13 +97,13 @@ class Stage:
     def fresh(self, out: Path) -> Path:
         """A folder as it is before the export."""
         shutil.rmtree(out, ignore_errors=True)
-        if self.stands:
+        if self.published:
             shutil.copytree(self._folder / "old", out)
         return out
 
     def fill(self, storage: Storage, root: str) -> None:
         """The same in a store."""
-        if self.stands:
+        if self.published:
             for name in names(self._folder / "old"):
                 storage.mark(f"{root}/{name}", (self._folder / "old" / name).read_bytes())
 
@@ -120,7 +120,7 @@ class Stage:
         for name, content in data.items():
             digest = hashlib.sha256(content).hexdigest()
             assert digest in [one.digests.get(name) for one in self.versions], f"{name} is torn"
-        if self.stands:
+        if self.published:
             assert set(_DESCRIPTORS) <= set(seen), "the old version is lost"
             assert f"e.{self.form}" in data, "the old version is lost"
         if _DESCRIPTORS[1] in seen:
@@ -134,7 +134,7 @@ class Stage:
         self._check_read(seen, data)
 
     def check_done(self, storage: Storage, root: str) -> None:
-        """The new export stands, with nothing beside it."""
+        """The new export is published, with nothing beside it."""
         seen = _visible(storage, root)
         assert set(seen) == {*self.new.digests, *_DESCRIPTORS}
         for descriptor in _DESCRIPTORS:
@@ -171,8 +171,8 @@ class Stage:
     def _check_package(self, descriptor: Path) -> None:
         """Once for each content: the bytes that it names are known to be the same."""
         package = json.loads(descriptor.read_bytes())
-        told = [item for key, item in package.items() if key not in ("created", "flowtime")]
-        content = json.dumps(told)
+        stated = [item for key, item in package.items() if key not in ("created", "flowtime")]
+        content = json.dumps(stated)
         if content not in self._accepted:
             assert complaints(descriptor) == []
             self._accepted.add(content)

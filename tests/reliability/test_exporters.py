@@ -31,7 +31,7 @@ from pipeline.errors import PublishConflictError
 from pipeline.exports.run import export
 from pipeline.writing.publish import Published, Publisher
 from tests.exporting import config, spec, write_runs
-from tests.reliability.exporters import Crowd, Outcome
+from tests.reliability.exporters import Crowd, ExporterResult
 from tests.servers import S3Server
 
 EXPORTERS = 16
@@ -94,10 +94,10 @@ def test_one_of_sixteen_wins(
             settings(runs, folder, options, f"w{number if alike else place}x{number}", sinks)
             for place in range(EXPORTERS)
         ]
-        outcomes = crowd.race(configs)
-        ends.update(one.error or ",".join(one.statuses) for one in outcomes)
-        check_round(outcomes, alike=alike)
-        winner = next(one for one in outcomes if "exported" in one.statuses)
+        results = crowd.race(configs)
+        ends.update(one.error or ",".join(one.statuses) for one in results)
+        check_round(results, alike=alike)
+        winner = next(one for one in results if "exported" in one.statuses)
         expected = configs[winner.exporter]["name"]
         base = f"{folder}/gold" if number % 2 else folder
         check_whole(*connect(base, options), expected)
@@ -120,10 +120,10 @@ def test_which_store_knows_conditions(
         client.put_object(**wanted, Body=b"second", IfNoneMatch="*")
 
 
-def check_round(outcomes: list[Outcome], *, alike: bool) -> None:
-    exported = [one for one in outcomes if "exported" in one.statuses]
-    assert len(exported) == 1, outcomes
-    for one in outcomes:
+def check_round(results: list[ExporterResult], *, alike: bool) -> None:
+    exported = [one for one in results if "exported" in one.statuses]
+    assert len(exported) == 1, results
+    for one in results:
         if one.error:
             assert one.error == "PublishConflictError", one.message
             assert "another exporter" in one.message
@@ -232,9 +232,9 @@ def test_a_held_claim_is_renewed_and_a_lost_one_noticed(
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("published", [False, True])
 def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
-    store: str, stands: bool, tmp_path: Path, request: pytest.FixtureRequest
+    store: str, published: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """What holds even where a claim was lost, on stores without conditions by a look before."""
     root, options = place(store, tmp_path, request)
@@ -245,7 +245,7 @@ def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
         staged.local.write_bytes(data)
         storage.commit(staged)
 
-    if stands:
+    if published:
         write(b"first")
     before = storage.info(path)
     mine = storage.stage(path)
@@ -259,13 +259,13 @@ def test_a_descriptor_that_is_another_meanwhile_is_not_replaced(
     assert storage.read(path) == b"mine"
 
 
-@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("published", [False, True])
 def test_a_descriptor_written_between_look_and_put_is_not_replaced(
-    moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: bool
+    moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bool
 ) -> None:
     """Meant to fail without If-Match and If-None-Match."""
     storage, path = connect(f"s3://{moto_s3.bucket}/{tmp_path.name}/d.json", moto_s3.options())
-    if stands:
+    if published:
         storage.mark(path, b"first")
     before = storage.info(path)
     mine = storage.stage(path)

@@ -50,20 +50,20 @@ def test_a_disk_that_fails_at_each_call(
             break
         stage.fresh(out)
         rule = f"{instant.rule(f'error={error}')}{more}"
-        told = victims.start(made).run_traced(tmp_path / "log", rule, like=trace)
-        check_told(told, tmp_path, rule)
-        ends[told.startswith("exported")] += 1
+        result = victims.start(made).run_traced(tmp_path / "log", rule, like=trace)
+        check_result(result, tmp_path, rule)
+        ends[result.startswith("exported")] += 1
         converges(storage, str(out), stage, made)
     assert ends[False] >= 0.8 * wanted, ends
     tried(ends[False])
 
 
-def check_told(told: str, folder: Path, where: str) -> None:
-    assert told.startswith(("exported,exported", "SinkError", "StorageError")), (where, told)
-    if not told.startswith("exported"):
-        assert str(folder) in told, "the message says where"
+def check_result(result: str, folder: Path, where: str) -> None:
+    assert result.startswith(("exported,exported", "SinkError", "StorageError")), (where, result)
+    if not result.startswith("exported"):
+        assert str(folder) in result, "the message says where"
         left = [name for name in names(folder / "out") if ".flowtime-export" in name]
-        assert left == [], (where, told)
+        assert left == [], (where, result)
 
 
 def test_a_disk_that_is_full_at_some_byte(
@@ -75,8 +75,8 @@ def test_a_disk_that_is_full_at_some_byte(
     step = max(1, stage.largest() // (1 + times))
     for most in range(0, stage.largest(), step):
         stage.fresh(out)
-        told = victims.start(made, most).run()
-        check_told(told, tmp_path, f"{most} bytes")
-        assert not told.startswith("exported")
+        result = victims.start(made, most).run()
+        check_result(result, tmp_path, f"{most} bytes")
+        assert not result.startswith("exported")
         converges(storage, str(out), stage, made)
         tried(1)

@@ -1,4 +1,4 @@
-"""Run directories from strangers: each is refused by name, and nothing is published.
+"""Untrusted run directories: each is refused by name, and nothing is published.
 
 Meant to fail without the allow-list of paths (`connectors.storage.join`), without O_NOFOLLOW, and
 without the bounds on points, sizes and nesting.

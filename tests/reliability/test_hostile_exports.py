@@ -1,4 +1,4 @@
-"""Exports and descriptors from strangers: each is refused with its message, or does no harm.
+"""Untrusted exports and descriptors: each is refused with its message, or does no harm.
 
 Meant to fail without the checks of descriptors, and where a file is removed because a descriptor
 names it.
@@ -118,7 +118,7 @@ def test_an_export_over_a_damaged_descriptor_writes_nothing(
 
 @pytest.mark.parametrize("micros", [-(2**63) + 1, -70_000_000_000_000_000, 2**62, 2**63 - 1])
 @pytest.mark.parametrize("foreign", [False, True])
-def test_times_beyond_the_calendar_are_told(
+def test_times_beyond_the_calendar_are_reported(
     exports: dict[str, Path], tmp_path: Path, micros: int, foreign: bool
 ) -> None:
     """Polars ends with a panic where such a time is made one of Python's."""

@@ -1,6 +1,6 @@
 """An importer that dies at a chosen instant: no half run is seen, and the next import finishes it.
 
-Meant to fail with a manifest.json that is published first, or left standing while what it vouches
+Meant to fail with a manifest.json that is published first, or left in place while what it vouches
 for is replaced, and with series files that are written in place.
 """
 

@@ -23,7 +23,7 @@ import pytest
 
 from connectors.storage import connect
 from connectors.storage.contract import Storage
-from tests.reliability.faulty_store import Faults, before
+from tests.reliability.failing_store import Faults, before
 from tests.reliability.killing import Trace, Victims, tries
 from tests.reliability.stage import Stage, converges, settings
 from tests.servers import S3Server, serve_moto

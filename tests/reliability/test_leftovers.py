@@ -52,8 +52,8 @@ def killed(rclone_s3: S3Server, tmp_path: Path, temporary: Path) -> str:
     subprocess.run([sys.executable, "-c", DIES_WHILE_UPLOADING, folder, *access], check=False)
     assert uploads(rclone_s3).count(f"{tmp_path.name}/big.bin") == 1
     assert len(list(temporary.glob("flowtime-export-*"))) == 1
-    for stranger in ("big.bin2", "else.bin"):
-        key = f"{tmp_path.name}/{stranger}"
+    for foreign in ("big.bin2", "else.bin"):
+        key = f"{tmp_path.name}/{foreign}"
         rclone_s3.client().create_multipart_upload(Bucket=rclone_s3.bucket, Key=key)
     return folder
 
@@ -155,15 +155,15 @@ def table(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("mend", ["clean", "import"])
+@pytest.mark.parametrize("remedy", ["clean", "import"])
 def test_what_a_killed_import_leaves_in_the_temporary_directory(
-    tmp_path: Path, temporary: Path, table: Path, mend: str
+    tmp_path: Path, temporary: Path, table: Path, remedy: str
 ) -> None:
     out = tmp_path / "runs"
     command = [sys.executable, "-c", DIES_WHILE_IMPORTING, str(table), str(out)]
     assert subprocess.run(command, check=False).returncode == -9
     assert len(list(temporary.iterdir())) == 1
-    if mend == "clean":
+    if remedy == "clean":
         out.mkdir()
         assert run_cli(["clean", str(out)]) == 0
     else:
@@ -208,7 +208,7 @@ def test_a_data_set_below_another_is_left_alone(tmp_path: Path, inner: str, form
         descriptor(tmp_path / inner / "_datapackage.json")
 
 
-def test_a_data_set_below_another_is_left_alone_before_its_descriptor_stands(
+def test_a_data_set_below_another_is_left_alone_before_its_descriptor_is_written(
     tmp_path: Path,
 ) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))

@@ -109,7 +109,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         ["tests/reliability/test_interruption.py", "-k", "spoil"],
     ),
     "no wait for a store that joins parts": (
-        "connectors/storage/s3/upload.py", "(joining if is_silence(failure) else 0)", "0",
+        "connectors/storage/s3/upload.py", "(joining if S3_FAILURES.is_silence(failure) else 0)",
+        "0",
         [FAULTS, "-k", "slowly"],
     ),
     "manifest.json stays while its run is replaced": (

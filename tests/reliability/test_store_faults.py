@@ -26,7 +26,7 @@ from connectors.storage.s3 import upload as s3_upload
 from pipeline.errors import FlowtimeExportError
 from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
-from tests.reliability.faulty_store import FAULTS, Faults, before
+from tests.reliability.failing_store import FAULTS, Faults, before
 from tests.servers import S3Server
 
 FOR_EVER = 1_000_000

@@ -23,7 +23,7 @@ from pipeline.exports.run import export
 from pipeline.verification import verify
 from tests.exporting import config, spec, write_runs
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 ROWS_OF_A_RUN = 12
 
 
@@ -34,9 +34,9 @@ def folder() -> Iterator[Path]:
     if os.geteuid() != 0:
         yield made
     else:
-        os.chown(made, NOBODY, NOBODY)
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
+        os.chown(made, UNPRIVILEGED, UNPRIVILEGED)
+        os.setegid(UNPRIVILEGED)
+        os.seteuid(UNPRIVILEGED)
         try:
             yield made
         finally:

@@ -98,20 +98,20 @@ def test_a_killed_worker_fails_the_export_and_leaves_nothing(runs: Path, tmp_pat
 
     out = tmp_path / "out"
     with pytest.raises(SinkError, match=r"a worker process ended .* nothing was published"):
-        export(settings(runs, out), listener=Kills())
+        export(settings(runs, out), progress=Kills())
     assert [name for name in names(out) if not name.endswith(".part")] == []
     export(settings(runs, out))
     assert whole(out)
 
 
-@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("published", [False, True])
 @pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.5])
 def test_a_killed_parent_takes_its_workers_along(
-    runs: Path, tmp_path: Path, stands: bool, after: float
+    runs: Path, tmp_path: Path, published: bool, after: float
 ) -> None:
     out = tmp_path / "out"
     before: dict[str, bytes] = {}
-    if stands:
+    if published:
         export(settings(runs, out))
         before = {path.name: path.read_bytes() for path in out.rglob("*datapackage.json")}
         write_runs(runs, spec("run_0", values=(9.0, 8.0, 7.0, 6.0)))
@@ -212,7 +212,7 @@ def test_secrets_are_in_no_argument_and_no_environment(
                 seen.extend((proc / name).read_bytes() for name in ("cmdline", "environ"))
 
     storage = {"lake": {"protocol": "s3", "key": _SECRET, "secret": _SECRET}}
-    export(settings(runs, tmp_path / "out", storage=storage), listener=Looks())
+    export(settings(runs, tmp_path / "out", storage=storage), progress=Looks())
     assert len(seen) >= 4
     assert all(_SECRET.encode() not in text for text in seen)
     assert _SECRET not in caplog.text

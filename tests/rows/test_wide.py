@@ -87,7 +87,7 @@ def test_a_pivot(runs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected"),
     [
         ([], []),
         (["run_id", "unit"], ["1 column that differs by measure: 'unit'"]),
@@ -97,13 +97,15 @@ def test_a_pivot(runs: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_columns_that_are_left_out_are_told_in_one_note(
-    runs: Path, tmp_path: Path, columns: list[str], told: list[str]
+def test_columns_that_are_left_out_are_listed_in_one_note(
+    runs: Path, tmp_path: Path, columns: list[str], expected: list[str]
 ) -> None:
     sink = {"path": tmp_path / "e.csv", "layout": "wide"}
     report = export(config(runs, sink, metadata={"columns": columns}))
     head = f"sink {tmp_path}/e.csv: layout wide leaves out "
-    assert [note for note in report.notes if "layout wide" in note] == [head + one for one in told]
+    assert [note for note in report.notes if "layout wide" in note] == [
+        head + one for one in expected
+    ]
 
 
 def test_a_missing_measure_is_null_and_nan_is_not(tmp_path: Path) -> None:

@@ -402,7 +402,7 @@ def commit(folder: Path, data: bytes) -> None:
 
 
 def test_guessing_tokens_is_stopped(guarded: Server) -> None:
-    """Whoever guesses gets 429; the holders of tokens and sessions do not notice."""
+    """A client that guesses gets 429; the holders of tokens and sessions do not notice."""
     with guarded.client() as client, guarded.client() as browser:
         browser.post("/v1/session", headers=bearer(TOKEN)).raise_for_status()
         answers = [

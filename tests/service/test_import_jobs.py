@@ -68,7 +68,7 @@ def send(client: httpx.Client, *files: Path | tuple[str, bytes], **fields: str) 
     return job_id
 
 
-def test_events_and_the_history_tell_of_it(client: httpx.Client, server: Server) -> None:
+def test_events_and_the_history_report_it(client: httpx.Client, server: Server) -> None:
     with server.client() as listener:
         stream = events(listener)
         poster = threading.Timer(0.3, lambda: upload(client, T, runId="seen", ifExists="replace"))

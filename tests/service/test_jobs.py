@@ -275,7 +275,7 @@ def test_two_services_do_not_share_a_state(server: Server, runs: Path) -> None:
         stop(start(runs, server.log.parent, *ONE))
 
 
-def test_events_tell_of_jobs_and_can_be_taken_up_again(server: Server) -> None:
+def test_events_report_jobs_and_can_be_taken_up_again(server: Server) -> None:
     with server.client() as client, server.client() as listener:
         seen = []
         stream = events(listener)

@@ -177,7 +177,7 @@ READERS: list[Callable[[CsvSink, Path], Cells]] = [
 
 
 def comparable(cells: Cells, null: str) -> list[tuple[str, str]]:
-    """Nulls as their text, which some readers cannot tell from quoted text."""
+    """Nulls as their text, which some readers do not distinguish from quoted text."""
     shown = [null if not isinstance(label, str) else label for label, _ in cells]
     return list(zip(shown, (repr(float(value)) for _, value in cells), strict=True))
 

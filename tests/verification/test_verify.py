@@ -191,8 +191,8 @@ def test_a_forged_number_of_rows(tmp_path: Path) -> None:
     found = json.loads(path.read_text())
     found["resources"][0]["rowCount"] = 10**9
     path.write_text(json.dumps(found))
-    (told,) = problems(folder)
-    assert told == "has 100 rows; 1000000000 were promised"
+    (problem,) = problems(folder)
+    assert problem == "has 100 rows; 1000000000 were promised"
 
 
 def test_zero_is_not_minus_zero_and_nan_is_nan(tmp_path: Path) -> None:

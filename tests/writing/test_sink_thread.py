@@ -16,10 +16,10 @@ BATCHES = [pl.DataFrame({"place": [place]}) for place in range(8)]
 
 
 class Output:
-    """Stands for a sink's output: notes what it is told, on which thread."""
+    """A sink's output that records its calls and their thread."""
 
     def __init__(self, failing: int | None = None) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
         self.threads: set[int] = set()
         self.gate = threading.Event()
         self._failing = failing
@@ -30,35 +30,35 @@ class Output:
         place = batch["place"][0]
         if place == self._failing:
             raise SinkError("the disk is full")
-        self.told.append(place)
+        self.calls.append(place)
 
     def finish(self) -> None:
-        self.told.append("finish")
+        self.calls.append("finish")
 
     def discard(self) -> None:
-        self.told.append("discard")
+        self.calls.append("discard")
 
 
-def lane(output: Output) -> SinkThread:
+def sink_thread(output: Output) -> SinkThread:
     return SinkThread(cast(SinkOutput, cast(Any, output)))
 
 
 def test_batches_are_written_in_order_on_one_other_thread() -> None:
     output = Output()
     output.gate.set()
-    behind = lane(output)
+    behind = sink_thread(output)
     for batch in BATCHES:
         behind.write(batch)
     behind.end()
     behind.wait()
-    assert output.told == [*range(8), "finish"]
+    assert output.calls == [*range(8), "finish"]
     assert len(output.threads) == 1
     assert threading.get_ident() not in output.threads
 
 
 def test_a_slow_sink_holds_the_reading_back() -> None:
     output = Output()
-    behind = lane(output)
+    behind = sink_thread(output)
     given: list[int] = []
 
     def read() -> None:
@@ -82,7 +82,7 @@ def test_a_slow_sink_holds_the_reading_back() -> None:
 def test_a_failure_surfaces_and_nothing_is_written_after_it(failing: int) -> None:
     output = Output(failing)
     output.gate.set()
-    behind = lane(output)
+    behind = sink_thread(output)
 
     def all_of_it() -> None:
         for batch in BATCHES:
@@ -93,15 +93,15 @@ def test_a_failure_surfaces_and_nothing_is_written_after_it(failing: int) -> Non
     with pytest.raises(SinkError, match="disk is full"):
         all_of_it()
     behind.discard()
-    assert output.told == [*range(failing), "discard"]
+    assert output.calls == [*range(failing), "discard"]
 
 
 def test_what_waits_is_dropped_on_discard() -> None:
     output = Output()
-    behind = lane(output)
+    behind = sink_thread(output)
     behind.write(BATCHES[0])
     behind.write(BATCHES[1])
     output.gate.set()
     behind.discard()
-    assert output.told[-1] == "discard"
-    assert "finish" not in output.told
+    assert output.calls[-1] == "discard"
+    assert "finish" not in output.calls

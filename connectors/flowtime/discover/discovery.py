@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
-from connectors.flowtime.discover.run_candidates import DESCRIBING, Candidate, CandidateSearch
+from connectors.flowtime.discover.run_candidates import DESCRIBING, RunCandidate, RunCandidateSearch
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
 from connectors.flowtime.discover.source_root import SourceRoot
-from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.model.run import Run, RunOverview
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -45,7 +45,7 @@ KnownRun = Callable[[str, str], Run | None]
 Skip = Callable[[str, str], bool]
 """Whether the run in the folder of a URL, listed as it is, is of no interest."""
 
-Watch = Callable[[Folder], None]
+FolderCallback = Callable[[Folder], None]
 """Takes a folder that was listed."""
 
 RefusalKind = Literal["broken", "incomplete", "link", "unlisted"]
@@ -60,7 +60,7 @@ class Refusal:
         name: Its name.
         reason: Why, for people.
         error: The same as an error.
-        kind: `incomplete` where manifest.json does not stand yet: the run is being written;
+        kind: `incomplete` where manifest.json is not written yet: the run is being written;
             `link` where a link was not followed; `unlisted` where a folder that `include` does
             not ask for may not be listed; else `broken`.
     """
@@ -160,7 +160,7 @@ def discover_each(
     storage: Storage,
     path: str,
     *,
-    watch: Watch | None = None,
+    watch: FolderCallback | None = None,
     skip: Skip | None = None,
 ) -> Iterator[Run | Refusal]:
     """Find the runs at or below a path, one after the other; only some are held at a time.
@@ -194,7 +194,7 @@ class _Options:
     time_origin: datetime | None = None
     known: KnownRun | None = None
     skip: Skip | None = None
-    watch: Watch | None = None
+    watch: FolderCallback | None = None
     summarise: bool = False
     only: Set[str] | None = None
     pattern: tuple[str, ...] = ()
@@ -250,12 +250,14 @@ def _denied_reason(error: DeniedError) -> str:
     return f"could not be looked into ({error}), or exclude it by name"
 
 
-def _wanted(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[Candidate]:
+def _wanted(
+    storage: Storage, path: str, options: _Options, found: _Found
+) -> Iterator[RunCandidate]:
     """Yield the candidates that are wanted by name and have what a run must have."""
     selection = options.selection
     root = SourceRoot(path, options.pattern)
     observer = _Observer(storage, root, selection, found)
-    search = CandidateSearch(storage, path, observer, options.watch, options.only)
+    search = RunCandidateSearch(storage, path, observer, options.watch, options.only)
     for candidate in search.candidates():
         if not root.covers(candidate.path):
             continue
@@ -270,7 +272,7 @@ def _wanted(storage: Storage, path: str, options: _Options, found: _Found) -> It
             yield candidate
 
 
-def _incomplete(candidate: Candidate) -> str | None:
+def _incomplete(candidate: RunCandidate) -> str | None:
     if MANIFEST_FILE in candidate.described:
         return None
     if MANIFEST_FILE in candidate.links:
@@ -278,7 +280,7 @@ def _incomplete(candidate: Candidate) -> str | None:
     return f"{MANIFEST_FILE} is missing: the run is still being written, or its writer was killed"
 
 
-def _unreadable(candidate: Candidate) -> str | None:
+def _unreadable(candidate: RunCandidate) -> str | None:
     """Return why a candidate cannot be read, by its listing alone; None where it can."""
     if candidate.denied is not None:
         return _denied_reason(candidate.denied)
@@ -295,9 +297,9 @@ def _unreadable(candidate: Candidate) -> str | None:
     return f"{', '.join(missing)} is missing: restore it or evaluate the model again{hint}"
 
 
-def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
+def _groups(candidates: Iterator[RunCandidate]) -> Iterator[list[RunCandidate]]:
     """Candidates in groups that are bounded in number and in bytes."""
-    group: list[Candidate] = []
+    group: list[RunCandidate] = []
     held = 0
     for candidate in candidates:
         if group and (len(group) >= GROUP_RUNS or held + candidate.bytes > GROUP_BYTES):
@@ -310,8 +312,8 @@ def _groups(candidates: Iterator[Candidate]) -> Iterator[list[Candidate]]:
 
 
 def _unknown(
-    storage: Storage, candidates: Iterator[Candidate], options: _Options, found: _Found
-) -> Iterator[Candidate]:
+    storage: Storage, candidates: Iterator[RunCandidate], options: _Options, found: _Found
+) -> Iterator[RunCandidate]:
     """Yield the candidates to be read; a run that is known as it is listed is not among them."""
     for candidate in candidates:
         if options.skip is not None and _is_skipped(storage, candidate, options.skip):
@@ -330,11 +332,11 @@ def _wants(selection: Selection, run: Run) -> bool:
     return run.created is not None and selection.wants_created(run.created)
 
 
-def _is_skipped(storage: Storage, candidate: Candidate, skip: Skip) -> bool:
+def _is_skipped(storage: Storage, candidate: RunCandidate, skip: Skip) -> bool:
     return candidate.is_versioned and skip(storage.url(candidate.path), candidate.listing)
 
 
-def _as_known(storage: Storage, candidate: Candidate, known: KnownRun) -> Run | None:
+def _as_known(storage: Storage, candidate: RunCandidate, known: KnownRun) -> Run | None:
     if not candidate.is_versioned:
         return None
     listing = candidate.listing
@@ -349,14 +351,14 @@ _Contents = list[dict[str, bytes | StorageError]]
 
 
 def _contents(
-    storage: Storage, groups: Iterator[list[Candidate]]
-) -> Iterator[tuple[list[Candidate], _Contents]]:
+    storage: Storage, groups: Iterator[list[RunCandidate]]
+) -> Iterator[tuple[list[RunCandidate], _Contents]]:
     """Yield the files of each group; on remote storages the next group is read meanwhile."""
     if storage.is_local:
         yield from ((group, _read(storage, group)) for group in groups)
         return
     with ContextPool(1, thread_name_prefix="flowtime-discover") as reader:
-        before: tuple[list[Candidate], Future[_Contents]] | None = None
+        before: tuple[list[RunCandidate], Future[_Contents]] | None = None
         for group in groups:
             reading = (group, reader.submit(_read, storage, group))
             if before is not None:
@@ -366,7 +368,7 @@ def _contents(
             yield before[0], before[1].result()
 
 
-def _read(storage: Storage, group: list[Candidate]) -> _Contents:
+def _read(storage: Storage, group: list[RunCandidate]) -> _Contents:
     """Return the files that describe each candidate of a group, by name."""
     keys = [
         (number, name)
@@ -383,7 +385,7 @@ def _read(storage: Storage, group: list[Candidate]) -> _Contents:
 
 def _judge(
     storage: Storage,
-    group: list[Candidate],
+    group: list[RunCandidate],
     contents: _Contents,
     options: _Options,
     found: _Found,
@@ -410,7 +412,7 @@ def _vanished(files: dict[str, bytes | StorageError]) -> bool:
 
 def _run(
     storage: Storage,
-    candidate: Candidate,
+    candidate: RunCandidate,
     contents: dict[str, bytes | StorageError],
     options: _Options,
 ) -> Run | None:
@@ -459,11 +461,11 @@ def _run(
     return run if selection.wants_created(run.created) else None
 
 
-def _summary(storage: Storage, candidate: Candidate, files: RunFiles) -> RunSummary:
+def _summary(storage: Storage, candidate: RunCandidate, files: RunFiles) -> RunOverview:
     spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
     # Only local file systems identify versions by the time of the last write.
     written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
-    return RunSummary(
+    return RunOverview(
         files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),
         size=candidate.all_bytes,
         modified=_moment(max(written)) if written else None,

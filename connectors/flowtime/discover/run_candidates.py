@@ -21,7 +21,7 @@ _OWN_FOLDERS = NEVER_READ_FOLDERS | _READ_FOLDERS
 
 
 @dataclass(slots=True)
-class Candidate:
+class RunCandidate:
     """A folder that looks like a run directory, as far as it has been listed.
 
     Attributes:
@@ -99,7 +99,7 @@ class SearchObserver(Protocol):
         """Take a folder that may not be listed and belongs to no run that is known so far."""
 
 
-class CandidateSearch:
+class RunCandidateSearch:
     """Walks a storage, and gathers folders into candidates.
 
     Args:
@@ -123,9 +123,9 @@ class CandidateSearch:
         self._root = root
         self._observer = observer
         self._watch = watch
-        self._pending: dict[str, Candidate] = {}
+        self._pending: dict[str, RunCandidate] = {}
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RunCandidate]:
         """Yield each candidate as soon as nothing can join it any more."""
         walk = self._storage.walk(self._root, enter=self._enter, denied=self._denied)
         for folder in walk:
@@ -167,18 +167,18 @@ class CandidateSearch:
         if owner is None and _name(folder.path) == "series" and "index.json" in files:
             parent = folder.path.rpartition("/")[0]
             if folder.path != self._root and RUN_FILE not in files and MANIFEST_FILE not in files:
-                owner = pending[parent] = Candidate(parent)
+                owner = pending[parent] = RunCandidate(parent)
         if owner is not None:
             _join(owner, folder, files)
         elif RUN_FILE in files or MANIFEST_FILE in files:
-            candidate = pending[folder.path] = Candidate(folder.path)
+            candidate = pending[folder.path] = RunCandidate(folder.path)
             _join(candidate, folder, files)
         else:
             for link in folder.links:
                 self._observer.link(below(folder.path, link))
 
 
-def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
+def _owner(path: str, pending: dict[str, RunCandidate]) -> RunCandidate | None:
     """Return the candidate that a folder is part of."""
     for candidate in pending.values():
         if not path.startswith(candidate.prefix):
@@ -188,12 +188,12 @@ def _owner(path: str, pending: dict[str, Candidate]) -> Candidate | None:
     return None
 
 
-def _top(candidate: Candidate, path: str) -> str:
+def _top(candidate: RunCandidate, path: str) -> str:
     """Return the name directly below a candidate that a path leads through; empty for its own."""
     return path[len(candidate.prefix) :].partition("/")[0]
 
 
-def _join(candidate: Candidate, folder: Folder, files: dict[str, FileInfo]) -> None:
+def _join(candidate: RunCandidate, folder: Folder, files: dict[str, FileInfo]) -> None:
     """Keep of a folder what matters to its run."""
     relative = folder.path[len(candidate.prefix) :]
     top = _top(candidate, folder.path)

@@ -42,7 +42,7 @@ class ExportOrigin:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSummary:
+class RunOverview:
     """What a catalogue shows of a run directory and an export does not need.
 
     Attributes:
@@ -117,4 +117,4 @@ class Run:
     extra: Mapping[str, object]
     is_bundle: bool = False
     series_left_out: int = 0
-    summary: RunSummary | None = None
+    summary: RunOverview | None = None

@@ -1,4 +1,4 @@
-"""Tell a spec.yaml that was not written whole, so that a start in time may be missing from it."""
+"""Detect a spec.yaml that was not written whole, so that a start in time may be missing from it."""
 
 from __future__ import annotations
 

@@ -163,9 +163,9 @@ def find_layout(
         hint: The layout to try first.
     """
     order = tuple(candidates(hint))
-    told_apart = distinct_dialects(values, tuple(dict.fromkeys(one.floats for one in order)))
+    distinct = distinct_dialects(values, tuple(dict.fromkeys(one.floats for one in order)))
     for newline, floats in dict.fromkeys((one.newline, one.floats) for one in order):
-        if floats not in told_apart:
+        if floats not in distinct:
             continue
         alike = [one for one in order if (one.newline, one.floats) == (newline, floats)]
         digests = [hashlib.sha256(one.head) for one in alike]

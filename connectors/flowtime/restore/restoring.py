@@ -28,14 +28,14 @@ from connectors.flowtime.restore.run_folder import RunDirectoryWriter
 from connectors.storage import Storage, join, sha256_of
 
 IfExists = Literal["error", "skip", "replace"]
-Outcome = Literal["written", "replaced", "skipped"]
+RestoreStatus = Literal["written", "replaced", "skipped"]
 
 _Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredSeries:
-    """What came of one series.
+    """A series file that was restored.
 
     Attributes:
         id: The series id.
@@ -56,20 +56,20 @@ class RestoredSeries:
 
 @dataclass(frozen=True, slots=True)
 class RestoredRun:
-    """What came of a run.
+    """A run that was restored.
 
     Attributes:
         url: URL of the run directory.
         path: The same place as its storage names it.
         run_id: Its id.
-        outcome: `written`; `replaced` where another run existed; `skipped` where the same one did.
+        status: `written`; `replaced` where another run existed; `skipped` where the same one did.
         series: All series, in the run's order.
     """
 
     url: str
     path: str
     run_id: str
-    outcome: Outcome
+    status: RestoreStatus
     series: tuple[RestoredSeries, ...]
 
     @property
@@ -94,7 +94,7 @@ class RunWriter:
         folder: The storage's own path of the folder that the run directory goes into.
         run: What is to be read there again. `url`, `path`, `fingerprint`, `listing`, `notes` and
             sizes play no part.
-        if_exists: What to do where files stand in the run directory: refuse, keep the same run
+        if_exists: What to do where files exist in the run directory: refuse, keep the same run
             and refuse another, or replace it. Exports in its `gold/` and `aggregates/` do not
             count and are left alone.
         vouch: Whether series without a promised digest get that of their file.
@@ -129,7 +129,7 @@ class RunWriter:
         self._folder = RunDirectoryWriter(storage, join(folder, _folder_name(run)))
         if self._folder.existing and if_exists == "error":
             raise RunExistsError(
-                "files stand there already: replace it, or choose another folder", run_url=self.url
+                "files exist there already: replace it, or choose another folder", run_url=self.url
             )
 
     def __enter__(self) -> RunWriter:
@@ -246,9 +246,9 @@ class RunWriter:
         if self._folder.existing and self._if_exists == "skip":
             self._check_same()
             self._folder.discard()
-            return self._outcome("skipped")
+            return self._result("skipped")
         self._folder.show()
-        return self._outcome("replaced" if self._folder.existing else "written")
+        return self._result("replaced" if self._folder.existing else "written")
 
     def _check_same(self) -> None:
         """Find out whether the existing run is this one, down to the bytes of its series."""
@@ -274,9 +274,9 @@ class RunWriter:
             return series
         return replace(series, sha256=self._restored[series.id].sha256)
 
-    def _outcome(self, outcome: Outcome) -> RestoredRun:
+    def _result(self, status: RestoreStatus) -> RestoredRun:
         series = tuple(self._restored[one.id] for one in self._run.series)
-        return RestoredRun(self.url, self._folder.path, self._run.run_id, outcome, series)
+        return RestoredRun(self.url, self._folder.path, self._run.run_id, status, series)
 
     def _write(self, series: Series, values: _Array, layout: SeriesLayout) -> RestoredSeries:
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The files of one run directory, from their staging to the moment all of them stand."""
+"""The files of one run directory, from their staging until all of them are published."""
 
 from __future__ import annotations
 

@@ -136,10 +136,10 @@ def conjuncts(predicate: pl.Expr) -> Iterator[pl.Expr]:
     yield predicate
 
 
-def faulty_runs(
+def damaged_runs(
     storage: Storage, files: Collection[SeriesFile], options: ScanOptions
 ) -> dict[str, RunError]:
-    """Return every run that has a faulty file, by its URL, with the first fault of each."""
+    """Return every run that has a damaged file, by its URL, with the first fault of each."""
     faults: dict[str, RunError] = {}
     for run_url, of_run in groupby(files, key=lambda file: file.run_url):
         try:

@@ -25,9 +25,9 @@ from connectors.storage.contract import (
 )
 from connectors.storage.deadline import check_deadline
 from connectors.storage.disk.steady_file import SteadyFile
+from connectors.storage.failures import SYSTEM
 from connectors.storage.location import Location
 from connectors.storage.paths import relative
-from connectors.storage.retry import translated
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 from connectors.storage.staging import abandoned_folders, remove_folders
 
@@ -233,7 +233,7 @@ class LocalStorage(Storage):
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as failure:
-            raise translated(failure, folder, "listing") from failure
+            raise SYSTEM.translate(failure, folder, "listing") from failure
         for mark in _abandoned_among(folder, names):
             self._bury(mark)
 
@@ -241,7 +241,7 @@ class LocalStorage(Storage):
         return bury(self, mark.path.rpartition("/")[0], mark)
 
     def check_list(self, path: str) -> None:
-        """Opens the folder."""
+        """Open the folder."""
         with _translating(path, "listing"), os.scandir(path) as entries:
             next(entries, None)
 
@@ -349,7 +349,7 @@ def _abandoned(path: str) -> Iterator[Mark]:
         if failure.filename != path and isinstance(failure, PermissionError):
             return
         if not isinstance(failure, FileNotFoundError | NotADirectoryError):
-            raise translated(failure, path, "listing") from failure
+            raise SYSTEM.translate(failure, path, "listing") from failure
 
     for folder, _, names in os.walk(path, onerror=refuse):
         yield from _abandoned_among(folder, names)
@@ -425,7 +425,7 @@ def _whole(path: str) -> bytes | StorageError:
     except StorageError as failure:
         return failure
     except (OSError, ValueError) as failure:
-        error = translated(failure, path, "reading")
+        error = SYSTEM.translate(failure, path, "reading")
         error.__cause__ = failure
         return error
     return data
@@ -463,4 +463,4 @@ def _translating(path: str, doing: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as failure:
-        raise translated(failure, path, doing) from failure
+        raise SYSTEM.translate(failure, path, doing) from failure

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
+from obstore.exceptions import GenericError
 from obstore.store import S3Store
 
 from connectors.errors import StorageError
@@ -18,7 +19,9 @@ from connectors.storage import retry
 from connectors.storage.deadline import check_deadline, seconds_left
 from connectors.storage.event_loop import wait_for
 from connectors.storage.retry import retrying
+from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.listing import split_key
+from connectors.storage.s3.requests import S3Requests
 
 _BULK_READERS = 48
 _BULK_OPTIONS = frozenset(
@@ -33,7 +36,7 @@ class BulkReader:
     Args:
         filesystem: The `s3fs.S3FileSystem` whose session and event loop are used.
         options: Its options, in clear.
-        url: Makes a path fit for messages.
+        requests: Reads once more what obstore could not.
         translated: Turns a foreign failure at a path, while doing something, into ours.
     """
 
@@ -41,12 +44,12 @@ class BulkReader:
         self,
         filesystem: Any,
         options: dict[str, Any],
-        url: Callable[[str], str],
+        requests: S3Requests,
         translated: Callable[[Exception, str, str], StorageError],
     ) -> None:
         self._fs = filesystem
         self._options = options
-        self._url = url
+        self._requests = requests
         self._translated = translated
         self._stores: dict[str, S3Store] = {}
 
@@ -75,7 +78,8 @@ class BulkReader:
         if bucket not in self._stores:
             seconds = retry.CALL_SECONDS
             endpoint, settings = retrying(
-                lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds))
+                lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds)),
+                S3_FAILURES,
             )
             client: Any = {
                 "allow_http": endpoint.startswith("http://"),
@@ -86,7 +90,7 @@ class BulkReader:
                 **_trust(endpoint),
             }
             tries: Any = {
-                "max_retries": retry.TRIES - 1,
+                "max_retries": retry.TRIES - 2,  # the last try is not its own
                 "retry_timeout": timedelta(seconds=retry.RETRY_SECONDS),
             }
             self._stores[bucket] = S3Store(
@@ -143,25 +147,28 @@ class BulkReader:
         return results
 
     async def _read_one(self, path: str) -> bytes | StorageError:
-        bucket, key = split_key(path)
-        until = retry.CALL_SECONDS
         try:
-            async with asyncio.timeout(until) as clock:
-                answer = await obstore.get_async(self._stores[bucket], key)
-                size = answer.meta["size"]
-                more = size / retry.SLOWEST_BYTES_PER_SECOND
-                clock.reschedule((clock.when() or 0.0) + more)
-                data = bytes(await answer.bytes_async())
+            async with asyncio.timeout(retry.CALL_SECONDS) as clock:
+                try:
+                    return await self._fetch(path, clock)
+                except GenericError:
+                    # It does not say what failed; the client of s3fs does, if it fails as well.
+                    return (await self._requests.get_once(path))[0]
         except Exception as failure:
             error = self._translated(failure, path, "reading")
             error.__cause__ = failure
             return error
-        if len(data) == size:
-            return data
-        return StorageError(
-            f"reading {self._url(path)}: {size} bytes were announced, {len(data)} came: try again",
-            url=self._url(path),
-        )
+
+    async def _fetch(self, path: str, clock: asyncio.Timeout) -> bytes:
+        bucket, key = split_key(path)
+        answer = await obstore.get_async(self._stores[bucket], key)
+        size = answer.meta["size"]
+        more = size / retry.SLOWEST_BYTES_PER_SECOND
+        clock.reschedule((clock.when() or 0.0) + more)
+        data = bytes(await answer.bytes_async())
+        if len(data) != size:
+            raise ConnectionError("the answer was cut off")
+        return data
 
 
 def _trust(endpoint: str) -> dict[str, Any]:

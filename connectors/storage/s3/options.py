@@ -31,3 +31,9 @@ def client_config(options: dict[str, Any]) -> dict[str, Any]:
         **options.get("config_kwargs", {}),
     }
     return {**config, "retries": {"total_max_attempts": 1, "mode": "standard"}}
+
+
+def request_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that s3fs' options ask for in every request that knows them."""
+    payer = {"RequestPayer": "requester"} if options.get("requester_pays") else {}
+    return {**options.get("s3_additional_kwargs", {}), **payer}

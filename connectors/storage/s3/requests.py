@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from connectors.storage.event_loop import wait_for
 from connectors.storage.retry import retrying
+from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.listing import split_key, version_of
 
 _T = TypeVar("_T")
 
 
 class S3Requests:
-    """Requests by the session of s3fs; what fails is the client's own error.
+    """Requests by the client of an s3fs session; what fails is botocore's own error.
 
     They are called by name, as the paths of s3fs take `?versionId=` and glob characters for more
     than text.
 
     Args:
         filesystem: The `s3fs.S3FileSystem` whose session and event loop are used.
+        fields: Fields that belong to every request that knows them.
     """
 
-    def __init__(self, filesystem: Any) -> None:
+    def __init__(self, filesystem: Any, fields: Mapping[str, Any]) -> None:
         self._fs = filesystem
-        self._fs.retries = 1  # The tries are counted in one place, here.
+        self._fields = fields
 
     def call(
         self, method: str, *, transfer_bytes: int = 0, seconds: float | None = None, **wanted: Any
@@ -40,7 +42,8 @@ class S3Requests:
             wanted: The request's fields.
         """
         return retrying(
-            lambda left: self._wait(self._fs._call_s3(method, **wanted), left),
+            lambda left: self._wait(self._send(method, wanted), left),
+            S3_FAILURES,
             transfer_bytes=transfer_bytes,
             seconds=seconds,
         )
@@ -54,25 +57,28 @@ class S3Requests:
         self, path: str, start: int, end: int | None, *, version: str | None = None
     ) -> tuple[bytes, str]:
         """Return bytes of an object with their version, on the condition that it is `version`."""
+        return retrying(
+            lambda seconds: self._wait(self.get_once(path, start, end, version=version), seconds),
+            S3_FAILURES,
+            transfer_bytes=0 if end is None else end - start,
+        )
+
+    async def get_once(
+        self, path: str, start: int = 0, end: int | None = None, *, version: str | None = None
+    ) -> tuple[bytes, str]:
+        """Return what `get` does, on the loop of the session and without a second try."""
         bucket, key = split_key(path)
-        wanted: dict[str, str] = {}
+        wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
         if start or end is not None:
             wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         if version:
             wanted["IfMatch"] = f'"{version}"'
-
-        async def attempt() -> tuple[bytes, str]:
-            answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, **wanted)
-            async with answer["Body"] as body:
-                data = await body.read()
-            if len(data) != answer["ContentLength"]:
-                raise ConnectionError("the answer was cut off")
-            return data, version_of(answer)
-
-        return retrying(
-            lambda seconds: self._wait(attempt(), seconds),
-            transfer_bytes=0 if end is None else end - start,
-        )
+        answer = await self._send("get_object", wanted)
+        async with answer["Body"] as body:
+            data = await body.read()
+        if len(data) != answer["ContentLength"]:
+            raise ConnectionError("the answer was cut off")
+        return data, version_of(answer)
 
     def put(self, path: str, body: bytes, **wanted: Any) -> None:
         """Store an object whole."""
@@ -90,6 +96,13 @@ class S3Requests:
                 return
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
+    async def _send(self, method: str, wanted: Mapping[str, Any]) -> Any:
+        await self._fs.set_session()
+        client = await self._fs.get_s3(wanted["Bucket"])
+        known = _fields_of(client, method)
+        own = {name: value for name, value in self._fields.items() if name in known}
+        return await getattr(client, method)(**own, **wanted)
+
     def _wait(self, work: Coroutine[Any, Any, _T], seconds: float) -> _T:
         return wait_for(self._fs.loop, work, seconds)
 
@@ -100,8 +113,7 @@ def with_digest(body: bytes) -> dict[str, Any]:
     return {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
 
 
-def status_of(failure: BaseException) -> int | None:
-    """Return the HTTP status behind a failure of s3fs, if there is one."""
-    response = getattr(failure.__cause__, "response", None) or {}
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return None if status is None else int(status)
+def _fields_of(client: Any, method: str) -> Collection[str]:
+    """Return the names of the fields that a request of a client may have."""
+    operation = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
+    return operation.input_shape.members  # type: ignore[no-any-return]

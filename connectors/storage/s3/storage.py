@@ -13,9 +13,10 @@ from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, S
 from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.s3.bulk import BulkReader
+from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.listing import S3Listing, split_key, version_of
-from connectors.storage.s3.options import client_config, s3fs_options
-from connectors.storage.s3.requests import S3Requests, status_of
+from connectors.storage.s3.options import client_config, request_fields, s3fs_options
+from connectors.storage.s3.requests import S3Requests
 from connectors.storage.s3.upload import PartedUpload, needs_parts
 from connectors.storage.staged_names import is_abandoned
 
@@ -31,19 +32,24 @@ class S3Storage(RemoteStorage):
         secrets: Texts that no message may show.
     """
 
+    failures = S3_FAILURES
+
     def __init__(self, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__("s3", secrets)
         self._options = s3fs_options(options)
         try:
             self._fs: Any = s3fs.S3FileSystem(
-                use_listings_cache=False,
-                skip_instance_cache=True,
-                **{**self._options, "config_kwargs": client_config(self._options)},
+                **{
+                    **self._options,
+                    "config_kwargs": client_config(self._options),
+                    "use_listings_cache": False,
+                    "skip_instance_cache": True,
+                }
             )
         except (TypeError, ValueError, KeyError) as failure:
             raise self._translated(failure, "", "connecting to") from failure
-        self._requests = S3Requests(self._fs)
-        self._bulk = BulkReader(self._fs, self._options, self.url, self._translated)
+        self._requests = S3Requests(self._fs, request_fields(self._options))
+        self._bulk = BulkReader(self._fs, self._options, self._requests, self._translated)
 
     def url(self, path: str) -> str:
         """`s3://bucket/key`."""
@@ -116,7 +122,7 @@ class S3Storage(RemoteStorage):
         try:
             return self._requests.get(path, start, end)[0]
         except Exception as failure:
-            if status_of(failure) == 416:
+            if S3_FAILURES.status(failure) == 416:
                 return b""
             raise self._translated(failure, path, "reading") from failure
 
@@ -164,7 +170,7 @@ class S3Storage(RemoteStorage):
         try:
             self._requests.put(staged.target, body, **condition)
         except Exception as failure:
-            if status_of(failure) == 501:  # It says that it knows no conditions.
+            if S3_FAILURES.status(failure) == 501:  # It says that it knows no conditions.
                 super().commit_over(staged, before)
             elif not self._holds(staged.target, body):
                 raise self._refused(failure, staged.target) from failure
@@ -178,7 +184,7 @@ class S3Storage(RemoteStorage):
             return False
 
     def _refused(self, failure: Exception, path: str) -> StorageError:
-        if status_of(failure) not in (404, 409, 412):
+        if S3_FAILURES.status(failure) not in (404, 409, 412):
             return self._translated(failure, path, "writing")
         return self._conflict(path)
 
@@ -202,7 +208,7 @@ class S3Storage(RemoteStorage):
         ]
 
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Stores that cannot list uploads are taken to have none."""
+        """Abort uploads of these paths; stores that cannot list uploads are taken to have none."""
         removed = []
         for path in paths:
             for upload in self._uploads(path):
@@ -220,7 +226,7 @@ class S3Storage(RemoteStorage):
             try:
                 page = self._requests.call("list_multipart_uploads", **wanted)
             except Exception as failure:
-                if status_of(failure) in (404, 405, 501):
+                if S3_FAILURES.status(failure) in (404, 405, 501):
                     return found
                 raise self._translated(failure, path, "listing uploads to") from failure
             found += [one for one in page.get("Uploads", ()) if one["Key"] == key]

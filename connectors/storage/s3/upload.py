@@ -11,7 +11,7 @@ from typing import Any
 from connectors.errors import StorageError
 from connectors.storage.contract import FileInfo, StagedFile
 from connectors.storage.deadline import ContextPool, check_deadline, within
-from connectors.storage.retry import is_silence
+from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.requests import S3Requests, with_digest
 
 PART_BYTES = 16 * 1024 * 1024
@@ -109,7 +109,7 @@ class PartedUpload:
             # The answer of an earlier try was lost: the upload is gone because it is complete.
             # Or there is none yet, as the store is still joining the parts.
             joining = min(self._size / JOINED_BYTES_PER_SECOND, MOST_JOINING_SECONDS)
-            until = time.monotonic() + (joining if is_silence(failure) else 0)
+            until = time.monotonic() + (joining if S3_FAILURES.is_silence(failure) else 0)
             while not self._is_joined(parts):
                 check_deadline()
                 if time.monotonic() > until:

@@ -29,8 +29,8 @@ from pipeline.cli.output.artifact_tables import (
 )
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError, UnknownArtifactError
-from pipeline.registry.artifact import STATES, TYPES
-from pipeline.registry.query import MAX_LIMIT, SORT_KEYS
+from pipeline.registry.queries.query import MAX_LIMIT, SORT_KEYS
+from pipeline.registry.records.artifact import STATES, TYPES
 from pipeline.registry.registry import Registry, open_registry
 from pipeline.wording import counted, human_size
 

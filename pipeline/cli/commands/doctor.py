@@ -44,6 +44,8 @@ def examine(config: ExportConfig) -> list[Finding]:
         for url in listed
     ]
     for number, sink in enumerate(config.sinks, start=1):
+        if sink.is_stdout:
+            continue
         of_run = sink.path.startswith("{run_url}")
         url = listed[0] if of_run else _fixed_part(sink.path)
         storage = source.storage if of_run and sink.storage is None else sink.storage

@@ -38,6 +38,7 @@ from pipeline.exports.watch import Watch
 from pipeline.logs import LOGGER
 from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source, find_runs
+from pipeline.sinks import Sink
 from pipeline.sinks.formats import ALL_FORMATS
 
 
@@ -80,6 +81,8 @@ def run_command(
     settings = settings_of(config, overrides)
     if dry_run:
         return _show_plan(settings, as_json=as_json)
+    if watch is not None and _stdout_sink(settings) is not None:
+        raise click.UsageError("--watch prints on stdout, where a sink writes its rows")
     if watch is not None:
         return _watch(settings, watch, as_json=as_json)
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
@@ -128,7 +131,9 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
     type=click.Choice([*ALL_FORMATS, "all"]),
     help="Repeatable.",
 )
-@click.option("--out", metavar="PATH", help="Folder or, for one format, file; default gold/.")
+@click.option(
+    "--out", metavar="PATH", help="Folder or, for one format, file or - (stdout); default gold/."
+)
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
 @registry_option()
 @storage_option
@@ -153,12 +158,37 @@ def export_command(
 
 
 def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
+    stdout = _stdout_sink(settings)
+    if stdout is not None:
+        _refuse_stdout(stdout, as_json=as_json)
     LOGGER.info("export %s begins", settings.name)
-    with _shown_progress() as listener, alarm(settings.execution.timeout):
-        report = export(settings, full_refresh=full_refresh, listener=listener)
+    with _shown_progress() as progress, alarm(settings.execution.timeout):
+        report = export(settings, full_refresh=full_refresh, progress=progress)
     _log_report(report)
-    print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json, err=stdout is not None)
     return report.exit_code
+
+
+def _stdout_sink(settings: ExportConfig) -> Sink | None:
+    return next((sink for sink in settings.sinks if sink.is_stdout), None)
+
+
+def _refuse_stdout(sink: Sink, *, as_json: bool) -> None:
+    """Refuse rows on stdout where they would be mixed with a report, or garble a terminal.
+
+    Raises:
+        UsageError: They would.
+    """
+    if as_json:
+        raise click.UsageError(
+            "--json prints the report on stdout, where a sink writes its rows: leave --json out, "
+            "or give the sink a file"
+        )
+    is_binary = not sink.is_text or getattr(sink, "compression", "none") != "none"
+    if is_binary and sys.stdout.isatty():
+        raise click.UsageError(
+            f"{sink.format} is not printed on a terminal: redirect stdout to a file or a pipe"
+        )
 
 
 def _timed_export(settings: ExportConfig) -> Report:
@@ -172,13 +202,13 @@ def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
     invocation = current_invocation()
     invocation.in_lines = True
     try:
-        for outcome in watch.rounds():
-            if isinstance(outcome, Report):
-                _log_report(outcome)
-                shown = json.dumps(outcome.as_json()) if as_json else outcome.as_text()
+        for result in watch.rounds():
+            if isinstance(result, Report):
+                _log_report(result)
+                shown = json.dumps(result.as_json()) if as_json else result.as_text()
             else:
-                LOGGER.error("%s; the next round tries again", outcome)
-                shown = json.dumps(failure_as_json(outcome, invocation)) if as_json else ""
+                LOGGER.error("%s; the next round tries again", result)
+                shown = json.dumps(failure_as_json(result, invocation)) if as_json else ""
             if shown:
                 click.echo(shown)
         LOGGER.info("watch of %s ends: nothing reads its reports any more", settings.name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.registry.artifact import Artifact, Relationships, shown_instant
-from pipeline.registry.listing import ArtifactPage
+from pipeline.registry.queries.listing import ArtifactPage
+from pipeline.registry.records.artifact import Artifact, Relationships, shown_instant
 from pipeline.wording import counted, human_size
 
 _WIDEST = 60

@@ -68,7 +68,7 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
         {
             "format": sink.sink.format,
             "url": target.url,
-            "descriptor": target.storage.url(target.descriptor),
+            "descriptor": target.descriptor_url,
             "runs": len(target.runs),
             "rows": plan.rows_known(sink, target),
             "columns": [shown.column.name for shown in sink.shown],

@@ -15,7 +15,7 @@ from pipeline.comparison.metrics.tolerance import Tolerance
 
 _Array = np.ndarray[Any, Any]
 
-Status = Literal["equal", "within", "different"]
+PairStatus = Literal["equal", "within", "different"]
 
 _BLOCK = 16_384
 """Bins that are measured at once: their intermediate results stay in the processor's cache, which
@@ -23,7 +23,7 @@ takes less than half the time of blocks four times as large."""
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
+class SeriesMetrics:
     """How far two series lie apart; `differences.DEFINITIONS` says what each number means.
 
     Attributes:
@@ -37,7 +37,7 @@ class Metrics:
         correlation: Pearson's; None where it is not defined.
     """
 
-    status: Status
+    status: PairStatus
     n: int
     nan_both: int
     nan_baseline_only: int
@@ -174,10 +174,10 @@ class MetricsAccumulator:
         self._squares.merge(other._squares)
         self._moments.merge(other._moments)
 
-    def result(self) -> Metrics:
+    def result(self) -> SeriesMetrics:
         """Return the metrics of everything that was taken."""
         n = self.n
-        return Metrics(
+        return SeriesMetrics(
             status=self._status(),
             n=n,
             nan_both=self.nan_both,
@@ -194,7 +194,7 @@ class MetricsAccumulator:
             correlation=self._moments.correlation(),
         )
 
-    def _status(self) -> Status:
+    def _status(self) -> PairStatus:
         if self.nan_baseline_only or self.nan_comparison_only or self.out_of_tolerance:
             return "different"
         return "within" if self.unequal else "equal"

@@ -1,4 +1,4 @@
-"""Series thinned out for charts: the lowest and highest value of each stretch of bins."""
+"""Series thinned out for charts: the lowest and highest value of each group of bins."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Array = np.ndarray[Any, Any]
 
 @dataclass
 class Envelope:
-    """Lowest and highest finite value of each stretch of bins; NaN where there is none.
+    """Lowest and highest finite value of each group of bins; NaN where there is none.
 
     Attributes:
-        low, high: One value for each stretch.
+        low, high: One value for each group: a point of the chart.
     """
 
     low: _Array
@@ -32,11 +32,11 @@ class Envelope:
         """Return an envelope without values."""
         return cls(np.full(size, np.nan), np.full(size, np.nan))
 
-    def add(self, stretches: _Array, values: _Array) -> None:
-        """Take values, each with the stretch that its bin is in; stretches ascend."""
+    def add(self, points: _Array, values: _Array) -> None:
+        """Take values, each with the point that its bin is in; points ascend."""
         finite = np.where(np.isfinite(values), values, np.nan)
-        starts = np.flatnonzero(np.diff(stretches, prepend=-1))
-        places = stretches[starts]
+        starts = np.flatnonzero(np.diff(points, prepend=-1))
+        places = points[starts]
         self.low[places] = np.fmin(self.low[places], np.fmin.reduceat(finite, starts))
         self.high[places] = np.fmax(self.high[places], np.fmax.reduceat(finite, starts))
 
@@ -47,14 +47,14 @@ class PairEnvelopes:
 
     Attributes:
         bins: Compared bins.
-        stretch_bins: Bins of a stretch; the last may have fewer.
+        bins_per_point: Bins of a point; the last may have fewer.
         baseline, comparison, difference: Their values.
         band: The baseline's values less and plus the tolerance.
         bound: The tolerance itself, as a difference.
     """
 
     bins: int
-    stretch_bins: int
+    bins_per_point: int
     baseline: Envelope
     comparison: Envelope
     difference: Envelope
@@ -64,12 +64,12 @@ class PairEnvelopes:
 
     @classmethod
     def empty(cls, bins: int, most: int) -> PairEnvelopes:
-        """Return envelopes without values, of at most so many stretches."""
-        stretch_bins = -(-bins // most)
-        count = -(-bins // stretch_bins)
+        """Return envelopes without values, of at most so many points."""
+        bins_per_point = -(-bins // most)
+        count = -(-bins // bins_per_point)
         return cls(
             bins,
-            stretch_bins,
+            bins_per_point,
             baseline=Envelope.empty(count),
             comparison=Envelope.empty(count),
             difference=Envelope.empty(count),
@@ -80,16 +80,16 @@ class PairEnvelopes:
     def add(self, block: PairBlock, tolerance: Tolerance) -> None:
         """Take a block of values."""
         bins = block.first_bin + np.arange(len(block.baseline))
-        stretches = bins // self.stretch_bins
+        points = bins // self.bins_per_point
         bounds = tolerance.bounds(block.baseline)
-        self.baseline.add(stretches, block.baseline)
-        self.comparison.add(stretches, block.comparison)
-        self.difference.add(stretches, differences_of(block.baseline, block.comparison))
+        self.baseline.add(points, block.baseline)
+        self.comparison.add(points, block.comparison)
+        self.difference.add(points, differences_of(block.baseline, block.comparison))
         if bounds.any():
             self.has_tolerance = True
-            self.band.add(stretches, block.baseline - bounds)
-            self.band.add(stretches, block.baseline + bounds)
-            self.bound.add(stretches, bounds)
+            self.band.add(points, block.baseline - bounds)
+            self.band.add(points, block.baseline + bounds)
+            self.bound.add(points, bounds)
 
 
 def envelopes_of(
@@ -101,7 +101,7 @@ def envelopes_of(
         sides: The open sides.
         places: Places of the pairs, ascending.
         tolerances: The tolerance of each of these pairs.
-        most: Stretches of each at the most.
+        most: Points of each at the most.
 
     Raises:
         IntegrityError: The values of a side are not as they should be.

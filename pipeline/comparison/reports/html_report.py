@@ -159,7 +159,7 @@ def _metric_cells(one: SeriesComparison) -> list[str]:
 
 def _charts(comparison: Comparison, one: SeriesComparison, drawn: PairEnvelopes) -> str:
     alignment = comparison.alignment
-    time = ChartTime(alignment.start, alignment.bin_minutes, drawn.stretch_bins)
+    time = ChartTime(alignment.start, alignment.bin_minutes, drawn.bins_per_point)
     name = one.pair.series_id
     unit = f" ({one.pair.unit})" if one.pair.unit else ""
     overlay = svg_chart(
@@ -176,8 +176,8 @@ def _charts(comparison: Comparison, one: SeriesComparison, drawn: PairEnvelopes)
     )
     band = '<span class="key band-key">tolerance</span>' if drawn.has_tolerance else ""
     thinned = (
-        f"<p class='small'>Each point is the range of {drawn.stretch_bins:,} bins.</p>"
-        if drawn.stretch_bins > 1
+        f"<p class='small'>Each point is the range of {drawn.bins_per_point:,} bins.</p>"
+        if drawn.bins_per_point > 1
         else ""
     )
     return (

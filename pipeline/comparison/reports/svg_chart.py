@@ -41,16 +41,16 @@ class ChartTime:
     Attributes:
         start: Start of the first bin.
         bin_minutes: Width of a bin.
-        stretch_bins: Bins that share a place on the axis.
+        bins_per_point: Bins that share a place on the axis.
     """
 
     start: datetime
     bin_minutes: int
-    stretch_bins: int
+    bins_per_point: int
 
-    def at(self, stretch: int) -> datetime:
-        """Return when a stretch of bins starts."""
-        return self.start + timedelta(minutes=stretch * self.stretch_bins * self.bin_minutes)
+    def at(self, point: int) -> datetime:
+        """Return when a point starts."""
+        return self.start + timedelta(minutes=point * self.bins_per_point * self.bin_minutes)
 
 
 def svg_chart(
@@ -111,7 +111,7 @@ def _range(shown: Sequence[Envelope]) -> tuple[float, float]:
 
 
 def _strokes(scale: _Scale, values: Envelope) -> Iterator[str]:
-    """Yield the points of each unbroken part of a line; a stretch is a stroke from low to high."""
+    """Yield the points of each unbroken part of a line; a point is a stroke from low to high."""
     for first, end in _parts(values):
         points = []
         for place in range(first, end):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.comparison.metrics.series_metrics import Metrics, Status
+from pipeline.comparison.metrics.series_metrics import PairStatus, SeriesMetrics
 from pipeline.comparison.result import FailOn, metrics_as_json
 from pipeline.comparison.sides.side import Side
 
@@ -30,10 +30,10 @@ class SweepEntry:
     url: str
     name: str
     run_id: str | None = None
-    summary: dict[Status, int] = field(default_factory=dict)
+    summary: dict[PairStatus, int] = field(default_factory=dict)
     missing: int = 0
-    total: Metrics | None = None
-    worst: tuple[str, Status] | None = None
+    total: SeriesMetrics | None = None
+    worst: tuple[str, PairStatus] | None = None
     has_failed: bool = False
     error: str | None = None
     seconds: float = 0.0

@@ -82,7 +82,7 @@ class ExportReader:
             self.is_filtered and self._order.contents.layout == "wide"
         )
         for blocks, placed in self._placed():
-            for start, end, place in placed.stretches():
+            for start, end, place in placed.run_lengths():
                 block = blocks[place]
                 if not wanted.intersection(row for _, row in block.members):
                     continue

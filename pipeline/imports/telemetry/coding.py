@@ -10,9 +10,9 @@ import polars as pl
 
 from connectors.flowtime.parse.dialects import MAX_TEXT
 from connectors.flowtime.parse.schema import MAX_SERIES, NAME
+from pipeline.imports.telemetry.files.rows import Array, Layout
 from pipeline.imports.telemetry.options import ForeignOptions
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.rows import Array, Layout
 
 _LONGEST = MAX_TEXT + 88
 _BITS = 21

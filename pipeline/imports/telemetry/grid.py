@@ -9,9 +9,9 @@ import numpy as np
 
 from connectors.flowtime.parse.schema import MAX_BIN_MINUTES, MAX_BINS
 from pipeline.imports.telemetry.coding import SeriesName
+from pipeline.imports.telemetry.files.rows import Array
 from pipeline.imports.telemetry.options import ForeignOptions
 from pipeline.imports.telemetry.report import SHOWN, Findings
-from pipeline.imports.telemetry.rows import Array
 from pipeline.imports.telemetry.spill import Spill, ValueStore
 from pipeline.imports.telemetry.times import LAST_MICROS, MINUTE, micros_of, shown_time
 

@@ -75,7 +75,7 @@ class ForeignOptions(BaseModel):
             since 1970 (`s`, `ms`, `us`), or numbers of bins from 0 (`bin`).
         time_zone: Time zone of timestamps that name none.
         restamp: The timestamps only number the bins: their own spacing orders them, while
-            `bin_size` and `time_origin` say what time they stand for.
+            `bin_size` and `time_origin` say which instants they mean.
         class_name: Class of rows that name none.
         run_id: Id of the run, or None to make one of the file's name and content.
         gaps: `error`, or `nan` to fill missing bins with NaN.

@@ -11,18 +11,23 @@ import polars as pl
 
 from connectors.flowtime.parse.schema import clip
 from pipeline.imports.telemetry.coding import ExtraColumns, SeriesCoding, SeriesName
-from pipeline.imports.telemetry.content import BLOCK_BYTES, ForeignFile, format_of, plain_blocks
-from pipeline.imports.telemetry.csv import COMMENT, csv_rows
+from pipeline.imports.telemetry.files.content import (
+    BLOCK_BYTES,
+    ForeignFile,
+    format_of,
+    plain_blocks,
+)
+from pipeline.imports.telemetry.files.csv import COMMENT, csv_rows
+from pipeline.imports.telemetry.files.lines import line_blocks
+from pipeline.imports.telemetry.files.ndjson import ndjson_rows
+from pipeline.imports.telemetry.files.parquet import parquet_rows
+from pipeline.imports.telemetry.files.rows import Array, Layout, Rows
+from pipeline.imports.telemetry.files.values import values
 from pipeline.imports.telemetry.grid import TimeSpan
-from pipeline.imports.telemetry.lines import line_blocks
-from pipeline.imports.telemetry.ndjson import ndjson_rows
 from pipeline.imports.telemetry.options import ForeignOptions
-from pipeline.imports.telemetry.parquet import parquet_rows
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.rows import Array, Layout, Rows
 from pipeline.imports.telemetry.spill import Spill, not_written
 from pipeline.imports.telemetry.times import NAIVE, OK, WRONG, instants
-from pipeline.imports.telemetry.values import values
 from pipeline.rows.cell_text import cell_text
 
 RUN_ID = "run_id"

@@ -17,7 +17,7 @@ SHOWN = 20
 
 MAX_LINES = 2**32 - 1
 
-Kind = Literal[
+ProblemKind = Literal[
     "file",
     "column",
     "row",
@@ -46,7 +46,7 @@ class TableProblem:
         expected: What would be right, or what to do.
     """
 
-    kind: Kind
+    kind: ProblemKind
     file: str
     line: int | None
     column: str | None
@@ -187,7 +187,7 @@ class Findings:
         return self.files[at], place - self._starts[at]
 
     def add(
-        self, kind: Kind, place: int | None, column: str | None, found: object, expected: str
+        self, kind: ProblemKind, place: int | None, column: str | None, found: object, expected: str
     ) -> None:
         """Note a problem; `place` is None where no line is to blame."""
         self.count(kind, 1)
@@ -199,7 +199,7 @@ class Findings:
 
     def add_all(
         self,
-        kind: Kind,
+        kind: ProblemKind,
         column: str | None,
         expected: str,
         found: Iterable[tuple[int, object]],
@@ -215,13 +215,13 @@ class Findings:
             listed += 1
         self.count(kind, total - listed)
 
-    def count(self, kind: Kind, number: int) -> None:
+    def count(self, kind: ProblemKind, number: int) -> None:
         """Count problems without telling them."""
         if number > 0:
             self.counts[kind] = self.counts.get(kind, 0) + number
 
     def stop(
-        self, kind: Kind, place: int | None, column: str | None, found: object, expected: str
+        self, kind: ProblemKind, place: int | None, column: str | None, found: object, expected: str
     ) -> StopReadingError:
         """Note a problem after which nothing more can be read; to be raised."""
         self.add(kind, place, column, found, expected)
@@ -246,5 +246,5 @@ class Findings:
         """Forget the problems noted since."""
         self.problems, self.counts = list(snapshot[0]), dict(snapshot[1])
 
-    def _shown(self, kind: Kind) -> int:
+    def _shown(self, kind: ProblemKind) -> int:
         return sum(problem.kind == kind for problem in self.problems)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import StorageError
-from pipeline.imports.telemetry.rows import Array
+from pipeline.imports.telemetry.files.rows import Array
 
 RECORD = np.dtype([("micros", "<i8"), ("value", "<f8"), ("place", "<u4")])
 """A row: its time in microseconds since 1970, its value, and where it came from."""

@@ -12,13 +12,13 @@ from connectors.flowtime.model.run import Run
 from connectors.flowtime.model.series import Series
 from connectors.storage import StorageOptions, scratch_folder
 from pipeline.imports.telemetry.coding import SeriesName
-from pipeline.imports.telemetry.content import ForeignFile, find_files
 from pipeline.imports.telemetry.description import describe
+from pipeline.imports.telemetry.files.content import ForeignFile, find_files
+from pipeline.imports.telemetry.files.rows import Array
 from pipeline.imports.telemetry.grid import Checked, TimeGrid, check_rows, infer_grid
 from pipeline.imports.telemetry.options import ForeignOptions
 from pipeline.imports.telemetry.reading import Reading
 from pipeline.imports.telemetry.report import ForeignDataError, ForeignReport, StopReadingError
-from pipeline.imports.telemetry.rows import Array
 from pipeline.imports.telemetry.spill import DEFAULT_BUDGET, Spill, ValueStore
 from pipeline.imports.telemetry.times import MINUTE, instant_of
 

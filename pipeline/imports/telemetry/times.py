@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.model.instant import instant_text, parse_instant
+from pipeline.imports.telemetry.files.rows import Array
 from pipeline.imports.telemetry.options import ForeignOptions
-from pipeline.imports.telemetry.rows import Array
 
 MINUTE = 60_000_000
 OK, NAIVE, WRONG, UNTIMELY = 0, 1, 2, 3

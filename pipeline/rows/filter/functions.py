@@ -12,10 +12,10 @@ import polars as pl
 from pipeline.errors import ConfigError
 from pipeline.rows.column import ColumnType
 
-Kind = ColumnType | Literal["interval", "null"]
+OperandKind = ColumnType | Literal["interval", "null"]
 """What an operand of a condition is."""
 
-Parameter = Kind | Literal["literal text", "literal integer"]
+Parameter = OperandKind | Literal["literal text", "literal integer"]
 """What a function takes: a value of a kind, or a literal, which is handed over as it is."""
 
 _MOST_DECIMALS = 30
@@ -57,7 +57,7 @@ class Function:
     """
 
     takes: tuple[Parameter, ...]
-    gives: Kind
+    gives: OperandKind
     build: Callable[..., pl.Expr]
     required: int | None = None
 
@@ -166,11 +166,11 @@ def _end(text: pl.Expr, length: int) -> pl.Expr:
     return text.str.tail(length)
 
 
-def _of_number(build: Callable[[pl.Expr], pl.Expr], gives: Kind = "number") -> Function:
+def _of_number(build: Callable[[pl.Expr], pl.Expr], gives: OperandKind = "number") -> Function:
     return Function(("number",), gives, build)
 
 
-def _of_text(build: Callable[[pl.Expr], pl.Expr], gives: Kind = "text") -> Function:
+def _of_text(build: Callable[[pl.Expr], pl.Expr], gives: OperandKind = "text") -> Function:
     return Function(("text",), gives, build)
 
 

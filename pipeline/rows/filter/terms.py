@@ -12,11 +12,11 @@ from sqlglot import exp
 
 from pipeline.errors import ConfigError
 from pipeline.rows.column import ColumnType
-from pipeline.rows.filter.functions import Kind
+from pipeline.rows.filter.functions import OperandKind
 
 DIALECT = "duckdb"
 NUMERIC = ("number", "integer")
-KIND_NAMES: Mapping[Kind, str] = {
+KIND_NAMES: Mapping[OperandKind, str] = {
     "text": "text",
     "number": "a number",
     "integer": "a whole number",
@@ -41,7 +41,7 @@ class Term:
     """
 
     expr: pl.Expr
-    kind: Kind
+    kind: OperandKind
     node: exp.Expr
     literal: str | int | float | None = None
     months: int = 0
@@ -172,7 +172,7 @@ def comparable(node: exp.Expr, left: Term, right: Term) -> tuple[Term, Term]:
     return left, right
 
 
-def common_kind(node: exp.Expr, values: Sequence[Term]) -> Kind:
+def common_kind(node: exp.Expr, values: Sequence[Term]) -> OperandKind:
     """Return the kind that alternatives share.
 
     Raises:

@@ -11,7 +11,7 @@ import polars as pl
 from sqlglot import exp
 
 from pipeline.errors import ConfigError
-from pipeline.rows.filter.functions import Kind, modulo
+from pipeline.rows.filter.functions import OperandKind, modulo
 from pipeline.rows.filter.terms import (
     DIALECT,
     NUMERIC,
@@ -51,7 +51,7 @@ _UNITS = {
 }
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _INTERVAL_PART = re.compile(r"\s*([+-]?[0-9]{1,9})\s*([A-Za-z]+)\s*")
-_CASTS: Mapping[exp.DType, Kind] = {
+_CASTS: Mapping[exp.DType, OperandKind] = {
     **dict.fromkeys((exp.DType.DOUBLE, exp.DType.FLOAT, exp.DType.DECIMAL), "number"),
     **dict.fromkeys(
         (exp.DType.BIGINT, exp.DType.INT, exp.DType.SMALLINT, exp.DType.TINYINT), "integer"
@@ -243,7 +243,7 @@ def _cast(compiler: TermCompiler, node: exp.Expr) -> Term:
     return Term(value.expr if dtype is None else value.expr.cast(dtype), kind, node)
 
 
-def _parsed(node: exp.Expr, value: Term, kind: Kind | None) -> Term:
+def _parsed(node: exp.Expr, value: Term, kind: OperandKind | None) -> Term:
     """Compile a cast of text, which may not hold what it is cast to."""
     if kind in NUMERIC and value.kind == "text":
         if isinstance(value.literal, str):

@@ -14,9 +14,9 @@ from pipeline.datapackage.descriptor import FILE_SUFFIX
 from pipeline.errors import FlowtimeExportError, NotFoundError, RegistryError
 from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
-from pipeline.registry.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.known_runs import KnownRuns
 from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import BusyError

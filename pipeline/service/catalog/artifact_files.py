@@ -17,7 +17,7 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.storage import FileInfo, Storage, join, relative
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, NotFoundError
-from pipeline.registry.artifact import Artifact
+from pipeline.registry.records.artifact import Artifact
 from pipeline.service.catalog.export_store import DownloadableFile
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import UnknownError
@@ -120,7 +120,7 @@ def artifact_folder(locations: Locations, artifact: Artifact) -> ArtifactFolder:
 
 
 def _place(locations: Locations, artifact: Artifact) -> tuple[Storage, str, str]:
-    """The storage, the folder of the service, and the path of an artifact below it."""
+    """Return the storage, the folder of the service, and the path of an artifact below it."""
     for one in (locations.runs, locations.exports):
         if one is None:
             continue

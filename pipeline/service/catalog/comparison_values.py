@@ -61,7 +61,7 @@ def pair_chart(values: pl.DataFrame, tolerance: Tolerance, points: int) -> PairC
     envelopes = PairEnvelopes.empty(len(baseline), points)
     envelopes.add(PairBlock(0, 0, baseline, comparison), tolerance)
     odd = np.flatnonzero(~(np.isfinite(baseline) & np.isfinite(comparison)))
-    groups = np.unique(odd // envelopes.stretch_bins) * envelopes.stretch_bins
+    groups = np.unique(odd // envelopes.bins_per_point) * envelopes.bins_per_point
     return PairChart(envelopes, groups.tolist())
 
 

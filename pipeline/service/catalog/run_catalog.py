@@ -16,7 +16,7 @@ from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.artifact import mark_of
+from pipeline.registry.records.artifact import mark_of
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import (
     BusyError,

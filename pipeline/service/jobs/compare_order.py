@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.comparison.alignment import AlignmentMethod
-from pipeline.comparison.metrics.series_metrics import Status
+from pipeline.comparison.metrics.series_metrics import PairStatus
 from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import Phase
 
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
-Bound = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Bound = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 _TOLERANCE: dict[str, Any] = {"absolute": 0.0, "relative": 1e-6, "nominal": 1.0}
 OPTIONS_EXAMPLE: dict[str, Any] = {"alignment": "auto", "tolerance": _TOLERANCE}
 _RESULT: dict[str, Any] = {
@@ -46,9 +46,9 @@ class ToleranceBody(Data):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _TOLERANCE})
 
-    absolute: Bound = 0.0
-    relative: Bound = 0.0
-    nominal: Bound = 0.0
+    absolute: _Bound = 0.0
+    relative: _Bound = 0.0
+    nominal: _Bound = 0.0
 
 
 class CompareOptions(Data):
@@ -98,7 +98,7 @@ class CompareResult(Data):
 
     series: int
     bins: int
-    counts: dict[Status, int]
+    counts: dict[PairStatus, int]
     missing: int
 
 

@@ -27,7 +27,7 @@ MOST_ATTEMPTS = 2
 MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, AnyOrder]]]
 """Returns the order for the worker of a job, and the request with what is known by then."""
 
-Target = tuple[str, str | None]
+JobTarget = tuple[str, str | None]
 """The folder that only one job may write at a time."""
 
 
@@ -80,7 +80,7 @@ class JobRunner:
         self._finished = finished
         self._tasks: dict[str, _Task] = {}
         self._waiting: list[_Task] = []
-        self._busy: set[Target] = set()
+        self._busy: set[JobTarget] = set()
         self._changed = asyncio.Condition()
         self._slots: list[asyncio.Task[None]] = []
         self._waking: asyncio.Task[None] | None = None
@@ -222,7 +222,7 @@ class JobRunner:
         return task.job
 
     @asynccontextmanager
-    async def held(self, target: Target) -> AsyncIterator[None]:
+    async def held(self, target: JobTarget) -> AsyncIterator[None]:
         """Keep jobs from writing a target during the block.
 
         Raises:

@@ -199,8 +199,14 @@ def _handle_errors(app: FastAPI, service: Service) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
-    """Return the methods of all routes of a path; the router itself names those of one route."""
+    """Return the methods of all routes of a path; the router itself names those of one route.
+
+    Where a path is both a fixed one and an example of one with parameters, it is the fixed one, as
+    in the OpenAPI document: `/v1/artifacts/stats` is no artifact.
+    """
     routes = [*app.routes, *(route for topic in _TOPICS for route in topic.router.routes)]
     matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    fixed = [route for route in matching if getattr(route, "path", "") == request.url.path]
+    matching = fixed or matching
     found = {method for route in matching for method in getattr(route, "methods", None) or ()}
     return found or {"GET", "HEAD"}  # static files

@@ -13,7 +13,7 @@ from pipeline.service.jobs.job import Job
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Metrics:
+class ServiceMetrics:
     """The metrics of a service."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Measured:
         metrics: Receives the counts.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

@@ -32,7 +32,7 @@ from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access, ClientSlots, TokenBook
 from pipeline.service.web.health import HealthMonitor
-from pipeline.service.web.metrics import Metrics
+from pipeline.service.web.metrics import ServiceMetrics
 from pipeline.service.web.run_pages import RunPages
 
 MOST_STREAMS = 200
@@ -71,7 +71,7 @@ class Service:
         self.tokens = TokenBook(settings)
         self.access = Access(settings, self.tokens)
         self.events = EventLog()
-        self.metrics = Metrics()
+        self.metrics = ServiceMetrics()
         self.store = JobStore(settings.state_folder, settings.keep_jobs)
         self.artifacts = ArtifactCatalog(settings.registry_url, self.locations)
         self.catalog = RunCatalog(

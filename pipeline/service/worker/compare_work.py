@@ -22,11 +22,11 @@ from pipeline.service.jobs.compare_order import CompareOrder, CompareResult, Com
 _PARTIAL = ".partial"
 _REPORT_SECONDS = 0.2
 
-Report = Callable[[int, int], None]
+CompareProgress = Callable[[int, int], None]
 """Receives the number of compared bins so far, and of all."""
 
 
-def compared(order: CompareOrder, report: Report) -> dict[str, Any]:
+def compared(order: CompareOrder, report: CompareProgress) -> dict[str, Any]:
     """Compare, and write the result.
 
     Args:
@@ -103,7 +103,7 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 class _Throttled:
     """Passes progress on, a few times a second."""
 
-    def __init__(self, report: Report, total: int) -> None:
+    def __init__(self, report: CompareProgress, total: int) -> None:
         self._report = report
         self._total = total
         self._done = 0

@@ -74,12 +74,12 @@ def _serve(line: str, events: EventStream) -> None:
 def _export(order: ExportOrder, events: EventStream) -> None:
     def work() -> dict[str, Any]:
         config = checked_config(order.config, called="request")
-        listener = ProgressReporter(events)
+        progress = ProgressReporter(events)
         try:
-            return export(config, listener=listener).as_json()
+            return export(config, progress=progress).as_json()
         except DamagedDescriptorError:
             # The service names all files in the folder itself, and was asked to write them.
-            return export(config, listener=listener, full_refresh=True).as_json()
+            return export(config, progress=progress, full_refresh=True).as_json()
 
     send_result(events, work, "the export")
 

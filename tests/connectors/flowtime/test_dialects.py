@@ -411,7 +411,7 @@ def test_nan_in_json_does_not_crash() -> None:
     )
 
 
-def test_many_faults_are_told_briefly() -> None:
+def test_many_faults_are_listed_briefly() -> None:
     error = refused(
         small(run={"runId": [], "source": {}, "mode": [], "createdUtc": [], "modelHash": []}),
         "and 2 more",
@@ -437,10 +437,10 @@ def test_seed_beyond_64_bits_is_noted(seed: int) -> None:
 
 def test_warnings_of_any_shape_become_text() -> None:
     warnings = ["a\x1b[0m", {"message": "m"}, {"code": "c"}, {"bins": list(range(20))}, 5, {}]
-    told = parse_run(small(run={"warnings": warnings})).warnings
-    assert told[:3] == ("a [0m", "m", "c")
-    assert "20 in all" in told[3]
-    assert told[4:] == ("5", "{}")
+    shown = parse_run(small(run={"warnings": warnings})).warnings
+    assert shown[:3] == ("a [0m", "m", "c")
+    assert "20 in all" in shown[3]
+    assert shown[4:] == ("5", "{}")
     assert parse_run(small(run={"warnings": "alone"})).warnings == ("alone",)
 
 
@@ -541,7 +541,7 @@ def test_specs_without_a_start(text: str) -> None:
 def test_starts_that_cannot_be_read(text: str | bytes, words: str) -> None:
     files = small(spec_yaml=text)
     assert refused(files, words).file == "spec.yaml"
-    # Who sets the origin is not stopped by a spec that cannot tell it.
+    # A configured origin needs no start in spec.yaml.
     configured = datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2)))
     run = parse_run(replace(files, time_origin=configured))
     assert run.time_origin == datetime(2023, 12, 31, 22, tzinfo=UTC)

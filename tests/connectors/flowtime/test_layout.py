@@ -1,4 +1,4 @@
-"""The layout of a series file is told, written and found again."""
+"""The layout of a series file is detected, written and found again."""
 
 from __future__ import annotations
 
@@ -76,8 +76,12 @@ def test_any_file_is_found_by_its_hash(values: list[float], layout: SeriesLayout
         found = find_layout(array, hashlib.sha256(data).hexdigest(), hint)
         assert found is not None
         assert found.encode(array) == data
-    told = sniff(data)
-    assert (told.header, told.bom, told.newline) == (layout.header, layout.bom, layout.newline)
+    sniffed = sniff(data)
+    assert (sniffed.header, sniffed.bom, sniffed.newline) == (
+        layout.header,
+        layout.bom,
+        layout.newline,
+    )
 
 
 def test_files_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +112,7 @@ def test_ordinary_values_are_rendered_once_for_each_line_end(
 
 
 @by_code
-def test_floats_are_told_by_what_is_there(layout: SeriesLayout) -> None:
+def test_floats_are_detected_from_what_is_there(layout: SeriesLayout) -> None:
     evidence = {
         "rust": ([math.inf], [-1e-5], [1e20]),
         "dotnet": ([-math.inf], [1e-7], [1e300], [2.5e-300, 1e16]),
@@ -123,7 +127,7 @@ def test_floats_are_told_by_what_is_there(layout: SeriesLayout) -> None:
     ("head", "floats"),
     [("bin_index,value\n", "rust"), ("t,value\n", "dotnet"), ("\ufeffbin_index,value\n", "dotnet")],
 )
-def test_what_is_assumed_where_nothing_tells(head: str, floats: str) -> None:
+def test_what_is_assumed_where_nothing_shows_it(head: str, floats: str) -> None:
     assert sniff(f"{head}0,93\n1,1.5\n".encode()).floats == floats
     assert sniff(head.encode()).floats == floats
 
@@ -140,8 +144,12 @@ def test_every_dialect_of_run_is_found(dialect: str) -> None:
     spec: RunSpec = DIALECTS[dialect]("run")
     for values in spec.series.values():
         data = series_bytes(spec, values)
-        told = sniff(data)
-        found = find_layout(np.array(values), hashlib.sha256(data).hexdigest(), told)
+        sniffed = sniff(data)
+        found = find_layout(np.array(values), hashlib.sha256(data).hexdigest(), sniffed)
         assert found is not None
         assert found.encode(np.array(values)) == data
-        assert (found.header, found.bom, found.newline) == (told.header, told.bom, told.newline)
+        assert (found.header, found.bom, found.newline) == (
+            sniffed.header,
+            sniffed.bom,
+            sniffed.newline,
+        )

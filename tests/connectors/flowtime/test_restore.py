@@ -104,7 +104,7 @@ def test_every_dialect_comes_back(
     again, back = read(storage, folder)
     assert facts(again) == facts(run) | ({"series": again.series} if layout else {})
     assert all(np.array_equal(back[key], values[key], equal_nan=True) for key in values)
-    assert (done.outcome, done.run_id, done.path) == ("written", run.run_id, again.path)
+    assert (done.status, done.run_id, done.path) == ("written", run.run_id, again.path)
     assert done.unmatched == ()
     local, _ = connect(run.path)
     promised = any(one.sha256 for one in run.series)
@@ -396,15 +396,15 @@ def test_series_that_could_not_be_read_again_are_refused(
 # --------------------------------------------------------------------------- what exists there
 
 
-def test_what_stands_there_is_refused_unless_told(
+def test_files_that_exist_are_refused_unless_allowed(
     tmp_path: Path, place: tuple[Storage, str, Path]
 ) -> None:
     storage, folder, _ = place
     run, values = small(tmp_path)
     restore(storage, folder, run, values)
-    with pytest.raises(RunError, match="files stand there already"):
+    with pytest.raises(RunError, match="files exist there already"):
         RunWriter(storage, folder, run)
-    assert restore(storage, folder, run, values, if_exists="skip").outcome == "skipped"
+    assert restore(storage, folder, run, values, if_exists="skip").status == "skipped"
     other = {**values, "b@B@DEFAULT": values["b@B@DEFAULT"] * 2}
     with pytest.raises(RunError, match="another run exists there, with another series"):
         restore(storage, folder, run, other, if_exists="skip")
@@ -419,7 +419,7 @@ def test_the_original_is_the_same_run(tmp_path: Path) -> None:
     run, values = small(tmp_path)
     before = names(tmp_path)
     storage, folder = connect(str(tmp_path / "src"))
-    assert restore(storage, folder, run, values, if_exists="skip").outcome == "skipped"
+    assert restore(storage, folder, run, values, if_exists="skip").status == "skipped"
     assert names(tmp_path) == before
     damaged = tmp_path / "src/run_1" / run.series[1].path
     damaged.write_bytes(damaged.read_bytes().replace(b"0,1", b"0,2"))
@@ -442,7 +442,7 @@ def test_a_replaced_run_leaves_nothing_but_exports(
         staged.local.write_bytes(b"old")
         storage.commit(staged)
     run, values = small(tmp_path)
-    assert restore(storage, folder, run, values, if_exists="replace").outcome == "replaced"
+    assert restore(storage, folder, run, values, if_exists="replace").status == "replaced"
     again, _ = read(storage, folder)
     assert facts(again) == facts(run)
     described = {"run.json", "manifest.json", "series/index.json", "spec.yaml"}
@@ -456,7 +456,7 @@ def test_exports_alone_are_no_run(tmp_path: Path) -> None:
     gold = tmp_path / "out/run_1/gold"
     gold.mkdir(parents=True)
     (gold / "export.csv").write_bytes(b"kept")
-    assert restore(*connect(str(tmp_path / "out")), run, values).outcome == "written"
+    assert restore(*connect(str(tmp_path / "out")), run, values).status == "written"
     assert (gold / "export.csv").read_bytes() == b"kept"
 
 

@@ -140,11 +140,14 @@ def test_a_column_alone(tmp_path: Path) -> None:
 def test_progress_counts_every_file_row_and_byte(tmp_path: Path) -> None:
     files = run_of(tmp_path)
     for options in (ScanOptions(), SMALL, ScanOptions(batch_bytes=40)):
-        told: list[tuple[int, int, int]] = []
+        reported: list[tuple[int, int, int]] = []
         scan(
-            LocalStorage(), files, options, progress=lambda *seen, told=told: told.append(seen)
+            LocalStorage(),
+            files,
+            options,
+            progress=lambda *seen, reported=reported: reported.append(seen),
         ).collect()
-        counts = [sum(column) for column in zip(*told, strict=True)]
+        counts = [sum(column) for column in zip(*reported, strict=True)]
         assert counts[:2] == [12, 600]
         assert 0 < counts[2] <= sum(Path(file.path).stat().st_size for file in files)
 

@@ -19,7 +19,9 @@ from pipeline.errors import SinkError
 from pipeline.exports.run import export
 from tests.exporting import config, names, spec, write_runs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux is told to write early")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux is asked to write early"
+)
 
 MEGABYTE = 1_000_000
 
@@ -81,7 +83,7 @@ def test_a_small_file_is_neither_flushed_early_nor_dropped(
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_what_the_disk_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_disk_refuses_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -268,7 +268,7 @@ def test_local_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("", None, "neither a path nor"),
         ("nosuch://x/y", None, "not a protocol"),
-        ("gs://bucket/x", None, "gcsfs"),
+        ("oci://bucket/x", None, "ocifs"),
         ("s3://", None, "no bucket"),
         ("s3://b//k", None, "plain relative path"),
         ("s3://b/../k", None, "plain relative path"),

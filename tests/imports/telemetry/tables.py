@@ -44,7 +44,7 @@ def refused(*files: Path | str, **options: Any) -> ForeignReport:
     return caught.value.report
 
 
-def told(report: ForeignReport, kind: str) -> list[tuple[int | None, str | None]]:
+def reported(report: ForeignReport, kind: str) -> list[tuple[int | None, str | None]]:
     """Line and column of each problem of a kind, and that no other kind is there."""
     assert set(report.counts) == {kind}, report.as_text()
     return [(problem.line, problem.column) for problem in report.problems]

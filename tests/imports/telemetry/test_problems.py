@@ -21,7 +21,7 @@ import pytest
 import zstandard
 
 from pipeline.imports.telemetry import ForeignDataError, open_foreign
-from tests.imports.telemetry.tables import HEADER, imported, refused, stamp, told, write
+from tests.imports.telemetry.tables import HEADER, imported, refused, reported, stamp, write
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_a_key_that_is_there_twice(tmp_path: Path, place: int, gap: str) -> None
     path = tmp_path / "t.ndjson"
     path.write_text("\n".join(lines) + "\n")
     report = refused(path)
-    assert told(report, "row") == [(place, None)]
+    assert reported(report, "row") == [(place, None)]
     assert "the key 'value' is there twice" in report.problems[0].found
 
 
@@ -106,14 +106,14 @@ def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
     for node, measure, column in ((name, "m", "component_id"), ("A", name, "measure")):
         bad = f'{stamp(1)},"{node}","{measure}",1'
         path = write(tmp_path / "t.csv", row(0), bad, row(1))
-        assert told(refused(path), "name") == [(3, column)]
+        assert reported(refused(path), "name") == [(3, column)]
         objects = [
             {"time_bin": stamp(n), "component_id": c, "measure": m, "value": 1}
             for n, c, m in ((0, "A", "m"), (1, node, measure), (1, "A", "m"))
         ]
         lines = tmp_path / "t.ndjson"
         lines.write_text("".join(json.dumps(one) + "\n" for one in objects))
-        assert told(refused(lines), "name") == [(2, column)]
+        assert reported(refused(lines), "name") == [(2, column)]
         pq.write_table(pa.Table.from_pylist(objects), tmp_path / "t.parquet")
         found = refused(tmp_path / "t.parquet", bin_size=5)
         assert (2, column) in [(p.line, p.column) for p in found.problems if p.kind == "name"]
@@ -122,7 +122,7 @@ def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
 def test_a_class_that_cannot_be_and_an_id_too_long(tmp_path: Path) -> None:
     header = f"{HEADER},class"
     path = write(tmp_path / "t.csv", f"{row(0)},ok", f"{row(1)},a/b", header=header)
-    assert told(refused(path), "name") == [(3, "class")]
+    assert reported(refused(path), "name") == [(3, "class")]
     path = write(tmp_path / "u.csv", row(0, "x" * 200, measure="y" * 200), header=HEADER)
     assert refused(path, bin_size=5).counts == {"name": 1}
 
@@ -132,13 +132,13 @@ def test_a_class_that_cannot_be_and_an_id_too_long(tmp_path: Path) -> None:
 )
 def test_values_that_are_no_numbers(value: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), row(1, value=f'"{value}"'), row(2))
-    assert told(refused(path), "value") == [(3, "value")]
+    assert reported(refused(path), "value") == [(3, "value")]
     text = "\n".join(
         f'{{"time_bin": "{stamp(n)}", "component_id": "A", "measure": "m", "value": {value}}}'
         for n, value in enumerate(("1", "1e999" if value == "1e999" else json.dumps(value), "3"))
     )
     (tmp_path / "t.ndjson").write_text(text)
-    assert told(refused(tmp_path / "t.ndjson"), "value") == [(2, "value")]
+    assert reported(refused(tmp_path / "t.ndjson"), "value") == [(2, "value")]
 
 
 @pytest.mark.parametrize(
@@ -148,21 +148,21 @@ def test_values_that_are_no_numbers(value: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_times_that_are_none(time: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), f"{time},A,m,1", row(1))
-    assert told(refused(path), "time") == [(3, "time_bin")]
+    assert reported(refused(path), "time") == [(3, "time_bin")]
 
 
 def test_local_times_that_clocks_skip_or_repeat(tmp_path: Path) -> None:
     times = ("2025-03-30T01:30:00", "2025-03-30T02:30:00", "2025-10-26T02:30:00")
     path = write(tmp_path / "t.csv", *(f"{time},A,m,1" for time in times))
     found = refused(path, time_zone="Europe/Berlin")
-    assert told(found, "time") == [(3, "time_bin"), (4, "time_bin")]
+    assert reported(found, "time") == [(3, "time_bin"), (4, "time_bin")]
 
 
 def test_times_with_and_without_a_zone(tmp_path: Path) -> None:
     naive = [f"{stamp(n)[:-1]},A,m,1" for n in (3, 4)]
     path = write(tmp_path / "t.csv", row(0), row(1), row(2), *naive)
     found = refused(path)
-    assert told(found, "zone") == [(5, "time_bin"), (6, "time_bin")]
+    assert reported(found, "zone") == [(5, "time_bin"), (6, "time_bin")]
     assert "line 2" in found.problems[0].expected
 
 
@@ -171,24 +171,24 @@ def test_rows_that_are_no_rows(tmp_path: Path) -> None:
         tmp_path / "t.csv", row(0), f"{row(1)},9", f"{stamp(2)},A,m", f'{stamp(3)},"A,m,1',
         f'{stamp(3)},"A"x,m,1', row(4),
     )  # fmt: skip
-    assert [line for line, _ in told(refused(path), "row")] == [3, 4, 5, 6]
+    assert [line for line, _ in reported(refused(path), "row")] == [3, 4, 5, 6]
     lines = ("[1]", "{", '{"a":1}{"b":2}', "x")
     good = f'{{"time_bin": "{stamp(0)}", "component_id": "A", "measure": "m", "value": 1}}'
     (tmp_path / "t.ndjson").write_text("\n".join([good, *lines]))
-    assert [line for line, _ in told(refused(tmp_path / "t.ndjson"), "row")] == [2, 3, 4, 5]
+    assert [line for line, _ in reported(refused(tmp_path / "t.ndjson"), "row")] == [2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("header", ["time_bin,node,measure,value", "a,b", "time_bin,value,value"])
 def test_headers_that_do_not_do(header: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), header=header)
-    assert told(refused(path), "column")[0][0] == 1
+    assert reported(refused(path), "column")[0][0] == 1
 
 
 def test_integers_of_parquet_need_a_unit(tmp_path: Path) -> None:
     columns = {"time_bin": [0, 300], "component_id": ["A"] * 2, "measure": ["m"] * 2}
     pq.write_table(pa.table({**columns, "value": [1.0, 2.0]}), tmp_path / "t.parquet")
     found = refused(tmp_path / "t.parquet")
-    assert told(found, "time") == [(1, "time_bin"), (2, "time_bin")]
+    assert reported(found, "time") == [(1, "time_bin"), (2, "time_bin")]
     assert "time_unit" in found.problems[0].expected
     assert imported(tmp_path / "t.parquet", time_unit="s").values == {"m@A@DEFAULT": [1.0, 2.0]}
 
@@ -202,14 +202,14 @@ def test_gaps_are_named(options: dict[str, Any], tmp_path: Path) -> None:
         tmp_path / "t.csv", *(row(n) for n in (0, 1, 3, 4)), *(row(n, "B") for n in range(5))
     )
     found = refused(path, **options)
-    assert told(found, "gap") == [(3, None)]
+    assert reported(found, "gap") == [(3, None)]
     assert "m@A@DEFAULT has no row for bin 2 (2025-01-01T00:10:00Z)" in found.problems[0].found
 
 
 def test_duplicates_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), row(1), row(0), row(2), row(1), row(2, "B"))
     found = refused(path, gaps="nan")
-    assert told(found, "duplicate") == [(4, None), (6, None)]
+    assert reported(found, "duplicate") == [(4, None), (6, None)]
     assert "m@A@DEFAULT bin 0 (2025-01-01T00:00:00Z)" in found.problems[0].found
 
 
@@ -219,7 +219,7 @@ def test_one_odd_time_is_named_not_the_gaps_it_makes(tmp_path: Path) -> None:
     found = refused(write(tmp_path / "t.csv", *lines))
     assert (9, "spacing") in [(p.line, p.kind) for p in found.problems]
     found = refused(write(tmp_path / "t.csv", *lines), bin_size="5m", gaps="nan")
-    assert told(found, "spacing") == [(9, None)]
+    assert reported(found, "spacing") == [(9, None)]
 
 
 def test_seconds_are_no_grid(tmp_path: Path) -> None:
@@ -230,14 +230,14 @@ def test_seconds_are_no_grid(tmp_path: Path) -> None:
 
 def test_one_time_alone_needs_a_width(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), row(0, "B"))
-    assert told(refused(path), "grid") == [(2, None)]
+    assert reported(refused(path), "grid") == [(2, None)]
     assert imported(path, bin_size="1h").run.grid.bin_minutes == 60
 
 
 def test_times_before_the_origin(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", row(0), row(1), row(2))
     found = refused(path, time_origin=stamp(1))
-    assert told(found, "spacing") == [(2, None)]
+    assert reported(found, "spacing") == [(2, None)]
     later = imported(path, time_origin="2024-12-31T23:55:00Z", gaps="nan")
     assert later.run.grid.bins == 4
 

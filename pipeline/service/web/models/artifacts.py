@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import ConfigDict, Field
 
-from pipeline.registry.artifact import ArtifactState, ArtifactType, Capability
+from pipeline.registry.records.artifact import ArtifactState, ArtifactType, Capability
 from pipeline.service.api_base import Data
 
 ArtifactId = Annotated[
@@ -21,7 +21,7 @@ ArtifactId = Annotated[
     ),
 ]
 
-Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0)]
 
 ITEM: dict[str, Any] = {
     "id": "run_a",
@@ -75,7 +75,7 @@ class ArtifactItemBody(Data):
     tags: list[str]
     metadata: dict[str, Any]
     files: Annotated[list[str], Field(description="Names of the top-level files.")]
-    total_size: Count
+    total_size: _Count
     last_modified: datetime | None
     source: str | None
     capabilities: list[Capability]
@@ -116,11 +116,11 @@ class ArtifactPageBody(Data):
     )
 
     artifacts: list[ArtifactItemBody]
-    total: Annotated[Count, Field(description="Artifacts that match in all.")]
+    total: Annotated[_Count, Field(description="Artifacts that match in all.")]
     total_is_exact: Annotated[
         bool, Field(description="False where counting took too long: there are at least so many.")
     ]
-    count: Annotated[Count, Field(description="Artifacts on this page.")]
+    count: Annotated[_Count, Field(description="Artifacts on this page.")]
     next_cursor: Annotated[
         str | None, Field(description="The `cursor` of the next page; null on the last one.")
     ]
@@ -147,7 +147,7 @@ class ArtifactIndexBody(Data):
     schema_version: int
     last_updated: datetime
     artifacts: list[ArtifactItemBody]
-    artifact_count: Count
+    artifact_count: _Count
 
 
 class RelatedArtifactBody(Data):
@@ -190,7 +190,7 @@ class ArtifactFileBody(Data):
     model_config = ConfigDict(json_schema_extra={"example": FILE})
 
     name: str
-    size: Count
+    size: _Count
     media_type: str
 
 
@@ -203,7 +203,7 @@ class ArtifactFilesBody(Data):
 
     artifact_id: str
     files: list[ArtifactFileBody]
-    count: Count
+    count: _Count
 
 
 class ArtifactResultBody(Data):
@@ -226,8 +226,8 @@ class ArchivedBody(Data):
     )
 
     success: bool
-    processed: Count
-    archived: Count
+    processed: _Count
+    archived: _Count
     results: list[ArtifactResultBody]
 
 
@@ -241,8 +241,8 @@ class DeletedBody(Data):
     )
 
     success: bool
-    processed: Count
-    deleted: Count
+    processed: _Count
+    deleted: _Count
     results: list[ArtifactResultBody]
 
 
@@ -255,9 +255,9 @@ class RescanBody(Data):
         }
     )
 
-    added: Count
-    unchanged: Count
-    removed: Count
+    added: _Count
+    unchanged: _Count
+    removed: _Count
     problems: list[str]
     seconds: float
 
@@ -267,8 +267,8 @@ class ArtifactTypeStatsBody(Data):
 
     model_config = ConfigDict(json_schema_extra={"example": TYPE_STATS})
 
-    count: Count
-    total_size: Count
+    count: _Count
+    total_size: _Count
     oldest: datetime | None
     newest: datetime | None
 
@@ -289,9 +289,9 @@ class ArtifactStatsBody(Data):
         }
     )
 
-    total: Count
-    archived: Count
-    not_complete: Count
-    total_size: Count
+    total: _Count
+    archived: _Count
+    not_complete: _Count
+    total_size: _Count
     types: dict[str, ArtifactTypeStatsBody]
-    revision: Count
+    revision: _Count

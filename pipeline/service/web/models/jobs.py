@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.import_order import ImportedRunBody, ProblemBody
 from pipeline.service.jobs.job import Job, JobState, When
 from pipeline.sinks.formats import ALL_FORMATS, Format
 
-Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ExportOptions(Data):
@@ -37,10 +37,10 @@ class ExportOptions(Data):
     formats: Annotated[
         tuple[Literal["csv", "gold", "ndjson", "parquet"], ...], Field(min_length=1, max_length=8)
     ] = ALL_FORMATS
-    columns: Annotated[list[Name], Field(min_length=1, max_length=200)] | None = None
-    metadata: Annotated[list[Name], Field(max_length=100)] | None = None
+    columns: Annotated[list[_Name], Field(min_length=1, max_length=200)] | None = None
+    metadata: Annotated[list[_Name], Field(max_length=100)] | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
-    escape_formulas: bool = False
+    escape_formulas: StrictBool = False
     webhook: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     when: When = "now"
 

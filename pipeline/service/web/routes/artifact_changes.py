@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StrictBool
 
 from pipeline.registry.registry import Registry
 from pipeline.registry.user_data import Label, Note, Tags
@@ -20,10 +20,11 @@ from pipeline.service.web.models.artifacts import (
 )
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
-_MOST_IDS = 10_000
+_MOST_IDS = 1_000
 
 ArtifactIds = Annotated[
     list[Annotated[str, Field(max_length=1024)]],
@@ -44,8 +45,8 @@ class ArtifactChange(Data):
     tags: Annotated[Tags | None, Field(description="All tags that there are to be.")] = None
     note: Note | None = None
     owner: Label | None = None
-    pinned: bool | None = None
-    archived: bool | None = None
+    pinned: StrictBool | None = None
+    archived: StrictBool | None = None
 
 
 @router.put("/{artifactId}", responses=errors(404, 415, 502, 503))

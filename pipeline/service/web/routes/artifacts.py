@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from pipeline.registry.artifact import SCHEMA_VERSION, Artifact
-from pipeline.registry.query import MAX_LIMIT, ArtifactQuery
+from pipeline.registry.queries.query import MAX_LIMIT, ArtifactQuery
+from pipeline.registry.records.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.artifact_files import ArtifactFolder, artifact_folder
 from pipeline.service.web.downloads import attachment, download, in_threads
@@ -28,8 +28,9 @@ from pipeline.service.web.models.artifacts import (
 )
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], route_class=StrictRoute)
 
 _LENIENT = "Passed over where it cannot be understood, as in FlowTime."
 

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 
 from pipeline.service.web.models.jobs import AutoExportBody
 from pipeline.service.web.routes.shared import ServiceOf, errors
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/auto-export", tags=["exports"])
+router = APIRouter(prefix="/v1/auto-export", tags=["exports"], route_class=StrictRoute)
 
 
 @router.get("", responses=errors())

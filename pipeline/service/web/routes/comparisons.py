@@ -44,8 +44,9 @@ from pipeline.service.web.routes.shared import (
     preference,
 )
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(tags=["comparisons"])
+router = APIRouter(tags=["comparisons"], route_class=StrictRoute)
 
 MOST_VALUES = 100_000
 """Values of all series together that a session still lists."""
@@ -260,7 +261,7 @@ def _chart(rows: Any, result: dict[str, Any], one: dict[str, Any], points: int) 
         unit=one["unit"],
         time_origin=datetime.fromisoformat(result["alignment"]["from"]),
         bin_minutes=result["alignment"]["grid"]["binSize"],
-        bins_per_point=drawn.stretch_bins,
+        bins_per_point=drawn.bins_per_point,
         baseline=RangeBody(**range_of(drawn.baseline)),
         comparison=RangeBody(**range_of(drawn.comparison)),
         difference=RangeBody(**range_of(drawn.difference)),

@@ -8,7 +8,9 @@ import fastapi_offline
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-router = APIRouter(include_in_schema=False)
+from pipeline.service.web.strict_route import StrictRoute
+
+router = APIRouter(include_in_schema=False, route_class=StrictRoute)
 
 STATIC = Path(fastapi_offline.__file__).with_name("static")
 

@@ -10,8 +10,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from pipeline.service.web.routes.shared import ClientOf, ServiceOf, errors
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute)
 
 _PING_SECONDS = 15
 

@@ -36,14 +36,15 @@ from pipeline.service.web.routes.shared import (
     preference,
 )
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 from pipeline.sinks.formats import Format
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(tags=["exports"], route_class=StrictRoute)
 
 _POLL_SECONDS = 0.5
 
 Options = Annotated[ExportOptions | None, Body(description="How to export; may be left out.")]
-RunQuery = Annotated[
+RunParameter = Annotated[
     str | None,
     Query(alias="runId", description="A run; default the one created last.", max_length=1024),
 ]
@@ -119,7 +120,7 @@ async def export_run(
 
 @router.post("/export", response_model=ExportAnswer, responses=_MADE)
 async def export_newest(
-    service: ServiceOf, run_id: RunQuery = None, options: Options = None, prefer: Prefer = None
+    service: ServiceOf, run_id: RunParameter = None, options: Options = None, prefer: Prefer = None
 ) -> Response:
     """Export the run that was created last, or `runId`."""
     name = await _name_of(service, run_id)
@@ -139,7 +140,7 @@ async def get_export(
 @router.head("/export/{format}", include_in_schema=False)
 @router.get("/export/{format}", response_class=Response, responses=_FETCHED)
 async def get_newest_export(
-    request: Request, service: ServiceOf, wish: WishOf, run_id: RunQuery = None
+    request: Request, service: ServiceOf, wish: WishOf, run_id: RunParameter = None
 ) -> Response:
     """Download an export of the run that was created last, or of `runId`."""
     entry, run = await complete_run(service, await _name_of(service, run_id))

@@ -34,9 +34,10 @@ from pipeline.service.web.routes.shared import (
     errors,
     preference,
 )
+from pipeline.service.web.strict_route import StrictRoute
 from pipeline.sinks.formats import READING_ORDER
 
-router = APIRouter(tags=["import"])
+router = APIRouter(tags=["import"], route_class=StrictRoute)
 
 MOST_FILES = 100
 _BLOCK = 1024 * 1024

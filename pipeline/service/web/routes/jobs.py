@@ -13,8 +13,9 @@ from pipeline.service.jobs.job_store import JobQuery
 from pipeline.service.web.downloads import list_response
 from pipeline.service.web.models.jobs import JobPage
 from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread, page_links
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
 
 JobId = Annotated[
     str, Path(alias="jobId", description="Id of a job.", max_length=100, examples=["0f3a…"])

@@ -12,10 +12,11 @@ from pipeline.service.web.access import SESSION_SECONDS
 from pipeline.service.web.models.operation import HealthBody, ServiceBody, SessionBody
 from pipeline.service.web.protection import SESSION_COOKIE
 from pipeline.service.web.routes.shared import ServiceOf, errors
+from pipeline.service.web.strict_route import StrictRoute
 from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.version import VERSION
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
 
 @router.get("/healthz")

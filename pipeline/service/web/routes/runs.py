@@ -42,8 +42,9 @@ from pipeline.service.web.routes.shared import (
 )
 from pipeline.service.web.run_bodies import details, exported_files, series_index, summary
 from pipeline.service.web.service import Service
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 
 
 def _parsed(text: object) -> object:
@@ -57,7 +58,7 @@ def _parsed(text: object) -> object:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-Instant = Annotated[
+InstantQuery = Annotated[
     datetime,
     BeforeValidator(_parsed),
     WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
@@ -76,8 +77,10 @@ async def list_runs(
     sort: Annotated[Sort, Query(description="`-` for the largest or newest first.")] = "-created",
     state: Annotated[RunState | None, Query()] = None,
     source: Annotated[str | None, Query(max_length=200)] = None,
-    created_from: Annotated[Instant | None, Query(alias="createdFrom")] = None,
-    created_to: Annotated[Instant | None, Query(alias="createdTo", description="Excluded")] = None,
+    created_from: Annotated[InstantQuery | None, Query(alias="createdFrom")] = None,
+    created_to: Annotated[
+        InstantQuery | None, Query(alias="createdTo", description="Excluded")
+    ] = None,
     has_warnings: Annotated[bool | None, Query(alias="hasWarnings")] = None,
     exports: Annotated[
         bool, Query(description="Add the time of each run's plain export, which takes longer.")
@@ -150,10 +153,10 @@ async def get_series(
         int | None, Query(ge=2, le=20_000, description="Number of points of a chart.")
     ] = None,
     start: Annotated[
-        Instant | None, Query(alias="from", description="Start of the chart's window.")
+        InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
     ] = None,
     end: Annotated[
-        Instant | None, Query(alias="to", description="End of the chart's window, excluded.")
+        InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
     ] = None,
 ) -> Response:
     """Send a series as CSV; or as JSON, thinned out to `points` points that keep every peak.

@@ -11,8 +11,9 @@ from pipeline.service.errors import UnknownError
 from pipeline.service.web.models.runs import RunExportsBody
 from pipeline.service.web.routes.shared import RunName, ServiceOf, complete_run, errors, on_thread
 from pipeline.service.web.run_bodies import run_export
+from pipeline.service.web.strict_route import StrictRoute
 
-router = APIRouter(prefix="/v1/runs", tags=["exports"])
+router = APIRouter(prefix="/v1/runs", tags=["exports"], route_class=StrictRoute)
 
 PLAIN = "plain"
 """Name of the plain export in paths."""

@@ -44,7 +44,7 @@ export function picture(panels, title, note) {
 /**
  * Return what a chart shows as CSV.
  *
- * Where points stand for several bins, there are two columns for each series: lowest and highest.
+ * Where points cover several bins, there are two columns for each series: lowest and highest.
  *
  * @param {import("./values.js").WindowReader} reader
  * @param {import("./values.js").SeriesValues[]} series

@@ -24,8 +24,8 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.registry.statements import parts, upsert
-from pipeline.registry.tables import (
+from pipeline.registry.database.statements import parts, upsert
+from pipeline.registry.database.tables import (
     POSTGRESQL_TEXT,
     artifact,
     detail,
@@ -189,7 +189,7 @@ def _texts(connection: Connection, keys: Sequence[int]) -> Iterator[SearchedText
 
 
 def _shortened(text: str) -> str:
-    """A text without the tail of a hash: hashes have every trigram, which fills the index."""
+    """Return a text without the tail of a hash: the trigrams of hashes would fill the index."""
     return text[: len(_HASH) + _HASH_DIGITS] if text.startswith(_HASH) else text
 
 

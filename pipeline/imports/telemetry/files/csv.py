@@ -9,10 +9,10 @@ from itertools import chain
 import numpy as np
 import polars as pl
 
-from pipeline.imports.telemetry.lines import LineBlock
+from pipeline.imports.telemetry.files.lines import LineBlock
+from pipeline.imports.telemetry.files.rows import Layout, Rows, find_layout
 from pipeline.imports.telemetry.options import REQUIRED, ForeignOptions
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.rows import Layout, Rows, find_layout
 
 SEPARATORS = (",", ";", "\t", "|")
 COMMENT = b"#"

@@ -19,6 +19,6 @@ def migrate(connection: Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", "pipeline.registry:migrations")
+    config.set_main_option("script_location", "pipeline.registry.database:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -1,7 +1,7 @@
 """The first schema.
 
 A migration is never changed once it is released: it describes its own tables, not those of
-`pipeline.registry.tables`.
+`pipeline.registry.database.tables`.
 """
 
 from __future__ import annotations

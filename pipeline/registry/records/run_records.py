@@ -11,19 +11,19 @@ import zstandard
 
 from connectors.flowtime.discover.discovery import Refusal
 from connectors.flowtime.model.instant import instant_text
-from connectors.flowtime.model.run import Run, RunSummary
+from connectors.flowtime.model.run import Run, RunOverview
 from connectors.flowtime.model.series import Series
 from connectors.strict_json import strict_loads
 from pipeline.datapackage.run_record import describe_run, read_run
 from pipeline.errors import IntegrityError
-from pipeline.registry.artifact import ArtifactRecord, Link, TermKind, mark_of
-from pipeline.registry.texts import MAX_NAME, clean, clean_all
+from pipeline.registry.records.artifact import ArtifactRecord, Link, TermKind, mark_of
+from pipeline.registry.records.texts import MAX_NAME, clean, clean_all
 
 MAX_TERMS = 2_000
 _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 _LEVEL = 1
 _SUFFIX = re.compile(r"[^_-]+\Z")
-_NO_SUMMARY = RunSummary()
+_NO_SUMMARY = RunOverview()
 
 _Terms = frozenset[tuple[TermKind, str]]
 
@@ -146,7 +146,7 @@ def _document(run: Run) -> bytes | None:
     return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
 
 
-def _title(run: Run, summary: RunSummary) -> str:
+def _title(run: Run, summary: RunOverview) -> str:
     named = summary.title or run.model_title or run.template_title
     if named:
         return named
@@ -202,7 +202,7 @@ def _tag_terms(names: tuple[str, ...]) -> _Terms:
     return frozenset(("tag", name) for name in names)
 
 
-def _tags(is_telemetry: bool, summary: RunSummary) -> _Terms:
+def _tags(is_telemetry: bool, summary: RunOverview) -> _Terms:
     kind = "telemetry" if is_telemetry else "run"
     files = summary.files
     found = [kind, "csv"]
@@ -211,7 +211,7 @@ def _tags(is_telemetry: bool, summary: RunSummary) -> _Terms:
     return _tag_terms((*found, *clean_all(summary.tags, 100)))
 
 
-def _links(summary: RunSummary) -> Iterable[Link]:
+def _links(summary: RunOverview) -> Iterable[Link]:
     origin = summary.restored_from
     if origin is not None:
         yield Link("restoredFrom", "export", clean(origin.export, MAX_NAME), clean(origin.location))

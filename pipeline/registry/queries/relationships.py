@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, union
 
-from pipeline.registry.artifact import RelatedArtifact, Relationships
-from pipeline.registry.tables import artifact, edge
+from pipeline.registry.database.tables import artifact, edge
+from pipeline.registry.records.artifact import RelatedArtifact, Relationships
 
 MAX_RELATED = 500
 """Artifacts that each of the three lists names at most."""

@@ -9,19 +9,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
 
-from pipeline.registry import search_text
-from pipeline.registry.artifact import Visibility, microseconds
-from pipeline.registry.query import ArtifactQuery
-from pipeline.registry.relationships import related_keys
-from pipeline.registry.run_records import model_id
-from pipeline.registry.tables import artifact, shape_term, user_data, user_tag
+from pipeline.registry.database import search_text
+from pipeline.registry.database.tables import artifact, shape_term, user_data, user_tag
+from pipeline.registry.queries.query import ArtifactQuery
+from pipeline.registry.queries.relationships import related_keys
+from pipeline.registry.records.artifact import Visibility, microseconds
+from pipeline.registry.records.run_records import model_id
 
 _MOST_CANDIDATES = 2_000
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of a query, in the form in which each use of them is fast.
+    """Return the conditions of a query, in the form in which each use of them is fast.
 
     Attributes:
         to_find: To find the first artifacts in an order, which are looked at one by one.
@@ -71,7 +71,7 @@ def _asks_for_text_alone(query: ArtifactQuery) -> bool:
 
 
 def _candidates(connection: Connection, holding: Select[Any]) -> list[int] | None:
-    """The keys that a query gives, or None where there are many."""
+    """Return the keys that a query gives, or None where there are many."""
     keys = connection.execute(holding.limit(_MOST_CANDIDATES + 1)).scalars().all()
     return None if len(keys) > _MOST_CANDIDATES else [*keys]
 
@@ -79,7 +79,7 @@ def _candidates(connection: Connection, holding: Select[Any]) -> list[int] | Non
 def _plain(
     connection: Connection, query: ArtifactQuery, *, by_keys: bool
 ) -> list[ColumnElement[bool]]:
-    """The conditions of a query, its texts apart.
+    """Return the conditions of a query, its texts apart.
 
     Args:
         connection: A connection.

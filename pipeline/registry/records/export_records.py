@@ -10,8 +10,8 @@ from connectors.flowtime.model.instant import parse_instant
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME
 from pipeline.errors import IntegrityError
-from pipeline.registry.artifact import ArtifactRecord, Link, TermKind, mark_of
-from pipeline.registry.texts import MAX_NAME, clean
+from pipeline.registry.records.artifact import ArtifactRecord, Link, TermKind, mark_of
+from pipeline.registry.records.texts import MAX_NAME, clean
 
 MAX_FILES = 1_000
 _DIGITS = 12

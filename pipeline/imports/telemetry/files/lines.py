@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.imports.telemetry.files.rows import Array
 from pipeline.imports.telemetry.report import MAX_LINES, Findings
-from pipeline.imports.telemetry.rows import Array
 from pipeline.readback.line_blocks import find_invalid_utf8, whole_rows
 
 MOST_LINE_BYTES = 1_000_000

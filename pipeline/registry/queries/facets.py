@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from pipeline.registry.statements import parts
-from pipeline.registry.tables import artifact, shape_term, user_tag
+from pipeline.registry.database.statements import parts
+from pipeline.registry.database.tables import artifact, shape_term, user_tag
 
 MAX_VALUES = 100
 """Values of a facet, the most frequent first."""

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from connectors.strict_json import unique_keys
-from pipeline.imports.telemetry.lines import LineBlock
+from pipeline.imports.telemetry.files.lines import LineBlock
+from pipeline.imports.telemetry.files.rows import Layout, Rows, find_layout
 from pipeline.imports.telemetry.options import CLASS, ForeignOptions
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.rows import Layout, Rows, find_layout
 
 # Read as a whole number, this would lose its sign.
 _MINUS_ZERO = re.compile(rb"-0+(?:[eE][+-]?[0-9]+)?[\s,}\]]")
@@ -73,7 +73,7 @@ def _read(block: LineBlock, layout: Layout, findings: Findings) -> Rows:
 def _may_repeat(data: bytes, frame: pl.DataFrame) -> bool:
     """Return whether an object may have a key twice, of which Polars takes the first silently.
 
-    Then there are more keys than cells. Keys that are not counted as they stand, those before a
+    Then there are more keys than cells. Keys that are not counted as they are, those before a
     gap, are left to the exact way.
     """
     missing = sum(column.null_count() for column in frame) - data.count(b":null")

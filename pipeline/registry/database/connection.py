@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from pipeline.errors import ConfigError, RegistryError, RegistryTimeoutError
-from pipeline.registry import tables
-from pipeline.registry.migrate import HEAD, migrate
+from pipeline.registry.database import tables
+from pipeline.registry.database.migrate import HEAD, migrate
 
 WRITE_SECONDS = 30.0
 """How long a writer waits for others, unless it is given another time."""

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from pipeline.errors import RegistryTimeoutError
-from pipeline.registry.artifact import Artifact, Visibility
-from pipeline.registry.conditions import Conditions, conditions_of
-from pipeline.registry.database import Database
-from pipeline.registry.loading import artifacts
-from pipeline.registry.query import ArtifactQuery, Cursor
-from pipeline.registry.tables import artifact
+from pipeline.registry.database.connection import Database
+from pipeline.registry.database.tables import artifact
+from pipeline.registry.queries.conditions import Conditions, conditions_of
+from pipeline.registry.queries.loading import artifacts
+from pipeline.registry.queries.query import ArtifactQuery, Cursor
+from pipeline.registry.records.artifact import Artifact, Visibility
 
 COUNT_SECONDS = 0.25
 """How long counting all that match may take; after that a list says how many there are at least."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from pipeline.registry.tables import metadata
+from pipeline.registry.database.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.imports.telemetry.content import ForeignFile
+from pipeline.imports.telemetry.files.content import ForeignFile
+from pipeline.imports.telemetry.files.rows import Layout, Rows, find_layout
 from pipeline.imports.telemetry.options import ForeignOptions
 from pipeline.imports.telemetry.report import MAX_LINES, Findings
-from pipeline.imports.telemetry.rows import Layout, Rows, find_layout
 from pipeline.rows.arrow import frame_of
 
 BATCH_ROWS = 65_536

@@ -1,4 +1,4 @@
-"""A proxy before an S3 server that fails as stores and networks do, as often as it is told."""
+"""A proxy before an S3 server that fails as stores and networks do, as often as configured."""
 
 from __future__ import annotations
 

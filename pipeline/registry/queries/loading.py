@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pipeline.registry import search_text
-from pipeline.registry.artifact import Artifact, instant_of
-from pipeline.registry.statements import parts
-from pipeline.registry.tables import artifact, detail, user_data
+from pipeline.registry.database import search_text
+from pipeline.registry.database.statements import parts
+from pipeline.registry.database.tables import artifact, detail, user_data
+from pipeline.registry.records.artifact import Artifact, instant_of
 
 
 def artifacts(connection: Connection, keys: Sequence[int]) -> list[Artifact]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from connectors.flowtime.model.instant import parse_instant
 from pipeline.errors import ConfigError
-from pipeline.registry.artifact import STATES, TYPES, ArtifactState, ArtifactType
+from pipeline.registry.records.artifact import STATES, TYPES, ArtifactState, ArtifactType
 
 SortKey = Literal["created", "id", "title", "size", "modified"]
 SortOrder = Literal["asc", "desc"]

@@ -1,0 +1,1 @@
+"""Read the registry: lists, facets, whole artifacts and relationships."""

@@ -1,0 +1,1 @@
+"""What is registered: artifacts, and how runs and exports become artifacts."""
