@@ -134,6 +134,7 @@ class ExportConfig(ConfigBlock):
     def secrets(self) -> set[str]:
         """Return the texts that must not be shown anywhere."""
         found = {secret for block in self.storage.values() for secret in block.secrets()}
+        found |= {secret for sink in self.sinks for secret in sink.secrets()}
         return found if self.registry is None else found | set(self.registry.secrets())
 
 

@@ -72,7 +72,10 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
-        if sink.is_stdout:
+        if sink.is_table:
+            problems += _template_problems(sink.path, (*path, "path"))
+            problems += _table_problems(sink, (*path, "path"), settings.name)
+        elif sink.is_stdout:
             problems += _stdout_problems(sink, path, settings)
         else:
             problems += _template_problems(sink.path, (*path, "path"))
@@ -185,9 +188,6 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         probe = probe_path(sink.path, name=name, form=sink.format)
     except ValueError:  # reported as a template
         return
-    if sink.is_table:
-        yield from _table_problems(sink, (*path, "path"), probe)
-        return
     form = format_of(probe)
     if form is None:
         try:
@@ -221,15 +221,19 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         )
 
 
-def _table_problems(sink: Sink, path: KeyPath, probe: str) -> Iterator[ConfigProblem]:
+def _table_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProblem]:
+    try:
+        probe = probe_path(sink.path, name=name, form=sink.format)
+    except ValueError:  # reported as a template
+        return
     if differs_by_run(sink.path):
         yield ConfigProblem(
             path,
             f"a {sink.format} table holds all runs: name no run in its path, and use partition_by",
         )
-    elif format_of(probe) is not None:
-        name = probe.rpartition("/")[2]
-        yield ConfigProblem(path, f"{name} is a file; a {sink.format} table needs a folder")
+    elif format_of(probe) is not None or sink.is_stdout:
+        shown = probe.rpartition("/")[2]
+        yield ConfigProblem(path, f"{shown} is no folder, which a {sink.format} table needs")
     elif _PERCENT_ENCODED.search(probe):
         yield ConfigProblem(path, "% and two digits in the path of a table mean another path")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.rows.column import Column
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 Properties = Mapping[str, str]
 """What a commit says of itself, as text by key."""
@@ -69,8 +70,8 @@ class TableChange:
     properties: Properties = field(default_factory=dict)
 
 
-class LakeTable(Protocol):
-    """A table in a lake, by its folder."""
+class ReadableTable(Protocol):
+    """A table in a lake, of which versions can be read."""
 
     def read(self) -> TableVersion | None:
         """Return the newest version; None where there is no table.
@@ -79,6 +80,10 @@ class LakeTable(Protocol):
             ConfigError: What the config says does not fit the table.
             SinkError: It could not be read.
         """
+
+
+class LakeTable(ReadableTable, Protocol):
+    """A table in a lake, by its folder."""
 
     def commit(self, change: TableChange, before: TableVersion | None) -> TableVersion:
         """Make a change in one commit, provided that the newest version is still `before`.

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
+from connectors.storage import Storage, StoreAccess
 from pipeline.errors import PublishConflictError, SinkError
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
 from pipeline.lake_tables.statistics import column_bounds, with_values
@@ -41,14 +42,17 @@ class DeltaLakeTable:
     """A Delta table by the URL of its folder.
 
     Attributes:
-        url: For people.
-        uri: For deltalake.
-        options: Of the storage, in the words of object_store; secrets in clear.
+        storage: Where the folder is.
+        path: The folder, as the storage names it.
     """
 
-    url: str
-    uri: str
-    options: Mapping[str, str]
+    storage: Storage
+    path: str
+
+    @property
+    def url(self) -> str:
+        """The table for people."""
+        return self.storage.url(self.path)
 
     def read(self) -> TableVersion | None:
         """Return the newest version; None where there is no table.
@@ -72,13 +76,14 @@ class DeltaLakeTable:
             raise self._conflict()
         if table is not None:
             self._refuse_unsupported(table)
+        access = self.storage.access(self.path)
         try:
-            self._write(change, table)
+            self._write(change, table, access)
         except self._errors as error:
             self._refuse_uncommitted(change, table, error)
         return self._after(change)
 
-    def _write(self, change: TableChange, table: DeltaTable | None) -> None:
+    def _write(self, change: TableChange, table: DeltaTable | None, access: StoreAccess) -> None:
         """Commit as the version after that of `table`, or fail."""
         from deltalake.transaction import create_table_with_add_actions  # noqa: PLC0415 an extra
 
@@ -88,14 +93,14 @@ class DeltaLakeTable:
         commit = _commit_properties(change, table)
         if table is None or table.metadata().partition_columns != list(change.partition_by):
             create_table_with_add_actions(
-                self.uri,
+                access.uri,
                 schema,
                 added,
                 mode="error" if table is None else "overwrite",
                 partition_by=list(change.partition_by),
                 name=change.name,
                 configuration=None if table is None else dict(table.metadata().configuration),
-                storage_options=dict(self.options),
+                storage_options=dict(access.options),
                 commit_properties=commit,
             )
         elif _is_alike(table.schema(), schema):
@@ -157,8 +162,9 @@ class DeltaLakeTable:
         from deltalake import DeltaTable  # noqa: PLC0415 an extra, which takes long to load
         from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415
 
+        access = self.storage.access(self.path)
         try:
-            return DeltaTable(self.uri, storage_options=dict(self.options))
+            return DeltaTable(access.uri, storage_options=dict(access.options))
         except TableNotFoundError:
             return None
         except self._errors as error:
@@ -172,13 +178,10 @@ class DeltaLakeTable:
 
     def _error(self, doing: str, error: Exception) -> SinkError:
         text = str(error)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        for key, value in self.storage.access(self.path).options.items():
+            if "key" in key or "token" in key:
+                text = text.replace(value, "***")
         return SinkError(f"{doing} the Delta table {self.url}: {text}")
-
-    @property
-    def _secrets(self) -> Sequence[str]:
-        return [value for key, value in self.options.items() if "key" in key or "token" in key]
 
     def _conflict(self) -> PublishConflictError:
         return PublishConflictError(

@@ -6,52 +6,57 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.storage import Storage, StorageOptions
+from connectors.storage import Storage
 from pipeline.errors import ConfigError
-from pipeline.lake_tables.contract import LakeTable
+from pipeline.lake_tables.contract import LakeTable, ReadableTable
 from pipeline.lake_tables.delta import DeltaLakeTable
-from pipeline.sinks import Sink
+from pipeline.lake_tables.iceberg import IcebergLakeTable, IcebergVersion
+from pipeline.sinks import IcebergSink, Sink
 
-_PACKAGES = {"delta": "deltalake"}
+_PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 
 
-def open_lake_table(
-    sink: Sink, storage: Storage, path: str, options: StorageOptions | None
-) -> LakeTable | None:
+def open_lake_table(sink: Sink, storage: Storage, path: str) -> LakeTable | None:
     """Return the table that a sink writes; None where it writes files alone.
 
     Args:
         sink: The sink.
         storage: Where the table's folder is.
         path: The folder, as the storage names it.
-        options: Of the storage.
 
     Raises:
-        ConfigError: The package for the format is not installed, or cannot reach the storage.
+        ConfigError: The package for the format is not installed.
     """
-    return _delta_table(storage, path, options) if sink.is_table else None
+    if isinstance(sink, IcebergSink):
+        require_package(sink.format)
+        return IcebergLakeTable(
+            storage, path, sink.catalog.name, sink.catalog.properties(), sink.table
+        )
+    return _delta_table(storage, path) if sink.is_table else None
 
 
 def described_table(
-    reference: Mapping[str, Any], storage: Storage, path: str, options: StorageOptions | None
-) -> LakeTable | None:
+    reference: Mapping[str, Any], storage: Storage, path: str
+) -> ReadableTable | None:
     """Return the table that a descriptor is of; None where its format is unknown.
 
     Args:
         reference: The version of the table, as the descriptor names it; untrusted.
         storage: Where its folder is.
         path: The folder, as the storage names it.
-        options: Of the storage.
 
     Raises:
-        ConfigError: The package for the format is not installed, or cannot reach the storage.
+        ConfigError: The package for the format is not installed.
     """
-    return _delta_table(storage, path, options) if reference.get("format") == "delta" else None
+    if reference.get("format") == "iceberg":
+        require_package("iceberg")
+        return IcebergVersion(storage, path, str(reference.get("metadata")))
+    return _delta_table(storage, path) if reference.get("format") == "delta" else None
 
 
-def _delta_table(storage: Storage, path: str, options: StorageOptions | None) -> LakeTable:
+def _delta_table(storage: Storage, path: str) -> LakeTable:
     require_package("delta")
-    return DeltaLakeTable(storage.url(path), table_uri(storage, path, "delta"), {})
+    return DeltaLakeTable(storage, path)
 
 
 def require_package(form: str) -> None:
@@ -65,14 +70,3 @@ def require_package(form: str) -> None:
             f"format {form} needs the package {_PACKAGES[form]}, which is not installed: "
             f"pip install 'flowtime-export[{form}]'"
         )
-
-
-def table_uri(storage: Storage, path: str, form: str) -> str:
-    """Return the URI of a folder in the words of the table packages.
-
-    Raises:
-        ConfigError: No table can be there.
-    """
-    if storage.is_local:
-        return path
-    raise ConfigError(f"format {form} writes to local disks, not to {storage.protocol}://")

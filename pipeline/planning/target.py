@@ -195,7 +195,7 @@ class TargetResolver:
         of_run = sink.storage is None and sink.path.startswith("{run_url}")
         options = self.source_options if of_run else self.options(sink.storage)
         storage, path = connect(url, options)
-        table = open_lake_table(sink, storage, path, options)
+        table = open_lake_table(sink, storage, path)
         is_folder = format_of(probe_path(sink.path, name=self.name, form=sink.format)) is None
         return Target(storage, path, storage.url(path), is_folder, rows, table=table)
 

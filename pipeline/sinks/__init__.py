@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.sinks.csv import CsvSink
 from pipeline.sinks.delta import DeltaSink
+from pipeline.sinks.iceberg import IcebergSink
 from pipeline.sinks.ndjson import NdjsonSink
 from pipeline.sinks.parquet import ParquetSink
 from pipeline.sinks.sink import Sink, TableWriter, Written
@@ -11,6 +12,7 @@ from pipeline.sinks.sink import Sink, TableWriter, Written
 __all__ = [
     "CsvSink",
     "DeltaSink",
+    "IcebergSink",
     "NdjsonSink",
     "ParquetSink",
     "Sink",

@@ -99,7 +99,7 @@ def _verify(
         comparisons += check.comparisons
         notes += check.notes
     if _is_opened_whole(export):
-        logs, log_notes = check_log(export, options)
+        logs, log_notes = check_log(export)
         files, notes = [*logs, *files], [*notes, *log_notes]
     return VerifyReport(
         target=export.url,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.storage import StorageOptions
-from pipeline.errors import ConfigError, SinkError
+from pipeline.errors import ConfigError, SinkError, StorageError
 from pipeline.lake_tables.opening import described_table
 from pipeline.readback.tables import Export
 from pipeline.verification.report import CheckedFile
@@ -12,25 +11,22 @@ from pipeline.wording import counted, few
 _MOST_FILES = 5
 
 
-def check_log(
-    export: Export, options: StorageOptions | None
-) -> tuple[list[CheckedFile], list[str]]:
+def check_log(export: Export) -> tuple[list[CheckedFile], list[str]]:
     """Return the log with what is wrong with it, and notes; nothing where there is no lake table.
 
     Args:
         export: An export that was opened as a whole.
-        options: Of its storage.
     """
     reference = export.lake_table
     if reference is None:
         return [], []
     form = str(reference.get("format"))
     try:
-        table = described_table(reference, export.storage, export.folder, options)
+        table = described_table(reference, export.storage, export.folder)
         version = None if table is None else table.read()
     except ConfigError as error:
         return [], [f"the log of the table was not looked at: {error}"]
-    except SinkError as error:
+    except (SinkError, StorageError) as error:
         return [CheckedFile("log", export.url, form, 0, None, (str(error),))], []
     if version is None:
         return [CheckedFile("log", export.url, form, 0, None, ("there is no such table",))], []

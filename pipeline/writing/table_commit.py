@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.run_list import RunEntry, places_of
 from pipeline.errors import PublishConflictError
@@ -84,6 +82,8 @@ def _of_table(package: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _added(output: StagedOutput, sink: SinkPlan) -> AddedFile:
+    import pyarrow.parquet as pq  # noqa: PLC0415 large, and few exports write tables
+
     file = output.file
     # A run without rows is in no partition.
     partition = {name: file.partition.get(name) for name in sink.sink.partition_by}

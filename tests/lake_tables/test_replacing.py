@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from pipeline.errors import PublishConflictError
@@ -14,19 +15,24 @@ from pipeline.exports.run import export
 from pipeline.imports.importer import import_export
 from pipeline.verification.check import verify
 from tests.exporting import descriptor, spec, write_runs
-from tests.lake_tables.lakes import DeltaLake, query, rows
+from tests.lake_tables.lakes import LAKES, Lake, query, rows
 from tests.read_outputs import read_runs
 
 NAN, INF = math.nan, math.inf
 ODD = ("a b", "it's", "100%", "%41", 'say "x"', "ü€", "a&b=c", "_x")
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> DeltaLake:
-    return DeltaLake(tmp_path / "gold")
+@pytest.fixture(params=LAKES)
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    return LAKES[request.param](tmp_path / "gold")
 
 
-def test_a_commit_holds_the_runs_that_differ(tmp_path: Path, lake: DeltaLake) -> None:
+def whole(lake: Lake, number: int | None = None) -> pa.Table:
+    found = lake.dataset(number)
+    return found if isinstance(found, pa.Table) else found.to_table()
+
+
+def test_a_commit_holds_the_runs_that_differ(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", *(spec(f"run_{n:03d}") for n in range(100)))
     made = lake.config(runs)
     export(made)
@@ -50,7 +56,7 @@ def test_a_commit_holds_the_runs_that_differ(tmp_path: Path, lake: DeltaLake) ->
     assert len(descriptor(lake.folder / "_datapackage.json")["resources"]) == 100
 
 
-def test_a_run_that_disappears_alone_is_removed(tmp_path: Path, lake: DeltaLake) -> None:
+def test_a_run_that_disappears_alone_is_removed(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", *map(spec, ("run_a", "run_b", "run_c")))
     made = lake.config(runs)
     export(made)
@@ -65,7 +71,7 @@ def test_a_run_that_disappears_alone_is_removed(tmp_path: Path, lake: DeltaLake)
     assert lake.versions == 2
 
 
-def test_export_verify_import(tmp_path: Path, lake: DeltaLake) -> None:
+def test_export_verify_import(tmp_path: Path, lake: Lake) -> None:
     values = (1.5, NAN, INF, -INF, -0.0, 1e-310)
     specs = [spec(f"run {n}", values=values, run_id=f"{text}{n}") for n, text in enumerate(ODD)]
     runs = write_runs(tmp_path / "runs", *specs)
@@ -87,7 +93,7 @@ def test_export_verify_import(tmp_path: Path, lake: DeltaLake) -> None:
 
 
 @pytest.mark.parametrize("partition_by", [[], ["source"], ["created_month"]], ids=str)
-def test_partitions_and_nulls(tmp_path: Path, lake: DeltaLake, partition_by: list[str]) -> None:
+def test_partitions_and_nulls(tmp_path: Path, lake: Lake, partition_by: list[str]) -> None:
     sources = {"run_a": "plant", "run_b": None, "run_c": "a b%20'c"}
     runs = write_runs(
         tmp_path / "runs",
@@ -106,7 +112,7 @@ def test_partitions_and_nulls(tmp_path: Path, lake: DeltaLake, partition_by: lis
     assert (len(lake.commit().added), len(lake.commit().removed)) == (1, 1)
 
 
-def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: DeltaLake) -> None:
+def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
     shapes: list[tuple[float, ...]] = [
         (7.0, NAN, 7.0),
         (NAN, NAN),
@@ -119,16 +125,16 @@ def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: DeltaLake) -> No
         *(spec(f"run_{n}", "arrivals@A@X", values=shape) for n, shape in enumerate(shapes)),
     )
     export(lake.config(runs))
-    whole = lake.dataset().to_table()
+    everything = whole(lake)
     for condition in ("> 100", ">= 7", "<> 7", "= 0", "< 1", "= 'nan'::DOUBLE", "> 6"):
         with_pruning = query(lake.dataset(), f"value {condition}")
-        assert rows(with_pruning) == rows(query(whole, f"value {condition}")), condition
+        assert rows(with_pruning) == rows(query(everything, f"value {condition}")), condition
     frame = lake.scan()
     for wanted in (pl.col("value") > 100, pl.col("value") != 7, pl.col("value").is_nan()):
         assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
 
 
-def test_a_metadata_column_is_added(tmp_path: Path, lake: DeltaLake) -> None:
+def test_a_metadata_column_is_added(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
     export(lake.config(runs))
     wider = lake.config(runs, blocks={"metadata": {"columns": ["run_id", "unit", "kind"]}})
@@ -143,7 +149,7 @@ def test_a_metadata_column_is_added(tmp_path: Path, lake: DeltaLake) -> None:
     assert verify(str(lake.folder), str(runs)).ok
 
 
-def test_partitions_are_changed(tmp_path: Path, lake: DeltaLake) -> None:
+def test_partitions_are_changed(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
     export(lake.config(runs))
     export(lake.config(runs, partition_by=["measure"]))
@@ -152,20 +158,20 @@ def test_partitions_are_changed(tmp_path: Path, lake: DeltaLake) -> None:
     assert verify(str(lake.folder), str(runs)).ok
 
 
-def test_time_travel_after_ten_exports(tmp_path: Path, lake: DeltaLake) -> None:
+def test_time_travel_after_ten_exports(tmp_path: Path, lake: Lake) -> None:
     runs = tmp_path / "runs"
     expected = []
     for number in range(10):
         # Every other export brings back what was there two before.
         write_runs(runs, spec("run_a", values=(float(number % 2), 2.0)), spec(f"run_{number}"))
         export(lake.config(runs))
-        expected.append(rows(lake.dataset().to_table()))
+        expected.append(rows(whole(lake)))
     assert lake.versions == 10
     for number, wanted in enumerate(expected):
-        assert rows(lake.dataset(number).to_table()) == wanted
+        assert rows(whole(lake, number)) == wanted
 
 
-def test_the_table_exists(tmp_path: Path, lake: DeltaLake) -> None:
+def test_the_table_exists(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     export(lake.config(runs, if_exists="error"))
     assert export(lake.config(runs, if_exists="error")).targets[0].status == "unchanged"
@@ -178,11 +184,11 @@ def test_the_table_exists(tmp_path: Path, lake: DeltaLake) -> None:
     assert (lake.versions, lake.files().keys()) == (2, {"run_a", "run_b"})
 
 
-def test_a_filter_leaves_no_row(tmp_path: Path, lake: DeltaLake) -> None:
+def test_a_filter_leaves_no_row(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b", values=(50.0, 60.0)))
     blocks = {"transform": {"filter": "value > 40"}}
     made = lake.config(runs, blocks=blocks, partition_by=["measure"])
     export(made)
-    assert rows(lake.dataset().to_table()).total() == 6
+    assert rows(whole(lake)).total() == 6
     assert export(made).targets[0].status == "unchanged"
     assert verify(str(lake.folder)).ok

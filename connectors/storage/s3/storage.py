@@ -9,7 +9,16 @@ from typing import Any
 import s3fs
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    FileInfo,
+    Folder,
+    Mark,
+    StagedFile,
+    StoreAccess,
+    entered,
+)
 from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.s3.bulk import BulkReader
@@ -54,6 +63,18 @@ class S3Storage(RemoteStorage):
     def url(self, path: str) -> str:
         """`s3://bucket/key`."""
         return f"s3://{path}"
+
+    def access(self, path: str) -> StoreAccess:
+        """Return the URL, and the session's own way to the bucket.
+
+        Raises:
+            StorageError: There are no credentials, or the store failed.
+        """
+        try:
+            options = self._bulk.access(path.partition("/")[0])
+        except Exception as failure:
+            raise self._translated(failure, path, "connecting to") from failure
+        return StoreAccess(self.url(path), options)
 
     def walk(
         self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
