@@ -68,13 +68,13 @@ class StagedFile:
 
 
 class Writable(Protocol):
-    """What a staged file is written through."""
+    """A binary stream that is written: an open file, or one that compresses or hashes."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Append bytes."""
+        """Append bytes; return their number."""
 
-    def flush(self) -> None:
-        """Hand all bytes to the operating system."""
+    def flush(self) -> object:
+        """Hand all bytes to what is below: in the end, to the operating system."""
 
     def close(self) -> None:
         """Flush and close."""

@@ -12,7 +12,13 @@ import click
 
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
-from pipeline.config import ExportConfig, load_config, parse_config, single_run_config
+from pipeline.config import (
+    ExportConfig,
+    load_config,
+    parse_config,
+    registry_block,
+    single_run_config,
+)
 from pipeline.config.loading import read_stream
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError
@@ -59,8 +65,7 @@ def registry_session(url: str | None) -> RegistrySession | None:
     if url is None:
         return None
     redaction.learn(passwords_in(url))
-    block = single_run_config(".", ["csv"], None, (), url).registry
-    return None if block is None else RegistrySession(url, block.seconds)
+    return RegistrySession.of(registry_block(url))
 
 
 def print_json(data: Any) -> None:

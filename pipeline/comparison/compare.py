@@ -20,8 +20,10 @@ from pipeline.comparison.metrics.series_metrics import MetricsAccumulator, Serie
 from pipeline.comparison.metrics.tolerance import AnyTolerance, Tolerance, Tolerances
 from pipeline.comparison.model_differences import compare_models
 from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
+from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.result import Comparison, SeriesComparison
 from pipeline.comparison.sides.side import SideSource
+from pipeline.registry.session import RegistrySession
 
 
 def compare(
@@ -109,6 +111,7 @@ def compare_matched(
         notes=sides.notes,
         _rows=partial(_rows, request),
         _html=partial(_write_html, request),
+        _write=partial(_write, request),
     )
 
 
@@ -138,3 +141,17 @@ def _rows(request: ComparisonRequest, series: Sequence[str] | None) -> pl.LazyFr
 def _write_html(request: ComparisonRequest, comparison: Comparison, path: str) -> None:
     with open_sides(request) as sides:
         write_outputs(comparison, sides, OutputFiles(pages=(PageTarget.of(path),)))
+
+
+def _write(
+    request: ComparisonRequest,
+    comparison: Comparison,
+    urls: Sequence[str],
+    registry: RegistrySession | None,
+) -> tuple[str, ...]:
+    files = OutputFiles.of(urls)
+    registration = ComparisonRegistration(registry)
+    with open_sides(request) as sides:
+        write_outputs(comparison, sides, files)
+        registration.note(files, sides.baseline, sides.comparison)
+    return registration.finish()

@@ -129,9 +129,13 @@ def write_outputs(
             staged = stage_tables(files.tables, difference_columns(pairs), about, frames)
         for table in staged:
             stack.callback(table.discard)
-        publish_tables(
-            staged, {**_about(comparison), "total": metrics_as_json(comparison.total)}, now
-        )
+        described = {
+            **_about(comparison),
+            "baseline": sides.baseline.as_described(),
+            "comparison": sides.comparison.as_described(),
+            "total": metrics_as_json(comparison.total),
+        }
+        publish_tables(staged, described, now)
     for page in files.pages:
         page.write(report)
 

@@ -17,6 +17,8 @@ from pipeline.comparison.metrics.tolerance import Tolerance, Tolerances
 from pipeline.comparison.model_differences import ModelComparison
 from pipeline.comparison.pairing import SeriesPair
 from pipeline.comparison.sides.side import Side
+from pipeline.config import registry_block
+from pipeline.registry.session import RegistrySession
 from pipeline.rows.aggregation import Aggregation
 
 FailOn = Literal["different", "missing", "any"]
@@ -41,7 +43,7 @@ METRIC_TYPES: Mapping[str, pl.DataType] = {
     "percent_change": pl.Float64(),
     "correlation": pl.Float64(),
 }
-"""The columns of metrics, in the order of `Metrics`."""
+"""The columns of metrics, in the order of `SeriesMetrics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class Comparison:
     notes: tuple[str, ...]
     _rows: Callable[[Sequence[str] | None], pl.LazyFrame]
     _html: Callable[[Comparison, str], None]
+    _write: Callable[[Comparison, Sequence[str], RegistrySession | None], tuple[str, ...]]
 
     def __repr__(self) -> str:
         return f"Comparison({self.headline()!r})"
@@ -154,6 +157,27 @@ class Comparison:
             SinkError: The report could not be written.
         """
         self._html(self, str(path))
+
+    def write(self, *paths: str, registry: str | None = None) -> tuple[str, ...]:
+        """Write the compared values as tables with a descriptor, and reports.
+
+        Args:
+            paths: Files, or any URLs that can be written, each ending in `.csv`, `.ndjson`,
+                `.parquet` or `.html`.
+            registry: URL of a registry that the comparison is entered in, by its tables, with its
+                sides.
+
+        Returns:
+            Notes: why the registry is not up to date, where it failed.
+
+        Raises:
+            ConfigError: An ending names no format, a path lies in what is compared, or the URL of
+                the registry is none.
+            IntegrityError, StorageError: The values could not be read again, or a store failed.
+            SinkError: A file could not be written.
+        """
+        session = None if registry is None else RegistrySession.of(registry_block(registry))
+        return self._write(self, [str(path) for path in paths], session)
 
     @property
     def summary(self) -> dict[PairStatus, int]:

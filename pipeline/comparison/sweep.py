@@ -12,7 +12,7 @@ from connectors.storage import scratch_folder
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, match_sides
 from pipeline.comparison.metrics.tolerance import Tolerances
-from pipeline.comparison.outputs import write_outputs
+from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.reports.sweep_report import SweepEntry, SweepReport
 from pipeline.comparison.result import FailOn
 from pipeline.comparison.sides.side import OpenSide, SideSource, open_side
@@ -21,6 +21,7 @@ from pipeline.comparison.sides.stored_series import StoredSeries
 from pipeline.comparison.sweep_outputs import SweepOutputs
 from pipeline.config.comparison import ComparisonConfig
 from pipeline.errors import FlowtimeExportError
+from pipeline.registry.session import RegistrySession
 
 
 def compare_all(
@@ -29,6 +30,7 @@ def compare_all(
     fail_on: FailOn | None = None,
     done: Callable[[SweepEntry], None] = lambda entry: None,
     now: datetime | None = None,
+    registry: RegistrySession | None = None,
 ) -> SweepReport:
     """Compare everything that a config names with its baseline, one after the other.
 
@@ -39,6 +41,8 @@ def compare_all(
         fail_on: What makes a comparison fail; default what the config says.
         done: Called after each comparison.
         now: When this began; default the current time.
+        registry: Where comparisons are entered; default what the config says. That it fails is a
+            note of the report.
 
     Raises:
         ConfigError: A pattern names nothing, or outputs of two comparisons would be one file.
@@ -50,7 +54,10 @@ def compare_all(
     moment = now or datetime.now(UTC)
     baseline = _source(config, config.baseline.url, config.baseline.storage, config.baseline.run)
     sources = list(_sources(config))
-    outputs = SweepOutputs(config)
+    if registry is None and config.registry is not None:
+        registry = RegistrySession.of(config.registry)
+    registration = ComparisonRegistration(registry)
+    outputs = SweepOutputs(config, registration)
     with ExitStack() as stack:
         opened = stack.enter_context(_stored(baseline, is_read_often=len(sources) > 1))
         stack.enter_context(outputs.discarded_on_error())
@@ -62,8 +69,8 @@ def compare_all(
             entries.append(entry)
             done(entry)
         report = SweepReport(config.name, opened.side, wanted, tuple(entries))
-        outputs.publish(report, moment)
-    return report
+        outputs.publish(report, opened, moment)
+    return replace(report, notes=registration.finish())
 
 
 def _compared(
@@ -81,11 +88,10 @@ def _compared(
         with open_side(source, like=opened.run.run_id) as other:
             sides = match_sides(opened, other, request.options)
             found = compare_matched(sides, request)
-            write_outputs(found, sides, outputs.files_of(found))
+            outputs.write(found, sides)
     except FlowtimeExportError as error:
         spent = time.monotonic() - began
         return SweepEntry(source.url, name, error=str(error), seconds=spent)
-    outputs.add_metrics(found)
     worst = found.worst_first[0]
     return SweepEntry(
         url=source.url,

@@ -10,10 +10,13 @@ from typing import Any
 import polars as pl
 
 from connectors.storage import StorageOptions
-from pipeline.comparison.outputs import OutputFiles, PageTarget, publish_tables
+from pipeline.comparison.matching import MatchedSides
+from pipeline.comparison.outputs import OutputFiles, PageTarget, publish_tables, write_outputs
+from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.reports.junit import junit_report
 from pipeline.comparison.reports.sweep_report import SweepReport
 from pipeline.comparison.result import METRIC_TYPES, Comparison, metrics_frame
+from pipeline.comparison.sides.side import OpenSide
 from pipeline.config.comparison import ComparisonConfig, ComparisonOutputs
 from pipeline.errors import ConfigError
 from pipeline.rows.column import Column, ColumnType
@@ -23,6 +26,7 @@ _RUN_FIELDS = ("{run_id}", "{run_name}")
 _COLUMN_TYPES: dict[Any, ColumnType] = {pl.Int64(): "integer", pl.Float64(): "number"}
 _NAMES = ("run_id", "run_name", "run_url", "series_id", "component_id", "measure", "class")
 _DESCRIPTIONS = ("unit", "kind")
+_MOST_SIDES = 1_000
 
 METRIC_COLUMNS = (
     *(Column(name, "text") for name in (*_NAMES, *_DESCRIPTIONS)),
@@ -32,10 +36,17 @@ METRIC_COLUMNS = (
 
 
 class SweepOutputs:
-    """What a config wants to be written of its comparisons."""
+    """What a config wants to be written of its comparisons.
 
-    def __init__(self, config: ComparisonConfig) -> None:
+    Args:
+        config: The settings.
+        registration: Enters what is written in a registry.
+    """
+
+    def __init__(self, config: ComparisonConfig, registration: ComparisonRegistration) -> None:
         self._config = config
+        self._registration = registration
+        self._compared: list[dict[str, Any]] = []
         self._wanted: ComparisonOutputs = config.outputs
         self._storage: StorageOptions | None = config.storage_options(self._wanted.storage)
         self._seen: dict[str, str] = {}
@@ -45,12 +56,30 @@ class SweepOutputs:
             about = {"format": f"flowtime-{target.sink.format}", "content": "metrics"}
             self._metrics = TableWriting(target, METRIC_COLUMNS, {**about, "config": config.name})
 
-    def files_of(self, found: Comparison) -> OutputFiles:
-        """Return where the outputs of one comparison go.
+    def write(self, found: Comparison, sides: MatchedSides) -> None:
+        """Write the outputs of one comparison, and add its metrics to those of all.
+
+        Args:
+            found: The comparison.
+            sides: Its open sides.
 
         Raises:
-            ConfigError: They would replace those of another one.
+            ConfigError: An output would replace that of another comparison, or lies in a side.
+            IntegrityError: The values of a side are not as they should be.
+            SinkError: An output could not be written.
+            StorageError: A store failed.
         """
+        files = self._files_of(found)
+        write_outputs(found, sides, files)
+        self._registration.note(files, sides.baseline, sides.comparison)
+        if self._metrics is not None:
+            self._add_metrics(found, self._metrics)
+            if not files.tables:
+                self._registration.note_side(sides.comparison)
+            if len(self._compared) < _MOST_SIDES:
+                self._compared.append(sides.comparison.as_described())
+
+    def _files_of(self, found: Comparison) -> OutputFiles:
         run = found.comparison.run
         urls = []
         for template in (self._wanted.differences, self._wanted.html):
@@ -66,15 +95,13 @@ class SweepOutputs:
             urls.append(url)
         return OutputFiles.of(urls, self._storage)
 
-    def add_metrics(self, found: Comparison) -> None:
+    def _add_metrics(self, found: Comparison, metrics: TableWriting) -> None:
         """Add a row for each series of a comparison."""
-        if self._metrics is None:
-            return
         run = found.comparison.run
         names = (run.run_id, run.name, found.comparison.url)
         frame = metrics_frame(found.series)
         texts = [pl.lit(text).alias(name) for name, text in zip(_NAMES[:3], names, strict=True)]
-        self._metrics.write(frame.select(*texts, *frame.columns))
+        metrics.write(frame.select(*texts, *frame.columns))
 
     @contextmanager
     def discarded_on_error(self) -> Iterator[None]:
@@ -86,11 +113,17 @@ class SweepOutputs:
                 self._metrics.discard()
             raise
 
-    def publish(self, report: SweepReport, now: datetime) -> None:
+    def publish(self, report: SweepReport, baseline: OpenSide, now: datetime) -> None:
         """Make the table of metrics and the report for CI systems visible."""
         if self._metrics is not None:
             staged = self._metrics.finish()
-            about = {"baseline": report.baseline.as_json(), "config": report.name}
+            about = {
+                "baseline": baseline.as_described(),
+                "comparisons": self._compared,
+                "config": report.name,
+            }
             publish_tables([staged], about, now)
+            self._registration.note_side(baseline)
+            self._registration.note_table(staged.target)
         if self._wanted.junit is not None:
             PageTarget.of(self._wanted.junit, self._storage).write(junit_report(report))

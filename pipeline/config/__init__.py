@@ -67,6 +67,7 @@ __all__ = [
     "load_config",
     "parse_config",
     "parse_mapping",
+    "registry_block",
     "single_run_config",
 ]
 
@@ -252,6 +253,18 @@ def single_run_config(
     if storage_options:
         apply_override(root, "source.storage=source")
     return validated(root, ExportConfig)
+
+
+def registry_block(url: str) -> RegistryBlock:
+    """Return the settings of a registry that is named outside of a config.
+
+    Args:
+        url: Its URL, taken literally.
+
+    Raises:
+        ConfigError: It is none of a registry.
+    """
+    return validated(node_of({"url": url.replace("${", "$${")}, "registry"), RegistryBlock)
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:

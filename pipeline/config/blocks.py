@@ -14,6 +14,7 @@ from connectors.storage import StorageOptions
 from connectors.storage.options import is_secret, names_secret
 from pipeline.config.values import (
     Address,
+    BinWidth,
     Bytes,
     ConstantSetting,
     Glob,
@@ -28,7 +29,9 @@ from pipeline.config.values import (
     WorkerCount,
     passwords_in,
 )
+from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
+from pipeline.rows.resample import Resampling
 from pipeline.sinks.iceberg import is_secret_property
 from pipeline.sinks.sink import Flag, PositiveCount
 
@@ -44,7 +47,9 @@ _FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 class ConfigBlock(BaseModel):
     """A block of the config; a key with nothing after it counts as an empty one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", serialize_by_alias=True, defer_build=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -59,7 +64,7 @@ class StorageBlock(BaseModel):
         protocol: fsspec protocol such as `s3`, where the URL does not name it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     protocol: Protocol | None = None
 
@@ -239,14 +244,35 @@ class MetadataBlock(ConfigBlock):
     constants: dict[ColumnName, ConstantSetting] = Field(default_factory=dict)
 
 
+class ResampleBlock(ConfigBlock):
+    """Wider bins, each of which holds as many whole bins of the run.
+
+    Attributes:
+        to: Width of the new bins, such as `15m`, `1h` or `1d`.
+        aggregation: How the values of several bins become one, by kind of series; `*` for all
+            others. A flow is summed, of a state or ratio the mean is taken, of a stock the last
+            value; other kinds have to be named.
+    """
+
+    to: BinWidth
+    aggregation: dict[str, Aggregation] = Field(default_factory=dict)
+
+    @property
+    def resampling(self) -> Resampling:
+        """What the block asks for."""
+        return Resampling(self.to, self.aggregation)
+
+
 class TransformBlock(ConfigBlock):
     """What happens to rows and columns before they are written.
 
     Attributes:
+        resample: Wider bins, before anything else.
         filter: A SQL condition over the columns.
         rename: New names of columns by their old ones.
     """
 
+    resample: ResampleBlock | None = None
     filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
     rename: dict[str, ColumnName] = Field(default_factory=dict)
 

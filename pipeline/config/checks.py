@@ -22,6 +22,7 @@ from pipeline.config.path_template import (
     differs_by_run,
     format_of,
     probe_path,
+    prune_root,
     refuse_unknown_ending,
     template_fields,
 )
@@ -80,6 +81,7 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
         else:
             problems += _template_problems(sink.path, (*path, "path"))
             problems += _file_problems(sink, path, settings.name)
+        problems += _prune_problems(sink, path)
         problems += _column_problems(sink, path, settings)
     return [*problems, *_shared_paths(settings.sinks), *_shared_stdout(settings.sinks)]
 
@@ -152,6 +154,31 @@ def _stdout_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[
             "- is the standard output of this process, which no worker of a Dask cluster has: "
             "name a file, or set execution.engine: local",
         )
+
+
+def _prune_problems(sink: Sink, path: KeyPath) -> Iterator[ConfigProblem]:
+    if not sink.prune:
+        return
+    place = (*path, "prune")
+    try:
+        fields = template_fields(sink.path)
+        differs = differs_by_run(sink.path)
+    except ValueError:  # reported as a template
+        return
+    if "run_url" in fields:
+        yield ConfigProblem(
+            place, "an export in the run's own folder goes with the run; leave the key out"
+        )
+    elif not differs:
+        yield ConfigProblem(
+            place,
+            "needs a path with {run_id}, {run_name} or {created_date}: an export of all runs is "
+            "written without those that are gone anyway",
+        )
+    elif prune_root(sink.path) is None:
+        yield ConfigProblem(place, "needs a folder above the first field of the path")
+    if sink.if_exists != "replace":
+        yield ConfigProblem(place, f"does not go with if_exists: {sink.if_exists}")
 
 
 def _shared_stdout(sinks: Sequence[Sink]) -> Iterator[ConfigProblem]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from connectors.storage import StorageOptions
-from pipeline.config.blocks import ConfigBlock, StorageBlock
+from pipeline.config.blocks import ConfigBlock, RegistryBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
 from pipeline.config.schema import document_schema
@@ -111,6 +111,7 @@ class ComparisonConfig(ConfigBlock):
         renamed: Component or series id of the baseline, and its name in the comparisons.
         outputs: What is written.
         fail_on: What makes the command fail with exit code 4.
+        registry: Where comparisons that write tables are entered, with their sides.
     """
 
     version: Version
@@ -124,6 +125,7 @@ class ComparisonConfig(ConfigBlock):
     renamed: dict[_Component, _Component] = Field(default_factory=dict)
     outputs: ComparisonOutputs = ComparisonOutputs()
     fail_on: Literal["different", "missing", "any"] | None = None
+    registry: RegistryBlock | None = None
 
     @model_validator(mode="after")
     def _check_storages(self) -> ComparisonConfig:
@@ -150,7 +152,8 @@ class ComparisonConfig(ConfigBlock):
 
     def secrets(self) -> set[str]:
         """Return the texts that must not be shown anywhere."""
-        return {secret for block in self.storage.values() for secret in block.secrets()}
+        found = {secret for block in self.storage.values() for secret in block.secrets()}
+        return found if self.registry is None else found | set(self.registry.secrets())
 
 
 def load_comparison_config(

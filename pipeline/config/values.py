@@ -123,6 +123,13 @@ def parse_duration(value: object) -> float | None:
     return float(seconds)
 
 
+def _parse_bin_width(value: object) -> int:
+    seconds = parse_duration(value) if isinstance(value, str) else None
+    if seconds is None or seconds % 60:
+        raise expected("the width of a bin in whole minutes, such as 15m, 1h or 1d")
+    return int(seconds) // 60
+
+
 def _parse_workers(value: object) -> object:
     number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value) else value
     is_count = isinstance(number, int) and not isinstance(number, bool)
@@ -335,6 +342,13 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": ["number", "string", "null"], "examples": ["2h", "90m", "30s", 45]}),
 ]
+BinWidth = Annotated[
+    int,
+    BeforeValidator(_parse_bin_width),
+    WithJsonSchema({"type": "string", "examples": ["15m", "1h", "1d", "7d"]}),
+]
+"""Whole minutes."""
+
 WorkerCount = Annotated[
     Literal["auto"] | int,
     BeforeValidator(_parse_workers),

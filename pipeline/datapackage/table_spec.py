@@ -12,7 +12,9 @@ from pydantic.alias_generators import to_camel
 from connectors.flowtime.model.instant import instant_text
 from pipeline.datapackage.run_record import Instant, first_fault
 from pipeline.errors import IntegrityError
+from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.catalogue import CATALOGUE
+from pipeline.rows.resample import Resampling
 
 _MOST_COLUMNS = 10_000
 _Text = Annotated[StrictStr, Field(max_length=65_536)]
@@ -27,7 +29,9 @@ class TextOptions(BaseModel):
         non_finite: Of ndjson.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
+    )
 
     separator: _Char = ","
     decimal: Literal[".", ","] = "."
@@ -35,6 +39,30 @@ class TextOptions(BaseModel):
     null_value: Annotated[StrictStr, Field(max_length=32)] = ""
     escape_formulas: StrictBool = False
     non_finite: Literal["string", "null", "error"] = "string"
+
+
+class ResampledBins(BaseModel):
+    """How the bins of the runs became wider ones.
+
+    Attributes:
+        minutes: Width of the new bins.
+        aggregation: Aggregation by kind of series, where it is none of the natural ones.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    minutes: Annotated[StrictInt, Field(ge=1)]
+    aggregation: Annotated[dict[_Text, Aggregation], Field(max_length=100)] = {}
+
+    @classmethod
+    def of(cls, resampling: Resampling) -> ResampledBins:
+        """Return what a descriptor says of a resampling."""
+        return cls(minutes=resampling.minutes, aggregation=dict(resampling.chosen))
+
+    @property
+    def resampling(self) -> Resampling:
+        """The resampling."""
+        return Resampling(self.minutes, self.aggregation)
 
 
 class TableSpec(BaseModel):
@@ -47,11 +75,14 @@ class TableSpec(BaseModel):
         constants: Columns with one value.
         exported_at: Value of that column, where it is there.
         options: How text is written.
+        resample: How bins became wider, where they did.
         filter: The condition on rows, where there was one that left rows out.
         reasons: Why not all rows of all series of the runs are there; empty: they are.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True
+    )
 
     layout: Literal["long", "wide"]
     columns: Annotated[dict[_Text, _Text], Field(max_length=_MOST_COLUMNS)]
@@ -59,6 +90,7 @@ class TableSpec(BaseModel):
     constants: dict[_Text, StrictBool | StrictInt | StrictFloat | _Text] = {}
     exported_at: Instant | None = None
     options: TextOptions = TextOptions()
+    resample: ResampledBins | None = None
     filter: _Text | None = None
     reasons: tuple[_Text, ...] = ()
 
@@ -82,6 +114,8 @@ class TableSpec(BaseModel):
         data["complete"] = self.complete
         if not self.complete:
             data["reasons"] = list(self.reasons)
+        if self.resample is not None:
+            data["resample"] = self.resample.model_dump(exclude_defaults=True)
         if self.filter is not None:
             data["filter"] = self.filter
         return data

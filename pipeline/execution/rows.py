@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
-from connectors.flowtime.scan.scanner import scan
+from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, scan
 from connectors.flowtime.scan.series_file import SeriesFile
+from connectors.storage import Storage
 from pipeline.planning.plan import ExportPlan
-from pipeline.reading.inputs import scan_options
-from pipeline.reading.source import Source
+from pipeline.rows.resample import BinGroups, Resampler
+from pipeline.rows.stages import staged
 from pipeline.writing.router import shown_sources
 
 
-def lazy_rows(plan: ExportPlan, source: Source, files: Collection[SeriesFile]) -> pl.LazyFrame:
-    """Return the rows of an export, with every column that a sink needs, as a lazy frame."""
-    return with_columns(plan, scan(source.storage, files, scan_options(plan.config)))
+def narrow_rows(
+    plan: ExportPlan,
+    storage: Storage,
+    files: Collection[SeriesFile],
+    options: ScanOptions,
+    progress: ScanProgress | None = None,
+) -> pl.LazyFrame:
+    """Return the rows of series files, resampled, then filtered, as the config asks.
+
+    Args:
+        plan: The plan of the export.
+        storage: Where the files are.
+        files: The files.
+        options: How they are read.
+        progress: Receives what has been read.
+    """
+    through = None
+    if plan.resampling is not None:
+        groups = BinGroups.of(plan.resampling, plan.runs)
+
+        def through(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+            return staged(frames, [Resampler(groups)])
+
+    narrow = scan(storage, files, options, progress=progress, through=through)
+    return narrow if plan.row_filter is None else plan.row_filter.apply(narrow, plan.tables)
 
 
 def with_columns(plan: ExportPlan, narrow: pl.LazyFrame) -> pl.LazyFrame:
-    """Filter a narrow frame and add the columns of the sinks; lazy throughout."""
-    if plan.row_filter is not None:
-        narrow = plan.row_filter.apply(narrow, plan.tables)
+    """Add the columns of the sinks to narrow rows; lazy throughout."""
     needed = dict.fromkeys(name for sink in plan.sinks for name in shown_sources(sink))
     return plan.tables.apply(narrow, list(dict.fromkeys([*needed, "value"])))

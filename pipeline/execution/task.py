@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from connectors.errors import RunError
-from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, damaged_runs, scan
+from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, damaged_runs
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import StagedFile, Storage
 from connectors.storage.deadline import check_deadline
 from pipeline.datapackage.descriptor import ExportedFile
-from pipeline.execution.rows import with_columns
+from pipeline.execution.rows import narrow_rows, with_columns
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.target import Target
 from pipeline.planning.target_part import TargetPart
@@ -145,7 +145,7 @@ def run_task(
 def _staged(
     task: ExportTask, progress: ScanProgress, check: Callable[[], None]
 ) -> list[SinkOutput]:
-    narrow = scan(task.storage, task.files, task.options, progress=progress)
+    narrow = narrow_rows(task.plan, task.storage, task.files, task.options, progress)
     parts: dict[int, list[TargetPart]] = {}
     for sink, part in task.parts:
         parts.setdefault(sink, []).append(part)

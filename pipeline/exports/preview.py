@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import groupby
 
 import polars as pl
 
-from connectors.flowtime.scan.scanner import scan
 from connectors.flowtime.scan.series_files import SeriesFiles
-from pipeline.execution.rows import lazy_rows
+from pipeline.execution.rows import narrow_rows, with_columns
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.reading.inputs import scan_options
 from pipeline.reading.source import Source
+from pipeline.rows.stages import staged
 from pipeline.rows.wide import WideAssembler
 
 
@@ -35,7 +34,8 @@ def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> 
 
 def _first_long(plan: ExportPlan, source: Source, rows: int) -> pl.DataFrame:
     files = SeriesFiles(plan.runs, plan.is_kept)
-    return lazy_rows(plan, source, files).head(rows).collect()
+    narrow = narrow_rows(plan, source.storage, files, scan_options(plan.config))
+    return with_columns(plan, narrow).head(rows).collect()
 
 
 def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFrame:
@@ -43,17 +43,10 @@ def _first_wide(plan: ExportPlan, source: Source, sink: SinkPlan) -> pl.DataFram
     files = SeriesFiles(plan.runs, plan.is_kept)
     by_run = groupby(files, key=lambda file: file.run_url)
     first = next((list(of_run) for _, of_run in by_run), [])
-    narrow = scan(source.storage, first, scan_options(plan.config))
-    if plan.row_filter is not None:
-        narrow = plan.row_filter.apply(narrow, plan.tables)
-    wide = next(_wide(narrow, WideAssembler(plan.runs, sink.measures)), None)
+    narrow = narrow_rows(plan, source.storage, first, scan_options(plan.config))
+    assembler = WideAssembler(plan.tables.runs, sink.measures)
+    wide = next(staged(narrow.collect_batches(), [assembler]), None)
     if wide is None:
         return pl.DataFrame(schema=[entry.source for entry in sink.shown])
     laid = [plan.tables.expression(e.source) for e in sink.shown if e.source not in sink.measures]
     return wide.with_columns(laid)
-
-
-def _wide(narrow: pl.LazyFrame, assembler: WideAssembler) -> Iterator[pl.DataFrame]:
-    for batch in narrow.collect_batches():
-        yield from assembler.add(batch)
-    yield from assembler.finish()

@@ -10,7 +10,7 @@ from pipeline.exports.report import Report
 from pipeline.planning.published import Pending
 from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.writing.descriptor_file import StagedTarget
 
@@ -26,10 +26,9 @@ class Registration:
         self._config = config
         self._session: RegistrySession | None = None
         self._runs: RunsToEnter | None = None
-        self._exports: list[ExportToEnter] = []
+        self._exports: list[DescriptorToEnter] = []
         if config.registry is not None:
-            url = config.registry.url.get_secret_value()
-            self._session = RegistrySession(url, config.registry.seconds)
+            self._session = RegistrySession.of(config.registry)
 
     def known_runs(self) -> KnownRun | None:
         """Return the runs that need not be read again; None where the registry knows none."""
@@ -58,7 +57,7 @@ class Registration:
         targets = [(pending.target, True) for pending, _ in written]
         targets += [(pending.target, False) for pending in current]
         self._exports = [
-            ExportToEnter(target.storage, target.descriptor, is_new)
+            DescriptorToEnter(target.storage, target.descriptor, is_new)
             for target, is_new in targets
             if not target.is_stdout
         ]

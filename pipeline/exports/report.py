@@ -10,7 +10,7 @@ from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
-TargetStatus = Literal["exported", "unchanged", "kept"]
+TargetStatus = Literal["exported", "unchanged", "kept", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class ExportedTarget:
         format: The sink's format.
         url: The file or folder.
         descriptor: URL of the descriptor that names its files; None for standard output.
-        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
+        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`;
+            `removed`, as its run is gone and the sink has `prune`.
         files: Number of files.
         rows: Data rows in them.
         size: Bytes in them.
@@ -143,7 +144,10 @@ class Report:
             return f"{self.name}: no runs found under {self.source}; nothing to do"
         written = [target for target in self.targets if target.status == "exported"]
         if not written:
-            return f"{self.name}: {counted(self.runs, 'run')}, nothing changed, nothing written"
+            removed = sum(target.status == "removed" for target in self.targets)
+            rest = f", {counted(removed, 'export')} removed" if removed else ""
+            runs = counted(self.runs, "run")
+            return f"{self.name}: {runs}, nothing changed, nothing written{rest}"
         total = self.seconds.get("total", 0.0)
         series = counted(self.series, "series", "series")
         return (

@@ -12,6 +12,7 @@ from pipeline.exports.session import ExportSession
 from pipeline.planning.choice import Choice
 from pipeline.planning.published import Pending, PublishedTargets
 from pipeline.reading.source import Source
+from pipeline.writing.pruning import Pruned
 from pipeline.writing.router import StagedOutput
 
 
@@ -23,8 +24,13 @@ def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> R
         nothing_to_do(session, source),
         rows_read=done.staged.rows,
         bytes_read=done.staged.size,
-        targets=tuple(_by_table(targets, done.published.changed)),
-        sink_notes=(*(note for sink in done.plan.sinks for note in sink.notes), *done.choice.notes),
+        targets=(*_by_table(targets, done.published.changed), *_removed(done.pruned)),
+        sink_notes=(
+            *(note for sink in done.plan.sinks for note in sink.notes),
+            *done.choice.notes,
+            *done.pruning.notes,
+            *_kept(done.pruned),
+        ),
         seconds=_seconds(session, done.staged.worker_seconds),
         engine=done.staged.choice,
     )
@@ -82,6 +88,25 @@ def _untouched(choice: Choice, published: PublishedTargets) -> Iterator[Exported
         yield _unwritten(pending, published, "unchanged")
     for pending in choice.kept:
         yield _unwritten(pending, published, "kept")
+
+
+def _removed(pruned: Sequence[Pruned]) -> Iterator[ExportedTarget]:
+    for one in pruned:
+        if one.kept is None:
+            target = one.export.target
+            yield ExportedTarget(
+                format=one.export.sink.format,
+                url=target.url,
+                descriptor=target.descriptor_url,
+                status="removed",
+                files=one.files,
+            )
+
+
+def _kept(pruned: Sequence[Pruned]) -> Iterator[str]:
+    for one in pruned:
+        if one.kept is not None:
+            yield f"{one.export.target.url}: its run is gone, and it was not removed: {one.kept}"
 
 
 def _unwritten(

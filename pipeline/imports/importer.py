@@ -23,7 +23,7 @@ from pipeline.readback.row_order import RowOrder
 from pipeline.readback.series_values import obstacles, whole_series
 from pipeline.readback.tables import Export, ExportedTable
 from pipeline.readback.unpacking import MAX_EXPANSION
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
 from pipeline.sinks.formats import READING_ORDER
 
@@ -107,7 +107,7 @@ def _entered(
     names = [relative(run.url, base) or "" for run in report.runs]
     runs = RunsToEnter(place.storage, [place.path], paths=[join(place.path, n) for n in names if n])
     described = [
-        ExportToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
+        DescriptorToEnter(one.storage, join(one.folder, _name(one.descriptor_url)), is_new=False)
         for one in exports
         if one.descriptor_url is not None
     ]
@@ -192,10 +192,13 @@ def _best_table(export: Export, options: ImportOptions) -> ExportedTable:
 
 def _obstacles(table: ExportedTable, options: ImportOptions) -> list[str]:
     found = obstacles(table)
-    if not options.partial or table.contents is None or table.contents.filter is not None:
+    contents = table.contents
+    if not options.partial or contents is None:
+        return found
+    if contents.filter is not None or contents.resample is not None:
         return found
     # Without a condition on rows, only series are missing, and those that are there are whole.
-    return [reason for reason in found if reason not in table.contents.reasons]
+    return [reason for reason in found if reason not in contents.reasons]
 
 
 def _refuse_twins(tables: Sequence[ExportedTable]) -> None:

@@ -52,8 +52,8 @@ class Choice:
         if not self.blocked:
             return
         error = self.blocked[0][1]
-        problems = {id(problem) for _, problem in self.blocked}
-        more = f" (and {len(problems) - 1} more descriptors)" if len(problems) > 1 else ""
+        others = {problem for _, problem in self.blocked} - {error}
+        more = f" (and {counted(len(others), 'more descriptor')})" if others else ""
         done = len(self.to_write) + len(self.current)
         rest = f"; {counted(done, 'other target')} of this export: done" if done else ""
         raise type(error)(f"{error}{more}{rest}")

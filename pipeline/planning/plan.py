@@ -18,7 +18,7 @@ from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
 from pipeline.config import ExportConfig
 from pipeline.datapackage.run_record import describe_run
-from pipeline.datapackage.table_spec import TableSpec, TextOptions
+from pipeline.datapackage.table_spec import ResampledBins, TableSpec, TextOptions
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
 from pipeline.planning.locations import check_locations
@@ -34,6 +34,7 @@ from pipeline.planning.target import Target, TargetResolver
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, PER_MEASURE
 from pipeline.rows.column import Column, Table
 from pipeline.rows.metadata_tables import MetadataTables, with_fractions
+from pipeline.rows.resample import Resampling
 from pipeline.rows.row_filter import RowFilter
 from pipeline.rows.wide import measures_of
 from pipeline.sinks import Sink
@@ -93,7 +94,8 @@ class ExportPlan:
     Attributes:
         config: The settings.
         runs: The runs, in the order of the rows.
-        tables: What metadata columns are gathered from.
+        tables: What metadata columns are gathered from; its runs have the grid of the rows, which
+            is a coarser one where they are resampled.
         kept: Rows of the series whose files are read.
         row_filter: The condition on rows, if there is one.
         sinks: What each sink will write.
@@ -111,6 +113,12 @@ class ExportPlan:
     is_filtered: bool = False
     layouts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
+    @property
+    def resampling(self) -> Resampling | None:
+        """How bins become wider, if they do."""
+        block = self.config.transform.resample
+        return None if block is None else block.resampling
+
     @cached_property
     def is_kept(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether the file of each series is read."""
@@ -120,10 +128,18 @@ class ExportPlan:
 
     @cached_property
     def rows_per_run(self) -> tuple[int, ...]:
-        """Rows that the kept series of each run hold."""
+        """Rows that the kept series of each run give, before any condition on rows."""
+        return self._rows_by_run(self.tables.runs)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the series files that are read."""
+        return sum(self._rows_by_run(self.runs))
+
+    def _rows_by_run(self, runs: Iterable[Run]) -> tuple[int, ...]:
         row = 0
         counts = []
-        for run in self.runs:
+        for run in runs:
             kept = self.is_kept[row : row + len(run.series)]
             counts.append(run.grid.bins * int(np.count_nonzero(kept)))
             row += len(run.series)
@@ -140,9 +156,13 @@ class ExportPlan:
         most = [sink.sink.max_rows_per_file or 0 for sink in self.sinks]
         counts = [
             run.grid.bins * self.is_kept[start : start + len(run.series)].astype(np.int64)
-            for run, start in zip(self.runs, self.starts[:-1], strict=True)
+            for run, start in zip(self.tables.runs, self.starts[:-1], strict=True)
         ]
-        return cut_segments(counts, min(max(SEGMENT_ROWS, *most), MOST_SEGMENT_ROWS))
+        factors = [
+            run.grid.bins // of_rows.grid.bins
+            for run, of_rows in zip(self.runs, self.tables.runs, strict=True)
+        ]
+        return cut_segments(counts, min(max(SEGMENT_ROWS, *most), MOST_SEGMENT_ROWS), factors)
 
     def segments_of(self, sink: SinkPlan) -> tuple[Segment, ...]:
         """Return the segments of one sink: a wide layout needs all series of a run at once."""
@@ -164,6 +184,7 @@ class ExportPlan:
     def table(self, plan: SinkPlan, target: Target) -> Table:
         """Return what a file of a target holds, and says of itself."""
         runs = [self.runs[row] for row in target.runs]
+        listed = [self.tables.runs[row] for row in target.runs[:_RUNS_LISTED_IN_A_FILE]]
         columns = self.file_columns(plan, target)
         metadata: dict[str, Any] = {
             "format": f"flowtime-gold-{plan.sink.format}",
@@ -171,7 +192,7 @@ class ExportPlan:
             "config": self.config.name,
             "layout": plan.sink.layout,
             "run_count": len(runs),
-            "runs": [_run_header(run) for run in runs[:_RUNS_LISTED_IN_A_FILE]],
+            "runs": [_run_header(run) for run in listed],
             "columns": [_column_header(column) for column in columns],
         }
         rows = self.rows_known(plan, target)
@@ -213,6 +234,7 @@ class ExportPlan:
             constants={name: constants[name] for name in sources if name in constants},
             exported_at=self.tables.exported_at if "exported_at" in sources else None,
             options=TextOptions.model_validate(plan.sink.text_options()),
+            resample=None if self.resampling is None else ResampledBins.of(self.resampling),
             filter=None if row_filter is None else row_filter.text,
             reasons=tuple(self._left_out(target)),
         )
@@ -220,6 +242,8 @@ class ExportPlan:
     def _left_out(self, target: Target) -> list[str]:
         """Return why not all rows of all series of a target's runs are in it."""
         reasons = []
+        if self.resampling is not None:
+            reasons.append(f"bins were resampled to {self.resampling.minutes} minutes")
         if self.row_filter is not None and self.is_filtered:
             reasons.append(f"rows were filtered by {self.row_filter.text}")
         runs = [self.runs[row] for row in target.runs]
@@ -283,6 +307,9 @@ def metadata_tables(
             *row_filter.columns,
             *(of_series.meta.root_names() if of_series is not None else ()),
         ]
+    resample = config.transform.resample
+    if resample is not None:
+        runs = [resample.resampling.resampled(run) for run in runs]
     return MetadataTables.build(runs, names, config.metadata.constants, now)
 
 
@@ -357,7 +384,7 @@ def _left_out_note(sink: Sink, columns: Sequence[str]) -> tuple[str, ...]:
 
 def _refuse_twins(run: Run) -> None:
     seen: dict[tuple[str | None, str, str], str] = {}
-    for series in run.series.kinds:
+    for series in run.series:
         place = (series.component, series.class_name, series.measure)
         if place in seen:
             raise ConfigError(

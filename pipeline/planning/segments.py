@@ -23,6 +23,10 @@ _FILE_ROWS = 256
 """To open and check a file takes about as long as to read so many rows."""
 
 
+_ROW_READ = 0.25
+"""What reading a row costs of one that is written, where several rows become one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Consecutive series: whole runs, or a part of one large run.
@@ -41,30 +45,37 @@ class Segment:
 
 
 def cut_segments(
-    counts: Sequence[np.ndarray[Any, np.dtype[np.int64]]], most_rows: int = SEGMENT_ROWS
+    counts: Sequence[np.ndarray[Any, np.dtype[np.int64]]],
+    most_rows: int = SEGMENT_ROWS,
+    factors: Sequence[int] | None = None,
 ) -> tuple[Segment, ...]:
     """Cut runs into segments.
 
     Args:
-        counts: Of each run, the rows that are read of each series; 0 where a file is not read.
+        counts: Of each run, the rows that each series gives; 0 where a file is not read.
         most_rows: Rows of a segment at the most, a file counting for some more; one series is
             never cut.
+        factors: Of each run, the rows that are read for each row; default 1.
     """
-    return tuple(_segments(counts, most_rows))
+    costs = [max(1.0, _ROW_READ * factor) for factor in factors or [1] * len(counts)]
+    return tuple(_segments(counts, most_rows, costs))
 
 
 def _segments(
-    counts: Sequence[np.ndarray[Any, np.dtype[np.int64]]], most_rows: int
+    counts: Sequence[np.ndarray[Any, np.dtype[np.int64]]],
+    most_rows: int,
+    costs: Sequence[float],
 ) -> Iterator[Segment]:
-    first = end = rows = work = 0
-    for run, of_run in enumerate(counts):
+    first = end = rows = 0
+    work = 0.0
+    for run, (of_run, cost) in enumerate(zip(counts, costs, strict=True)):
         size = int(of_run.sum())
-        more = size + _FILE_ROWS * int(np.count_nonzero(of_run))
+        more = size * cost + _FILE_ROWS * int(np.count_nonzero(of_run))
         if end > first and work + more > most_rows:
             yield Segment(first, end, rows)
-            first, rows, work = end, 0, 0
+            first, rows, work = end, 0, 0.0
         if more > most_rows:
-            yield from _parts(end, run, of_run, most_rows)
+            yield from _parts(end, run, of_run, most_rows, cost)
             first = end + len(of_run)
         else:
             rows += size
@@ -75,15 +86,20 @@ def _segments(
 
 
 def _parts(
-    start: int, run: int, of_series: np.ndarray[Any, np.dtype[np.int64]], most_rows: int
+    start: int,
+    run: int,
+    of_series: np.ndarray[Any, np.dtype[np.int64]],
+    most_rows: int,
+    cost: float,
 ) -> Iterator[Segment]:
     """Segments of a run that has too many rows for one."""
-    first = rows = work = 0
+    first = rows = 0
+    work = 0.0
     for place, count in enumerate(of_series.tolist()):
-        more = count + _FILE_ROWS if count else 0
+        more = count * cost + _FILE_ROWS if count else 0
         if work and work + more > most_rows:
             yield Segment(start + first, start + place, rows, run)
-            first, rows, work = place, 0, 0
+            first, rows, work = place, 0, 0.0
         rows += count
         work += more
     yield Segment(start + first, start + len(of_series), rows, run)

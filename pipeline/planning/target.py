@@ -88,6 +88,10 @@ class Target:
         """The descriptor for people; None where there is none."""
         return None if self.is_stdout else self.storage.url(self.descriptor)
 
+    def relative_path(self, path: str) -> str:
+        """Return the path of one of its files as the descriptor names it."""
+        return path.removeprefix(self.folder).lstrip("/")
+
     def refuse_links(self, path: str) -> None:
         """Refuse a path of this target that leads through a link of a run directory.
 
@@ -191,27 +195,37 @@ class TargetResolver:
         if sink.is_stdout:
             stdout = standard_output()
             return Target(stdout, sink.path, stdout.url(sink.path), False, rows)
-        url = self._render(sink, run)
-        of_run = sink.storage is None and sink.path.startswith("{run_url}")
-        options = self.source_options if of_run else self.options(sink.storage)
-        storage, path = connect(url, options)
+        storage, path = self.place(sink, sink.path, run)
         table = open_lake_table(sink, storage, path)
         is_folder = format_of(probe_path(sink.path, name=self.name, form=sink.format)) is None
         return Target(storage, path, storage.url(path), is_folder, rows, table=table)
 
-    def _render(self, sink: Sink, run: Run | None) -> str:
+    def place(self, sink: Sink, template: str, run: Run | None = None) -> tuple[Storage, str]:
+        """Return the storage and the path of a template for a sink, without any check.
+
+        Args:
+            sink: The sink.
+            template: Its path, or a part of it.
+            run: What fields of a run are filled in with.
+        """
+        url = self._render(sink, template, run)
+        of_run = sink.storage is None and sink.path.startswith("{run_url}")
+        options = self.source_options if of_run else self.options(sink.storage)
+        return connect(url, options)
+
+    def _render(self, sink: Sink, template: str, run: Run | None) -> str:
         fields = {"name": self.name, "format": sink.format, "date": self.now.strftime("%Y-%m-%d")}
         if run is not None:
             fields |= {"run_id": run.run_id, "run_name": run.name, "run_url": run.url}
-            wanted = template_fields(sink.path)
+            wanted = template_fields(template)
             for key in ("run_id", "run_name"):
                 if key in wanted:
                     _refuse_unsafe(key, fields[key], run)
             if "created_date" in wanted:
                 fields["created_date"] = _created_date(run)
-        url = sink.path.format(**fields)
+        url = template.format(**fields)
         # The name of a run is never a home folder.
-        return f"./{url}" if url.startswith("~") and sink.path.startswith("{") else url
+        return f"./{url}" if url.startswith("~") and template.startswith("{") else url
 
     def _checked(self, target: Target, runs: Sequence[Run]) -> Target:
         """Return a target whose path is outside the source, or in a run's own folder.

@@ -135,7 +135,7 @@ def _rows_by_partition(
 
 def _rows_of_series(plan: ExportPlan, sink: SinkPlan) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the rows that each series gives; in a wide layout the first one of each block."""
-    bins = np.repeat([run.grid.bins for run in plan.runs], np.diff(plan.starts))
+    bins = np.repeat([run.grid.bins for run in plan.tables.runs], np.diff(plan.starts))
     is_shown = plan.is_kept
     if sink.measures:
         is_shown = np.zeros_like(plan.is_kept)

@@ -76,14 +76,22 @@ class Placed:
 class RowOrder:
     """The rows that a table must have, by its runs and what its rows are.
 
+    Its `runs` have the grid of the rows, its `exported_runs` their own.
+
     Args:
         contents: What the rows are.
         runs: The runs in the order of the rows.
+
+    Raises:
+        ValueError: The runs cannot have been resampled as the contents say.
     """
 
     def __init__(self, contents: TableSpec, runs: Sequence[Run]) -> None:
         self.contents = contents
-        self.runs = tuple(runs)
+        self.exported_runs = self.runs = tuple(runs)
+        if contents.resample is not None:
+            resampling = contents.resample.resampling
+            self.runs = tuple(resampling.resampled(run) for run in runs)
         self.values = tuple(
             shown
             for shown, source in contents.columns.items()
@@ -100,10 +108,17 @@ class RowOrder:
 
     @classmethod
     def of(cls, table: ExportedTable) -> RowOrder:
-        """Return the order of a table that says what its rows are."""
+        """Return the order of a table that says what its rows are.
+
+        Raises:
+            IntegrityError: Its description contradicts itself.
+        """
         assert table.contents is not None
         assert table.runs is not None
-        return cls(table.contents, [described.run for described in table.runs])
+        try:
+            return cls(table.contents, [described.run for described in table.runs])
+        except ValueError as error:
+            raise IntegrityError(f"{table.url}: resample: a run does not fit: {error}") from error
 
     def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
         """Return the blocks of each partition by the given columns, in the order of their rows.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from connectors.errors import RunError
 from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.discover.selection import Selection, select_series
 from connectors.flowtime.discover.source_root import SourceRoot
@@ -104,7 +105,33 @@ def find_runs(
     left_out = tuple(LeftOut(r.url, r.error.detail, r.kind) for r in found.refusals)
     whole = _latest(found.runs, config.source.latest)
     runs = tuple(_selected(run, selection) for run in whole)
-    return Source(storage, roots, runs, left_out, look, whole if is_registered else ())
+    runs, unfit = _resampled(config, runs)
+    return Source(storage, roots, runs, left_out + unfit, look, whole if is_registered else ())
+
+
+def _resampled(
+    config: ExportConfig, runs: tuple[Run, ...]
+) -> tuple[tuple[Run, ...], tuple[LeftOut, ...]]:
+    """Return the runs that can be resampled as the config asks, and the others.
+
+    Raises:
+        RunError: A run cannot, and `on_error` is `fail`.
+    """
+    resample = config.transform.resample
+    if resample is None:
+        return runs, ()
+    fit: list[Run] = []
+    unfit: list[LeftOut] = []
+    for run in runs:
+        try:
+            resample.resampling.refuse_unfit(run)
+        except RunError as error:
+            if config.source.on_error == "fail":
+                raise
+            unfit.append(LeftOut(run.url, error.detail, "broken"))
+        else:
+            fit.append(run)
+    return tuple(fit), tuple(unfit)
 
 
 def _merged(found: Iterable[Discovery]) -> Discovery:

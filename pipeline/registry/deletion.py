@@ -1,7 +1,7 @@
 """Delete the files of artifacts, after a look at which these are; nothing else is deleted.
 
 Only what lies below a registered folder, and is still what was registered, is deleted: of a run
-the files of a run directory, of an export those that its descriptor names.
+the files of a run directory, of an export or a comparison those that its descriptor names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from connectors.storage import Storage, StorageOptions, connect, join, relative
 from pipeline.datapackage import descriptor
 from pipeline.errors import ConfigError, IntegrityError
 from pipeline.registry.records.artifact import Artifact
-from pipeline.registry.records.export_records import record_of_export
+from pipeline.registry.records.descriptor_records import (
+    DESCRIBED_TYPES,
+    records_of_descriptor,
+)
 
 _MANIFEST = "manifest.json"
 _RUN_FOLDERS = frozenset({"series", "model"}) | NEVER_READ_FOLDERS
@@ -85,12 +88,12 @@ def plan_deletion(
         IntegrityError: It is not what was registered any more.
         StorageError: Its files cannot be listed, or a link leads to them.
     """
-    if artifact.type not in ("run", "telemetry", "export"):
+    if artifact.type not in ("run", "telemetry", *DESCRIBED_TYPES):
         raise ConfigError(f"{artifact.id} is a {artifact.type}, which has no files of its own")
     storage, path = connect(artifact.location, options)
     _refuse_outside(storage, path, artifact, roots, options)
-    if artifact.type == "export":
-        return Deletion(artifact, storage, tuple(_files_of_export(storage, path, artifact)))
+    if artifact.type in DESCRIBED_TYPES:
+        return Deletion(artifact, storage, tuple(_described_files(storage, path, artifact)))
     files = tuple(_files_of_run(storage, path, artifact))
     within = {file.path.rpartition("/")[0] for file in files} | {path}
     return Deletion(artifact, storage, files, tuple(sorted(within, key=len, reverse=True)))
@@ -128,11 +131,17 @@ def _files_of_run(storage: Storage, path: str, artifact: Artifact) -> Iterator[F
     yield from sorted(files, key=lambda file: (file.path != join(path, _MANIFEST), file.path))
 
 
-def _files_of_export(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
-    """Yield the descriptor, without which there is no export, and the files that it names."""
+def _described_files(storage: Storage, path: str, artifact: Artifact) -> Iterator[FileToDelete]:
+    """Yield the descriptor, without which nothing is published, and the files that it names."""
     data, url = storage.read(path), storage.url(path)
-    if record_of_export(data, url, "").digest != artifact.digest:
+    described = records_of_descriptor(data, url, "")
+    if [one.digest for one in described if one.type == artifact.type] != [artifact.digest]:
         raise _changed(artifact)
+    if len(described) > 1:
+        raise ConfigError(
+            f"{artifact.id}: {url} describes an export and a comparison at once; delete the files "
+            "of the one by hand"
+        )
     resources = descriptor.load(data, url, check_runs=False)["resources"]
     if any("flowtime" not in one for one in resources):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Add what an export or an import has found and written to a registry."""
+"""Add what an export, import or comparison has found and written to a registry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pipeline.errors import IntegrityError
 from pipeline.registry.database.statements import parts
 from pipeline.registry.rebuild import version_of
 from pipeline.registry.records.artifact import ArtifactRecord, key_of
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
-from pipeline.registry.records.export_records import record_of_export
+from pipeline.registry.records.descriptor_records import (
+    keys_of_descriptor,
+    records_of_descriptor,
+)
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.records.run_records import record_of_run
 from pipeline.registry.register import BATCH
 from pipeline.registry.registry import Registry
@@ -22,15 +25,15 @@ from pipeline.registry.registry import Registry
 def enter(
     registry: Registry,
     runs: RunsToEnter | None,
-    exports: Sequence[ExportToEnter],
+    descriptors: Sequence[DescriptorToEnter],
     proceed: Callable[[], None],
 ) -> None:
-    """Enter runs and exports that are not in the registry as they are now.
+    """Enter runs, exports and comparisons that are not in the registry as they are now.
 
     Args:
         registry: The registry.
         runs: The runs.
-        exports: The exports.
+        descriptors: The exports and comparisons.
         proceed: Called now and then; may raise to stop. What was entered before stays.
 
     Raises:
@@ -41,11 +44,11 @@ def enter(
     if runs is not None and (runs.runs or runs.paths):
         roots |= {_root_url(runs, root) for root in runs.roots}
         _enter_runs(registry, runs, proceed)
-    for one in exports:
+    for one in descriptors:
         folder = one.storage.url(one.descriptor.rpartition("/")[0])
         if not any(relative(folder, url) is not None for url in roots):
             roots.add(folder)
-    _enter_exports(registry, exports, proceed)
+    _enter_descriptors(registry, descriptors, proceed)
     registry.add([], roots=roots)
 
 
@@ -84,37 +87,37 @@ def _read_again(
                 yield record_of_run(found)
 
 
-def _enter_exports(
-    registry: Registry, exports: Sequence[ExportToEnter], proceed: Callable[[], None]
+def _enter_descriptors(
+    registry: Registry, descriptors: Sequence[DescriptorToEnter], proceed: Callable[[], None]
 ) -> None:
-    unique = {(id(one.storage), one.descriptor): one for one in exports}
+    unique = {(one.storage, one.descriptor): one for one in descriptors}
     for some in parts([*unique.values()], BATCH):
         proceed()
-        keys = [key_of("export", one.storage.url(one.descriptor)) for one in some]
-        known = registry.listings(keys)
+        keys = [keys_of_descriptor(one.storage.url(one.descriptor)) for one in some]
+        known = registry.listings([key for each in keys for key in each])
         wanted = [
-            one for one, key in zip(some, keys, strict=True) if one.is_new or key not in known
+            one
+            for one, each in zip(some, keys, strict=True)
+            if one.is_new or known.keys().isdisjoint(each)
         ]
         registry.add([*_records(wanted, proceed)], proceed=proceed)
 
 
 def _records(
-    exports: Sequence[ExportToEnter], proceed: Callable[[], None]
+    descriptors: Sequence[DescriptorToEnter], proceed: Callable[[], None]
 ) -> Iterator[ArtifactRecord]:
-    for one in exports:
+    for one in descriptors:
         proceed()
-        record = _record(one.storage, one.descriptor)
-        if record is not None:
-            yield record
+        yield from _described(one.storage, one.descriptor)
 
 
-def _record(storage: Storage, path: str) -> ArtifactRecord | None:
-    """Return the record of an export; None where another exporter is just replacing it."""
+def _described(storage: Storage, path: str) -> Sequence[ArtifactRecord]:
+    """Return the records of a descriptor; none where another exporter is just replacing it."""
     try:
         entry = storage.info(path)
         if entry is None:
-            return None
+            return []
         url = storage.url(path)
-        return record_of_export(storage.read(path), url, version_of(entry))
+        return records_of_descriptor(storage.read(path), url, version_of(entry))
     except (NotFoundError, IntegrityError):
-        return None
+        return []

@@ -20,7 +20,12 @@ from pipeline.registry.database.statements import below, parts
 from pipeline.registry.database.tables import artifact
 from pipeline.registry.models import tidy_models
 from pipeline.registry.records.artifact import ArtifactRecord, key_of
-from pipeline.registry.records.export_records import is_descriptor, record_of_export
+from pipeline.registry.records.descriptor_records import (
+    DESCRIBED_TYPES,
+    is_descriptor,
+    keys_of_descriptor,
+    records_of_descriptor,
+)
 from pipeline.registry.records.run_records import record_of_refusal, record_of_run
 from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
 
@@ -146,34 +151,34 @@ class Rebuild:
         while len(self._descriptors) >= (1 if all_of_them else _DESCRIPTORS_AT_ONCE):
             some = self._descriptors[:_DESCRIPTORS_AT_ONCE]
             del self._descriptors[:_DESCRIPTORS_AT_ONCE]
-            unknown = [entry for entry in some if not self._is_known_export(storage, entry)]
+            unknown = [entry for entry in some if not self._is_known_descriptor(storage, entry)]
             data = storage.read_many([entry.path for entry in unknown])
             for entry, content in zip(unknown, data, strict=True):
-                record = self._export(storage, entry, content)
-                if record is not None:
+                for record in self._described(storage, entry, content):
                     self._seen.add(record.key)
                     yield record
 
-    def _is_known_export(self, storage: Storage, entry: FileInfo) -> bool:
-        key = key_of("export", storage.url(entry.path))
-        if not entry.version or self._known.get(key) != version_of(entry):
+    def _is_known_descriptor(self, storage: Storage, entry: FileInfo) -> bool:
+        found = [key for key in keys_of_descriptor(storage.url(entry.path)) if key in self._known]
+        versions = {self._known[key] for key in found}
+        if not entry.version or versions != {version_of(entry)}:
             return False
-        self._seen.add(key)
-        self._report.unchanged += 1
+        self._seen.update(found)
+        self._report.unchanged += len(found)
         return True
 
-    def _export(
+    def _described(
         self, storage: Storage, entry: FileInfo, content: bytes | StorageError
-    ) -> ArtifactRecord | None:
+    ) -> Sequence[ArtifactRecord]:
         url = storage.url(entry.path)
         if isinstance(content, StorageError):
             self._report.problems.append(f"{url}: {content}")
-            return None
+            return []
         try:
-            return record_of_export(content, url, version_of(entry))
+            return records_of_descriptor(content, url, version_of(entry))
         except IntegrityError as error:
             self._report.problems.append(str(error))
-            return None
+            return []
 
     def _forget(self) -> None:
         gone = sorted(self._known.keys() - self._seen)
@@ -247,4 +252,4 @@ def _known_below(connection: Connection, url: str) -> dict[int, str]:
     return {row.key: row.listing for row in connection.execute(wanted)}
 
 
-_FOUND_TYPES: Sequence[str] = ("run", "telemetry", "export")
+_FOUND_TYPES: Sequence[str] = ("run", "telemetry", *DESCRIBED_TYPES)

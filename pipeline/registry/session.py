@@ -1,4 +1,4 @@
-"""A registry as exports and imports use it: every step takes bounded time, and none fails them."""
+"""A registry as exports and comparisons use it: in bounded time, and without failing them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from connectors.flowtime.discover.discovery import KnownRun
+from pipeline.config.blocks import RegistryBlock
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 
 if TYPE_CHECKING:
     from pipeline.registry.registry import Registry
@@ -20,7 +21,7 @@ _ASKING_SECONDS = 3.0
 
 
 class RegistrySession:
-    """One registry during one export or import.
+    """One registry during one export, import or comparison.
 
     Whatever it is asked for is done on a thread that is not waited for any longer once the time
     is up; from then on nothing more is asked.
@@ -39,6 +40,11 @@ class RegistrySession:
         self._registry: Registry | None = None
         self.problem: str | None = None
 
+    @classmethod
+    def of(cls, registry: RegistryBlock) -> RegistrySession:
+        """Return the session of a registry by its settings."""
+        return cls(registry.url.get_secret_value(), registry.seconds)
+
     def known_runs(self, folder: str) -> KnownRun | None:
         """Return the runs below a folder that need not be read again; None where there are none.
 
@@ -55,13 +61,13 @@ class RegistrySession:
         found: KnownRun | None = self._bounded(look, min(_ASKING_SECONDS, self._seconds))
         return found
 
-    def enter(self, runs: RunsToEnter | None, exports: Sequence[ExportToEnter]) -> None:
-        """Enter runs and exports; what goes wrong is said by `problem` alone."""
+    def enter(self, runs: RunsToEnter | None, descriptors: Sequence[DescriptorToEnter]) -> None:
+        """Enter runs, exports and comparisons; what goes wrong is said by `problem` alone."""
 
         def work(proceed: Callable[[], None]) -> None:
             from pipeline.registry.entering import enter  # noqa: PLC0415
 
-            enter(self._opened(), runs, exports, proceed)
+            enter(self._opened(), runs, descriptors, proceed)
 
         self._bounded(work, self._seconds)
 

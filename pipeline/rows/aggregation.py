@@ -51,11 +51,9 @@ def aggregate(values: _Array, factor: int, aggregation: Aggregation) -> _Array:
     if factor == 1:
         return values
     grouped = values.reshape(-1, factor)
-    if aggregation == "first":
-        return grouped[:, 0]
-    if aggregation == "last":
-        last: _Array = grouped[:, -1]
-        return np.where(np.isnan(grouped).any(axis=1), np.nan, last)
+    if aggregation in ("first", "last"):
+        chosen: _Array = grouped[:, 0 if aggregation == "first" else -1]
+        return np.where(np.isnan(grouped).any(axis=1), np.nan, chosen)
     with np.errstate(invalid="ignore", over="ignore"):
         reduced: _Array = getattr(grouped, aggregation)(axis=1)
     return reduced

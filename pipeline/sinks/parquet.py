@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from connectors.storage import Writable
 from pipeline.rows.column import Column, Table, unnamed
 from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Sink, WholeNumber, Written
@@ -86,15 +87,15 @@ class ParquetFiles(Sink):
         """Return nothing: Parquet has no dialect."""
         return {}
 
-    def open(self, stream: IO[bytes], table: Table) -> ParquetWriter:
+    def open(self, stream: Writable, table: Table) -> ParquetWriter:
         """Begin a file."""
         return ParquetWriter(self, stream, table)
 
-    def open_segment(self, stream: IO[bytes], table: Table) -> ParquetWriter:
+    def open_segment(self, stream: Writable, table: Table) -> ParquetWriter:
         """Begin a file of its own, whose row groups `join` puts behind those before."""
         return self.open(stream, table)
 
-    def join(self, stream: IO[bytes], table: Table) -> ParquetJoin:
+    def join(self, stream: Writable, table: Table) -> ParquetJoin:
         """Begin to write one file from the row groups of files, without decoding them."""
         from pipeline.sinks.parquet_segments import ParquetJoin  # noqa: PLC0415
 
@@ -110,7 +111,7 @@ class ParquetSink(ParquetFiles):
 class ParquetWriter:
     """Writes one Parquet file, a row group whenever there are enough rows."""
 
-    def __init__(self, sink: ParquetFiles, stream: IO[bytes], table: Table) -> None:
+    def __init__(self, sink: ParquetFiles, stream: Writable, table: Table) -> None:
         self._sink = sink
         self._table = table
         self._held: list[pl.DataFrame] = []

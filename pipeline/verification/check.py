@@ -22,6 +22,7 @@ from pipeline.readback.series_values import block_cells, checked_batches, writes
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
@@ -312,7 +313,11 @@ class _Comparing:
         self._table = table
         self._folder = folder
         self._order = order
-        matches = match_runs(folder, order.runs)
+        resample = order.contents.resample
+        self._groups = None
+        if resample is not None:
+            self._groups = BinGroups.of(resample.resampling, order.exported_runs)
+        matches = match_runs(folder, order.exported_runs)
         self._files = matches.files
         self.notes = list(matches.notes)
         self._problems = list(matches.problems)
@@ -323,7 +328,7 @@ class _Comparing:
 
     def values(self, blocks: Sequence[RowBlock]) -> RunValues:
         """Return the runs' values of one partition."""
-        return RunValues(self._folder, self._files, blocks)
+        return RunValues(self._folder, self._files, blocks, self._groups)
 
     def cannot(self, reason: str) -> None:
         """Note why values cannot be compared."""

@@ -17,6 +17,8 @@ from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.readback.row_order import RowBlock
+from pipeline.rows.aggregation import aggregate
+from pipeline.rows.resample import BinGroups
 
 _BATCH_ROWS = 65_536
 _Array = np.ndarray[Any, Any]
@@ -142,11 +144,17 @@ class RunValues:
         folder: Where the runs are.
         files: The series files by their rows.
         blocks: The blocks in the order in which they will be asked for.
+        groups: How the bins of the runs became those of the blocks, where they were resampled.
     """
 
     def __init__(
-        self, folder: RunSource, files: Mapping[int, SeriesFile], blocks: Sequence[RowBlock]
+        self,
+        folder: RunSource,
+        files: Mapping[int, SeriesFile],
+        blocks: Sequence[RowBlock],
+        groups: BinGroups | None = None,
     ) -> None:
+        self._groups = groups
         rows = [row for block in blocks for _, row in block.members]
         ordered = [files[row] for row in rows if row in files]
         self._files = files
@@ -180,6 +188,12 @@ class RunValues:
         self._files, self._frames, self._block = {}, iter(()), None
 
     def _series(self, row: int, bins: int) -> _Array:
+        if self._groups is None:
+            return self._read(row, bins)
+        factor, aggregation = self._groups.of_series(row)
+        return aggregate(self._read(row, bins * factor), factor, aggregation)
+
+    def _read(self, row: int, bins: int) -> _Array:
         values = np.empty(bins, dtype=np.float64)
         filled = 0
         while filled < bins:

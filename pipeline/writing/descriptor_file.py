@@ -10,7 +10,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from connectors.storage import FileInfo, Storage
+from connectors.storage import Claim, FileInfo, StagedFile, Storage
 from pipeline.config import config_hash
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.run_list import RunEntries, merged_runs
@@ -67,7 +67,11 @@ class CurrentDescriptor:
 
     def resources(self, pending: Pending) -> list[dict[str, Any]]:
         """Return what is published of a target."""
-        return self._by_target.get(pending.target.identity(pending.plan.sink), [])
+        return self.resources_of(pending.target.identity(pending.plan.sink))
+
+    def resources_of(self, identity: str) -> list[dict[str, Any]]:
+        """Return what it names of the target with an identity."""
+        return self._by_target.get(identity, [])
 
     @property
     def targets(self) -> set[str]:
@@ -170,6 +174,36 @@ class CurrentDescriptor:
         hashed = config_hash(plan.config)
         write_id = secrets.token_hex(16)
         return descriptor.package(plan.config.name, hashed, created, runs, listed, write_id)
+
+
+def commit_described(
+    claim: Claim,
+    storage: Storage,
+    staged: Iterable[StagedFile],
+    path: str,
+    package: Mapping[str, Any],
+    before: FileInfo | None,
+) -> None:
+    """Make staged files visible, then the descriptor that names them.
+
+    Args:
+        claim: The claim on what is written, checked before each step.
+        storage: Where they go.
+        staged: The files.
+        path: Path of the descriptor.
+        package: The descriptor.
+        before: The descriptor that is to be replaced, which must still be there.
+
+    Raises:
+        ConflictError: The claim is lost, or another exporter has written the descriptor.
+        SinkError: The staged descriptor could not be written.
+        StorageError: The store refused a file.
+    """
+    for one in staged:
+        claim.check()
+        storage.commit(one)
+    claim.check()
+    write_whole(storage, path, descriptor.dump(package), before)
 
 
 def write_whole(

@@ -17,7 +17,12 @@ from pipeline.planning.choice import Obsolete
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import DescriptorKey, Pending, PublishedTargets, place_of
 from pipeline.planning.target import Target
-from pipeline.writing.descriptor_file import CurrentDescriptor, StagedTarget, write_whole
+from pipeline.writing.descriptor_file import (
+    CurrentDescriptor,
+    StagedTarget,
+    commit_described,
+    write_whole,
+)
 from pipeline.writing.removal import claim_scope, remove_data_files, settle_interrupted
 from pipeline.writing.router import StagedOutput
 from pipeline.writing.table_commit import table_change
@@ -137,14 +142,10 @@ class Publisher:
             self._publish_table(current, group[0][0], group, claim)
             return
         _refuse_overwriting(group)
-        for _, outputs in group:
-            for output in outputs:
-                claim.check()
-                target.storage.commit(output.staged)
+        staged = [output.staged for _, outputs in group for output in outputs]
         gone = self._obsolete_targets(place_of(target))
         package = current.package(self.plan, group, gone, self.created)
-        claim.check()
-        write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
+        commit_described(claim, target.storage, staged, target.descriptor, package, current.entry)
         if target.is_folder:
             _remove(target, self._replaced(group) - _new(group))
 

@@ -106,15 +106,26 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("engine", ["processes", "dask"])
-@pytest.mark.parametrize("condition", [None, "value > 2", "value > 1e300"])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {},
+        {"filter": "value > 2"},
+        {"filter": "value > 1e300"},
+        {"resample": {"to": "2h"}, "filter": "value <> 6.5"},
+    ],
+    ids=str,
+)
 def test_bytes_are_those_of_one_process(
-    runs: Path, tmp_path: Path, engines: Engines, engine: str, condition: str | None
+    runs: Path, tmp_path: Path, engines: Engines, engine: str, transform: dict[str, Any]
 ) -> None:
-    blocks = {} if condition is None else {"transform": {"filter": condition}}
     reports = {}
     for name in ("local", engine):
         settings = config(
-            runs, *every_sink(tmp_path / name), execution=engines.execution(name), **blocks
+            runs,
+            *every_sink(tmp_path / name),
+            execution=engines.execution(name),
+            transform=transform,
         )
         reports[name] = export(settings, now=_NOW)
         assert reports[name].engine is not None

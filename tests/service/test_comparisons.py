@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -256,3 +258,85 @@ def test_the_page_needs_no_token_and_the_api_does(runs: Path, tmp_path: Path) ->
     ):
         assert client.get("/compare/base/other").status_code == 200
         assert client.post("/v1/compare", json=body("base", "other")).status_code == 401
+
+
+def registered(client: httpx.Client, session: str) -> dict[str, Any]:
+    """The artifact of a comparison, once it is in the registry."""
+    end = time.monotonic() + 30
+    while True:
+        listed = client.get("/v1/artifacts", params={"type": "comparison"}).json()["artifacts"]
+        found = [one for one in listed if session in one["location"]]
+        if found:
+            artifact: dict[str, Any] = found[0]
+            return artifact
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"comparisonId": "other", "options": {"tolerance": {"absolute": 1}}},
+        {
+            "comparison": {"artifactId": "other", "type": "run"},
+            "configuration": {"tolerance": {"absolute": 1}},
+        },
+    ],
+    ids=["ids", "artifacts"],
+)
+def test_an_artifact_is_compared_and_the_result_is_an_artifact(
+    client: httpx.Client, sent: dict[str, Any]
+) -> None:
+    found = client.post("/v1/artifacts/base/compare", json=sent)
+    assert (found.status_code, found.json()["status"]) == (200, "Completed")
+    session = found.json()["sessionId"]
+    artifact = registered(client, session)
+    assert artifact["title"] == "other compared with base"
+    related = client.get(f"/v1/artifacts/{artifact['id']}/relationships").json()
+    edges = {(one["relationshipType"], one["id"]) for one in related["derivedFrom"]}
+    assert edges == {("baseline", "base"), ("comparison", "other")}
+    files = client.get(f"/v1/artifacts/{artifact['id']}/files").json()["files"]
+    assert {one["name"] for one in files} >= {"differences.csv", "differences.parquet"}
+    table = client.get(f"/v1/artifacts/{artifact['id']}/files/differences.csv")
+    assert table.status_code == 200
+    assert str(Path(artifact["location"]).parent) not in table.text
+
+
+def test_an_export_is_compared_with_a_run(client: httpx.Client) -> None:
+    client.post("/v1/runs/other/export", json={"formats": ["parquet"]}).raise_for_status()
+    end = time.monotonic() + 30
+    while not (exports := client.get("/v1/artifacts?type=export").json()["artifacts"]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    export = exports[0]["id"]
+    found = client.post(f"/v1/artifacts/{export}/compare", json={"comparisonId": "base"})
+    assert (found.status_code, found.json()["status"]) == (200, "Completed"), found.text
+    direct = client.post("/v1/compare", json=body("other", "base")).json()
+    assert found.json()["result"]["series"] == direct["result"]["series"]
+    artifact = registered(client, found.json()["sessionId"])
+    related = client.get(f"/v1/artifacts/{artifact['id']}/relationships").json()["derivedFrom"]
+    assert ("baseline", export) in {(one["relationshipType"], one["id"]) for one in related}
+
+
+def test_what_is_neither_run_nor_export_is_not_compared(client: httpx.Client) -> None:
+    model = client.get("/v1/artifacts", params={"type": "model"}).json()["artifacts"][0]["id"]
+    for name in (model, "nothing"):
+        for path, sent in (
+            (f"/v1/artifacts/{name}/compare", {"comparisonId": "base"}),
+            ("/v1/artifacts/base/compare", {"comparisonId": name}),
+        ):
+            answer = client.post(path, json=sent)
+            assert (answer.status_code, answer.json()["code"]) == (404, "run-not-found")
+
+
+def test_comparisons_that_are_not_kept_are_forgotten(runs: Path, tmp_path: Path) -> None:
+    with (
+        serving(runs, tmp_path / "state", "--set", "keep_comparisons=1") as server,
+        server.client() as client,
+    ):
+        first = client.post("/v1/compare", json=body("base", "other")).json()["sessionId"]
+        registered(client, first)
+        second = client.post("/v1/compare", json=body("other", "base")).json()["sessionId"]
+        registered(client, second)
+        listed = client.get("/v1/artifacts?type=comparison").json()
+        assert (listed["total"], first in json.dumps(listed)) == (1, False)

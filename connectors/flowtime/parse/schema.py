@@ -66,7 +66,11 @@ class JsonFile(BaseModel):
     """Base of what the JSON files hold: camelCase keys, unknown ones passed over."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="ignore", frozen=True, coerce_numbers_to_str=True
+        alias_generator=to_camel,
+        extra="ignore",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        defer_build=True,  # worker processes that read no run need no validators
     )
 
 

@@ -34,6 +34,9 @@ SCHEMA: dict[str, pl.DataType] = {
 ScanProgress = Callable[[int, int, int], None]
 """Called on the query's thread with the files finished, rows parsed and bytes read since then."""
 
+Through = Callable[[Iterator[pl.DataFrame]], Iterator[pl.DataFrame]]
+"""Turns the frames of a scan, in order, into other frames of the same schema."""
+
 Read = Callable[[Collection[SeriesFile]], Iterator[pl.DataFrame]]
 """Reads series files into frames, in order."""
 
@@ -65,6 +68,7 @@ def scan(
     options: ScanOptions | None = None,
     *,
     progress: ScanProgress | None = None,
+    through: Through | None = None,
 ) -> pl.LazyFrame:
     """Return a lazy frame over series files.
 
@@ -73,12 +77,25 @@ def scan(
     `head(n)` stops reading. Every file that is read is checked whole: header, bins 0..n-1, row
     count, numbers, and with `options.verify` its sha256.
 
+    Args:
+        storage: Where the files are.
+        files: The files, in order.
+        options: How they are read.
+        progress: Receives what has been read.
+        through: What the frames go through before the query sees them, called once for each
+            query.
+
     Raises:
         IntegrityError: When collected: a file is not as index and manifest promise.
         StorageError: When collected: a file could not be read.
     """
     chosen = options or ScanOptions()
-    return lazily(files, lambda wanted: read_files(storage, wanted, chosen, progress))
+
+    def read(wanted: Collection[SeriesFile]) -> Iterator[pl.DataFrame]:
+        frames = read_files(storage, wanted, chosen, progress)
+        return frames if through is None else through(frames)
+
+    return lazily(files, read)
 
 
 def lazily(files: Collection[SeriesFile], read: Read) -> pl.LazyFrame:

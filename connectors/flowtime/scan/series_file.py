@@ -10,6 +10,7 @@ from connectors.errors import IntegrityError, RunError
 
 _BOM = b"\xef\xbb\xbf"
 _HEADERS = (b"bin_index,value", b"t,value")
+_USUAL_BEGINNINGS = tuple(header + b"\n" for header in _HEADERS)
 _CLASS_HEADER = b"bin_index,classId,value"
 _LONGEST_HEAD = len(_BOM) + len(_CLASS_HEADER) + 2
 _LONGEST_ROW = 400  # the longest double written in full takes about 330 digits
@@ -85,6 +86,8 @@ def header_length(head: bytes, source: SeriesFile) -> int:
     Raises:
         IntegrityError: The file is empty, compressed, or begins otherwise.
     """
+    if head.startswith(_USUAL_BEGINNINGS):
+        return head.index(b"\n") + 1
     if not head:
         raise source.error(
             "the file is empty: the run was not written whole, evaluate the model again"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import compress, starmap
+from itertools import chain, compress, count
 from typing import Any
 
 import numpy as np
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
-from connectors.flowtime.model.series_table import Promise
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.scan.series_file import SeriesFile
 
 
@@ -18,7 +17,7 @@ class SeriesFiles(Collection[SeriesFile]):
     """The series files of runs in the order of their rows: runs, then each index's order.
 
     Each is made when it is come to: all of them at once would take as much memory as the runs.
-    `Series.path` has been checked to stay below its run when the index was read.
+    `SeriesSpec.path` has been checked to stay below its run when the index was read.
 
     Args:
         runs: The runs.
@@ -35,7 +34,8 @@ class SeriesFiles(Collection[SeriesFile]):
         return int(np.count_nonzero(self._wanted))
 
     def __iter__(self) -> Iterator[SeriesFile]:
-        return starmap(_series_file, self._numbered())
+        for first, run in self._placed():
+            yield from self._of_run(first, run)
 
     def __contains__(self, file: object) -> bool:
         return any(one == file for one in self)
@@ -43,43 +43,52 @@ class SeriesFiles(Collection[SeriesFile]):
     @property
     def rows(self) -> int:
         """Rows of all files, as their indexes say."""
-        return sum(kind.points for _, _, kind, _ in self._numbered())
+        return sum(run.grid.bins * self._count(first, run) for first, run in self._placed())
 
     @property
     def bytes(self) -> int:
         """Bytes of all files, as they were listed."""
-        return sum(size or 0 for _, _, _, (_, size) in self._numbered())
+        sizes = chain.from_iterable(run.series.sizes() for run in self._runs)
+        return sum(sizes if self._wanted is None else compress(sizes, self._wanted.tolist()))
 
     def unvouched(self) -> Iterator[SeriesFile]:
         """Return the files without a recorded sha256."""
-        without = (found for found in self._numbered() if found[3][0] is None)
-        return starmap(_series_file, without)
+        for first, run in self._placed():
+            if not all(run.series.are_vouched()):
+                yield from (file for file in self._of_run(first, run) if file.sha256 is None)
 
-    def _numbered(self) -> Iterator[tuple[int, Run, Series, Promise]]:
-        every = (
-            (run, kind, promise)
-            for run in self._runs
-            for kind, promise in zip(run.series.kinds, run.series.promises(), strict=True)
-        )
-        numbered = ((row, *found) for row, found in enumerate(every))
-        return numbered if self._wanted is None else compress(numbered, self._wanted.tolist())
+    def _placed(self) -> Iterator[tuple[int, Run]]:
+        """Yield each run with the row of its first series."""
+        first = 0
+        for run in self._runs:
+            yield first, run
+            first += len(run.series)
+
+    def _count(self, first: int, run: Run) -> int:
+        """Return how many files of a run there are."""
+        if self._wanted is None:
+            return len(run.series)
+        return int(np.count_nonzero(self._wanted[first : first + len(run.series)]))
+
+    def _of_run(self, first: int, run: Run) -> Iterator[SeriesFile]:
+        numbered: Iterable[tuple[int, SeriesSpec, FileDigest]]
+        numbered = zip(count(first), run.series, run.series.digests(), strict=False)
+        if self._wanted is not None:
+            numbered = compress(numbered, self._wanted[first : first + len(run.series)].tolist())
+        for row, spec, digest in numbered:
+            yield SeriesFile(
+                row=row,
+                run_path=run.path,
+                file=spec.path,
+                run_url=run.url,
+                series_id=spec.id,
+                points=spec.points,
+                size=digest.size,
+                sha256=digest.sha256,
+                bundle_class=spec.class_name if run.is_bundle else None,
+            )
 
 
 def series_files(runs: Iterable[Run]) -> list[SeriesFile]:
     """Return the same as a list, for a few runs."""
     return list(SeriesFiles(list(runs)))
-
-
-def _series_file(row: int, run: Run, kind: Series, promise: Promise) -> SeriesFile:
-    sha256, size = promise
-    return SeriesFile(
-        row=row,
-        run_path=run.path,
-        file=kind.path,
-        run_url=run.url,
-        series_id=kind.id,
-        points=kind.points,
-        size=size,
-        sha256=sha256,
-        bundle_class=kind.class_name if run.is_bundle else None,
-    )

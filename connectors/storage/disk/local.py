@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
+from typing import NoReturn
 
 from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
@@ -407,8 +408,11 @@ def _read_exactly(file: int, start: int, stop: int) -> bytes:
 
 def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: bool) -> None:
     after = os.fstat(file)
-    if whole and (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns):
-        return
+    if not whole or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        _refuse_change(path)
+
+
+def _refuse_change(path: str) -> NoReturn:
     raise ChangedError(
         f"reading {path}: it changed while it was being read: try again when it is at rest",
         url=path,
@@ -421,10 +425,16 @@ def _whole(path: str) -> bytes | StorageError:
     try:
         file = os.open(path, _OPEN)
         try:
+            # Called for each of many thousand files, so that steps are inlined where all is well.
             before = os.fstat(file)
             _refuse_special(path, before)
-            data = _read_exactly(file, 0, before.st_size)
-            _check_unchanged(path, file, before, whole=len(data) == before.st_size)
+            size = before.st_size
+            data = os.pread(file, size, 0)
+            if len(data) != size:
+                data = _read_exactly(file, 0, size)
+            after = os.fstat(file)
+            if (after.st_size, after.st_mtime_ns, len(data)) != (size, before.st_mtime_ns, size):
+                _refuse_change(path)
         finally:
             os.close(file)
     except StorageError as failure:

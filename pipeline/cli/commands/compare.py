@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,15 @@ import click
 from click.core import ParameterSource
 
 from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
-from pipeline.cli.console import json_option, print_json, print_report, storage_of, storage_option
+from pipeline.cli.console import (
+    json_option,
+    print_json,
+    print_report,
+    registry_option,
+    registry_session,
+    storage_of,
+    storage_option,
+)
 from pipeline.cli.exit_codes import DIFFERENT, DONE, FAILED
 from pipeline.cli.failures import redaction
 from pipeline.comparison.alignment import ALIGNMENT_METHODS, AlignmentMethod
@@ -18,6 +27,7 @@ from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, open_sides
 from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import OutputFiles, write_outputs
+from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.result import Comparison, FailOn, table_lines
 from pipeline.comparison.sides.side import SideSource
 from pipeline.comparison.sweep import compare_all
@@ -87,6 +97,7 @@ _MOST_NAMES = 10
 @click.option("--gaps", type=click.Choice(["error", "nan"]), help="Of a plain table.")
 @click.option("--duplicates", type=click.Choice(["error", "last"]), help="Of a plain table.")
 @storage_option
+@registry_option()
 @json_option
 def compare_command(
     baseline: str | None,
@@ -102,6 +113,7 @@ def compare_command(
     other_run: str | None,
     columns: tuple[str, ...],
     storage_options: tuple[str, ...],
+    registry: str | None,
     as_json: bool,
     **foreign: str | None,
 ) -> int:
@@ -111,12 +123,12 @@ def compare_command(
         beside = [
             name
             for name in given.params
-            if name not in ("config", "fail_on", "as_json")
+            if name not in ("config", "fail_on", "registry", "as_json")
             and given.get_parameter_source(name) is not ParameterSource.DEFAULT
         ]
         if beside:
-            raise click.UsageError("--config goes with --fail-on and --json alone")
-        return _compare_all(config, fail_on, as_json=as_json)
+            raise click.UsageError("--config goes with --fail-on, --registry and --json alone")
+        return _compare_all(config, fail_on, registry, as_json=as_json)
     if baseline is None or other is None:
         raise click.UsageError("name BASELINE and OTHER, or a file with --config")
     table = foreign_options(columns, **foreign)
@@ -132,13 +144,16 @@ def compare_command(
     ]
     files = OutputFiles.of(outputs, storage_of(outputs[0], storage_options) if outputs else None)
     request = ComparisonRequest(sides[0], sides[1], options)
+    registration = ComparisonRegistration(registry_session(registry))
     try:
         with open_sides(request) as opened:
             comparison = compare_matched(opened, request)
             write_outputs(comparison, opened, files)
+            registration.note(files, opened.baseline, opened.comparison)
     except ForeignDataError as error:
         show_problems(error, as_json=as_json)
         raise
+    comparison = replace(comparison, notes=(*comparison.notes, *registration.finish()))
     if as_json:
         print_json(comparison.as_json())
     else:
@@ -146,10 +161,10 @@ def compare_command(
     return DIFFERENT if comparison.fails(fail_on) else DONE
 
 
-def _compare_all(path: Path, fail_on: FailOn | None, *, as_json: bool) -> int:
+def _compare_all(path: Path, fail_on: FailOn | None, registry: str | None, *, as_json: bool) -> int:
     settings = load_comparison_config(path)
     redaction.learn(settings.secrets())
-    report = compare_all(settings, fail_on=fail_on)
+    report = compare_all(settings, fail_on=fail_on, registry=registry_session(registry))
     print_report(report, as_json=as_json)
     if report.errors:
         return FAILED

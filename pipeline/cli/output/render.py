@@ -12,16 +12,20 @@ from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
+from pipeline.planning.pruning import GoneExport, find_gone
 from pipeline.planning.published import PublishedTargets
+from pipeline.planning.target import TargetResolver
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
+from pipeline.rows.aggregation import KIND_AGGREGATIONS
 from pipeline.wording import human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """Return a plan as JSON-compatible data."""
     choice = choose(plan, PublishedTargets.read(plan))
+    pruning = find_gone(plan, TargetResolver.of(plan.config, plan.tables.exported_at))
     job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
     engine = choose_engine(plan.config.execution, len(job.ranges))
     return {
@@ -30,14 +34,19 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "selection": _selection(plan),
         "runs": len(plan.runs),
         "series": len(plan.kept),
-        "rows": sum(plan.rows_per_run),
+        "rows": plan.rows_read,
         "bytes": plan.source_bytes,
+        "resample": _resample(plan),
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": _targets_as_data(plan, choice),
+        "sinks": [*_targets_as_data(plan, choice), *map(_removed_as_data, pruning.exports)],
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
-        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
+        "notes": [
+            *(note for sink in plan.sinks for note in sink.notes),
+            *_notes(choice),
+            *pruning.notes,
+        ],
         "warnings": config_warnings(plan.config),
         "engine": asdict(engine),
     }
@@ -53,6 +62,14 @@ def _selection(plan: ExportPlan) -> dict[str, Any]:
         "latest": source.latest,
     }
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _resample(plan: ExportPlan) -> dict[str, Any] | None:
+    resampling = plan.resampling
+    if resampling is None:
+        return None
+    aggregation = {**KIND_AGGREGATIONS, **resampling.chosen}
+    return {"minutes": resampling.minutes, "aggregation": aggregation}
 
 
 def _notes(choice: Choice) -> Iterator[str]:
@@ -79,6 +96,18 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
     ]
 
 
+def _removed_as_data(gone: GoneExport) -> dict[str, Any]:
+    return {
+        "format": gone.sink.format,
+        "url": gone.target.url,
+        "descriptor": gone.target.descriptor_url,
+        "runs": len(gone.runs),
+        "rows": sum(item.get("rowCount", 0) for item in gone.resources),
+        "columns": [],
+        "status": "remove",
+    }
+
+
 def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     """Yield a plan as lines for people."""
     data = plan_as_data(source, plan)
@@ -89,6 +118,9 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     if data["selection"]:
         chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
         yield f"  choose runs: {', '.join(chosen)}"
+    if data["resample"] is not None:
+        methods = ", ".join(f"{k}: {v}" for k, v in data["resample"]["aggregation"].items())
+        yield f"  resample bins to {data['resample']['minutes']} minutes ({methods})"
     if data["filter"] is not None:
         yield f"  keep rows where {data['filter']}"
     for sink in data["sinks"]:

@@ -77,12 +77,14 @@ class SweepReport:
         baseline: What everything was compared with.
         fail_on: What made comparisons fail.
         entries: The comparisons, in order.
+        notes: What a reader should know.
     """
 
     name: str
     baseline: Side
     fail_on: FailOn | None
     entries: tuple[SweepEntry, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -106,6 +108,7 @@ class SweepReport:
                 "failed": self.failures,
                 "errors": self.errors,
             },
+            "notes": list(self.notes),
         }
 
     def as_text(self) -> str:
@@ -116,4 +119,5 @@ class SweepReport:
             f"{self.name}: {passed:,} passed, {self.failures:,} failed, {self.errors:,} errors "
             f"against {self.baseline.url}"
         )
-        return "\n".join([head, *(entry.line(width) for entry in self.entries)])
+        notes = (f"  note: {note}" for note in self.notes)
+        return "\n".join([head, *(entry.line(width) for entry in self.entries), *notes])

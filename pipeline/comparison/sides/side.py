@@ -10,7 +10,7 @@ from typing import Any, Literal
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
-from connectors.storage import Storage, StorageOptions, connect
+from connectors.storage import Storage, StorageOptions, connect, join
 from pipeline.comparison.sides.export_reader import ExportReader, choose_table
 from pipeline.comparison.sides.foreign_reader import ForeignReader
 from pipeline.comparison.sides.series_reader import RunReader, SeriesReader
@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError, IntegrityError, NotAnExportError, NotFo
 from pipeline.imports.telemetry import ForeignOptions, open_foreign
 from pipeline.readback import Export, open_export
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.wording import few
 
 SideForm = Literal["run", "telemetry", "export", "table"]
@@ -102,17 +103,26 @@ class OpenSide:
         location: Where it is, whatever reports call it.
         reader: Reads its values.
         storage: The storage of a run directory, whose model can be read; else None.
+        descriptor: Where it is described, where it is an export that is.
     """
 
     side: Side
     location: str
     reader: SeriesReader
     storage: Storage | None = None
+    descriptor: DescriptorToEnter | None = None
 
     @property
     def run(self) -> Run:
         """The run that the side is, or is a table of."""
         return self.side.run
+
+    def as_described(self) -> dict[str, Any]:
+        """Return what a descriptor says of the side, with what a registry finds it by."""
+        found = self.descriptor
+        place = self.location if found is None else found.storage.url(found.descriptor)
+        digest = f"sha256:{self.run.fingerprint}"
+        return {**self.side.as_json(), "location": place, "fingerprint": digest}
 
 
 @contextmanager
@@ -209,7 +219,14 @@ def _export_side(export: Export, source: SideSource, like: str | None) -> OpenSi
     place = _chosen(runs, source.run, like, export.url)
     reader = ExportReader(table, place, source.max_expansion)
     side = Side(export.url, "export", reader.run, tuple(reader.notes()))
-    return OpenSide(side, export.url, reader)
+    return OpenSide(side, export.url, reader, descriptor=_descriptor_of(export))
+
+
+def _descriptor_of(export: Export) -> DescriptorToEnter | None:
+    if export.descriptor_url is None:
+        return None
+    path = join(export.folder, export.descriptor_url.rstrip("/").rpartition("/")[2])
+    return DescriptorToEnter(export.storage, path, is_new=False)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Entries that exports and imports add to a registry."""
+"""Entries that exports, imports and comparisons add to a registry."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RunsToEnter:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportToEnter:
-    """An export that is to be entered in a registry.
+class DescriptorToEnter:
+    """An export or a comparison that is to be entered in a registry, by its descriptor.
 
     Attributes:
         storage: Where it is.

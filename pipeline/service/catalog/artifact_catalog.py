@@ -16,7 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
 from pipeline.registry.known_runs import KnownRuns
 from pipeline.registry.rebuild import RebuildReport
-from pipeline.registry.records.entries import ExportToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import BusyError
@@ -91,7 +91,7 @@ class ArtifactCatalog:
     def enter_export(self, folder: ExportLocation) -> None:
         """Enter the export in a folder in the background, as it was just written."""
         descriptor = join(folder.path, "export" + FILE_SUFFIX)
-        written = [ExportToEnter(folder.storage, descriptor, is_new=True)]
+        written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
         self._later(lambda: enter(self.registry(), None, written, lambda: None))
 
     def enter_runs(self, paths: Sequence[str]) -> None:
@@ -103,6 +103,10 @@ class ArtifactCatalog:
         runs = self._locations.runs
         listed = RunsToEnter(runs.storage, runs.path, paths=[join(runs.path, p) for p in paths])
         self._later(lambda: enter(self.registry(), listed, (), lambda: None))
+
+    def enter_comparisons(self) -> None:
+        """Enter the comparisons that were written, and forget those that are not kept any more."""
+        self._later(lambda: self.registry().rebuild(self._locations.comparisons.url))
 
     async def close(self) -> None:
         """Wait for what is being entered, and close the registry."""
@@ -117,11 +121,11 @@ class ArtifactCatalog:
 
     def _roots(self) -> Iterator[str]:
         yield self._locations.runs.url
-        exports = self._locations.exports
-        if exports is not None:
-            with suppress(NotFoundError):  # nothing was exported yet
-                exports.storage.check_list(exports.path)
-                yield exports.url
+        for one in (self._locations.exports, self._locations.comparisons):
+            if one is not None:
+                with suppress(NotFoundError):  # nothing was written yet
+                    one.storage.check_list(one.path)
+                    yield one.url
 
     def _later(self, work: Callable[[], object]) -> None:
         async def run() -> None:

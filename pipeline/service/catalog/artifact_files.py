@@ -18,6 +18,7 @@ from connectors.storage import FileInfo, Storage, join, relative
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, NotFoundError
 from pipeline.registry.records.artifact import Artifact
+from pipeline.registry.records.descriptor_records import DESCRIBED_TYPES
 from pipeline.service.catalog.export_store import DownloadableFile
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import UnknownError
@@ -106,11 +107,11 @@ def artifact_folder(locations: Locations, artifact: Artifact) -> ArtifactFolder:
         UnknownError: They are not below the folders of this service, or gone.
         StorageError: They cannot be listed.
     """
-    storage, root, path = _place(locations, artifact)
+    storage, root, path = place_of(locations, artifact)
     storage.refuse_links(root, path)
     try:
-        if artifact.type == "export":
-            files = [*_export_files(storage, path)]
+        if artifact.type in DESCRIBED_TYPES:
+            files = [*_described_files(storage, path)]
         else:
             files = [*_run_files(storage, path, only_model=artifact.type == "model")]
     except NotFoundError as error:
@@ -119,9 +120,13 @@ def artifact_folder(locations: Locations, artifact: Artifact) -> ArtifactFolder:
     return ArtifactFolder(storage, tuple(files[:MAX_FILES]), artifact.modified or artifact.created)
 
 
-def _place(locations: Locations, artifact: Artifact) -> tuple[Storage, str, str]:
-    """Return the storage, the folder of the service, and the path of an artifact below it."""
-    for one in (locations.runs, locations.exports):
+def place_of(locations: Locations, artifact: Artifact) -> tuple[Storage, str, str]:
+    """Return the storage, the folder of the service, and the path of an artifact below it.
+
+    Raises:
+        UnknownError: It is not below the folders of this service.
+    """
+    for one in (locations.runs, locations.exports, locations.comparisons):
         if one is None:
             continue
         below = relative(artifact.location, one.url)
@@ -145,7 +150,7 @@ def _run_files(storage: Storage, path: str, *, only_model: bool) -> Iterator[Art
                 yield ArtifactFile(name, info)
 
 
-def _export_files(storage: Storage, path: str) -> Iterator[ArtifactFile]:
+def _described_files(storage: Storage, path: str) -> Iterator[ArtifactFile]:
     folder, _, name = path.rpartition("/")
     own = storage.info(path)
     if own is None:

@@ -50,6 +50,11 @@ class Locations:
     options: StorageOptions | None
     state: Path
 
+    @property
+    def comparisons(self) -> ExportLocation:
+        """The folder of the results of comparisons, on this machine."""
+        return local_location(self.state / "comparisons")
+
     @classmethod
     def of(cls, settings: ServiceSettings) -> Locations:
         """Connect the storages of settings, without a request to them.

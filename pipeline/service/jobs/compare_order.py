@@ -12,7 +12,10 @@ from pipeline.comparison.alignment import AlignmentMethod
 from pipeline.comparison.metrics.series_metrics import PairStatus
 from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
-from pipeline.service.jobs.import_order import Phase
+from pipeline.service.jobs.job_request import JobRequest, JobTarget, StorageOrder
+
+SideType = Literal["run", "export"]
+"""What a side of a comparison of the service is."""
 
 _Name = Annotated[str, Field(min_length=1, max_length=512)]
 _Bound = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -102,14 +105,15 @@ class CompareResult(Data):
     missing: int
 
 
-class CompareRequest(Data):
+class CompareRequest(JobRequest):
     """What a comparison job does.
 
     Attributes:
         kind: Kind of the job.
-        run: Key of the baseline in the catalog.
-        other: Key of the run that is compared with it.
-        path, other_path: Their directories, relative to the folder of the runs.
+        run: Key of the baseline in the catalog; of an export, its id in the registry.
+        other: Key or id of what is compared with it.
+        path, other_path: Their directories, relative to the folder of the runs; of exports, ids.
+        forms: What both are.
         versions: Fingerprints of both.
         options: How they are compared.
     """
@@ -121,6 +125,7 @@ class CompareRequest(Data):
     other: str
     path: str
     other_path: str
+    forms: tuple[SideType, SideType] = ("run", "run")
     versions: tuple[str, str]
     options: CompareOptions
 
@@ -131,36 +136,22 @@ class CompareRequest(Data):
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def target(self) -> tuple[str, str | None]:
+    def subject(self) -> str:
+        """Key of the baseline."""
+        return self.run
+
+    @property
+    def target(self) -> JobTarget:
         """What only one job may write at a time: nothing but the result of this comparison."""
         return "comparison", self.digest
 
-    @property
-    def webhook(self) -> str | None:
-        """None: a comparison has no webhook of its own."""
-        return None
-
-    @property
-    def when(self) -> Literal["now"]:
-        """It waits for no run."""
-        return "now"
-
-    @property
-    def temporary(self) -> bool:
-        """False: its files are kept for later requests."""
-        return False
-
-    def is_same_work(self, other: object) -> bool:
+    def is_same_work(self, other: JobRequest) -> bool:
         """Return whether one job can serve both requests."""
         return isinstance(other, CompareRequest) and other.digest == self.digest
 
-    def can_be_tried_again(self, phase: Phase) -> bool:
-        """Return True: nothing is visible before all of it is written."""
-        return True
-
 
 class CompareSideOrder(BaseModel):
-    """A run directory that a worker process reads.
+    """A run directory or an export that a worker process reads.
 
     Attributes:
         url: Where it is.
@@ -173,26 +164,18 @@ class CompareSideOrder(BaseModel):
     shown_as: str
 
 
-class CompareOrder(BaseModel):
-    """What a worker process compares, as one line of JSON.
+class CompareOrder(StorageOrder):
+    """What a worker process compares.
 
     Attributes:
         kind: Distinguishes orders.
         request: What the job does.
-        baseline, comparison: The runs.
+        baseline, comparison: The sides.
         folder: Local folder for the result; made when all of it is written.
-        storage: Options of the storage of the runs, in clear; None for none.
-        protocol: Protocol that they are meant for.
-        address_space: Bytes of address space that the process may use.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["comparison"] = "comparison"
     request: CompareRequest
     baseline: CompareSideOrder
     comparison: CompareSideOrder
     folder: str
-    storage: dict[str, Any] | None = None
-    protocol: str | None = None
-    address_space: Annotated[int, Field(ge=1)]

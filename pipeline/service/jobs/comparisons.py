@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import RegistryError, UnknownArtifactError
+from pipeline.registry.records.artifact import Artifact
+from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
+from pipeline.service.catalog.artifact_files import place_of
 from pipeline.service.catalog.comparison_store import ComparisonStore
 from pipeline.service.catalog.locations import Locations
-from pipeline.service.catalog.run_catalog import CatalogEntry, RunCatalog, not_complete
-from pipeline.service.errors import UnknownError
+from pipeline.service.catalog.run_catalog import RunCatalog, not_complete
+from pipeline.service.errors import BusyError, UnknownError
 from pipeline.service.jobs.compare_order import (
     CompareOptions,
     CompareOrder,
     CompareRequest,
     CompareSideOrder,
+    SideType,
 )
 from pipeline.service.jobs.job import Job
+from pipeline.service.jobs.job_request import revealed
 from pipeline.service.settings import ServiceSettings
 
 
@@ -23,38 +33,42 @@ class Comparisons:
         settings: Limits.
         locations: Where the runs are.
         catalog: The runs.
+        artifacts: The exports.
     """
 
     def __init__(
-        self, settings: ServiceSettings, locations: Locations, catalog: RunCatalog
+        self,
+        settings: ServiceSettings,
+        locations: Locations,
+        catalog: RunCatalog,
+        artifacts: ArtifactCatalog,
     ) -> None:
         self._settings = settings
         self._locations = locations
         self._catalog = catalog
-        self.store = ComparisonStore(
-            settings.state_folder / "comparisons", settings.keep_comparisons
-        )
+        self._artifacts = artifacts
+        self.store = ComparisonStore(Path(locations.comparisons.path), settings.keep_comparisons)
 
     async def request(self, baseline: str, other: str, options: CompareOptions) -> CompareRequest:
         """Return the request of a comparison.
 
         Args:
-            baseline: Name of a run, as paths have it.
-            other: Name of the run that is compared with it.
+            baseline: Name of a run, as paths have it, or id of an export in the registry.
+            other: The same of what is compared with it.
             options: How they are compared.
 
         Raises:
-            UnknownError: There is no such run.
+            UnknownError: There is neither a run nor an export of this name.
             UnprocessableError: A run cannot be read.
         """
-        entries = [await self._catalog.find(name) for name in (baseline, other)]
-        versions = [_fingerprint(entry) for entry in entries]
+        first, second = [await self._found(name) for name in (baseline, other)]
         return CompareRequest(
-            run=entries[0].key,
-            other=entries[1].key,
-            path=entries[0].path,
-            other_path=entries[1].path,
-            versions=(versions[0], versions[1]),
+            run=first.key,
+            other=second.key,
+            path=first.path,
+            other_path=second.path,
+            forms=(first.form, second.form),
+            versions=(first.version, second.version),
             options=options,
         )
 
@@ -62,23 +76,19 @@ class Comparisons:
         """Return what a worker does.
 
         Raises:
-            UnknownError: A run does not exist any more.
+            UnknownError: A run or an export does not exist any more.
             UnprocessableError: A run cannot be read.
         """
-        by_path = (await self._catalog.listing()).by_path
-        sides = []
-        for path in (request.path, request.other_path):
-            if path not in by_path:
-                raise UnknownError("the run does not exist any more", code="run-not-found")
-            sides.append(_side(by_path[path]))
-        options = self._locations.options
+        paths = (request.path, request.other_path)
+        sides = [
+            await self._side(form, path) for form, path in zip(request.forms, paths, strict=True)
+        ]
         return CompareOrder(
             request=request,
             baseline=sides[0],
             comparison=sides[1],
             folder=str(self.store.folder(job_id)),
-            storage=None if options is None else options.revealed(),
-            protocol=None if options is None else options.protocol,
+            **revealed(self._locations.options),
             address_space=self._settings.address_space,
         )
 
@@ -86,15 +96,49 @@ class Comparisons:
         """Keep the result of a job that has finished."""
         if job.state == "done":
             self.store.add(job.id, request.digest)
+            self._artifacts.enter_comparisons()
+
+    async def _found(self, name: str) -> _FoundSide:
+        try:
+            entry = await self._catalog.find(name)
+        except UnknownError as error:
+            export = await asyncio.to_thread(self._export, name)
+            if export is None:
+                raise error
+            return _FoundSide("export", export.id, export.id, export.digest or export.listing)
+        if entry.run is None:
+            raise not_complete(entry)
+        return _FoundSide("run", entry.key, entry.path, entry.run.fingerprint)
+
+    async def _side(self, form: SideType, path: str) -> CompareSideOrder:
+        if form == "export":
+            export = await asyncio.to_thread(self._export, path)
+            if export is None:
+                raise UnknownError("the export does not exist any more", code="artifact-not-found")
+            return CompareSideOrder(url=export.location, shown_as=export.id)
+        entry = (await self._catalog.listing()).by_path.get(path)
+        if entry is None:
+            raise UnknownError("the run does not exist any more", code="run-not-found")
+        if entry.run is None:
+            raise not_complete(entry)
+        return CompareSideOrder(url=entry.run.url, shown_as=entry.path)
+
+    def _export(self, artifact_id: str) -> Artifact | None:
+        """Return an export that lies below the folders of the service, where there is one."""
+        try:
+            found = self._artifacts.registry().get(artifact_id)
+        except (BusyError, RegistryError, UnknownArtifactError):
+            return None
+        if found.type != "export":
+            return None
+        storage, root, path = place_of(self._locations, found)
+        storage.refuse_links(root, path)
+        return found
 
 
-def _fingerprint(entry: CatalogEntry) -> str:
-    if entry.run is None:
-        raise not_complete(entry)
-    return entry.run.fingerprint
-
-
-def _side(entry: CatalogEntry) -> CompareSideOrder:
-    if entry.run is None:
-        raise not_complete(entry)
-    return CompareSideOrder(url=entry.run.url, shown_as=entry.path)
+@dataclass(frozen=True, slots=True)
+class _FoundSide:
+    form: SideType
+    key: str
+    path: str
+    version: str

@@ -28,6 +28,8 @@ _IDS: dict[str, Any] = {
     "comparisonId": "run_checkout_hourly",
     "options": OPTIONS_EXAMPLE,
 }
+_OTHER: dict[str, Any] = {"comparison": _ARTIFACT, "configuration": OPTIONS_EXAMPLE}
+_OTHER_ID: dict[str, Any] = {"comparisonId": "run_checkout_hourly", "options": OPTIONS_EXAMPLE}
 _ERROR: dict[str, Any] = {
     "error": "series served@CHECKOUT@DEFAULT: the units differ",
     "code": "run-damaged",
@@ -75,14 +77,14 @@ class ArtifactBody(Data):
     """A side of a comparison.
 
     Attributes:
-        artifact_id: Id of a run.
+        artifact_id: Id of a run, or of an export in the registry.
         type: What it is.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _ARTIFACT})
 
     artifact_id: _Id
-    type: Literal["run", "telemetry"] = "run"
+    type: Literal["run", "telemetry", "export"] = "run"
 
 
 class ArtifactsCompareBody(Data):
@@ -141,6 +143,49 @@ class IdsCompareBody(Data):
         return self.options
 
 
+class OtherArtifactBody(Data):
+    """What an artifact is compared with.
+
+    Attributes:
+        comparison: The other.
+        configuration: How they are compared.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _OTHER})
+
+    comparison: ArtifactBody
+    configuration: CompareOptions = CompareOptions()
+
+    @property
+    def other(self) -> str:
+        """The id of the other."""
+        return self.comparison.artifact_id
+
+
+class OtherIdBody(Data):
+    """What an artifact is compared with, by its id.
+
+    Attributes:
+        comparison_id: The other.
+        options: How they are compared.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": _OTHER_ID})
+
+    comparison_id: _Id
+    options: CompareOptions = CompareOptions()
+
+    @property
+    def other(self) -> str:
+        """The id of the other."""
+        return self.comparison_id
+
+    @property
+    def configuration(self) -> CompareOptions:
+        """How they are compared."""
+        return self.options
+
+
 def _spelling(body: object) -> str:
     """Return which of the two bodies is meant, so that errors are about that one alone."""
     names = body.keys() if isinstance(body, dict) else ()
@@ -152,6 +197,12 @@ CompareBody = Annotated[
     Discriminator(_spelling),
 ]
 """Both bodies that FlowTime's documents have for one request."""
+
+OtherBody = Annotated[
+    Annotated[OtherArtifactBody, Tag("artifacts")] | Annotated[OtherIdBody, Tag("ids")],
+    Discriminator(_spelling),
+]
+"""The same where the path names the baseline."""
 
 
 class CompareErrorBody(Data):

@@ -19,14 +19,16 @@ from pipeline.service.catalog.comparison_values import (
     series_rows,
 )
 from pipeline.service.errors import BadRequestError, UnknownError
-from pipeline.service.jobs.compare_order import CompareRequest
+from pipeline.service.jobs.compare_order import CompareOptions, CompareRequest
 from pipeline.service.jobs.job import Job
 from pipeline.service.web.downloads import download
+from pipeline.service.web.models.artifacts import ArtifactId
 from pipeline.service.web.models.comparisons import (
     CompareBody,
     CompareChartBody,
     CompareSession,
     MetricsBody,
+    OtherBody,
     RangeBody,
     SeriesValuesBody,
     session_of,
@@ -70,22 +72,40 @@ async def comparison_page(baseline: str, comparison: str) -> FileResponse:
     return FileResponse(PAGE / "index.html")
 
 
-@router.post(
-    "/v1/compare",
-    response_model=CompareSession,
-    responses={
-        200: {"model": CompareSession, "description": "Done."},
-        202: {"model": CompareSession, **JOB_BEGUN},
-        **errors(404, 408, 409, 415, 500, 502, 503),
-    },
-)
+_COMPARED: dict[int | str, dict[str, Any]] = {
+    200: {"model": CompareSession, "description": "Done."},
+    202: {"model": CompareSession, **JOB_BEGUN},
+    **errors(404, 408, 409, 415, 500, 502, 503),
+}
+
+
+@router.post("/v1/compare", response_model=CompareSession, responses=_COMPARED)
 async def compare_runs(
     service: ServiceOf,
     body: Annotated[CompareBody, Body(description="Both runs, and how to compare them.")],
     prefer: Prefer = None,
 ) -> Response:
-    """Compare two runs; a result that is there already is not computed again."""
-    request = await service.comparisons.request(*body.sides, body.configuration)
+    """Compare two runs or exports; a result that is there already is not computed again."""
+    return await _compared(service, body.sides, body.configuration, prefer)
+
+
+@router.post(
+    "/v1/artifacts/{artifactId}/compare", response_model=CompareSession, responses=_COMPARED
+)
+async def compare_artifact(
+    service: ServiceOf,
+    artifact_id: ArtifactId,
+    body: Annotated[OtherBody, Body(description="What it is compared with, and how.")],
+    prefer: Prefer = None,
+) -> Response:
+    """Compare an artifact, a run or an export, with another; like POST /v1/compare."""
+    return await _compared(service, (artifact_id, body.other), body.configuration, prefer)
+
+
+async def _compared(
+    service: Service, sides: tuple[str, str], options: CompareOptions, prefer: str | None
+) -> Response:
+    request = await service.comparisons.request(*sides, options)
     job = await _known(service, request)
     wait, preferred = preference(prefer, service.settings.wait)
     if job is None:
