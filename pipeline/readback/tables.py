@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from connectors.storage import Storage
+from pipeline.datapackage.descriptor import data_set_target
 from pipeline.datapackage.run_record import DescribedRun
 from pipeline.datapackage.table_spec import TableSpec
 from pipeline.errors import IntegrityError
@@ -78,6 +79,12 @@ class ExportedTable:
     files: tuple[TableFile, ...]
     is_whole: bool = True
     is_comparison: bool = False
+
+    @property
+    def label(self) -> str:
+        """The table's name for people."""
+        is_data_set = self.name == data_set_target(self.format)
+        return f"the {self.format} data set" if is_data_set else self.name
 
     @property
     def url(self) -> str:
