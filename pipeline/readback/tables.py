@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from connectors.storage import Storage
 from pipeline.datapackage.descriptor import data_set_target
@@ -112,6 +113,7 @@ class Export:
         name: Name of the config that made it.
         tables: Its targets.
         others: Names, as messages show them, of what other tools have put beside them.
+        lake_table: The version of the lake table that the files are; None for other exports.
     """
 
     url: str
@@ -121,6 +123,7 @@ class Export:
     name: str
     tables: tuple[ExportedTable, ...]
     others: tuple[str, ...] = ()
+    lake_table: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> tuple[TableFile, ...]:

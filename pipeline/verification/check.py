@@ -26,6 +26,7 @@ from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
+from pipeline.verification.table_log import check_log
 from pipeline.wording import few
 
 _MOST_DIFFERENCES = 10
@@ -98,6 +99,9 @@ def _verify(
         files += check.files
         comparisons += check.comparisons
         notes += check.notes
+    if _is_opened_whole(export):
+        logs, log_notes = check_log(export)
+        files, notes = [*logs, *files], [*notes, *log_notes]
     return VerifyReport(
         target=export.url,
         descriptor=export.descriptor_url,
@@ -121,7 +125,7 @@ def _extra_files(export: Export) -> Iterator[str]:
     """Yield a note on data files in a data set's folder that its descriptor does not name."""
     if export.descriptor_url is None or not export.descriptor_url.endswith(f"/{FOLDER_NAME}"):
         return
-    if not _is_opened_whole(export):
+    if not _is_opened_whole(export) or export.lake_table is not None:
         return
     named = {file.path for file in export.files}
     unlisted: list[str] = []
