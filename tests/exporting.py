@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,8 +56,8 @@ def snapshot(*folders: Path) -> dict[str, tuple[int, str]]:
 
 
 def names(folder: Path) -> list[str]:
-    """Every file below a folder, hidden ones too."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Every file below a folder, hidden ones too; folders may go away meanwhile."""
+    files = (Path(place, name) for place, _, found in os.walk(folder) for name in found)
     return sorted(path.relative_to(folder).as_posix() for path in files)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import ClassVar, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
@@ -30,7 +31,7 @@ class RemoteStorage(Storage):
     """
 
     is_local = False
-    failures: ClassVar[StoreFailures]
+    failures: StoreFailures
     """What the client library raises."""
 
     def __init__(self, protocol: str, secrets: Iterable[str]) -> None:
@@ -205,9 +206,16 @@ class RemoteStorage(Storage):
     def _publish(self, staged: StagedFile, size: int) -> None:
         """Make a staged file visible at its target, or nothing of it."""
 
-    @abstractmethod
     def _publish_stored(self, file: FileInfo, target: str) -> None:
-        """Make a stored file visible at another path, or nothing of it, and keep or remove it."""
+        """Make a stored file visible at another path, or nothing of it, and keep or remove it.
+
+        Through this machine, where the store cannot copy.
+        """
+        own = self.fetch(StagedFile(Path(), target, file))
+        try:
+            self._publish(own, file.size)
+        finally:
+            self.discard(own)
 
     def _read_or_error(self, path: str) -> bytes | StorageError:
         try:

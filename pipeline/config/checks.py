@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +19,10 @@ from pipeline.config.blocks import (
 from pipeline.config.document import KeyPath
 from pipeline.config.path_template import (
     codec_of,
+    differs_by_run,
     format_of,
     probe_path,
+    prune_root,
     refuse_unknown_ending,
     template_fields,
 )
@@ -32,6 +35,7 @@ from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_PERCENT_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -69,11 +73,15 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
-        if sink.is_stdout:
+        if sink.is_table:
+            problems += _template_problems(sink.path, (*path, "path"))
+            problems += _table_problems(sink, (*path, "path"), settings.name)
+        elif sink.is_stdout:
             problems += _stdout_problems(sink, path, settings)
         else:
             problems += _template_problems(sink.path, (*path, "path"))
             problems += _file_problems(sink, path, settings.name)
+        problems += _prune_problems(sink, path)
         problems += _column_problems(sink, path, settings)
     return [*problems, *_shared_paths(settings.sinks), *_shared_stdout(settings.sinks)]
 
@@ -148,6 +156,31 @@ def _stdout_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[
         )
 
 
+def _prune_problems(sink: Sink, path: KeyPath) -> Iterator[ConfigProblem]:
+    if not sink.prune:
+        return
+    place = (*path, "prune")
+    try:
+        fields = template_fields(sink.path)
+        differs = differs_by_run(sink.path)
+    except ValueError:  # reported as a template
+        return
+    if "run_url" in fields:
+        yield ConfigProblem(
+            place, "an export in the run's own folder goes with the run; leave the key out"
+        )
+    elif not differs:
+        yield ConfigProblem(
+            place,
+            "needs a path with {run_id}, {run_name} or {created_date}: an export of all runs is "
+            "written without those that are gone anyway",
+        )
+    elif prune_root(sink.path) is None:
+        yield ConfigProblem(place, "needs a folder above the first field of the path")
+    if sink.if_exists != "replace":
+        yield ConfigProblem(place, f"does not go with if_exists: {sink.if_exists}")
+
+
 def _shared_stdout(sinks: Sequence[Sink]) -> Iterator[ConfigProblem]:
     first, *others = [index for index, sink in enumerate(sinks) if sink.is_stdout] or [0]
     for index in others:
@@ -213,6 +246,23 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         yield ConfigProblem(
             place, f"the path asks for {codec}; leave the key out, or change the path"
         )
+
+
+def _table_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProblem]:
+    try:
+        probe = probe_path(sink.path, name=name, form=sink.format)
+    except ValueError:  # reported as a template
+        return
+    if differs_by_run(sink.path):
+        yield ConfigProblem(
+            path,
+            f"a {sink.format} table holds all runs: name no run in its path, and use partition_by",
+        )
+    elif format_of(probe) is not None or sink.is_stdout:
+        shown = probe.rpartition("/")[2]
+        yield ConfigProblem(path, f"{shown} is no folder, which a {sink.format} table needs")
+    elif _PERCENT_ENCODED.search(probe):
+        yield ConfigProblem(path, "% and two digits in the path of a table mean another path")
 
 
 def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[ConfigProblem]:

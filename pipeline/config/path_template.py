@@ -11,10 +11,14 @@ from pipeline.wording import suggestion
 RUN_FIELDS = ("run_id", "run_name", "run_url")
 """Fields that give each run an export of its own."""
 
-TEMPLATE_FIELDS = (*RUN_FIELDS, "created_date", "name", "format", "date")
+PER_RUN_FIELDS = (*RUN_FIELDS, "created_date")
+"""Fields that differ by run."""
+
+TEMPLATE_FIELDS = (*PER_RUN_FIELDS, "name", "format", "date")
 """All fields of a path."""
 
 _FILE_NAME = re.compile(rf"[^/]\.({'|'.join(FORMAT_OF_ENDING)})(?:\.zst|\.gz)*$")
+_FIRST_FIELD = re.compile("{(?:" + "|".join(PER_RUN_FIELDS) + ")}")
 _CODEC = re.compile(r"\.(zst|gz)$")
 _CODECS = {"gz": "gzip", "zst": "zstd"}
 _ENDINGS = "a file ends in .csv, .tsv, .ndjson, .jsonl (these with .gz or .zst) or .parquet"
@@ -88,7 +92,18 @@ def names_run(template: str) -> bool:
 
 def differs_by_run(template: str) -> bool:
     """Return whether a path leads to several exports, for each run or for each day of runs."""
-    return names_run(template) or "created_date" in template_fields(template)
+    return not set(PER_RUN_FIELDS).isdisjoint(template_fields(template))
+
+
+def prune_root(template: str) -> str | None:
+    """Return the folder of a path that is above all that differs by run; None where there is none.
+
+    >>> prune_root("s3://lake/{name}/{run_id}.csv"), prune_root("out/a_{run_id}/x"), prune_root("x")
+    ('s3://lake/{name}', 'out', None)
+    """
+    first = _FIRST_FIELD.search(template)
+    folder = "" if first is None else template[: first.start()].rpartition("/")[0]
+    return folder if folder.strip("/") and not folder.endswith(":/") else None
 
 
 def probe_path(template: str, *, name: str, form: str) -> str:

@@ -14,11 +14,13 @@ from pipeline.execution.staging import StagedJob
 from pipeline.exports.session import ExportSession
 from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
+from pipeline.planning.pruning import Pruning, find_gone
 from pipeline.planning.published import PublishedTargets
 from pipeline.reading.inputs import wanted_series, with_layouts
 from pipeline.reading.left_out import LeftOut
 from pipeline.reading.recheck import has_changed
 from pipeline.reading.source import Source
+from pipeline.writing.pruning import Pruned, prune
 from pipeline.writing.publish import Published, Publisher
 
 
@@ -30,12 +32,16 @@ class WrittenTargets:
         plan: What was to be written.
         choice: Which targets were written, and which stayed as they were.
         published: What was made visible.
+        pruning: What was to be removed.
+        pruned: Exports of runs that are gone, and whether they were removed.
         staged: What was read and staged for it.
     """
 
     plan: ExportPlan
     choice: Choice
     published: Published
+    pruning: Pruning
+    pruned: tuple[Pruned, ...]
     staged: StagedJob
 
 
@@ -69,6 +75,7 @@ def attempt(session: ExportSession, source: Source) -> WrittenTargets | Retry | 
         plan = session.plan(source)
         before = PublishedTargets.read(plan)
         choice = choose(plan, before, full_refresh=session.full_refresh)
+        pruning = find_gone(plan, session.resolver)
     if choice.to_write and source.look == "remembered":
         # Descriptors only prove that nothing has changed; what is written has to be read.
         return Retry()
@@ -89,9 +96,10 @@ def attempt(session: ExportSession, source: Source) -> WrittenTargets | Retry | 
         session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
         publisher = Publisher(plan, before, choice.obsolete, session.now)
         published = publisher.publish(staged.targets)
-        publisher.tidy(choice.current)
+        published = replace(published, changed=publisher.tidy(choice.current))
+        pruned = tuple(prune(one, plan, source.storage, session.now) for one in pruning.exports)
     choice = replace(choice, current=(*choice.current, *published.found))
-    return WrittenTargets(plan, choice, published, staged)
+    return WrittenTargets(plan, choice, published, pruning, pruned, staged)
 
 
 def _stage(session: ExportSession, staged: StagedJob) -> None:

@@ -10,7 +10,7 @@ from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, human_size
 
-TargetStatus = Literal["exported", "unchanged", "kept"]
+TargetStatus = Literal["exported", "unchanged", "kept", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class ExportedTarget:
         format: The sink's format.
         url: The file or folder.
         descriptor: URL of the descriptor that names its files; None for standard output.
-        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`.
+        status: `exported`; `unchanged`, as nothing had changed; `kept`, as `if_exists` is `skip`;
+            `removed`, as its run is gone and the sink has `prune`.
         files: Number of files.
         rows: Data rows in them.
         size: Bytes in them.
         non_finite: NaN and infinite values in them.
+        is_part: Whether it is one run of a lake table.
     """
 
     format: str
@@ -36,6 +38,7 @@ class ExportedTarget:
     rows: int = 0
     size: int = 0
     non_finite: int = 0
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Report:
         data["notes"] = self.notes
         for target in data["targets"]:
             target["bytes"] = target.pop("size")
+            del target["is_part"]
         data["exit_code"] = self.exit_code
         data["status"] = "skipped some runs" if self.skipped else "done"
         return data
@@ -140,7 +144,10 @@ class Report:
             return f"{self.name}: no runs found under {self.source}; nothing to do"
         written = [target for target in self.targets if target.status == "exported"]
         if not written:
-            return f"{self.name}: {counted(self.runs, 'run')}, nothing changed, nothing written"
+            removed = sum(target.status == "removed" for target in self.targets)
+            rest = f", {counted(removed, 'export')} removed" if removed else ""
+            runs = counted(self.runs, "run")
+            return f"{self.name}: {runs}, nothing changed, nothing written{rest}"
         total = self.seconds.get("total", 0.0)
         series = counted(self.series, "series", "series")
         return (

@@ -24,7 +24,7 @@ from tests.exporting import config, snapshot, spec, upload, write_runs
 from tests.run_builder import DIALECTS, RunSpec, write_bundles, write_run
 from tests.servers import S3Server
 
-EXAMPLES = int(os.environ.get("FLOWTIME_TEST_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("FLOWTIME_TEST_EXAMPLES", "200"))
 
 
 def _check(report: RoundtripReport, runs: int) -> None:

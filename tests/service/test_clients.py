@@ -15,7 +15,7 @@ from pipeline.service.errors import CODES
 from tests.exporting import spec, write_runs
 from tests.service.serving import PROBLEM, Server, serving
 
-TOKENS = ("the-first-token-of-all", "the-second-token-of-all")
+TOKENS = ("the-first-token-of-all", "the-second-token-of-all", "the-third-token-of-all")
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def test_a_trusted_proxy_names_the_client_and_tls(guarded: Server) -> None:
     with guarded.client() as client:
         secure = client.post(
             "/v1/session",
-            headers={**bearer(0), "X-Forwarded-Proto": "https", "Host": "flow.example"},
+            headers={**bearer(2), "X-Forwarded-Proto": "https", "Host": "flow.example"},
         )
         assert "secure" in secure.headers["set-cookie"].lower()
-        plain = client.post("/v1/session", headers=bearer(0))
+        plain = client.post("/v1/session", headers=bearer(2))
         assert "secure" not in plain.headers["set-cookie"].lower()
     with guarded.client() as client:
         wrong = {"Authorization": "Bearer guess"}

@@ -12,7 +12,9 @@ from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.planning.choice import Choice, choose
 from pipeline.planning.plan import ExportPlan
+from pipeline.planning.pruning import GoneExport, find_gone
 from pipeline.planning.published import PublishedTargets
+from pipeline.planning.target import TargetResolver
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
@@ -23,6 +25,7 @@ from pipeline.wording import human_size
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
     """Return a plan as JSON-compatible data."""
     choice = choose(plan, PublishedTargets.read(plan))
+    pruning = find_gone(plan, TargetResolver.of(plan.config, plan.tables.exported_at))
     job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
     engine = choose_engine(plan.config.execution, len(job.ranges))
     return {
@@ -35,11 +38,15 @@ def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
         "bytes": plan.source_bytes,
         "resample": _resample(plan),
         "filter": None if plan.row_filter is None else plan.row_filter.text,
-        "sinks": _targets_as_data(plan, choice),
+        "sinks": [*_targets_as_data(plan, choice), *map(_removed_as_data, pruning.exports)],
         "left_out": [
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
-        "notes": [*(note for sink in plan.sinks for note in sink.notes), *_notes(choice)],
+        "notes": [
+            *(note for sink in plan.sinks for note in sink.notes),
+            *_notes(choice),
+            *pruning.notes,
+        ],
         "warnings": config_warnings(plan.config),
         "engine": asdict(engine),
     }
@@ -87,6 +94,18 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
         for sink in plan.sinks
         for target in sink.targets
     ]
+
+
+def _removed_as_data(gone: GoneExport) -> dict[str, Any]:
+    return {
+        "format": gone.sink.format,
+        "url": gone.target.url,
+        "descriptor": gone.target.descriptor_url,
+        "runs": len(gone.runs),
+        "rows": sum(item.get("rowCount", 0) for item in gone.resources),
+        "columns": [],
+        "status": "remove",
+    }
 
 
 def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:

@@ -91,7 +91,7 @@ WRITERS = {"csv": csv_bytes, "ndjson": ndjson_bytes, "parquet": parquet_bytes}
 
 
 @pytest.mark.parametrize("form", WRITERS)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(tables(), st.randoms(use_true_random=False), st.sampled_from([24, 480, 64_000_000]))
 def test_any_table_in_any_order_bit_for_bit(
     form: str, made: tuple[Table, int], random: Random, budget: int

@@ -1,22 +1,45 @@
-"""Requests to S3, each repeated while its failure may pass."""
+"""The client of S3: requests by name, each repeated while its failure may pass."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Collection, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.storage.contract import FileInfo
 from connectors.storage.event_loop import wait_for
+from connectors.storage.objects.client import (
+    ABSENT,
+    ListingPage,
+    ObjectClient,
+    StoredObject,
+    split_key,
+)
 from connectors.storage.retry import retrying
 from connectors.storage.s3.failures import S3_FAILURES
-from connectors.storage.s3.listing import split_key, version_of
+from connectors.storage.s3.options import request_fields
+from connectors.storage.s3.upload import PartedUpload, needs_parts, with_digest
 
 _T = TypeVar("_T")
 
 
-class S3Requests:
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload in parts that was begun and not completed.
+
+    Attributes:
+        path: What was to be written, `bucket/key`.
+        id: The store's name for it.
+        begun: Seconds since 1970, by the store's clock.
+    """
+
+    path: str
+    id: str
+    begun: float
+
+
+class S3Client(ObjectClient):
     """Requests by the client of an s3fs session; what fails is botocore's own error.
 
     They are called by name, as the paths of s3fs take `?versionId=` and glob characters for more
@@ -24,12 +47,18 @@ class S3Requests:
 
     Args:
         filesystem: The `s3fs.S3FileSystem` whose session and event loop are used.
-        fields: Fields that belong to every request that knows them.
+        options: Its options, in clear.
     """
 
-    def __init__(self, filesystem: Any, fields: Mapping[str, Any]) -> None:
+    failures = S3_FAILURES
+
+    def __init__(self, filesystem: Any, options: dict[str, Any]) -> None:
         self._fs = filesystem
-        self._fields = fields
+        self._fields = request_fields(options)
+        endpoint = options.get("endpoint_url")
+        if endpoint is None:
+            endpoint = options.get("client_kwargs", {}).get("endpoint_url")
+        self.store = f"s3:{endpoint or ''}".rstrip("/").lower()
 
     def call(
         self, method: str, *, transfer_bytes: int = 0, seconds: float | None = None, **wanted: Any
@@ -54,10 +83,15 @@ class S3Requests:
         bucket, key = split_key(path)
         return self.call(method, Bucket=bucket, Key=key, **wanted)
 
+    def head(self, path: str) -> FileInfo:
+        """Return what is stored at a path."""
+        answer = self.of(path, "head_object")
+        return FileInfo(path, int(answer["ContentLength"]), _version_of(answer))
+
     def get(
         self, path: str, start: int, end: int | None, *, version: str | None = None
     ) -> tuple[bytes, str]:
-        """Return bytes of an object with their version, on the condition that it is `version`."""
+        """Return bytes of an object with its ETag, on the condition that it is `version`."""
         return retrying(
             lambda seconds: self._wait(self.get_once(path, start, end, version=version), seconds),
             S3_FAILURES,
@@ -79,11 +113,26 @@ class S3Requests:
             data = await body.read()
         if len(data) != answer["ContentLength"]:
             raise ConnectionError("the answer was cut off")
-        return data, version_of(answer)
+        return data, _version_of(answer)
 
-    def put(self, path: str, body: bytes, **wanted: Any) -> None:
-        """Store an object whole."""
+    def put(self, path: str, body: bytes, *, expected: str | None = None) -> None:
+        """Store an object whole, with an MD5 digest; an expected version is an ETag."""
+        wanted: dict[str, str] = {}
+        if expected is not None:
+            wanted = {"IfNoneMatch": "*"} if expected == ABSENT else {"IfMatch": f'"{expected}"'}
         self.of(path, "put_object", transfer_bytes=len(body), **with_digest(body), **wanted)
+
+    def send(self, path: str, file: Path, size: int) -> None:
+        """Store a file by an upload in parts."""
+        PartedUpload(self, path, file, size).send()
+
+    def needs_parts(self, size: int) -> bool:
+        """Above 16 MiB."""
+        return needs_parts(size)
+
+    def delete(self, path: str) -> None:
+        """S3 does not say whether there was an object."""
+        self.of(path, "delete_object")
 
     def copy(self, file: FileInfo, path: str) -> None:
         """Copy an object within the store, on the condition that it still is that version."""
@@ -97,28 +146,59 @@ class S3Requests:
         self.of(path, "copy_object", transfer_bytes=file.size, **wanted)
 
     def listing(
-        self, bucket: str, prefix: str, *, delimiter: bool, after: str = ""
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        delimiter: bool,
+        most: int | None = None,
+        after: str = "",
+    ) -> Iterator[ListingPage]:
         """Yield the pages of a listing.
 
         Args:
             bucket: The bucket.
-            prefix: What the keys begin with.
+            prefix: How the keys begin.
             delimiter: Whether folders below appear by name only.
-            after: The listing begins behind this key.
+            most: How many objects a page may have.
+            after: The listing begins behind this key, if the store knows how.
         """
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         if after:
             wanted["StartAfter"] = after
         if delimiter:
             wanted["Delimiter"] = "/"
+        if most is not None:
+            wanted["MaxKeys"] = most
         while True:
             page: dict[str, Any] = self.call("list_objects_v2", **wanted)
-            yield page
+            yield ListingPage(
+                tuple(map(_stored_object, page.get("Contents", ()))),
+                tuple(child["Prefix"] for child in page.get("CommonPrefixes", ())),
+            )
             if not page.get("IsTruncated"):
                 return
             wanted.pop("StartAfter", None)
             wanted["ContinuationToken"] = page["NextContinuationToken"]
+
+    def uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads in parts to keys of a prefix that were begun and not completed."""
+        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        while True:
+            page = self.call("list_multipart_uploads", **wanted)
+            for one in page.get("Uploads", ()):
+                path = f"{bucket}/{one['Key']}"
+                yield UnfinishedUpload(path, one["UploadId"], one["Initiated"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            wanted |= {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """Give up an upload, so that its parts are removed."""
+        self.of(upload.path, "abort_multipart_upload", UploadId=upload.id)
 
     async def _send(self, method: str, wanted: Mapping[str, Any]) -> Any:
         await self._fs.set_session()
@@ -131,10 +211,14 @@ class S3Requests:
         return wait_for(self._fs.loop, work, seconds)
 
 
-def with_digest(body: bytes) -> dict[str, Any]:
-    """Return the fields of a body, with a digest for the store to compare with what arrived."""
-    digest = hashlib.md5(body, usedforsecurity=False).digest()
-    return {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
+def _stored_object(item: dict[str, Any]) -> StoredObject:
+    modified = item["LastModified"].timestamp()
+    return StoredObject(item["Key"], int(item["Size"]), _version_of(item), modified)
+
+
+def _version_of(answer: dict[str, Any]) -> str:
+    """Return the ETag without its quotes, which some stores leave out of listings."""
+    return str(answer.get("ETag", "")).strip('"')
 
 
 def _fields_of(client: Any, method: str) -> Collection[str]:
