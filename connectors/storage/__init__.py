@@ -10,9 +10,18 @@ from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.claim import Claim, InterruptedWork, claimed, interrupted_work, is_claim
-from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
+from connectors.storage.contract import (
+    FileInfo,
+    Folder,
+    StagedFile,
+    Storage,
+    StoreAccess,
+    Writable,
+    sha256_of,
+)
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
+from connectors.storage.object_urls import ObjectStore, object_store
 from connectors.storage.options import StorageOptions
 from connectors.storage.paths import join, relative
 from connectors.storage.staged_names import Owner, staged_name, staging_for, staging_owner
@@ -20,19 +29,17 @@ from connectors.storage.staging import remove_scratch, scratch_below, scratch_fo
 from connectors.storage.standard_output import StandardOutput
 from connectors.storage.urls import (
     LOCAL_PROTOCOLS,
-    S3_PROTOCOLS,
+    READ_ONLY_PROTOCOLS,
     canonical_url,
     check_url,
     escape_glob,
     local_path,
     protocol_of,
-    s3_path,
     split_glob,
     storage_kind,
 )
 
 __all__ = [
-    "S3_PROTOCOLS",
     "Claim",
     "FileInfo",
     "Folder",
@@ -43,6 +50,7 @@ __all__ = [
     "StandardOutput",
     "Storage",
     "StorageOptions",
+    "StoreAccess",
     "Writable",
     "canonical_url",
     "check_url",
@@ -89,8 +97,9 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
     _check_protocol(url, protocol, options)
     if protocol in LOCAL_PROTOCOLS:
         return _kept("file", {}, options), local_path(url)
-    if protocol in S3_PROTOCOLS:
-        return _kept("s3", options.revealed(), options), s3_path(url)
+    if store := object_store(protocol):
+        path = store.path(url)
+        return _kept(store.protocol, {**store.options(url), **options.revealed()}, options), path
     # Imported when needed: it costs time that a run on local files need not spend.
     module = importlib.import_module("connectors.storage.fsspec_storage")
     arguments = {**module.url_options(protocol, url), **options.revealed()}
@@ -115,9 +124,9 @@ def _check_protocol(url: str, protocol: str, options: StorageOptions) -> None:
     wanted = options.protocol
     if wanted is None or wanted == protocol:
         return
-    if any(
-        {wanted, protocol} <= same for same in (S3_PROTOCOLS, LOCAL_PROTOCOLS, {"http", "https"})
-    ):
+    if storage_kind(f"{wanted}://") == storage_kind(f"{protocol}://"):
+        return
+    if {wanted, protocol} <= READ_ONLY_PROTOCOLS:
         return
     raise StorageError(
         f"the storage {options.name!r} is for {wanted}:// URLs, not for {protocol}://: "
@@ -150,17 +159,23 @@ def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> 
         return LocalStorage()
     if protocol == "stdout":
         return StandardOutput()
-    name = (
-        "connectors.storage.s3.storage" if protocol == "s3" else "connectors.storage.fsspec_storage"
-    )
+    store = object_store(protocol)
     try:
-        module = importlib.import_module(name)
+        module = importlib.import_module(
+            "connectors.storage.fsspec_storage" if store is None else store.module
+        )
     except ImportError as failure:
-        package = "s3fs and obstore" if protocol == "s3" else "fsspec"
         raise StorageError(
-            f"{protocol}:// cannot be used: install {package} ({failure})", url=f"{protocol}://"
+            f"{protocol}:// cannot be used: {_how_to_install(store)} ({failure})",
+            url=f"{protocol}://",
         ) from failure
     # What a URL carries (user and password of an FTP server) is as secret as an option.
     secrets = options.secrets() | StorageOptions(options=arguments).secrets()
     storage: Storage = module.open_storage(protocol, arguments, secrets)
     return storage
+
+
+def _how_to_install(store: ObjectStore | None) -> str:
+    if store is None or not store.extra:
+        return "install flowtime-export again"
+    return f"run pip install 'flowtime-export[{store.extra}]'"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -68,13 +68,13 @@ class StagedFile:
 
 
 class Writable(Protocol):
-    """What a staged file is written through."""
+    """A binary stream that is written: an open file, or one that compresses or hashes."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Append bytes."""
+        """Append bytes; return their number."""
 
-    def flush(self) -> None:
-        """Hand all bytes to the operating system."""
+    def flush(self) -> object:
+        """Hand all bytes to what is below: in the end, to the operating system."""
 
     def close(self) -> None:
         """Flush and close."""
@@ -91,6 +91,20 @@ class Mark:
 
     path: str
     modified: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How libraries that know object stores themselves reach a path of a storage.
+
+    Attributes:
+        uri: The path, as a path of this machine or a URL.
+        options: In the words of Rust's object_store; secrets in clear, credentials for some minutes
+            at least.
+    """
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Storage(ABC):
@@ -174,6 +188,18 @@ class Storage(ABC):
             NotFoundError: No such file.
             StorageError: The file changed in between, or the store failed.
         """
+
+    def access(self, path: str) -> StoreAccess:
+        """Return how other libraries reach a path.
+
+        Raises:
+            StorageError: They cannot, or the store failed.
+        """
+        raise StorageError(
+            f"{self.url(path)}: {self.protocol}:// cannot be reached by the packages for lake "
+            "tables: choose a local path or s3://",
+            url=self.url(path),
+        )
 
     def refuse_links(self, root: str, path: str) -> None:  # noqa: B027
         """Refuse a path that leads through a link below `root`, which may point anywhere.

@@ -24,9 +24,9 @@ from connectors.storage.retry import retrying
 from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
 from connectors.storage.urls import READ_ONLY_PROTOCOLS
 
-_ATOMIC = frozenset({"memory", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss"})
+_ATOMIC = frozenset({"memory", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""
-_ADDRESS = ("host", "port", "endpoint_url", "account_name", "project")
+_ADDRESS = ("host", "port", "endpoint_url")
 """Options that distinguish stores of the same protocol."""
 
 

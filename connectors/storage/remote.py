@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
 from connectors.storage.claim import bury
@@ -29,7 +29,7 @@ class RemoteStorage(Storage):
     """
 
     is_local = False
-    failures: ClassVar[StoreFailures]
+    failures: StoreFailures
     """What the client library raises."""
 
     def __init__(self, protocol: str, secrets: Iterable[str]) -> None:

@@ -8,9 +8,8 @@ import re
 from urllib.parse import urlsplit
 
 from connectors.errors import StorageError
-from connectors.storage.paths import join
+from connectors.storage.object_urls import object_store
 
-S3_PROTOCOLS = frozenset({"s3", "s3a"})
 LOCAL_PROTOCOLS = frozenset({"file", "local"})
 READ_ONLY_PROTOCOLS = frozenset({"http", "https"})
 
@@ -56,7 +55,8 @@ def storage_kind(url: str) -> str:
     protocol = protocol_of(url)
     if protocol in LOCAL_PROTOCOLS:
         return "file"
-    return "s3" if protocol in S3_PROTOCOLS else protocol
+    store = object_store(protocol)
+    return protocol if store is None else store.protocol
 
 
 def split_glob(url: str) -> tuple[str, tuple[str, ...]]:
@@ -123,7 +123,8 @@ def canonical_url(url: str) -> str:
     protocol = protocol_of(url)
     if protocol in LOCAL_PROTOCOLS:
         return local_path(url)
-    return f"s3://{s3_path(url)}" if protocol in S3_PROTOCOLS else url.rstrip("/")
+    store = object_store(protocol)
+    return url.rstrip("/") if store is None else store.canonical(url)
 
 
 def check_url(url: str, *, for_writing: bool = False) -> None:
@@ -141,8 +142,8 @@ def check_url(url: str, *, for_writing: bool = False) -> None:
     protocol = protocol_of(url)
     if protocol in LOCAL_PROTOCOLS:
         local_path(url)
-    elif protocol in S3_PROTOCOLS:
-        s3_path(url)
+    elif store := object_store(protocol):
+        store.path(url)
     else:
         _check_other(url, protocol, for_writing)
 
@@ -204,22 +205,3 @@ def _at_home(path: str) -> str:
             f"{path!r}: no home folder is known for {user}; a folder of that name is ./{path}"
         )
     return expanded
-
-
-def s3_path(url: str) -> str:
-    """Return the bucket and key of an S3 URL.
-
-    Raises:
-        StorageError: It names no bucket, or holds credentials.
-    """
-    path = url.partition("://")[2].rstrip("/")
-    bucket, _, key = path.partition("/")
-    if "@" in bucket or ":" in bucket:
-        raise StorageError(
-            "an S3 URL must not hold credentials: give `key` and `secret` in a storage of the "
-            "config, and the URL as s3://bucket/key",
-            url="s3://",
-        )
-    if not bucket:
-        raise StorageError(f"{url} names no bucket: write s3://bucket/key", url="s3://")
-    return join(bucket, key) if key else bucket

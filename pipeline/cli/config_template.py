@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from connectors.storage import S3_PROTOCOLS, protocol_of
+from connectors.storage import storage_kind
 from pipeline.config import parse_config
 from pipeline.config.path_template import format_of
 from pipeline.errors import ConfigError
@@ -76,7 +76,7 @@ def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
     Raises:
         ConfigError: What is asked for makes no valid config.
     """
-    lake = [protocol_of(place) in S3_PROTOCOLS for place in (url, out)]
+    lake = [storage_kind(place) == "s3" for place in (url, out)]
     head = _HEAD.format(
         url=_quoted(url),
         storage=_STORAGE if any(lake) else "",

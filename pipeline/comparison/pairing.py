@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import SeriesSpec
 from pipeline.errors import ConfigError, RunError
 from pipeline.wording import counted, few, suggestion
 
@@ -26,8 +26,8 @@ class SeriesPair:
 
     baseline_row: int
     comparison_row: int
-    baseline: Series
-    comparison: Series
+    baseline: SeriesSpec
+    comparison: SeriesSpec
 
     @property
     def series_id(self) -> str:
@@ -106,7 +106,7 @@ def pair_series(
 
 
 def _renamed(
-    ours: Sequence[Series], theirs: Sequence[Series], mapping: Mapping[str, str]
+    ours: Sequence[SeriesSpec], theirs: Sequence[SeriesSpec], mapping: Mapping[str, str]
 ) -> dict[int, int]:
     """Pair the series that the mapping names, themselves or by their component."""
     ids = {series.id: row for row, series in enumerate(theirs)}
@@ -124,7 +124,7 @@ def _renamed(
 
 
 def _alike(
-    ours: Sequence[Series], theirs: Sequence[Series], mapping: Mapping[str, str]
+    ours: Sequence[SeriesSpec], theirs: Sequence[SeriesSpec], mapping: Mapping[str, str]
 ) -> dict[int, int]:
     """Pair all other series by their ids, and what is then left by what they are."""
     others = [
@@ -140,7 +140,7 @@ def _alike(
     return found | {row: rest[key] for key, row in wanted.items() if key in rest}
 
 
-def _key(series: Series) -> _Key:
+def _key(series: SeriesSpec) -> _Key:
     return series.measure, series.component or "", series.class_name
 
 
@@ -155,11 +155,11 @@ def _refuse_unknown(mapping: Mapping[str, str], baseline: Run, comparison: Run) 
         (mapping.keys(), baseline, "baseline"),
         (mapping.values(), comparison, "comparison"),
     ):
-        ids = {series.id for series in run.series.kinds}
-        known = {series.component for series in run.series.kinds if series.component}
+        ids = {series.id for series in run.series}
+        known = {series.component for series in run.series if series.component}
         for name in names:
             if name not in (ids if "@" in name else known | ids):
-                components = sorted({one.component or "" for one in run.series.kinds} - {""})
+                components = sorted({one.component or "" for one in run.series} - {""})
                 raise ConfigError(
                     f"mapping: the {side} {run.url} has no component or series {name!r}; "
                     f"{suggestion(name, components)}"
@@ -167,7 +167,7 @@ def _refuse_unknown(mapping: Mapping[str, str], baseline: Run, comparison: Run) 
 
 
 def _refuse_shared(
-    found: Mapping[int, int], ours: Sequence[Series], theirs: Sequence[Series]
+    found: Mapping[int, int], ours: Sequence[SeriesSpec], theirs: Sequence[SeriesSpec]
 ) -> None:
     first: dict[int, int] = {}
     for row, other in found.items():
@@ -205,6 +205,6 @@ def _notes(pairs: Iterable[SeriesPair]) -> Iterator[str]:
         yield f"kinds differ: {few(apart, _MOST_SHOWN)}; the baseline's are used"
 
 
-def _shown(series: Sequence[Series]) -> str:
+def _shown(series: Sequence[SeriesSpec]) -> str:
     names = few([one.id for one in series], _MOST_SHOWN)
     return f"{counted(len(series), 'series', 'series')}: {names}" if series else "no series"

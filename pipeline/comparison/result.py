@@ -43,7 +43,7 @@ METRIC_TYPES: Mapping[str, pl.DataType] = {
     "percent_change": pl.Float64(),
     "correlation": pl.Float64(),
 }
-"""The columns of metrics, in the order of `Metrics`."""
+"""The columns of metrics, in the order of `SeriesMetrics`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ class ExportConfig(ConfigBlock):
     def secrets(self) -> set[str]:
         """Return the texts that must not be shown anywhere."""
         found = {secret for block in self.storage.values() for secret in block.secrets()}
+        found |= {secret for sink in self.sinks for secret in sink.secrets()}
         for block in (self.registry, self.webhooks):
             found.update(() if block is None else block.secrets())
         return found
@@ -316,7 +317,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _shape(sink: AnySink) -> dict[str, Any]:
-    shape = sink.model_dump(mode="json", exclude={"path", "storage", "if_exists", "prune"})
+    shape = sink.model_dump(mode="json", exclude={*sink.locating})
     return {**shape, "path_fields": sorted(set(template_fields(sink.path)))}
 
 

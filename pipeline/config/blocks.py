@@ -34,6 +34,7 @@ from pipeline.config.values import (
 from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
 from pipeline.rows.resample import Resampling
+from pipeline.sinks.iceberg import is_secret_property
 from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.
@@ -124,7 +125,8 @@ def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
     url = registry.get("url") if isinstance(registry, dict) else None
     passwords = passwords_in(url) if isinstance(url, str) else ()
     webhooks = set(_texts_in(document.get("webhooks")))
-    return {*_secrets_of_storages(document.get("storage")), *passwords, *webhooks}
+    catalogs = _secrets_of_catalogs(document.get("sinks"))
+    return {*_secrets_of_storages(document.get("storage")), *catalogs, *passwords, *webhooks}
 
 
 def _texts_in(value: object) -> Iterator[str]:
@@ -136,6 +138,14 @@ def _texts_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for child in value:
             yield from _texts_in(child)
+
+
+def _secrets_of_catalogs(sinks: object) -> Iterator[str]:
+    for sink in sinks if isinstance(sinks, list) else ():
+        catalog = sink.get("catalog") if isinstance(sink, dict) else None
+        for name, value in (catalog if isinstance(catalog, dict) else {}).items():
+            if isinstance(value, str) and is_secret_property(str(name), value):
+                yield value
 
 
 def _secrets_of_storages(storage: object) -> set[str]:

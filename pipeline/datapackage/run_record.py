@@ -10,14 +10,22 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.model.instant import instant_text
-from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid, Run
-from connectors.flowtime.model.series import Series, SeriesId
-from connectors.flowtime.model.series_table import SeriesTable
+from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid, Run, RunFacts
+from connectors.flowtime.model.series import FileDigest, SeriesId, SeriesSpec
+from connectors.flowtime.model.series_table import SeriesShape, SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.parse.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
 from connectors.flowtime.restore.layout import SeriesLayout
@@ -63,7 +71,7 @@ _Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Layout = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.+ -]+$")]
 _Bins = Annotated[int, Field(ge=1, le=MAX_BINS)]
 _Count = Annotated[int, Field(ge=0, le=MAX_SERIES)]
-_Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_FACTS = TypeAdapter(RunFacts)
 
 _SeriesRow = tuple[
     _Name,
@@ -101,7 +109,7 @@ class _SeriesTable(BaseModel):
 
 
 class _RunEntry(BaseModel):
-    """A run in a descriptor; unknown keys are those of a later version."""
+    """A run in a descriptor, its facts apart; unknown keys are those of a later version."""
 
     model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True, defer_build=True)
 
@@ -117,16 +125,6 @@ class _RunEntry(BaseModel):
     time_origin: Instant
     time_origin_from: str
     created: Instant | None
-    source: str | None
-    engine_version: str | None
-    scenario_hash: str | None
-    model_hash: str | None
-    schema_version: _Seed | None
-    template_id: str | None
-    template_title: str | None
-    model_title: str | None
-    mode: str | None
-    seed: _Seed | None
     warnings: list[str]
     notes: list[str]
     extra: dict[str, Any]
@@ -170,16 +168,7 @@ def describe_run(
         "timeOrigin": instant_text(run.time_origin),
         "timeOriginFrom": run.origin_source,
         "created": None if run.created is None else instant_text(run.created),
-        "source": run.source,
-        "engineVersion": run.engine_version,
-        "scenarioHash": run.scenario_hash,
-        "modelHash": run.model_hash,
-        "schemaVersion": run.schema_version,
-        "templateId": run.template_id,
-        "templateTitle": run.template_title,
-        "modelTitle": run.model_title,
-        "mode": run.mode,
-        "seed": run.seed,
+        **run.facts_as_json(),
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "extra": {key: _json_value(value) for key, value in run.extra.items()},
@@ -200,12 +189,10 @@ def _series_table(run: Run, layouts: Sequence[str | None]) -> dict[str, Any]:
             None if one.path == f"series/{one.id}.csv" else one.path,
             one.points,
             # A bundle's files have columns of their own; no series file has their bytes.
-            None if run.is_bundle else sha256,
+            None if run.is_bundle else digest.sha256,
             layout,
         ]
-        for one, (sha256, _), layout in zip(
-            run.series.kinds, run.series.promises(), layouts, strict=True
-        )
+        for one, digest, layout in zip(run.series, run.series.digests(), layouts, strict=True)
     ]
     return {"columns": list(SERIES_COLUMNS), "rows": rows}
 
@@ -235,21 +222,22 @@ def read_run(entry: object, where: str) -> DescribedRun:
         )
     try:
         found = _RunEntry.model_validate(entry)
+        facts = _FACTS.validate_python(entry)
     except Invalid as error:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
     _check(found, where)
     try:
-        kinds = _kinds(tuple((*row[:8], row[9]) for row in found.series.rows), found.bins)
+        shape = _shape(tuple((*row[:8], row[9]) for row in found.series.rows), found.bins)
     except ValueError as error:
         raise IntegrityError(f"{where}: {error}") from error
-    promises = ((row[8], None) for row in found.series.rows)
+    digests = (FileDigest(row[8]) for row in found.series.rows)
     run = Run(
         url=found.url,
         path=found.url,
         name=found.name,
         run_id=found.id,
         grid=Grid(found.bins, found.bin_minutes),
-        series=SeriesTable(kinds, promises),
+        series=SeriesTable(shape, digests),
         created=found.created,
         time_origin=found.time_origin,
         origin_source=found.time_origin_from,
@@ -257,16 +245,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         listing=found.listing.removeprefix("sha256:"),
         notes=tuple(found.notes),
         warnings=tuple(found.warnings),
-        source=found.source,
-        engine_version=found.engine_version,
-        scenario_hash=found.scenario_hash,
-        model_hash=found.model_hash,
-        schema_version=found.schema_version,
-        template_id=found.template_id,
-        template_title=found.template_title,
-        model_title=found.model_title,
-        mode=found.mode,
-        seed=found.seed,
+        **facts.facts(),
         extra=found.extra,
         is_bundle=found.is_bundle,
         series_left_out=found.series_left_out,
@@ -286,8 +265,8 @@ def first_fault(error: Invalid) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
-def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
-    """Return the series of a table without its digests; one object for all runs with the same.
+def _shape(rows: tuple[_Row, ...], bins: int) -> SeriesShape:
+    """Return what the series of a table are; one object for all runs with the same.
 
     Raises:
         ValueError: A row is not as `describe_run` makes it; the message names it.
@@ -295,14 +274,14 @@ def _kinds(rows: tuple[_Row, ...], bins: int) -> tuple[Series, ...]:
     for number, row in enumerate(rows):
         if fault := _fault_of(row, bins):
             raise ValueError(f"series.rows[{number}]: {fault}")
-    kinds = tuple(_kind(row) for row in rows)
-    _check_unique(kinds)
-    return kinds
+    specs = tuple(_spec(row) for row in rows)
+    _check_unique(specs)
+    return SeriesShape(specs)
 
 
-def _kind(row: _Row) -> Series:
+def _spec(row: _Row) -> SeriesSpec:
     name, component, class_name, kind, unit, class_kind, path, points, _ = row
-    return Series(
+    return SeriesSpec(
         id=name,
         measure=SeriesId.parse(name).measure,
         component=component,
@@ -312,8 +291,6 @@ def _kind(row: _Row) -> Series:
         class_kind=class_kind,
         path=path or f"series/{name}.csv",
         points=points,
-        sha256=None,
-        size=None,
     )
 
 
@@ -353,7 +330,7 @@ def _fault_of(row: _Row, bins: int) -> str | None:
     return None
 
 
-def _check_unique(series: Iterable[Series]) -> None:
+def _check_unique(series: Iterable[SeriesSpec]) -> None:
     ids: set[str] = set()
     paths: set[str] = set()
     for number, one in enumerate(series):

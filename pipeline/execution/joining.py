@@ -3,48 +3,34 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from connectors.storage import StagedFile
-from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import SinkError
 from pipeline.planning.target import Target
 from pipeline.rows.column import Table
-from pipeline.sinks import Sink
-from pipeline.sinks.sink import FileJoin, SegmentFile, Written
-from pipeline.writing.hashing_stream import HashingStream
+from pipeline.sinks import Sink, Written
+from pipeline.sinks.sink import SegmentFile
 from pipeline.writing.router import StagedOutput
+from pipeline.writing.staged_stream import StagedStream
 
 
-@dataclass
 class SegmentJoin:
     """Writes one staged file from files that hold its segments.
 
-    Attributes:
+    Args:
         sink: The sink of the file.
         target: The target that it is to become.
         table: What the file holds.
+
+    Raises:
+        SinkError: The staged file cannot be written.
     """
 
-    sink: Sink
-    target: Target
-    table: Table
-    _worker: ThreadPoolExecutor = field(init=False, repr=False)
-    _staged: StagedFile = field(init=False, repr=False)
-    _stream: HashingStream = field(init=False, repr=False)
-    _join: FileJoin = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        storage = self.target.storage
+    def __init__(self, sink: Sink, target: Target, table: Table) -> None:
+        self._target = target
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-join")
-        self._staged = storage.stage(self.target.path)
-        try:
-            raw = storage.open(self._staged)
-        except OSError as error:
-            storage.discard(self._staged)
-            raise self._error(error) from error
-        self._stream = HashingStream(raw, self.target.url, self._worker)
-        self._join = self.sink.join(self._stream, self.table)  # type: ignore[arg-type]
+        self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
+        self._join = sink.join(self._output.stream, table)
 
     def add(self, segment: StagedFile, written: Written) -> None:
         """Copy the next segments, and remove their file.
@@ -55,8 +41,11 @@ class SegmentJoin:
         try:
             self._join.add(SegmentFile(segment.local, written))
         except OSError as error:
-            raise self._error(error) from error
-        self.target.storage.discard(segment)
+            raise SinkError(
+                f"{self._target.url}: the segments of its file could not be joined: "
+                f"{error.strerror or error}; nothing was published"
+            ) from error
+        self._target.storage.discard(segment)
 
     def finish(self) -> StagedOutput:
         """Return the whole file.
@@ -64,28 +53,12 @@ class SegmentJoin:
         Raises:
             SinkError: It could not be written.
         """
-        written = self._join.close()
-        self._stream.close()
+        path = self._target.relative_path(self._target.path)
+        file = self._output.finish(self._join.close(), path)
         self._worker.shutdown()
-        file = ExportedFile(
-            path=self.target.path.removeprefix(self.target.folder).lstrip("/"),
-            size=self._stream.size,
-            sha256=self._stream.sha256,
-            rows=written.rows,
-            non_finite=written.non_finite,
-            partition={},
-            header_row=written.header_row,
-        )
-        return StagedOutput(self.target, self._staged, file)
+        return StagedOutput(self._target, self._output.staged, file)
 
     def discard(self) -> None:
         """Discard what has been written."""
-        self._stream.abandon()
+        self._output.discard()
         self._worker.shutdown()
-        self.target.storage.discard(self._staged)
-
-    def _error(self, error: OSError) -> SinkError:
-        return SinkError(
-            f"{self.target.url}: the segments of its file could not be joined: "
-            f"{error.strerror or error}; nothing was published"
-        )

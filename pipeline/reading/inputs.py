@@ -66,9 +66,9 @@ def with_layouts(plan: ExportPlan, source: Source, needed: SeriesFiles) -> Expor
         codes = pool.map(lambda file: _layout(source.storage, file), files)
         found = {(f.run_url, f.series_id): code for f, code in zip(files, codes, strict=True)}
     layouts = {
-        run.url: tuple(found.get((run.url, series.id)) for series in run.series.kinds)
+        run.url: tuple(found.get((run.url, series.id)) for series in run.series)
         for run in plan.runs
-        if any((run.url, series.id) in found for series in run.series.kinds)
+        if any((run.url, series.id) in found for series in run.series)
     }
     return replace(plan, layouts=layouts)
 

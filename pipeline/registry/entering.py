@@ -90,7 +90,7 @@ def _read_again(
 def _enter_descriptors(
     registry: Registry, descriptors: Sequence[DescriptorToEnter], proceed: Callable[[], None]
 ) -> None:
-    unique = {(id(one.storage), one.descriptor): one for one in descriptors}
+    unique = {(one.storage, one.descriptor): one for one in descriptors}
     for some in parts([*unique.values()], BATCH):
         proceed()
         keys = [keys_of_descriptor(one.storage.url(one.descriptor)) for one in some]

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import SeriesSpec
+from connectors.flowtime.model.series_table import SeriesShape
 from pipeline.rows.catalogue import CATALOGUE
 from pipeline.rows.column import Column, ColumnType
 
@@ -30,9 +31,10 @@ _FROM_RUN: dict[str, Callable[[Run], object]] = {
     "run_name": lambda run: run.name,
     "run_url": lambda run: run.url,
     "created_at": lambda run: run.created,
+    "created_month": lambda run: None if run.created is None else f"{run.created:%Y-%m}",
     "bin_size_minutes": lambda run: run.grid.bin_minutes,
 }
-_FROM_SERIES: dict[str, Callable[[Series], object]] = {
+_FROM_SERIES: dict[str, Callable[[SeriesSpec], object]] = {
     "component_id": lambda series: series.component,
     "measure": lambda series: series.measure,
     "class": lambda series: series.class_name,
@@ -57,15 +59,15 @@ class MetadataTables:
         runs: The runs, in the order of their rows.
         of_runs: One row per run: its start, its bin width and the columns of runs that are asked
             for; text as Enum.
-        of_kinds: One row per description of series, likewise.
-        places: One row per series, `series_row` being its place: `run_row` and `kind_row`.
+        of_specs: One row per description of series, likewise.
+        places: One row per series, `series_row` being its place: `run_row` and `spec_row`.
         constants: Columns with one value, in order.
         exported_at: When the export began, UTC.
     """
 
     runs: tuple[Run, ...]
     of_runs: pl.DataFrame
-    of_kinds: pl.DataFrame
+    of_specs: pl.DataFrame
     places: pl.DataFrame
     constants: Mapping[str, Constant]
     exported_at: datetime
@@ -80,13 +82,13 @@ class MetadataTables:
     ) -> MetadataTables:
         """Gather what the named columns need from runs and series."""
         wanted = dict.fromkeys(name for name in names if name in _OF_SERIES)
-        kinds, places = _placed(runs)
-        of_kinds = [_series_column(name, kinds) for name in wanted if name in _FROM_SERIES]
+        specs, places = _placed(runs)
+        of_specs = [_series_column(name, specs) for name in wanted if name in _FROM_SERIES]
         of_runs = [_run_column(name, runs) for name in wanted if name not in _FROM_SERIES]
         return cls(
             tuple(runs),
             pl.DataFrame([*_time_columns(runs), *of_runs]),
-            pl.DataFrame(of_kinds),
+            pl.DataFrame(of_specs),
             places,
             dict(constants),
             exported_at,
@@ -107,7 +109,7 @@ class MetadataTables:
         """Return the column as an output shows it, with its unit where all series share one."""
         unit = None
         if name == "value":
-            units = {series.unit for run in self.runs for series in run.series.kinds}
+            units = {series.unit for run in self.runs for series in run.series}
             unit = units.pop() if len(units) == 1 else None
         if name == "bin_size_minutes":
             unit = "minutes"
@@ -129,15 +131,15 @@ class MetadataTables:
             return pl.lit(self.exported_at, dtype=INSTANT).alias(name)
         if name in self.constants:
             return _constant(self.constants[name]).alias(name)
-        return (self._of_kind if name in _FROM_SERIES else self._of_run)(name).alias(name)
+        return (self._of_spec if name in _FROM_SERIES else self._of_run)(name).alias(name)
 
     def _of_run(self, column: str) -> pl.Expr:
         rows = pl.lit(self.places["run_row"]).gather("series_row")
         return pl.lit(self.of_runs[column]).gather(rows)
 
-    def _of_kind(self, column: str) -> pl.Expr:
-        rows = pl.lit(self.places["kind_row"]).gather("series_row")
-        return pl.lit(self.of_kinds[column]).gather(rows)
+    def _of_spec(self, column: str) -> pl.Expr:
+        rows = pl.lit(self.places["spec_row"]).gather("series_row")
+        return pl.lit(self.of_specs[column]).gather(rows)
 
     def texts(
         self, names: Sequence[str], first: int = 0, end: int | None = None
@@ -180,23 +182,22 @@ def with_fractions(runs: Iterable[Run], exported_at: datetime) -> frozenset[str]
     return frozenset(found)
 
 
-def _placed(runs: Sequence[Run]) -> tuple[list[Series], pl.DataFrame]:
+def _placed(runs: Sequence[Run]) -> tuple[list[SeriesSpec], pl.DataFrame]:
     """Return the descriptions of all series, and the run and description of each series."""
-    first_of: dict[int, int] = {}
-    kinds: list[Series] = []
+    first_of: dict[SeriesShape, int] = {}
+    specs: list[SeriesSpec] = []
     for run in runs:
-        # Runs of one shape share the tuple: comparing tuples would compare every series.
-        if id(run.series.kinds) not in first_of:
-            first_of[id(run.series.kinds)] = len(kinds)
-            kinds += run.series.kinds
+        if run.series.shape not in first_of:
+            first_of[run.series.shape] = len(specs)
+            specs += run.series
     counts = [len(run.series) for run in runs]
-    firsts = np.array([first_of[id(run.series.kinds)] for run in runs], dtype=np.int64)
+    firsts = np.array([first_of[run.series.shape] for run in runs], dtype=np.int64)
     within = np.arange(sum(counts)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
     places = {
         "run_row": np.repeat(np.arange(len(runs), dtype=np.uint32), counts),
-        "kind_row": (np.repeat(firsts, counts) + within).astype(np.uint32),
+        "spec_row": (np.repeat(firsts, counts) + within).astype(np.uint32),
     }
-    return kinds, pl.DataFrame(places)
+    return specs, pl.DataFrame(places)
 
 
 def _time_columns(runs: Sequence[Run]) -> list[pl.Series]:
@@ -205,8 +206,8 @@ def _time_columns(runs: Sequence[Run]) -> list[pl.Series]:
     return [starts.cast(pl.Int64), pl.Series(BIN_WIDTH, widths, dtype=pl.Int64)]
 
 
-def _series_column(name: str, kinds: Sequence[Series]) -> pl.Series:
-    return _column(name, [_FROM_SERIES[name](kind) for kind in kinds])
+def _series_column(name: str, specs: Sequence[SeriesSpec]) -> pl.Series:
+    return _column(name, [_FROM_SERIES[name](spec) for spec in specs])
 
 
 def _run_column(name: str, runs: Sequence[Run]) -> pl.Series:

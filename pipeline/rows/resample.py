@@ -11,6 +11,7 @@ import polars as pl
 
 from connectors.errors import RunError
 from connectors.flowtime.model.run import Grid, Run
+from connectors.flowtime.model.series_table import SeriesShape
 from pipeline.rows.aggregation import AGGREGATIONS, Aggregation, aggregate, aggregation_of
 
 _FEWEST_ROWS = 8_192
@@ -73,7 +74,7 @@ class Resampling:
             ) from error
         if factor == 1:
             return
-        for series in run.series.kinds:
+        for series in run.series:
             if aggregation_of(series.kind, self.chosen) is None:
                 kind = "no kind" if series.kind is None else f"kind {series.kind!r}"
                 raise RunError(
@@ -100,18 +101,17 @@ class BinGroups:
     @classmethod
     def of(cls, resampling: Resampling, runs: Sequence[Run]) -> BinGroups:
         """Return the groups of runs that can be resampled."""
-        of_kinds: dict[int, _Codes] = {}
+        of_shapes: dict[SeriesShape, _Codes] = {}
         for run in runs:
-            kinds = run.series.kinds
-            if id(kinds) not in of_kinds:
-                found = [aggregation_of(series.kind, resampling.chosen) for series in kinds]
+            if run.series.shape not in of_shapes:
+                found = [aggregation_of(one.kind, resampling.chosen) for one in run.series]
                 # Where none is known the factor is 1.
                 places = [AGGREGATIONS.index(one or "last") for one in found]
-                of_kinds[id(kinds)] = np.array(places, dtype=np.int8)
+                of_shapes[run.series.shape] = np.array(places, dtype=np.int8)
         factors = [resampling.minutes // run.grid.bin_minutes for run in runs]
         return cls(
             np.repeat(np.array(factors, dtype=np.int64), [len(run.series) for run in runs]),
-            np.concatenate([np.zeros(0, np.int8), *(of_kinds[id(r.series.kinds)] for r in runs)]),
+            np.concatenate([np.zeros(0, np.int8), *(of_shapes[run.series.shape] for run in runs)]),
         )
 
     def of_series(self, row: int) -> tuple[int, Aggregation]:

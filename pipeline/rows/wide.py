@@ -23,7 +23,7 @@ _CELL = np.dtype([("value", "<f8"), ("present", "?")])
 
 def measures_of(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return the measures of runs in the order in which they are first met."""
-    return tuple(dict.fromkeys(series.measure for run in runs for series in run.series.kinds))
+    return tuple(dict.fromkeys(series.measure for run in runs for series in run.series))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Group:
 def groups_of(run: Run) -> list[Group]:
     """Return the blocks of wide rows that a run makes, in the order of the rows."""
     found: dict[tuple[str | None, str], list[tuple[str, int]]] = {}
-    for place, series in enumerate(run.series.kinds):
+    for place, series in enumerate(run.series):
         members = found.setdefault((series.component, series.class_name), [])
         members.append((series.measure, place))
     return [Group(tuple(members)) for members in found.values()]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
-from typing import IO, Literal, Protocol, cast
+from typing import IO, Literal, cast
 
 import pyarrow as pa
+
+from connectors.storage import Writable
 
 Compression = Literal["none", "gzip", "zstd"]
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
@@ -13,21 +15,12 @@ _LEVELS: dict[Compression, range] = {"gzip": range(1, 10), "zstd": range(1, 23)}
 _DEFAULT_LEVELS: dict[Compression, int] = {"gzip": 6, "zstd": 3}
 
 
-class ByteSink(Protocol):
-    """The part of a binary stream that text writers need."""
-
-    def write(self, data: bytes | pa.Buffer, /) -> int:
-        """Append bytes."""
-
-    def close(self) -> None:
-        """Write what is still held back."""
-
-
 class _Open:
     """A stream passed on as it is, and left open."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Writable) -> None:
         self.write = stream.write
+        self.flush = stream.flush
 
     def close(self) -> None:
         """Do nothing: no bytes are held back."""
@@ -66,7 +59,7 @@ class SegmentedStream:
 
     def __init__(
         self,
-        stream: IO[bytes],
+        stream: Writable,
         compression: Compression,
         level: int | None = None,
         *,
@@ -93,17 +86,16 @@ class SegmentedStream:
         """Write what is still held back; the stream itself stays open."""
         self.cut()
 
-    def _begin(self) -> ByteSink:
+    def _begin(self) -> Writable:
         if self._compression == "none":
             return _Open(self._stream)
         assert self._level is not None
         if self._compression == "gzip":
-            zipped = gzip.GzipFile(
+            return gzip.GzipFile(
                 filename="", mode="wb", compresslevel=self._level, fileobj=self._stream, mtime=0
             )
-            return cast(ByteSink, zipped)
         # Imported when needed, as few exports are compressed so.
         import zstandard  # noqa: PLC0415
 
         compressor = zstandard.ZstdCompressor(level=self._level)
-        return cast(ByteSink, compressor.stream_writer(self._stream, closefd=False))
+        return compressor.stream_writer(cast(IO[bytes], self._stream), closefd=False)

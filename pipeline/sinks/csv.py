@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from connectors.storage import Writable
 from pipeline.rows.column import Column, Table
 from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
 from pipeline.sinks.csv_dialect import (
@@ -124,11 +125,11 @@ class CsvSink(Sink):
         """Return the options that cells are written by."""
         return self.model_dump(include=_TEXT_OPTIONS)
 
-    def open(self, stream: IO[bytes], table: Table) -> CsvWriter:
+    def open(self, stream: Writable, table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return CsvWriter(self, stream, table)
 
-    def open_segment(self, stream: IO[bytes], table: Table) -> CsvWriter:
+    def open_segment(self, stream: Writable, table: Table) -> CsvWriter:
         """Begin a file of rows alone."""
         return CsvWriter(self, stream, table, is_later=True)
 
@@ -137,7 +138,7 @@ class CsvWriter:
     """Writes one CSV file batch after batch."""
 
     def __init__(
-        self, sink: CsvSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+        self, sink: CsvSink, stream: Writable, table: Table, *, is_later: bool = False
     ) -> None:
         self._sink = sink
         self._table = table

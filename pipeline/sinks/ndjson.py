@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import pyarrow as pa
 from pydantic import BeforeValidator, model_validator
 
+from connectors.storage import Writable
 from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table, count_non_finite
 from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
@@ -66,11 +67,11 @@ class NdjsonSink(Sink):
         """Return how NaN and infinities are written."""
         return {"non_finite": self.non_finite}
 
-    def open(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
+    def open(self, stream: Writable, table: Table) -> NdjsonWriter:
         """Begin a file, which has no head."""
         return NdjsonWriter(self, stream, table)
 
-    def open_segment(self, stream: IO[bytes], table: Table) -> NdjsonWriter:
+    def open_segment(self, stream: Writable, table: Table) -> NdjsonWriter:
         """Begin a file of further rows."""
         return NdjsonWriter(self, stream, table, is_later=True)
 
@@ -79,7 +80,7 @@ class NdjsonWriter:
     """Writes one NDJSON file batch after batch."""
 
     def __init__(
-        self, sink: NdjsonSink, stream: IO[bytes], table: Table, *, is_later: bool = False
+        self, sink: NdjsonSink, stream: Writable, table: Table, *, is_later: bool = False
     ) -> None:
         self._sink = sink
         self._table = table

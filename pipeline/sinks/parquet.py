@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from connectors.storage import Writable
 from pipeline.rows.column import Column, Table, unnamed
 from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Sink, WholeNumber, Written
@@ -42,8 +43,8 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 _CODES = pa.dictionary(pa.int32(), pa.string())
 
 
-class ParquetSink(Sink):
-    """Options of the parquet format.
+class ParquetFiles(Sink):
+    """Options of all formats whose files are Parquet.
 
     Attributes:
         compression: `zstd`, `snappy`, `gzip`, `lz4`, `brotli` or `none`.
@@ -54,13 +55,12 @@ class ParquetSink(Sink):
 
     is_text: ClassVar[bool] = False
 
-    format: Literal["parquet"]
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     compression_level: WholeNumber | None = None
     row_group_size: Annotated[WholeNumber, Field(ge=1, le=10_000_000)] = 262_144
 
     @model_validator(mode="after")
-    def _check_level(self) -> ParquetSink:
+    def _check_level(self) -> ParquetFiles:
         if self.compression_level is None:
             return self
         levels = _LEVELS.get(self.compression)
@@ -87,25 +87,31 @@ class ParquetSink(Sink):
         """Return nothing: Parquet has no dialect."""
         return {}
 
-    def open(self, stream: IO[bytes], table: Table) -> ParquetWriter:
+    def open(self, stream: Writable, table: Table) -> ParquetWriter:
         """Begin a file."""
         return ParquetWriter(self, stream, table)
 
-    def open_segment(self, stream: IO[bytes], table: Table) -> ParquetWriter:
+    def open_segment(self, stream: Writable, table: Table) -> ParquetWriter:
         """Begin a file of its own, whose row groups `join` puts behind those before."""
         return self.open(stream, table)
 
-    def join(self, stream: IO[bytes], table: Table) -> ParquetJoin:
+    def join(self, stream: Writable, table: Table) -> ParquetJoin:
         """Begin to write one file from the row groups of files, without decoding them."""
         from pipeline.sinks.parquet_segments import ParquetJoin  # noqa: PLC0415
 
         return ParquetJoin(stream, _schema(table), lambda rows: _footer_metadata(table, rows))
 
 
+class ParquetSink(ParquetFiles):
+    """Options of the parquet format: single files, or data sets of them."""
+
+    format: Literal["parquet"]
+
+
 class ParquetWriter:
     """Writes one Parquet file, a row group whenever there are enough rows."""
 
-    def __init__(self, sink: ParquetSink, stream: IO[bytes], table: Table) -> None:
+    def __init__(self, sink: ParquetFiles, stream: Writable, table: Table) -> None:
         self._sink = sink
         self._table = table
         self._held: list[pl.DataFrame] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connectors.storage import Writable
 from pipeline.sinks.parquet_segments import MAGIC, JoinedRowGroups
 
 _FILLER = bytes(1 << 20)
@@ -31,7 +32,7 @@ class SectionedWriter:
     """
 
     def __init__(
-        self, stream: IO[bytes], schema: pa.Schema, *, is_later: bool = False, **options: Any
+        self, stream: Writable, schema: pa.Schema, *, is_later: bool = False, **options: Any
     ) -> None:
         self._out = _Body(stream, skip=len(MAGIC) if is_later else 0)
         self._schema = schema
@@ -123,7 +124,7 @@ class _Body:
         skip: Bytes at the beginning that are counted and not written.
     """
 
-    def __init__(self, stream: IO[bytes], skip: int = 0) -> None:
+    def __init__(self, stream: Writable, skip: int = 0) -> None:
         self._stream = stream
         self._discards = False
         self._skip = skip

@@ -14,6 +14,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from connectors.storage import Writable
 from pipeline.sinks.sink import SegmentFile, Written, copy_bytes
 
 MAGIC = b"PAR1"
@@ -94,7 +95,7 @@ class ParquetJoin:
     """
 
     def __init__(
-        self, stream: IO[bytes], schema: pa.Schema, metadata_of: Callable[[int], Mapping[str, str]]
+        self, stream: Writable, schema: pa.Schema, metadata_of: Callable[[int], Mapping[str, str]]
     ) -> None:
         self._stream = stream
         self._schema = schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
+from connectors.storage import Writable
 from pipeline.rows.column import ColumnName, Table
 
 
@@ -95,7 +96,7 @@ class TextJoin:
         stream: The open binary stream.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self._written: Written | None = None
 
@@ -111,7 +112,7 @@ class TextJoin:
         return self._written or Written(0, 0)
 
 
-def copy_bytes(source: IO[bytes], target: IO[bytes], count: int | None = None) -> None:
+def copy_bytes(source: IO[bytes], target: Writable, count: int | None = None) -> None:
     """Copy bytes from one open file to another.
 
     Args:
@@ -159,6 +160,10 @@ class Sink(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
     is_text: ClassVar[bool] = True
     """Whether the files are UTF-8 text, compressed or not."""
+    is_table: ClassVar[bool] = False
+    """Whether it writes a lake table: files by run, which a log of commits names."""
+    locating: ClassVar[frozenset[str]] = frozenset({"path", "storage", "if_exists", "prune"})
+    """Options that shape no byte of the files."""
 
     format: str
     path: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -181,6 +186,15 @@ class Sink(BaseModel):
         return self
 
     @property
+    def file_format(self) -> str:
+        """Format of the files."""
+        return self.format
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the texts that must not be shown."""
+        yield from ()
+
+    @property
     def is_stdout(self) -> bool:
         """Whether the rows go to standard output, which has no descriptor."""
         return self.path == STDOUT
@@ -196,14 +210,14 @@ class Sink(BaseModel):
         """IANA media type of the files."""
 
     @abstractmethod
-    def open(self, stream: IO[bytes], table: Table) -> TableWriter:
+    def open(self, stream: Writable, table: Table) -> TableWriter:
         """Begin a file on an open binary stream."""
 
     @abstractmethod
-    def open_segment(self, stream: IO[bytes], table: Table) -> TableWriter:
+    def open_segment(self, stream: Writable, table: Table) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
 
-    def join(self, stream: IO[bytes], table: Table) -> FileJoin:
+    def join(self, stream: Writable, table: Table) -> FileJoin:
         """Begin to write the file that one writer would write, from files of its segments.
 
         Args:

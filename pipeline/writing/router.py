@@ -12,8 +12,8 @@ import polars as pl
 
 from connectors.storage import StagedFile, Storage, join
 from pipeline.datapackage.descriptor import ExportedFile
-from pipeline.errors import ConfigError, SinkError
-from pipeline.planning.partitions import Partition, data_file_path
+from pipeline.errors import ConfigError
+from pipeline.planning.partitions import Partition, data_file_path, table_file_path
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.segments import Segment
 from pipeline.planning.target import Target
@@ -22,7 +22,7 @@ from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
 from pipeline.sinks.sink import Written
-from pipeline.writing.hashing_stream import HashingStream
+from pipeline.writing.staged_stream import StagedStream
 
 MOST_OPEN_FILES = 400
 # A sink's open row groups may hold a quarter of the memory, at up to 100 bytes a row while they
@@ -69,9 +69,7 @@ class _OpenFile:
     """A file that is being written."""
 
     part: TargetPart
-    path: str
-    staged: StagedFile
-    stream: HashingStream
+    output: StagedStream
     writer: TableWriter
     rows: int = 0
 
@@ -173,8 +171,7 @@ class SinkOutput:
         """Discard what is staged."""
         files = [one.file for one in self._destinations if one.file is not None]
         for file in (*files, *self._continued.values()):
-            file.stream.abandon()
-            file.part.target.storage.discard(file.staged)
+            file.output.discard()
         for _, output in self._finished:
             output.discard()
         for segments in self.segments:
@@ -284,23 +281,18 @@ class SinkOutput:
         target = part.target
         target.refuse_links(path)
         self._sweep(target, path)
-        staged = target.storage.stage(path)
-        try:
-            raw = target.storage.open(staged)
-        except OSError as error:
-            target.storage.discard(staged)
-            raise SinkError(f"{target.url}: cannot write {staged.local}: {error}") from error
         is_hashed = target.is_folder or part.is_whole
-        stream = HashingStream(raw, target.url, self._worker, is_hashed=is_hashed)
+        output = StagedStream.open(
+            target.storage, path, target.url, self._worker, is_hashed=is_hashed
+        )
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
         try:
-            writer = begin(stream, self._table(part, destination))  # type: ignore[arg-type]
+            writer = begin(output.stream, self._table(part, destination))
         except BaseException:
-            stream.abandon()
-            target.storage.discard(staged)
+            output.discard()
             raise
-        return _OpenFile(part, path, staged, stream, writer)
+        return _OpenFile(part, output, writer)
 
     def _sweep(self, target: Target, path: str) -> None:
         """Remove what an export that was killed has left beside the file that is begun."""
@@ -329,7 +321,9 @@ class SinkOutput:
         part = destination.part
         number = destination.place.number + destination.files
         extension = self.plan.sink.extension
-        name = data_file_path(destination.partition, part.state, number, extension)
+        # The file of a table is named once its bytes are known.
+        partition = () if part.target.table is not None else destination.partition
+        name = data_file_path(partition, part.state, number, extension)
         return join(part.target.path, name)
 
     def _close(self, place: int) -> None:
@@ -339,7 +333,7 @@ class SinkOutput:
         assert file is not None
         part = destination.part
         if part.target.is_folder:
-            self._finish_file(file, place, destination.partition)
+            self._finish_file(file, place, destination)
             destination.files += 1
         else:
             if not part.is_whole or len(part.segments) > 1:
@@ -352,23 +346,24 @@ class SinkOutput:
         destination.file = None
         self._open.remove(place)
 
-    def _finish_file(self, file: _OpenFile, order: int = 0, partition: Partition = ()) -> None:
+    def _finish_file(
+        self, file: _OpenFile, order: int = 0, destination: _Destination | None = None
+    ) -> None:
         written = file.writer.close()
-        file.stream.close()
-        target = file.part.target
-        if not target.is_folder and not file.part.is_whole:
-            self.segments.append(StagedSegments(target, file.staged, written))
-            return
-        described = ExportedFile(
-            path=file.path.removeprefix(target.folder).lstrip("/"),
-            size=file.stream.size,
-            sha256=file.stream.sha256,
-            rows=written.rows,
-            non_finite=written.non_finite,
-            partition=dict(partition),
-            header_row=written.header_row,
-        )
-        self._finished.append((order, StagedOutput(target, file.staged, described)))
+        target, output = file.part.target, file.output
+        partition = () if destination is None else destination.partition
+        staged = output.staged
+        described = output.finish(written, target.relative_path(staged.target), dict(partition))
+        if target.table is not None:
+            number = 0 if destination is None else destination.place.number + destination.files
+            digest, extension = described.sha256, self.plan.sink.extension
+            name = table_file_path(partition, file.part.state, number, digest, extension)
+            staged = replace(staged, target=join(target.path, name))
+            described = replace(described, path=name)
+        if target.is_folder or file.part.is_whole:
+            self._finished.append((order, StagedOutput(target, staged, described)))
+        else:
+            self.segments.append(StagedSegments(target, staged, written))
 
     def _write_empty(self, part: TargetPart) -> None:
         is_part = self.plan.sink.max_rows_per_file is not None

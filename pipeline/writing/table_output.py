@@ -19,12 +19,13 @@ from connectors.storage import StagedFile, Storage, StorageOptions, claimed, con
 from pipeline.config.path_template import codec_of, format_of, stem
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FILE_SUFFIX, ExportedFile
-from pipeline.errors import ConfigError, PublishConflictError, SinkError
+from pipeline.errors import ConfigError, PublishConflictError
 from pipeline.rows.column import Column, Table
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import AnySink
-from pipeline.writing.descriptor_file import write_whole
-from pipeline.writing.hashing_stream import HashingStream
+from pipeline.writing.descriptor_file import commit_described
+from pipeline.writing.removal import claim_scope
+from pipeline.writing.staged_stream import StagedStream
 
 _SINKS: TypeAdapter[Any] = TypeAdapter(AnySink)
 
@@ -120,7 +121,7 @@ class StagedTable:
             StorageError: The store refused a file.
         """
         target = self.target
-        scope = hashlib.sha256(target.descriptor.rpartition("/")[2].encode()).hexdigest()[:12]
+        scope = claim_scope(target.descriptor.rpartition("/")[2])
         in_parts = target.storage.sends_in_parts(self.file.size)
         uploads = [self.file.path] if in_parts else []
         try:
@@ -143,10 +144,9 @@ class StagedTable:
                     [*kept, *self._resources(own)],
                     secrets.token_hex(16),
                 )
-                claim.check()
-                target.storage.commit(self.staged)
-                claim.check()
-                write_whole(target.storage, target.descriptor, descriptor.dump(package), before)
+                commit_described(
+                    claim, target.storage, [self.staged], target.descriptor, package, before
+                )
         except ConflictError as conflict:
             raise PublishConflictError(str(conflict)) from conflict
 
@@ -172,17 +172,10 @@ class TableWriting:
     ) -> None:
         self._target = target
         self._table = Table(tuple(columns), metadata)
-        storage = target.storage
-        storage.sweep(target.folder)
-        self._staged = storage.stage(target.path)
-        try:
-            raw = storage.open(self._staged)
-        except OSError as error:
-            storage.discard(self._staged)
-            raise SinkError(f"{target.url}: cannot write {self._staged.local}: {error}") from error
+        target.storage.sweep(target.folder)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
-        self._stream = HashingStream(raw, target.url, self._worker)
-        self._writer = target.sink.open(self._stream, self._table)  # type: ignore[arg-type]
+        self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
+        self._writer = target.sink.open(self._output.stream, self._table)
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows that hold the columns in order.
@@ -198,25 +191,14 @@ class TableWriting:
         Raises:
             SinkError: The staged file could not be written.
         """
-        written = self._writer.close()
-        self._stream.close()
+        file = self._output.finish(self._writer.close(), self._target.name)
         self._worker.shutdown()
-        file = ExportedFile(
-            path=self._target.name,
-            size=self._stream.size,
-            sha256=self._stream.sha256,
-            rows=written.rows,
-            non_finite=written.non_finite,
-            partition={},
-            header_row=written.header_row,
-        )
-        return StagedTable(self._target, self._table.columns, self._staged, file)
+        return StagedTable(self._target, self._table.columns, self._output.staged, file)
 
     def discard(self) -> None:
         """Throw the file away."""
-        self._stream.abandon()
+        self._output.discard()
         self._worker.shutdown()
-        self._target.storage.discard(self._staged)
 
 
 def stage_tables(

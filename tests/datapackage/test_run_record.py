@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.storage import connect
 from pipeline.datapackage import descriptor
@@ -50,8 +50,8 @@ def test_every_dialect_comes_back(tmp_path: Path, dialect: str) -> None:
 
 
 def a_run(series: int = 3) -> Run:
-    rows = SeriesTable.of(
-        Series(
+    rows = [
+        SeriesSpec(
             id=f"arrivals@COMP_{n}@DEFAULT",
             measure="arrivals",
             component=f"COMP_{n}",
@@ -61,11 +61,9 @@ def a_run(series: int = 3) -> Run:
             class_kind="fallback",
             path=f"series/arrivals@COMP_{n}@DEFAULT.csv",
             points=288,
-            sha256="a" * 64,
-            size=5000,
         )
         for n in range(series)
-    )
+    ]
     moment = datetime(2025, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     return Run(
         url="/runs/run_1",
@@ -73,7 +71,7 @@ def a_run(series: int = 3) -> Run:
         name="run_1",
         run_id="run_1",
         grid=Grid(288, 5),
-        series=rows,
+        series=SeriesTable.of(rows, [FileDigest("a" * 64, 5000)] * series),
         created=moment,
         time_origin=moment,
         origin_source="spec.yaml grid.start",
@@ -222,8 +220,8 @@ def test_runs_of_one_shape_share_their_series() -> None:
     entries = [described(replace(a_run(20), run_id=f"run_{n}")) for n in range(2)]
     entries[1]["series"]["rows"][3][8] = "f" * 64
     one, other = (read_run(entry, "here").run.series for entry in entries)
-    assert one.kinds is other.kinds
-    assert (one[3].sha256, other[3].sha256) == ("a" * 64, "f" * 64)
+    assert one.shape is other.shape
+    assert (one.digest(3).sha256, other.digest(3).sha256) == ("a" * 64, "f" * 64)
 
 
 def test_runs_of_what_stays_in_a_descriptor() -> None:

@@ -69,7 +69,7 @@ def _check_described(run: Run) -> None:
     json.loads(text, parse_constant=_refuse)
     found = read_run(load(text, "x")["flowtime"]["runs"][0], "x").run
     if run.is_bundle:  # whose hashes are of files that no run directory has
-        run = replace(run, series=SeriesTable.of(replace(one, sha256=None) for one in run.series))
+        run = replace(run, series=SeriesTable(run.series.shape))
     odd = differences(run, found)
     assert not [key for key in odd if key != "extra"], odd
 

@@ -31,8 +31,8 @@ options = StorageOptions(options=dict(zip(("endpoint_url", "key", "secret"), sys
 storage, folder = connect(sys.argv[1], options)
 target = storage.stage(f"{folder}/big.bin").target
 with claimed(storage, folder, uploads=["big.bin"]):
-    upload = storage._requests.of(target, "create_multipart_upload")["UploadId"]
-    storage._requests.of(target, "upload_part", UploadId=upload, PartNumber=1, Body=b"x")
+    upload = storage._client.of(target, "create_multipart_upload")["UploadId"]
+    storage._client.of(target, "upload_part", UploadId=upload, PartNumber=1, Body=b"x")
     os.kill(os.getpid(), 9)
 """
 

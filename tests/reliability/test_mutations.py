@@ -16,7 +16,7 @@ CHANGES, FAULTS = "tests/reliability/test_changes.py", "tests/reliability/test_s
 FOLDERS = "tests/exports/test_shared_folders.py"
 LEFTOVERS = "tests/reliability/test_leftovers.py"
 IMPORTS = "tests/reliability/test_killed_imports.py"
-LOCAL, S3 = "connectors/storage/disk/local.py", "connectors/storage/s3/storage.py"
+LOCAL, OBJECTS = "connectors/storage/disk/local.py", "connectors/storage/objects/storage.py"
 
 _COMMITS = """\
         for _, outputs in group:
@@ -57,8 +57,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "    if False:\n        raise", ["tests/exports/test_faults.py", CHANGES],
     ),
     "no condition on the descriptor": (
-        S3, '{"IfNoneMatch": "*"} if before is None else {"IfMatch": f\'"{before.version}"\'}',
-        "{}", [EXPORTERS, "-k", "between"],
+        "connectors/storage/s3/client.py", "if expected is not None:", "if False:",
+         [EXPORTERS, "-k", "between"],
     ),
     "no claim": (
         "connectors/storage/claim.py", "        while others := self._others():",
@@ -73,7 +73,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "pipeline/writing/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "-k", "each_call"],
     ),
     "lost answers are failures": (
-        S3, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
+        OBJECTS, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
         "pipeline/exports/attempt.py", "        publisher.tidy(choice.current)\n", "",

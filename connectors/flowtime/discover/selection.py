@@ -62,7 +62,7 @@ def select_series(run: Run, selection: Selection) -> Run:
         return run
     places = [
         place
-        for place, one in enumerate(run.series.kinds)
+        for place, one in enumerate(run.series)
         if _matches(one.measure, selection.measures)
         and _matches(one.component or "", selection.components)
         and _matches(one.class_name, selection.classes)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from connectors.flowtime.model.series_table import SeriesTable
+
+_Integer64 = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
 
 NEVER_READ_FOLDERS = frozenset({"gold", "aggregates"})
 """Folders of a run directory that hold exports of the run, not the run."""
@@ -64,8 +70,52 @@ class RunOverview:
     restored_from: ExportOrigin | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the JSON files of a run say of its origin; None where they say nothing.
+
+    Descriptors, the registry, the service and imports take the list of facts from here.
+
+    Attributes:
+        source: What wrote the run.
+        engine_version: Version of the engine.
+        scenario_hash, model_hash: Hashes of the scenario and of the model.
+        schema_version: Version of the JSON files.
+        template_id, template_title: The template that the model was made from.
+        model_title: Title of the model.
+        mode: `simulation` or `telemetry`.
+        seed: Seed of the random numbers.
+    """
+
+    # Descriptors have them in the spelling of FlowTime's JSON files.
+    __pydantic_config__ = ConfigDict(alias_generator=to_camel)
+
+    source: str | None
+    engine_version: str | None
+    scenario_hash: str | None
+    model_hash: str | None
+    schema_version: _Integer64 | None
+    template_id: str | None
+    template_title: str | None
+    model_title: str | None
+    mode: str | None
+    seed: _Integer64 | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts by name, in order."""
+        return {name: getattr(self, name) for name in RUN_FACTS}
+
+    def facts_as_json(self) -> dict[str, Any]:
+        """Return the facts with the names that FlowTime's JSON files have for them."""
+        return {to_camel(name): getattr(self, name) for name in RUN_FACTS}
+
+
+RUN_FACTS: tuple[str, ...] = tuple(field.name for field in fields(RunFacts))
+"""Names of the facts, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(RunFacts):
     """One complete run directory.
 
     Attributes:
@@ -82,8 +132,6 @@ class Run:
         listing: sha256 hex over names, sizes and versions of its files as listed.
         notes: What a reader of the report should know, e.g. an assumed time origin.
         warnings: The run's own warnings, rendered as text.
-        source, engine_version, scenario_hash, model_hash, schema_version, template_id,
-            template_title, model_title, mode, seed: As the JSON files say; None where absent.
         extra: Unknown top-level keys of run.json, kept as they were.
         is_bundle: Whether it is a flat telemetry bundle, whose files may name a class and lack
             values.
@@ -104,16 +152,6 @@ class Run:
     listing: str
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    source: str | None
-    engine_version: str | None
-    scenario_hash: str | None
-    model_hash: str | None
-    schema_version: int | None
-    template_id: str | None
-    template_title: str | None
-    model_title: str | None
-    mode: str | None
-    seed: int | None
     extra: Mapping[str, object]
     is_bundle: bool = False
     series_left_out: int = 0

@@ -1,8 +1,9 @@
-"""What a series of a run is."""
+"""What a series of a run is, and what its file must hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 DEFAULT_CLASS = "DEFAULT"
 """The class that FlowTime means where a series names none."""
@@ -29,8 +30,8 @@ class SeriesId:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One series of a run, as index.json describes it and manifest.json vouches for it.
+class SeriesSpec:
+    """What a series of a run is, as index.json describes it.
 
     Attributes:
         id: The series id, as written in index.json.
@@ -42,9 +43,6 @@ class Series:
         class_kind: `fallback`, `specific`, ... or None.
         path: Path of the CSV file, relative to the run directory, checked to stay in it.
         points: Number of rows the file must have.
-        sha256: Lower-case hex digest from manifest.json (else index.json), or None where
-            there is none or only a placeholder.
-        size: Bytes of the file when the run was listed, or None where the file is missing.
     """
 
     id: str
@@ -56,5 +54,16 @@ class Series:
     class_kind: str | None
     path: str
     points: int
-    sha256: str | None
-    size: int | None
+
+
+class FileDigest(NamedTuple):
+    """What the file of a series must hold.
+
+    Attributes:
+        sha256: Lower-case hex digest from manifest.json (else index.json), or None where
+            there is none or only a placeholder.
+        size: Bytes of the file when the run was listed, or None where the file is missing.
+    """
+
+    sha256: str | None = None
+    size: int | None = None

@@ -3,66 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from itertools import repeat
 from struct import Struct
 from typing import overload
 
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 
-_PROMISE = Struct("<?32s?q")  # is there a sha256, the sha256, is there a size, the size
+_DIGEST = Struct("<?32s?q")  # is there a sha256, the sha256, is there a size, the size
 _NONE = bytes(32)
 
-Promise = tuple[str | None, int | None]
-"""The sha256 that a file must have, as lower-case hex, and its size in bytes."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesShape:
+    """What the series of a run are: one object for all runs that have the same ones.
+
+    It is compared and hashed by identity: comparing two tuples would compare every series.
+
+    Attributes:
+        specs: The series in the index's order.
+    """
+
+    specs: tuple[SeriesSpec, ...]
 
 
-class SeriesTable(Sequence[Series]):
-    """The series of a run, in order; each is made when it is asked for.
+class SeriesTable(Sequence[SeriesSpec]):
+    """The series of a run, in order, and beside each the digest of its file.
 
-    All but sha256 and size is mostly the same in run after run, and held once for all of them;
-    the two take 42 bytes a series. An export may hold hundreds of thousands.
+    What the series are is mostly the same in run after run, and held once for all of them; their
+    digests take 42 bytes a series. An export may hold hundreds of thousands.
 
     Args:
-        kinds: The series without sha256 and size.
-        promises: sha256 and size of each.
+        shape: What the series are.
+        digests: What the file of each must hold; None where nothing is known of any.
 
     Raises:
         ValueError: A sha256 is none.
     """
 
-    __slots__ = ("_promises", "kinds")
+    __slots__ = ("_digests", "shape")
 
-    def __init__(self, kinds: tuple[Series, ...], promises: Iterable[Promise]) -> None:
-        self.kinds = kinds
-        self._promises = b"".join(_packed(sha256, size) for sha256, size in promises)
+    def __init__(self, shape: SeriesShape, digests: Iterable[FileDigest] | None = None) -> None:
+        self.shape = shape
+        found = repeat(FileDigest(), len(shape.specs)) if digests is None else digests
+        self._digests = b"".join(_packed(sha256, size) for sha256, size in found)
 
     @classmethod
-    def of(cls, series: Iterable[Series]) -> SeriesTable:
-        """Return the table of some series."""
-        found = tuple(series)
-        kinds = tuple(replace(one, sha256=None, size=None) for one in found)
-        return cls(kinds, ((one.sha256, one.size) for one in found))
+    def of(
+        cls, specs: Iterable[SeriesSpec], digests: Iterable[FileDigest] | None = None
+    ) -> SeriesTable:
+        """Return the table of some series, with a shape of its own."""
+        return cls(SeriesShape(tuple(specs)), digests)
 
-    def promises(self) -> Iterator[Promise]:
-        """Yield sha256 and size of each series."""
-        for is_vouched, sha256, is_there, size in _PROMISE.iter_unpack(self._promises):
-            yield sha256.hex() if is_vouched else None, size if is_there else None
+    def digests(self) -> Iterator[FileDigest]:
+        """Yield what the file of each series must hold."""
+        return (_unpacked(*fields) for fields in _DIGEST.iter_unpack(self._digests))
+
+    def digest(self, place: int) -> FileDigest:
+        """Return what the file of one series must hold.
+
+        Raises:
+            IndexError: There is no series at that place.
+        """
+        at = range(len(self))[place]
+        return _unpacked(*_DIGEST.unpack_from(self._digests, at * _DIGEST.size))
 
     def sizes(self) -> Iterator[int]:
         """Return bytes of each file; 0 where it is missing."""
-        return (size for _, _, _, size in _PROMISE.iter_unpack(self._promises))
+        return (size for _, _, _, size in _DIGEST.iter_unpack(self._digests))
 
     def are_vouched(self) -> Iterator[bool]:
         """Return whether there is a sha256 for each file."""
-        return (is_vouched for is_vouched, _, _, _ in _PROMISE.iter_unpack(self._promises))
+        return (is_vouched for is_vouched, _, _, _ in _DIGEST.iter_unpack(self._digests))
 
     def picked(self, places: Iterable[int]) -> SeriesTable:
         """Return the table of the series at some places, in that order."""
         chosen = list(places)
-        promises = list(self.promises())
-        return SeriesTable(
-            tuple(self.kinds[place] for place in chosen), [promises[place] for place in chosen]
-        )
+        return SeriesTable.of((self[place] for place in chosen), map(self.digest, chosen))
 
     def listed(self, sizes: Mapping[str, int]) -> SeriesTable:
         """Return the same series with the sizes of a listing.
@@ -70,46 +87,39 @@ class SeriesTable(Sequence[Series]):
         Args:
             sizes: Path relative to the run directory → bytes of every file that is there.
         """
-        hashes = (sha256 for sha256, _ in self.promises())
+        pairs = zip(self, self.digests(), strict=True)
         return SeriesTable(
-            self.kinds, zip(hashes, (sizes.get(kind.path) for kind in self.kinds), strict=True)
+            self.shape, (FileDigest(digest.sha256, sizes.get(one.path)) for one, digest in pairs)
         )
 
     def __len__(self) -> int:
-        return len(self.kinds)
+        return len(self.shape.specs)
 
     @overload
-    def __getitem__(self, place: int) -> Series: ...
+    def __getitem__(self, place: int) -> SeriesSpec: ...
     @overload
-    def __getitem__(self, place: slice) -> SeriesTable: ...
-    def __getitem__(self, place: int | slice) -> Series | SeriesTable:
-        if isinstance(place, slice):
-            return self.picked(range(len(self))[place])
-        at = range(len(self))[place]
-        is_vouched, sha256, is_there, size = _PROMISE.unpack_from(
-            self._promises, at * _PROMISE.size
-        )
-        return replace(
-            self.kinds[at],
-            sha256=sha256.hex() if is_vouched else None,
-            size=size if is_there else None,
-        )
+    def __getitem__(self, place: slice) -> tuple[SeriesSpec, ...]: ...
+    def __getitem__(self, place: int | slice) -> SeriesSpec | tuple[SeriesSpec, ...]:
+        return self.shape.specs[place]
 
-    def __iter__(self) -> Iterator[Series]:
-        for kind, (sha256, size) in zip(self.kinds, self.promises(), strict=True):
-            yield replace(kind, sha256=sha256, size=size)
+    def __iter__(self) -> Iterator[SeriesSpec]:
+        return iter(self.shape.specs)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SeriesTable):
             return NotImplemented
-        return self.kinds == other.kinds and self._promises == other._promises
+        return self.shape.specs == other.shape.specs and self._digests == other._digests
 
     def __repr__(self) -> str:
-        return f"SeriesTable.of({list(self)!r})"
+        return f"SeriesTable.of({list(self)!r}, {list(self.digests())!r})"
 
 
 def _packed(sha256: str | None, size: int | None) -> bytes:
     digest = _NONE if sha256 is None else bytes.fromhex(sha256)
     if len(digest) != len(_NONE):
         raise ValueError(f"a sha256 has 64 hex digits, not {len(2 * digest)}")
-    return _PROMISE.pack(sha256 is not None, digest, size is not None, size or 0)
+    return _DIGEST.pack(sha256 is not None, digest, size is not None, size or 0)
+
+
+def _unpacked(is_vouched: bool, sha256: bytes, is_there: bool, size: int) -> FileDigest:
+    return FileDigest(sha256.hex() if is_vouched else None, size if is_there else None)

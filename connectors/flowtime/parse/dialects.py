@@ -319,21 +319,21 @@ def _run_id(run_id: str | None, name: str, notes: list[str]) -> str:
 
 
 def _series_notes(series: SeriesTable, listed: object, sizes: Mapping[str, int]) -> Iterable[str]:
-    known = {one.id for one in series.kinds}
+    known = {one.id for one in series}
     if not series:
         yield f"{INDEX_FILE} lists no series"
     if isinstance(listed, list):
         ids = [str(one.get("id", "?")) if isinstance(one, dict) else str(one) for one in listed]
         if unknown := [one for one in ids if one not in known]:
             yield f"{RUN_FILE} lists series that {INDEX_FILE} does not: {names_of(unknown)}"
-    paths = {one.path for one in series.kinds}
+    paths = {one.path for one in series}
     if stray := sorted(p for p in sizes if p.endswith(".csv") and p not in paths):
         yield f"files that {INDEX_FILE} does not list were left alone: {names_of(stray)}"
-    are_vouched = zip(series.kinds, series.are_vouched(), strict=True)
+    are_vouched = zip(series, series.are_vouched(), strict=True)
     if unhashed := [one.id for one, is_vouched in are_vouched if not is_vouched]:
         yield f"{len(unhashed)} series have no sha256 to be verified: {names_of(unhashed)}"
     places: dict[tuple[str, str | None, str], str] = {}
-    for one in series.kinds:
+    for one in series:
         other = places.setdefault((one.measure, one.component, one.class_name), one.id)
         if other != one.id:
             yield f"series {other} and {one.id} share measure, component and class"

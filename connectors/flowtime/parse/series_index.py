@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from connectors.errors import IntegrityError, RunError
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS, Grid
-from connectors.flowtime.model.series import DEFAULT_CLASS, Series, SeriesId
-from connectors.flowtime.model.series_table import SeriesTable
+from connectors.flowtime.model.series import DEFAULT_CLASS, FileDigest, SeriesId, SeriesSpec
+from connectors.flowtime.model.series_table import SeriesShape, SeriesTable
 from connectors.flowtime.parse.schema import NAME, IndexedSeries, clip, shown
 
 MANIFEST_FILE = "manifest.json"
@@ -52,7 +52,7 @@ def all_series(
     if hashes:
         _check_same_ids({one.id for one in checked}, hashes)
     return SeriesTable(
-        _kinds(checked, paths, grid.bins), zip(promised, map(sizes.get, paths), strict=True)
+        _shape(checked, paths, grid.bins), map(FileDigest, promised, map(sizes.get, paths))
     )
 
 
@@ -128,12 +128,10 @@ def _found_path(entry: IndexEntry, sizes: Mapping[str, int]) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
-def _kinds(
-    entries: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int
-) -> tuple[Series, ...]:
-    """Return the series of an index; one object for all runs that have the same ones."""
-    return tuple(
-        Series(
+def _shape(entries: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int) -> SeriesShape:
+    """Return what the series of an index are; one object for all runs that have the same ones."""
+    specs = (
+        SeriesSpec(
             id=one.id,
             measure=one.measure,
             component=one.component,
@@ -143,11 +141,10 @@ def _kinds(
             class_kind=one.class_kind,
             path=path,
             points=bins,
-            sha256=None,
-            size=None,
         )
         for one, path in zip(entries, paths, strict=True)
     )
+    return SeriesShape(tuple(specs))
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -100,9 +100,10 @@ def parse_bundle(files: RunFiles) -> Run:
     if files.time_origin is None and start is not None:
         run = replace(run, origin_source=f"{MANIFEST_FILE} {_ORIGIN_KEY}")
     paths = {_series_id(file): file.path for file in manifest.files}
+    specs = (replace(one, path=paths[one.id]) for one in run.series)
     return replace(
         run,
-        series=SeriesTable.of(replace(one, path=paths[one.id]) for one in run.series),
+        series=SeriesTable.of(specs, run.series.digests()),
         fingerprint=hashlib.sha256(files.manifest_json).hexdigest(),
         notes=tuple(_own_words(note) for note in run.notes),
         is_bundle=True,

@@ -13,13 +13,12 @@ import numpy as np
 from connectors.errors import FlowtimeExportError, RunError, RunExistsError
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import ExportOrigin, Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.dialects import MANIFEST_FILE
 from connectors.flowtime.restore.layout import SeriesLayout, find_layout
 from connectors.flowtime.restore.run_files import (
     DESCRIBING_FILES,
-    SeriesBytes,
     check_restorable,
     describing_files,
     differences,
@@ -121,6 +120,9 @@ class RunWriter:
         self._vouch = vouch
         self._restored_from = restored_from
         self._last: SeriesLayout | None = None
+        self._digests = {
+            one.id: digest for one, digest in zip(run.series, run.series.digests(), strict=True)
+        }
         self._missing = {one.id: one for one in run.series}
         self._restored: dict[str, RestoredSeries] = {}
         self._done: RestoredRun | None = None
@@ -152,7 +154,7 @@ class RunWriter:
         return self._folder.url
 
     def add(
-        self, series: Series, values: _Array, layout: SeriesLayout | None = None
+        self, series: SeriesSpec, values: _Array, layout: SeriesLayout | None = None
     ) -> RestoredSeries:
         """Stage the file of one series.
 
@@ -181,11 +183,12 @@ class RunWriter:
                 series.id,
             )
         chosen = layout or self._last or SeriesLayout()
-        tried = (self._last or chosen) if series.sha256 is not None else chosen
+        sha256 = self._digests[series.id].sha256
+        tried = (self._last or chosen) if sha256 is not None else chosen
         restored = self._write(series, values, tried)
         if restored.matched is False:
             # Not a match either where none is found, but then the likeliest.
-            tried = find_layout(values, series.sha256 or "", chosen) or chosen
+            tried = find_layout(values, sha256 or "", chosen) or chosen
             restored = self._write(series, values, tried)
         if restored.matched is not False:
             self._last = restored.layout
@@ -205,11 +208,7 @@ class RunWriter:
         if self._missing:
             names = ", ".join(list(self._missing)[:5])
             raise self._error(f"{len(self._missing)} series are missing, such as {names}")
-        expected = self._expected()
-        written = {
-            one.id: SeriesBytes(one.sha256, self._restored[one.id].bytes) for one in expected.series
-        }
-        files = describing_files(expected, written, self._restored_from)
+        files = describing_files(self._expected(), self._restored_from)
         for name, data in files.items():
             with self._folder.staging(name) as file:
                 file.write_bytes(data)
@@ -266,19 +265,20 @@ class RunWriter:
 
     def _expected(self) -> Run:
         """Return the run as its describing files will give it."""
-        series = SeriesTable.of(self._vouched(one) for one in self._run.series)
-        return replace(self._run, series=series)
+        series = self._run.series
+        digests = (self._digest(one) for one in series)
+        return replace(self._run, series=SeriesTable(series.shape, digests))
 
-    def _vouched(self, series: Series) -> Series:
-        if series.sha256 is None and not self._vouch:
-            return series
-        return replace(series, sha256=self._restored[series.id].sha256)
+    def _digest(self, series: SeriesSpec) -> FileDigest:
+        restored = self._restored[series.id]
+        is_vouched = self._vouch or self._digests[series.id].sha256 is not None
+        return FileDigest(restored.sha256 if is_vouched else None, restored.bytes)
 
     def _result(self, status: RestoreStatus) -> RestoredRun:
         series = tuple(self._restored[one.id] for one in self._run.series)
         return RestoredRun(self.url, self._folder.path, self._run.run_id, status, series)
 
-    def _write(self, series: Series, values: _Array, layout: SeriesLayout) -> RestoredSeries:
+    def _write(self, series: SeriesSpec, values: _Array, layout: SeriesLayout) -> RestoredSeries:
         digest = hashlib.sha256()
         size = 0
         with self._folder.staging(series.path) as path, path.open("wb") as file:
@@ -286,7 +286,8 @@ class RunWriter:
                 digest.update(block)
                 size += file.write(block)
         found = digest.hexdigest()
-        matched = None if series.sha256 is None else found == series.sha256
+        expected = self._digests[series.id].sha256
+        matched = None if expected is None else found == expected
         return RestoredSeries(series.id, series.path, layout, found, size, matched)
 
     def _discard_after(self, error: BaseException) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import UTC
 from typing import Any
 
 from connectors.errors import RunError
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import ExportOrigin, Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.parse.dialects import (
     INDEX_FILE,
     MANIFEST_FILE,
@@ -31,22 +31,7 @@ _NO_HASH = "sha256:none"
 _PLACE = ("url", "path", "name", "fingerprint", "listing", "notes", "summary")
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesBytes:
-    """What the file of a series turned out to be.
-
-    Attributes:
-        sha256: Lower-case hex digest that the run vouches for, or None for none.
-        size: Bytes.
-    """
-
-    sha256: str | None
-    size: int
-
-
-def describing_files(
-    run: Run, written: Mapping[str, SeriesBytes], restored_from: ExportOrigin | None = None
-) -> dict[str, bytes]:
+def describing_files(run: Run, restored_from: ExportOrigin | None = None) -> dict[str, bytes]:
     """Return the describing files of a run, in the order of `DESCRIBING_FILES`.
 
     `spec.yaml` is there to name the start of the grid, and is left out where the start was
@@ -54,8 +39,7 @@ def describing_files(
     where it would say nothing.
 
     Args:
-        run: The run.
-        written: Series id → its file, for every series.
+        run: The run, with the digests of its files as they are written.
         restored_from: The export that the run is restored from, which the manifest then names.
 
     Raises:
@@ -64,11 +48,11 @@ def describing_files(
     spec = _spec(run)
     metadata = _metadata(run)
     files = {
-        INDEX_FILE: _json(_index(run, written), run),
+        INDEX_FILE: _json(_index(run), run),
         RUN_FILE: _json(_run(run), run),
         SPEC_FILE: spec,
         METADATA_FILE: _json(metadata, run) if metadata else None,
-        MANIFEST_FILE: _json(_manifest(run, written, restored_from), run),
+        MANIFEST_FILE: _json(_manifest(run, restored_from), run),
     }
     return {name: data for name, data in files.items() if data is not None}
 
@@ -79,8 +63,7 @@ def check_restorable(run: Run) -> None:
     Raises:
         RunError: It would not: a run of no run directory, or of a hostile description.
     """
-    written = {one.id: SeriesBytes(one.sha256, one.size or 0) for one in run.series}
-    files = describing_files(run, written)
+    files = describing_files(run)
     try:
         found = parse_run(
             RunFiles(
@@ -92,7 +75,7 @@ def check_restorable(run: Run) -> None:
                 index_json=files[INDEX_FILE],
                 spec_yaml=files.get(SPEC_FILE),
                 metadata_json=files.get(METADATA_FILE),
-                sizes={one.path: one.size or 0 for one in run.series},
+                sizes=dict(zip((one.path for one in run.series), run.series.sizes(), strict=True)),
             )
         )
     except RunError as error:
@@ -116,14 +99,14 @@ def differences(run: Run, found: Run) -> list[str]:
 
 
 def _comparable(run: Run) -> dict[str, object]:
-    fields: dict[str, object] = {
-        key: getattr(run, key) for key in Run.__slots__ if key not in _PLACE
+    found: dict[str, object] = {
+        field.name: getattr(run, field.name) for field in fields(run) if field.name not in _PLACE
     }
-    fields["series"] = run.series.listed({})
+    found["series"] = run.series.listed({})
     # As text, because a NaN in it is not equal to itself.
-    fields["extra"] = json.dumps(dict(run.extra), sort_keys=True, default=repr)
-    fields["origin_source"] = _start_key(run)
-    return fields
+    found["extra"] = json.dumps(dict(run.extra), sort_keys=True, default=repr)
+    found["origin_source"] = _start_key(run)
+    return found
 
 
 def _start_key(run: Run) -> str | None:
@@ -177,15 +160,15 @@ def _run(run: Run) -> dict[str, object]:
     return {**known, **{key: run.extra[key] for key in run.extra if key not in known}}
 
 
-def _index(run: Run, written: Mapping[str, SeriesBytes]) -> dict[str, object]:
+def _index(run: Run) -> dict[str, object]:
     return _present(
         schemaVersion=run.schema_version,
         grid=_grid(run),
-        series=[_entry(one, written[one.id]) for one in run.series],
+        series=list(map(_entry, run.series, run.series.digests())),
     )
 
 
-def _entry(series: Series, written: SeriesBytes) -> dict[str, object]:
+def _entry(series: SeriesSpec, digest: FileDigest) -> dict[str, object]:
     return _present(
         id=series.id,
         kind=series.kind,
@@ -195,14 +178,13 @@ def _entry(series: Series, written: SeriesBytes) -> dict[str, object]:
         **{"class": series.class_name},
         classKind=series.class_kind,
         points=series.points,
-        hash=None if written.sha256 is None else f"sha256:{written.sha256}",
+        hash=None if digest.sha256 is None else f"sha256:{digest.sha256}",
     )
 
 
-def _manifest(
-    run: Run, written: Mapping[str, SeriesBytes], origin: ExportOrigin | None
-) -> dict[str, object]:
-    promised = {one.id: written[one.id].sha256 for one in run.series}
+def _manifest(run: Run, origin: ExportOrigin | None) -> dict[str, object]:
+    pairs = zip(run.series, run.series.digests(), strict=True)
+    promised = {one.id: digest.sha256 for one, digest in pairs}
     # A reader wants an entry for each series, or none at all.
     is_any = any(sha256 is not None for sha256 in promised.values())
     hashes = {name: _NO_HASH if one is None else f"sha256:{one}" for name, one in promised.items()}

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
-from connectors.flowtime.model.series_table import Promise
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.scan.series_file import SeriesFile
 
 
@@ -18,7 +17,7 @@ class SeriesFiles(Collection[SeriesFile]):
     """The series files of runs in the order of their rows: runs, then each index's order.
 
     Each is made when it is come to: all of them at once would take as much memory as the runs.
-    `Series.path` has been checked to stay below its run when the index was read.
+    `SeriesSpec.path` has been checked to stay below its run when the index was read.
 
     Args:
         runs: The runs.
@@ -72,21 +71,21 @@ class SeriesFiles(Collection[SeriesFile]):
         return int(np.count_nonzero(self._wanted[first : first + len(run.series)]))
 
     def _of_run(self, first: int, run: Run) -> Iterator[SeriesFile]:
-        numbered: Iterable[tuple[int, Series, Promise]]
-        numbered = zip(count(first), run.series.kinds, run.series.promises(), strict=False)
+        numbered: Iterable[tuple[int, SeriesSpec, FileDigest]]
+        numbered = zip(count(first), run.series, run.series.digests(), strict=False)
         if self._wanted is not None:
             numbered = compress(numbered, self._wanted[first : first + len(run.series)].tolist())
-        for row, kind, (sha256, size) in numbered:
+        for row, spec, digest in numbered:
             yield SeriesFile(
                 row=row,
                 run_path=run.path,
-                file=kind.path,
+                file=spec.path,
                 run_url=run.url,
-                series_id=kind.id,
-                points=kind.points,
-                size=size,
-                sha256=sha256,
-                bundle_class=kind.class_name if run.is_bundle else None,
+                series_id=spec.id,
+                points=spec.points,
+                size=digest.size,
+                sha256=digest.sha256,
+                bundle_class=spec.class_name if run.is_bundle else None,
             )
 
 

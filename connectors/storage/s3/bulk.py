@@ -18,10 +18,10 @@ from connectors.errors import StorageError
 from connectors.storage import retry
 from connectors.storage.deadline import check_deadline, seconds_left
 from connectors.storage.event_loop import wait_for
+from connectors.storage.objects.client import split_key
 from connectors.storage.retry import retrying
+from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
-from connectors.storage.s3.listing import split_key
-from connectors.storage.s3.requests import S3Requests
 
 _BULK_READERS = 48
 _BULK_OPTIONS = frozenset(
@@ -36,7 +36,7 @@ class BulkReader:
     Args:
         filesystem: The `s3fs.S3FileSystem` whose session and event loop are used.
         options: Its options, in clear.
-        requests: Reads once more what obstore could not.
+        client: Reads once more what obstore could not.
         translated: Turns a foreign failure at a path, while doing something, into ours.
     """
 
@@ -44,12 +44,12 @@ class BulkReader:
         self,
         filesystem: Any,
         options: dict[str, Any],
-        requests: S3Requests,
+        client: S3Client,
         translated: Callable[[Exception, str, str], StorageError],
     ) -> None:
         self._fs = filesystem
         self._options = options
-        self._requests = requests
+        self._client = client
         self._translated = translated
         self._stores: dict[str, S3Store] = {}
 
@@ -74,13 +74,34 @@ class BulkReader:
             check_deadline()
             raise
 
+    def access(self, bucket: str) -> dict[str, str]:
+        """Return how the session of s3fs would reach a bucket, in the words of object_store."""
+        endpoint, settings = self._found_settings(bucket)
+        provider = settings.pop("credential_provider", None)
+        if provider is not None:
+            found = wait_for(self._fs.loop, provider(), retry.CALL_SECONDS)
+            settings["access_key_id"] = found["access_key_id"]
+            settings["secret_access_key"] = found["secret_access_key"]
+            settings["session_token"] = found["token"]
+        own = {
+            f"aws_{name}": "true" if value is True else str(value)
+            for name, value in settings.items()
+            if value is not None
+        }
+        return {**own, "aws_conditional_put": "etag"} | (
+            {"allow_http": "true"} if endpoint.startswith("http://") else {}
+        )
+
+    def _found_settings(self, bucket: str) -> tuple[str, dict[str, Any]]:
+        seconds = retry.CALL_SECONDS
+        return retrying(
+            lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds)),
+            S3_FAILURES,
+        )
+
     def _connect(self, bucket: str) -> None:
         if bucket not in self._stores:
-            seconds = retry.CALL_SECONDS
-            endpoint, settings = retrying(
-                lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds)),
-                S3_FAILURES,
-            )
+            endpoint, settings = self._found_settings(bucket)
             client: Any = {
                 "allow_http": endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=10),
@@ -153,7 +174,7 @@ class BulkReader:
                     return await self._fetch(path, clock)
                 except GenericError:
                     # It does not say what failed; the client of s3fs does, if it fails as well.
-                    return (await self._requests.get_once(path))[0]
+                    return (await self._client.get_once(path))[0]
         except Exception as failure:
             error = self._translated(failure, path, "reading")
             error.__cause__ = failure

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from connectors.errors import StorageError
-from connectors.storage.contract import FileInfo, StagedFile
 from connectors.storage.deadline import ContextPool, check_deadline, within
 from connectors.storage.s3.failures import S3_FAILURES
-from connectors.storage.s3.requests import S3Requests, with_digest
+
+if TYPE_CHECKING:
+    from connectors.storage.s3.client import S3Client
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
@@ -33,39 +34,35 @@ def needs_parts(size: int) -> bool:
 
 
 class PartedUpload:
-    """The upload of one staged file.
+    """The upload of one file.
 
     Args:
-        requests: How the store is asked.
-        staged: The file.
+        client: Makes the requests.
+        target: The path of the object.
+        file: The file.
         size: Its bytes.
-        look: Returns what is stored at a path, as `Storage.info` does.
     """
 
-    def __init__(
-        self,
-        requests: S3Requests,
-        staged: StagedFile,
-        size: int,
-        look: Callable[[str], FileInfo | None],
-    ) -> None:
-        self._requests = requests
-        self._staged = staged
+    def __init__(self, client: S3Client, target: str, file: Path, size: int) -> None:
+        self._client = client
+        self._target = target
+        self._file = file
         self._size = size
-        self._look = look
 
     def send(self) -> None:
         """Send all parts and make them one object; what fails leaves none behind."""
-        target = self._staged.target
-        upload = self._requests.of(target, "create_multipart_upload")["UploadId"]
+        upload = self._client.of(self._target, "create_multipart_upload")["UploadId"]
         try:
             self._complete(upload, self._send_parts(upload))
         except BaseException:
             # The parts of an incomplete upload are invisible, but they are paid for.
             # The failure to report is the one that led here.
             with suppress(Exception), within(None):
-                self._requests.of(
-                    target, "abort_multipart_upload", seconds=GIVING_UP_SECONDS, UploadId=upload
+                self._client.of(
+                    self._target,
+                    "abort_multipart_upload",
+                    seconds=GIVING_UP_SECONDS,
+                    UploadId=upload,
                 )
             raise
 
@@ -84,11 +81,11 @@ class PartedUpload:
                 raise
 
     def _send_part(self, upload: str, number: int, start: int, step: int) -> dict[str, Any]:
-        with self._staged.local.open("rb") as file:
+        with self._file.open("rb") as file:
             file.seek(start)
             body = file.read(step)
-        answer = self._requests.of(
-            self._staged.target,
+        answer = self._client.of(
+            self._target,
             "upload_part",
             transfer_bytes=len(body) * _SENDERS,
             UploadId=upload,
@@ -99,8 +96,8 @@ class PartedUpload:
 
     def _complete(self, upload: str, parts: list[dict[str, Any]]) -> None:
         try:
-            self._requests.of(
-                self._staged.target,
+            self._client.of(
+                self._target,
                 "complete_multipart_upload",
                 UploadId=upload,
                 MultipartUpload={"Parts": parts},
@@ -118,10 +115,15 @@ class PartedUpload:
 
     def _is_joined(self, parts: list[dict[str, Any]]) -> bool:
         try:
-            found = self._look(self._staged.target)
-        except StorageError:
-            return False
-        return found is not None and found.version == _joined_etag(parts)
+            return self._client.head(self._target).version == _joined_etag(parts)
+        except Exception:
+            return False  # The failure to report is the one of the completion.
+
+
+def with_digest(body: bytes) -> dict[str, Any]:
+    """Return the fields of a body, with a digest for the store to compare with what arrived."""
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
 
 
 def _joined_etag(parts: list[dict[str, Any]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import click
@@ -45,6 +44,6 @@ def _mapping(pairs: Sequence[str]) -> dict[str, str]:
 def show_problems(error: ForeignDataError, *, as_json: bool) -> None:
     """Print what is wrong with a table; as JSON it becomes part of the failure's object."""
     if as_json:
-        current_invocation().report = json.loads(error.report.as_json())
+        current_invocation().report = error.report.as_json()
     else:
         click.echo(error.report.as_text())

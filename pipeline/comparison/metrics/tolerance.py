@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import SeriesSpec
 from pipeline.errors import ConfigError
 from pipeline.wording import suggestion
 
@@ -82,7 +82,7 @@ class ToleranceRule:
     pattern: str
     tolerance: Tolerance
 
-    def matches(self, series: Series) -> bool:
+    def matches(self, series: SeriesSpec) -> bool:
         """Return whether the rule is for a series."""
         text = {
             "series": series.id,
@@ -105,7 +105,7 @@ class Tolerances:
     default: Tolerance = Tolerance()
     rules: tuple[ToleranceRule, ...] = ()
 
-    def of(self, series: Series) -> Tolerance:
+    def of(self, series: SeriesSpec) -> Tolerance:
         """Return the tolerance of a series."""
         for scope in SCOPES:
             for rule in self.rules:
@@ -113,7 +113,7 @@ class Tolerances:
                     return rule.tolerance
         return self.default
 
-    def unused(self, series: Sequence[Series]) -> Iterator[str]:
+    def unused(self, series: Sequence[SeriesSpec]) -> Iterator[str]:
         """Yield the rules that are for none of the series, as messages show them."""
         for rule in self.rules:
             if not any(rule.matches(one) for one in series):

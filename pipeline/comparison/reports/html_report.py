@@ -18,7 +18,7 @@ from pipeline.wording import counted
 MOST_CHARTS = 12
 MOST_ROWS = 500
 MOST_NAMES = 200
-_STRETCHES = 480
+_POINTS = 480
 
 _COLUMNS = (
     "Series", "Status", "Unit", "Bins", "Out of tolerance", "NaN on one side", "Max |d|",
@@ -38,18 +38,17 @@ def html_report(comparison: Comparison, sides: MatchedSides) -> str:
         StorageError: A side could not be read.
     """
     worst = [one for one in comparison.worst_first if one.metrics.status != "equal"][:MOST_CHARTS]
-    places = {id(one): place for place, one in enumerate(comparison.series)}
-    drawn = sorted(worst, key=lambda one: places[id(one)])
-    envelopes = envelopes_of(
-        sides, [places[id(one)] for one in drawn], [one.tolerance for one in drawn], _STRETCHES
-    )
-    of_series = {id(one): found for one, found in zip(drawn, envelopes, strict=True)}
+    ids = {one.pair.series_id for one in worst}
+    drawn = {place: one for place, one in enumerate(comparison.series) if one.pair.series_id in ids}
+    tolerances = [one.tolerance for one in drawn.values()]
+    envelopes = envelopes_of(sides, list(drawn), tolerances, _POINTS)
+    of_series = dict(zip((one.pair.series_id for one in drawn.values()), envelopes, strict=True))
     body = [
         _header(comparison),
         _sides(comparison),
         _notes(comparison),
         _metrics(comparison),
-        *(_charts(comparison, one, of_series[id(one)]) for one in worst),
+        *(_charts(comparison, one, of_series[one.pair.series_id]) for one in worst),
         _missing(comparison),
         _models(comparison),
         _definitions(),

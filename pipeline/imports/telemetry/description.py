@@ -8,27 +8,20 @@ from datetime import datetime
 from typing import Any
 
 from connectors.flowtime.model.instant import parse_instant
-from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.model.series import DEFAULT_CLASS, Series
+from connectors.flowtime.model.run import RUN_FACTS, Grid, Run
+from connectors.flowtime.model.series import DEFAULT_CLASS, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.parse.schema import NAME
 from pipeline.imports.telemetry.coding import SeriesName
 from pipeline.imports.telemetry.report import Findings
+from pipeline.rows.catalogue import CATALOGUE
 
 EXTRA_KEY = "importedColumns"
 """Key of the run's extra fields that holds what other columns said."""
 
 _SERIES_FIELDS = ("unit", "kind", "class_kind")
-_RUN_TEXTS = (
-    "engine_version",
-    "scenario_hash",
-    "model_hash",
-    "template_id",
-    "template_title",
-    "model_title",
-)
-_RUN_NUMBERS = ("schema_version", "seed")
+_KNOWN_FACTS: dict[str, Any] = {"source": "telemetry", "mode": "telemetry"}
 _NOT_PRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
@@ -60,7 +53,7 @@ def describe(
     fields = _series_fields(extras, findings)
     once = {name: texts[0] for name, texts in extras.items() if texts[0] and _is_one(texts)}
     series = [
-        Series(
+        SeriesSpec(
             id=name.id,
             measure=name.measure,
             component=name.component,
@@ -70,14 +63,13 @@ def describe(
             class_kind=fields["class_kind"][code] or _class_kind(name),
             path=f"series/{name.id}.csv",
             points=bins,
-            sha256=None,
-            size=None,
         )
         for code, name in enumerate(names)
     ]
     chosen = run_id or _run_id(once.get("run_id"), findings) or default_id
-    facts: dict[str, Any] = {name: _printable(once.get(name)) for name in _RUN_TEXTS}
-    facts |= {name: _whole(once.get(name)) for name in _RUN_NUMBERS}
+    facts: dict[str, Any] = {
+        name: _fact(name, once.get(name)) for name in RUN_FACTS if name not in _KNOWN_FACTS
+    }
     used = {*_SERIES_FIELDS, "run_id", *(name for name, fact in facts.items() if fact is not None)}
     return Run(
         url=url,
@@ -93,9 +85,8 @@ def describe(
         listing="",
         notes=tuple(findings.notes),
         warnings=(),
-        source="telemetry",
-        mode="telemetry",
         extra=_extra(extras, once, used, names),
+        **_KNOWN_FACTS,
         **facts,
     )
 
@@ -131,6 +122,10 @@ def _printable(text: str | None) -> str | None:
     if not text or len(text) > MAX_TEXT or _NOT_PRINTABLE.search(text):
         return None
     return text
+
+
+def _fact(name: str, text: str | None) -> str | int | None:
+    return _whole(text) if CATALOGUE[name].type == "integer" else _printable(text)
 
 
 def _whole(text: str | None) -> int | None:

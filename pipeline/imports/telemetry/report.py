@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -114,10 +113,10 @@ class ForeignReport:
                 lines.append(f"{kind}: and {count - len(listed):,} more")
         return "\n".join(lines)
 
-    def as_json(self) -> str:
-        """Return the same for programs, as one JSON object."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the same for programs, as JSON-compatible data."""
         origin = self.time_origin
-        facts: dict[str, Any] = {
+        return {
             "ok": self.ok,
             "files": list(self.files),
             "rows": self.rows,
@@ -141,7 +140,6 @@ class ForeignReport:
                 for one in self.problems
             ],
         }
-        return json.dumps(facts, ensure_ascii=False)
 
 
 class ForeignDataError(IntegrityError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import SeriesSpec
 from connectors.storage import StorageOptions, scratch_folder
 from pipeline.imports.telemetry.coding import SeriesName
 from pipeline.imports.telemetry.description import describe
@@ -40,7 +40,7 @@ class ForeignRun:
     _values: ValueStore
     _codes: tuple[int, ...]
 
-    def series(self) -> Iterator[tuple[Series, Array]]:
+    def series(self) -> Iterator[tuple[SeriesSpec, Array]]:
         """Yield each series of the run with its values by bin, as float64."""
         for row, series in enumerate(self.run.series):
             yield series, self.values(row)

@@ -12,7 +12,7 @@ import zstandard
 from connectors.flowtime.discover.discovery import Refusal
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run, RunOverview
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series_table import SeriesShape
 from connectors.strict_json import strict_loads
 from pipeline.datapackage.run_record import describe_run, read_run
 from pipeline.errors import IntegrityError
@@ -53,7 +53,7 @@ def record_of_run(run: Run) -> ArtifactRecord:
         scenario=_name(run.scenario_hash),
         digest=f"sha256:{run.fingerprint}",
         listing=run.listing,
-        terms=_terms_of_series(run.series.kinds) | _tags(is_telemetry, summary),
+        terms=_terms_of_series(run.series.shape) | _tags(is_telemetry, summary),
         series=len(run.series),
         rows=len(run.series) * run.grid.bins,
         warnings=len(run.warnings),
@@ -161,16 +161,7 @@ def _name(text: str | None) -> str | None:
 def _metadata(run: Run) -> dict[str, object]:
     facts: dict[str, object | None] = {
         "runId": run.run_id,
-        "source": run.source,
-        "engineVersion": run.engine_version,
-        "scenarioHash": run.scenario_hash,
-        "modelHash": run.model_hash,
-        "templateId": run.template_id,
-        "templateTitle": run.template_title,
-        "modelTitle": run.model_title,
-        "mode": run.mode,
-        "seed": run.seed,
-        "schemaVersion": run.schema_version,
+        **run.facts_as_json(),
         "bins": run.grid.bins,
         "binMinutes": run.grid.bin_minutes,
         "timeOrigin": instant_text(run.time_origin),
@@ -185,9 +176,9 @@ def _metadata(run: Run) -> dict[str, object]:
 
 
 @lru_cache(maxsize=4096)
-def _terms_of_series(kinds: tuple[Series, ...]) -> _Terms:
+def _terms_of_series(shape: SeriesShape) -> _Terms:
     found: dict[tuple[TermKind, str], None] = {}
-    for one in kinds:
+    for one in shape.specs:
         found["measure", clean(one.measure, MAX_NAME)] = None
         found["class", clean(one.class_name, MAX_NAME)] = None
         if one.component:

@@ -9,7 +9,7 @@ import polars as pl
 
 from connectors.errors import RunError
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import SeriesSpec
 from connectors.flowtime.scan.scanner import ScanOptions, scan
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import Storage
@@ -75,7 +75,7 @@ def window_of(run: Run, start: datetime | None, end: datetime | None) -> tuple[i
 def chart_values(
     storage: Storage,
     run: Run,
-    series: Series,
+    series: SeriesSpec,
     points: int,
     window: tuple[int, int] | None = None,
 ) -> ChartValues:

@@ -12,7 +12,7 @@ from pipeline.comparison.alignment import AlignmentMethod
 from pipeline.comparison.metrics.series_metrics import PairStatus
 from pipeline.rows.aggregation import Aggregation
 from pipeline.service.api_base import Data
-from pipeline.service.jobs.import_order import Phase
+from pipeline.service.jobs.job_request import JobRequest, JobTarget, StorageOrder
 
 SideType = Literal["run", "export"]
 """What a side of a comparison of the service is."""
@@ -105,7 +105,7 @@ class CompareResult(Data):
     missing: int
 
 
-class CompareRequest(Data):
+class CompareRequest(JobRequest):
     """What a comparison job does.
 
     Attributes:
@@ -136,32 +136,18 @@ class CompareRequest(Data):
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def target(self) -> tuple[str, str | None]:
+    def subject(self) -> str:
+        """Key of the baseline."""
+        return self.run
+
+    @property
+    def target(self) -> JobTarget:
         """What only one job may write at a time: nothing but the result of this comparison."""
         return "comparison", self.digest
 
-    @property
-    def webhook(self) -> str | None:
-        """None: a comparison has no webhook of its own."""
-        return None
-
-    @property
-    def when(self) -> Literal["now"]:
-        """It waits for no run."""
-        return "now"
-
-    @property
-    def temporary(self) -> bool:
-        """False: its files are kept for later requests."""
-        return False
-
-    def is_same_work(self, other: object) -> bool:
+    def is_same_work(self, other: JobRequest) -> bool:
         """Return whether one job can serve both requests."""
         return isinstance(other, CompareRequest) and other.digest == self.digest
-
-    def can_be_tried_again(self, phase: Phase) -> bool:
-        """Return True: nothing is visible before all of it is written."""
-        return True
 
 
 class CompareSideOrder(BaseModel):
@@ -178,26 +164,18 @@ class CompareSideOrder(BaseModel):
     shown_as: str
 
 
-class CompareOrder(BaseModel):
-    """What a worker process compares, as one line of JSON.
+class CompareOrder(StorageOrder):
+    """What a worker process compares.
 
     Attributes:
         kind: Distinguishes orders.
         request: What the job does.
         baseline, comparison: The sides.
         folder: Local folder for the result; made when all of it is written.
-        storage: Options of the storage of the runs, in clear; None for none.
-        protocol: Protocol that they are meant for.
-        address_space: Bytes of address space that the process may use.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["comparison"] = "comparison"
     request: CompareRequest
     baseline: CompareSideOrder
     comparison: CompareSideOrder
     folder: str
-    storage: dict[str, Any] | None = None
-    protocol: str | None = None
-    address_space: Annotated[int, Field(ge=1)]

@@ -22,6 +22,7 @@ from pipeline.service.jobs.compare_order import (
     SideType,
 )
 from pipeline.service.jobs.job import Job
+from pipeline.service.jobs.job_request import revealed
 from pipeline.service.settings import ServiceSettings
 
 
@@ -82,14 +83,12 @@ class Comparisons:
         sides = [
             await self._side(form, path) for form, path in zip(request.forms, paths, strict=True)
         ]
-        options = self._locations.options
         return CompareOrder(
             request=request,
             baseline=sides[0],
             comparison=sides[1],
             folder=str(self.store.folder(job_id)),
-            storage=None if options is None else options.revealed(),
-            protocol=None if options is None else options.protocol,
+            **revealed(self._locations.options),
             address_space=self._settings.address_space,
         )
 

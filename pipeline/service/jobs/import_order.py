@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from pipeline.service.api_base import Data
+from pipeline.service.jobs.job_request import JobRequest, JobTarget, Phase, StorageOrder
 from pipeline.sinks.formats import Format
 
 _Text = Annotated[str, Field(min_length=1, max_length=512)]
@@ -31,8 +32,6 @@ _IMPORT: dict[str, Any] = {
     "bytes": 1024,
     "wishes": {"binSize": "5m"},
 }
-
-Phase = Literal["waiting", "discovering", "reading", "checking", "publishing", "over"]
 
 
 class ImportWishes(Data):
@@ -140,7 +139,7 @@ class ImportResult(Data):
     runs: tuple[ImportedRunBody, ...]
 
 
-class ImportRequest(Data):
+class ImportRequest(JobRequest):
     """What an import job does.
 
     Attributes:
@@ -160,41 +159,17 @@ class ImportRequest(Data):
     wishes: ImportWishes
 
     @property
-    def run(self) -> str:
-        """Empty: an import is about no run of the catalog."""
-        return ""
-
-    @property
-    def target(self) -> tuple[str, str | None]:
+    def target(self) -> JobTarget:
         """The same for all imports: which runs one writes is known only after reading its files."""
         return "", None
-
-    @property
-    def webhook(self) -> str | None:
-        """None: an import names no webhook."""
-        return None
-
-    @property
-    def when(self) -> Literal["now"]:
-        """`now`: an import waits for no run."""
-        return "now"
-
-    @property
-    def temporary(self) -> bool:
-        """False: an import is never for one download only."""
-        return False
-
-    def is_same_work(self, other: object) -> bool:
-        """Return False: whether files are the same is not known."""
-        return False
 
     def can_be_tried_again(self, phase: Phase) -> bool:
         """Return whether no run is visible yet, which a second attempt would find in its way."""
         return self.wishes.dry_run or phase != "publishing"
 
 
-class ImportOrder(BaseModel):
-    """What a worker process imports, as one line of JSON.
+class ImportOrder(StorageOrder):
+    """What a worker process imports.
 
     Attributes:
         kind: Distinguishes orders.
@@ -202,18 +177,10 @@ class ImportOrder(BaseModel):
         files: Local folder of the files.
         scratch: Local folder for what is made of them on the way.
         out: URL that the run directories go below.
-        storage: Options of the storage of `out`, in clear; None for none.
-        protocol: Protocol that they are meant for.
-        address_space: Bytes of address space that the process may have.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["import"] = "import"
     request: ImportRequest
     files: str
     scratch: str
     out: str
-    storage: dict[str, Any] | None = None
-    protocol: str | None = None
-    address_space: Annotated[int, Field(ge=1)]

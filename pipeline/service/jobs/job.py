@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.compare_order import CompareOrder, CompareRequest, CompareResult
@@ -16,9 +16,9 @@ from pipeline.service.jobs.import_order import (
     ImportOrder,
     ImportRequest,
     ImportResult,
-    Phase,
     ProblemBody,
 )
+from pipeline.service.jobs.job_request import JobRequest, JobTarget, Phase, WorkerOrder
 from pipeline.sinks.formats import ALL_FORMATS, Format
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -95,7 +95,7 @@ class ExportShape(Data):
         return f"custom-{hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]}"
 
 
-class ExportRequest(ExportShape):
+class ExportRequest(JobRequest, ExportShape):
     """What an export job does.
 
     Attributes:
@@ -123,20 +123,36 @@ class ExportRequest(ExportShape):
     automatic: bool = False
 
     @property
-    def target(self) -> tuple[str, str | None]:
+    def subject(self) -> str:
+        """Key of the run in the catalog."""
+        return self.run
+
+    @property
+    def target(self) -> JobTarget:
         """The folder that only one job may write at a time."""
         return self.path, self.variant
 
-    def is_same_work(self, other: AnyRequest) -> bool:
+    @property
+    def waits_for_run(self) -> bool:
+        """Whether the job waits until its run is complete."""
+        return self.when == "complete"
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether its files are for one download only."""
+        return self.temporary
+
+    @property
+    def webhook_url(self) -> str | None:
+        """URL to call when the job has finished."""
+        return self.webhook
+
+    def is_same_work(self, other: JobRequest) -> bool:
         """Return whether one job can serve both requests."""
         if not isinstance(other, ExportRequest) or self.temporary or other.temporary:
             return False
         same = self.target == other.target and set(self.formats) == set(other.formats)
         return same and self.webhook == other.webhook
-
-    def can_be_tried_again(self, phase: Phase) -> bool:
-        """Return True: an export recognises what it has published."""
-        return True
 
 
 AnyRequest = ExportRequest | ImportRequest | CompareRequest
@@ -278,20 +294,16 @@ class Job(Data):
         return self.changed(files=files, request=hidden)
 
 
-class ExportOrder(BaseModel):
-    """What a worker process exports, as one line of JSON.
+class ExportOrder(WorkerOrder):
+    """What a worker process exports.
 
     Attributes:
         kind: Distinguishes orders.
         config: The export's config as plain data.
-        address_space: Bytes of address space that the process may use.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Literal["export"] = "export"
     config: dict[str, Any]
-    address_space: Annotated[int, Field(ge=1)]
 
 
 AnyOrder = ExportOrder | ImportOrder | CompareOrder

@@ -17,6 +17,7 @@ from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import BusyError, RequestConflictError, UnknownError, failure
 from pipeline.service.jobs.events import EventLog
 from pipeline.service.jobs.job import AnyOrder, AnyRequest, Job, JobError, Progress
+from pipeline.service.jobs.job_request import JobTarget
 from pipeline.service.jobs.job_result import job_error, job_result
 from pipeline.service.jobs.job_store import JobStore
 from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
@@ -26,9 +27,6 @@ MOST_ATTEMPTS = 2
 
 MakeOrder = Callable[[Job], Awaitable[tuple[AnyRequest, AnyOrder]]]
 """Returns the order for the worker of a job, and the request with what is known by then."""
-
-JobTarget = tuple[str, str | None]
-"""The folder that only one job may write at a time."""
 
 
 @dataclass
@@ -98,12 +96,12 @@ class JobRunner:
     @property
     def waits_for_runs(self) -> bool:
         """Whether a job waits until its run is complete."""
-        return any(task.job.request.when == "complete" for task in self._waiting)
+        return any(task.job.request.waits_for_run for task in self._waiting)
 
     @property
     def room(self) -> int:
         """Number of further jobs that the queue takes."""
-        return max(0, self._settings.queue - self._alike("now"))
+        return max(0, self._settings.queue - self._alike(waits_for_run=False))
 
     def look_again(self) -> None:
         """Check in the background whether waiting jobs can begin."""
@@ -116,7 +114,7 @@ class JobRunner:
     def start(self) -> None:
         """Take over the jobs that waited when the service ended, and start the workers."""
         for job in self._store.unfinished():
-            if job.state == "running" or job.request.temporary:
+            if job.state == "running" or job.request.is_temporary:
                 self._end(_Task(job), "failed", error=_interrupted())
             else:
                 task = self._tasks[job.id] = _Task(job)
@@ -149,7 +147,7 @@ class JobRunner:
         for task in self._tasks.values():
             if task.job.request.is_same_work(request) and not task.is_cancelled:
                 return task.job, True
-        alike = self._alike(request.when)
+        alike = self._alike(waits_for_run=request.waits_for_run)
         if alike >= self._settings.queue:
             raise BusyError(
                 f"{alike} jobs are waiting already",
@@ -165,9 +163,9 @@ class JobRunner:
             self._changed.notify()
         return job, False
 
-    def _alike(self, when: str) -> int:
+    def _alike(self, *, waits_for_run: bool) -> int:
         # Jobs that wait for their runs may do so for days, and must not block the others.
-        return sum(task.job.request.when == when for task in self._waiting)
+        return sum(task.job.request.waits_for_run == waits_for_run for task in self._waiting)
 
     def get(self, job_id: str) -> Job:
         """Return a job in its current state.
@@ -255,9 +253,9 @@ class JobRunner:
             while True:
                 ready = [task for task in self._waiting if self._is_ready(task.job.request)]
                 for task in ready:
-                    if task.job.request.temporary or task.job.request.target not in self._busy:
+                    if task.job.request.is_temporary or task.job.request.target not in self._busy:
                         self._waiting.remove(task)
-                        if not task.job.request.temporary:
+                        if not task.job.request.is_temporary:
                             self._busy.add(task.job.request.target)
                         return task
                 await self._changed.wait()
@@ -292,7 +290,7 @@ class JobRunner:
             self._end(task, **job_result(task.job.request, event, self._locations.masked))
         finally:
             task.worker = None
-            if not task.job.request.temporary:
+            if not task.job.request.is_temporary:
                 self._busy.discard(task.job.request.target)
             LOGGER.info(
                 "job %s: %s after %.1f s", task.job.id, task.job.state, time.monotonic() - began

@@ -177,7 +177,7 @@ class JobStore:
         with self._changing() as database:
             database.execute(
                 "INSERT INTO jobs (id, run, state, data) VALUES (?, ?, ?, ?)",
-                (job.id, job.request.run, job.state, job.model_dump_json()),
+                (job.id, job.request.subject, job.state, job.model_dump_json()),
             )
             database.execute(
                 "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND number <= "
@@ -190,7 +190,7 @@ class JobStore:
         with self._changing() as database:
             database.execute(
                 "UPDATE jobs SET run = ?, state = ?, data = ? WHERE id = ?",
-                (job.request.run, job.state, job.model_dump_json(), job.id),
+                (job.request.subject, job.state, job.model_dump_json(), job.id),
             )
 
     def get(self, job_id: str) -> Job | None:

@@ -67,9 +67,9 @@ class Webhooks:
         await self._client.aclose()
 
     def _urls(self, job: Job) -> Sequence[str]:
-        if job.request.temporary:
+        if job.request.is_temporary:
             return ()
-        asked = [] if job.request.webhook is None else [job.request.webhook]
+        asked = [] if job.request.webhook_url is None else [job.request.webhook_url]
         allowed = {*self._settings.webhooks, *self._settings.webhook_allow}
         return tuple(dict.fromkeys(u for u in (*self._settings.webhooks, *asked) if u in allowed))
 

@@ -46,11 +46,7 @@ def summary(entry: CatalogEntry) -> RunSummary:
         rows=row_count(entry),
         bytes=sum(run.series.sizes()),
         warning_count=len(run.warnings),
-        source=run.source,
-        mode=run.mode,
-        template_id=run.template_id,
-        template_title=run.template_title,
-        model_title=run.model_title,
+        **{name: fact for name, fact in run.facts().items() if name in RunSummary.model_fields},
     )
 
 
@@ -59,17 +55,13 @@ def details(run: Run) -> dict[str, object]:
     return {
         "time_origin": run.time_origin,
         "time_origin_from": run.origin_source,
-        "engine_version": run.engine_version,
-        "schema_version": run.schema_version,
-        "scenario_hash": run.scenario_hash,
-        "model_hash": run.model_hash,
-        "seed": run.seed,
+        **run.facts(),
         "fingerprint": f"sha256:{run.fingerprint}",
         "warnings": list(run.warnings),
         "notes": list(run.notes),
-        "measures": list(dict.fromkeys(s.measure for s in run.series.kinds)),
-        "components": list(dict.fromkeys(s.component for s in run.series.kinds if s.component)),
-        "classes": list(dict.fromkeys(s.class_name for s in run.series.kinds)),
+        "measures": list(dict.fromkeys(s.measure for s in run.series)),
+        "components": list(dict.fromkeys(s.component for s in run.series if s.component)),
+        "classes": list(dict.fromkeys(s.class_name for s in run.series)),
     }
 
 
@@ -91,9 +83,9 @@ def series_index(run: Run) -> SeriesIndexBody:
                 class_=series.class_name,
                 class_kind=series.class_kind,
                 points=series.points,
-                hash=None if series.sha256 is None else f"sha256:{series.sha256}",
+                hash=None if digest.sha256 is None else f"sha256:{digest.sha256}",
             )
-            for series in run.series
+            for series, digest in zip(run.series, run.series.digests(), strict=True)
         ],
     )
 

@@ -26,6 +26,7 @@ from pipeline.service.jobs.export_retention import ExportRetention
 from pipeline.service.jobs.import_order import ImportOrder, ImportRequest
 from pipeline.service.jobs.job import AnyOrder, AnyRequest, ExportOrder, ExportRequest, Job
 from pipeline.service.jobs.job_config import job_config
+from pipeline.service.jobs.job_request import revealed
 from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
 from pipeline.service.jobs.webhooks import Webhooks
@@ -185,14 +186,12 @@ class Service:
         upload = self.uploads.upload(job_id)
         if upload.size != request.bytes:
             raise UnknownError("the uploaded files do not exist any more", "send them again")
-        options = self.locations.options
         return ImportOrder(
             request=request,
             files=str(upload.files),
             scratch=str(upload.scratch),
             out=self.locations.runs.url,
-            storage=None if options is None else options.revealed(),
-            protocol=None if options is None else options.protocol,
+            **revealed(self.locations.options),
             address_space=self.settings.address_space,
         )
 

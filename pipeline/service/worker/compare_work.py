@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from connectors.storage import StorageOptions
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, open_sides
 from pipeline.comparison.metrics.tolerance import Tolerances
@@ -68,9 +67,7 @@ def compared(order: CompareOrder, report: CompareProgress) -> dict[str, Any]:
 
 
 def _request(order: CompareOrder) -> ComparisonRequest:
-    storage = None
-    if order.storage is not None:
-        storage = StorageOptions("runs", order.protocol, order.storage)
+    storage = order.storage_options
     options = order.request.options
 
     def source(side: CompareSideOrder) -> SideSource:

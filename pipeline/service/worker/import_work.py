@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from connectors.storage import StorageOptions, scratch_below
+from connectors.storage import scratch_below
 from pipeline.errors import ConfigError, FlowtimeExportError, NotFoundError
 from pipeline.imports import ImportedRun, ImportOptions, import_export
 from pipeline.imports.telemetry import ForeignDataError, ForeignOptions, TableProblem
@@ -37,14 +37,11 @@ def imported(order: ImportOrder, publishing: Callable[[], None]) -> dict[str, An
     Raises:
         FlowtimeExportError: They cannot become runs, or a store failed.
     """
-    storage = None
-    if order.storage is not None:
-        storage = StorageOptions("imports", order.protocol, order.storage)
     sources = [f"{order.files}/{name}" for name in order.request.sources]
     options = _options(order.request.wishes)
     with scratch_below(Path(order.scratch)):
         report = import_export(
-            sources, order.out, options, out_storage=storage, publishing=publishing
+            sources, order.out, options, out_storage=order.storage_options, publishing=publishing
         )
     result = ImportResult(kind=report.kind, runs=tuple(_run(run) for run in report.runs))
     notes = [str(note) for note in report.notes]

@@ -97,7 +97,7 @@ def test_runs_at_any_depth(tmp_path: Path, by_names: bool) -> None:
         f"src/{at}/{name}".replace("//", "/") for at, name in specs
     )
     assert discovery.refusals == ()
-    assert all(one.size for run in discovery.runs for one in run.series)
+    assert all(size for run in discovery.runs for size in run.series.sizes())
     assert all(run.url == f"mem://{run.path}" for run in discovery.runs)
     assert names(discovery) == ["run", "run", "run-1", "run.2", "x", "y"]
 
@@ -147,7 +147,7 @@ def test_listing_digest_sees_every_file(tmp_path: Path) -> None:
     assert found(memory).runs[0].listing != after.listing
     del memory.files[path]
     gone = found(memory).runs[0]
-    assert gone.series[0].size is None
+    assert gone.series.digest(0).size is None
     assert gone.listing not in (before.listing, after.listing)
 
 
@@ -168,7 +168,9 @@ def test_known_runs_are_listed_but_not_read(tmp_path: Path) -> None:
     assert {path.split("/")[1] for path in memory.reads[0]} == {"b", "c"}
     assert changed[0] == before[0]
     assert changed[1].fingerprint != before[1].fingerprint
-    assert changed[2].series[0].size == len(memory.files[f"src/c/{before[2].series[0].path}"])
+    assert changed[2].series.digest(0).size == len(
+        memory.files[f"src/c/{before[2].series[0].path}"]
+    )
 
 
 def test_a_store_without_versions_knows_no_runs(tmp_path: Path) -> None:

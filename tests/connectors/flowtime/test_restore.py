@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from connectors.errors import FlowtimeExportError, NotFoundError, RunError, StorageError
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Grid, Run
-from connectors.flowtime.model.series import Series
+from connectors.flowtime.model.series import FileDigest, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesTable
 from connectors.flowtime.restore.layout import SeriesLayout, candidates
 from connectors.flowtime.restore.restoring import IfExists, RestoredRun, RunWriter
@@ -82,7 +82,9 @@ def restore(
 
 def facts(run: Run) -> dict[str, object]:
     """Every field of a run that must come back; an extra NaN is equal to itself as text."""
-    known = {key: getattr(run, key) for key in Run.__slots__ if key not in PLACE}
+    known = {
+        field.name: getattr(run, field.name) for field in fields(run) if field.name not in PLACE
+    }
     return known | {"extra": json.dumps(dict(run.extra), sort_keys=True)}
 
 
@@ -107,13 +109,13 @@ def test_every_dialect_comes_back(
     assert (done.status, done.run_id, done.path) == ("written", run.run_id, again.path)
     assert done.unmatched == ()
     local, _ = connect(run.path)
-    promised = any(one.sha256 for one in run.series)
+    promised = any(run.series.are_vouched())
     assert [one.matched for one in done.series] == [True if promised else None] * len(run.series)
     if promised:
         assert series_bytes(again, storage) == series_bytes(run, local)
     else:
         assert {one.layout for one in done.series} == {layout}
-        assert {one.sha256 for one in again.series} == {None}
+        assert not any(again.series.are_vouched())
     for one, data in zip(done.series, series_bytes(again, storage).values(), strict=True):
         assert (one.bytes, one.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
@@ -161,7 +163,7 @@ def ids(draw: st.DrawFn) -> tuple[str, str | None, str]:
 def runs(draw: st.DrawFn) -> tuple[Run, dict[str, np.ndarray[Any, Any]], dict[str, bytes]]:
     """A run with true hashes or none, the values of its series, and their files."""
     bins = draw(st.integers(1, 6))
-    series, values, files = [], {}, {}
+    series, digests, values, files = [], [], {}, {}
     layout = draw(st.sampled_from(tuple(candidates())))
     for name, component, class_name in draw(
         st.lists(ids(), max_size=4, unique_by=lambda one: one[0])
@@ -171,7 +173,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, dict[str, np.ndarray[Any, Any]], dict[st
         is_promised = draw(st.booleans())
         folder = draw(st.sampled_from(("series/", "series/deep/")))
         series.append(
-            Series(
+            SeriesSpec(
                 id=name,
                 measure=name.split("@")[0],
                 component=component,
@@ -181,10 +183,10 @@ def runs(draw: st.DrawFn) -> tuple[Run, dict[str, np.ndarray[Any, Any]], dict[st
                 class_kind=draw(LABELS),
                 path=f"{folder}{name}.csv",
                 points=bins,
-                sha256=hashlib.sha256(files[name]).hexdigest() if is_promised else None,
-                size=len(files[name]),
             )
         )
+        sha256 = hashlib.sha256(files[name]).hexdigest() if is_promised else None
+        digests.append(FileDigest(sha256, len(files[name])))
         if not is_promised:
             del files[name]
     created = draw(st.none() | INSTANTS)
@@ -198,7 +200,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, dict[str, np.ndarray[Any, Any]], dict[st
         name=draw(NAMES.filter(lambda name: name.strip("."))),
         run_id=draw(TEXTS.filter(lambda text: text.isprintable() and not set("/\\.") & set(text))),
         grid=Grid(bins, draw(st.integers(1, 600_000))),
-        series=SeriesTable.of(series),
+        series=SeriesTable.of(series, digests),
         created=created,
         time_origin=origin,
         origin_source=origin_source,
@@ -236,9 +238,8 @@ def test_any_run_comes_back(
         done = restore(storage, path, run, values)
         again, back = read(storage, join(path, run.name))
         assert done.unmatched == ()
-        sizes = {one.id: one.bytes for one in done.series}
         expected = replace(
-            run, series=SeriesTable.of(replace(one, size=sizes[one.id]) for one in run.series)
+            run, series=run.series.listed({one.path: one.bytes for one in done.series})
         )
         assert facts(again) == facts(expected)
         assert again.name == run.name
@@ -266,7 +267,8 @@ def test_what_does_not_match_is_said(tmp_path: Path) -> None:
     assert [one.matched for one in done.series] == [True, False]
     assert [one.id for one in done.unmatched] == ["b@B@DEFAULT"]
     again, back = read(storage, folder)
-    assert again.series[1].sha256 == done.series[1].sha256 != run.series[1].sha256
+    written = done.series[1].sha256
+    assert again.series.digest(1).sha256 == written != run.series.digest(1).sha256
     assert np.array_equal(back["b@B@DEFAULT"], changed["b@B@DEFAULT"])
 
 
@@ -299,8 +301,9 @@ def test_a_layout_is_kept_where_nothing_is_promised(tmp_path: Path) -> None:
         done = writer.publish()
     assert (first.layout, second.layout, first.matched) == (layout, layout, None)
     again, _ = read(storage, folder)
-    assert [one.sha256 for one in again.series] == [one.sha256 for one in done.series]
-    assert done.bytes == sum(one.size or 0 for one in again.series)
+    digests = [FileDigest(one.sha256, one.bytes) for one in done.series]
+    assert list(again.series.digests()) == digests
+    assert done.bytes == sum(again.series.sizes())
 
 
 @pytest.mark.parametrize(
@@ -387,7 +390,8 @@ def test_series_that_could_not_be_read_again_are_refused(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     run, _ = small(tmp_path)
-    series = SeriesTable.of((replace(run.series[0], **changes), *run.series[1:]))
+    specs = (replace(run.series[0], **changes), *run.series[1:])
+    series = SeriesTable.of(specs, run.series.digests())
     with pytest.raises(RunError):
         RunWriter(*connect(str(tmp_path / "out")), replace(run, series=series))
     assert not (tmp_path / "out").exists()

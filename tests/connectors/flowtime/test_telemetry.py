@@ -53,7 +53,7 @@ def test_every_kind_of_bundle(name: str, batch_bytes: int, tmp_path: Path) -> No
     assert [bits(value) for value in found] == [bits(row[4]) for row in expected.rows]
     run = run_of(folder)
     assert [series.id for series in run.series] == expected.series
-    assert all(series.sha256 and series.size for series in run.series)
+    assert all(digest.sha256 and digest.size for digest in run.series.digests())
     assert (run.source, run.mode, run.run_id) == ("telemetry", "telemetry", name)
     assert len(run.warnings) == 1
     assumed = [note for note in run.notes if "time origin assumed" in note]
@@ -169,5 +169,5 @@ def test_two_series_in_one_file() -> None:
 def test_placeholder_hashes_are_noted() -> None:
     data = json.dumps(changed(file={"hash": "sha256:demo"})).encode()
     run = parse_bundle(RunFiles("x", "x", "x", b"", data, b""))
-    assert run.series[0].sha256 is None
+    assert run.series.digest(0).sha256 is None
     assert any("no sha256" in note for note in run.notes)

@@ -29,7 +29,13 @@ from connectors.storage.s3 import storage as storage_s3
 from connectors.storage.s3 import upload as s3_upload
 from tests.servers import S3Server, serve_http
 
-STORES = ("local", "memory", "rclone", "moto")
+STORES = ("local", "memory", "rclone", "moto", "azure", "google")
+SERVERS = {
+    "rclone": "rclone_s3",
+    "moto": "moto_s3",
+    "azure": "azure_server",
+    "google": "google_server",
+}
 
 
 @pytest.fixture(params=STORES)
@@ -39,8 +45,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, str]
         return connect(str(tmp_path / "root"))
     if request.param == "memory":
         return connect(f"memory://test/{uuid.uuid4().hex}")
-    server: S3Server = request.getfixturevalue(f"{request.param}_s3")
-    return connect(f"s3://{server.bucket}/{uuid.uuid4().hex}", server.options())
+    server = request.getfixturevalue(SERVERS[request.param])
+    options = server.options()
+    return connect(f"{options.protocol}://{server.bucket}/{uuid.uuid4().hex}", options)
 
 
 @pytest.fixture(params=("rclone", "moto"))

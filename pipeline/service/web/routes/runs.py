@@ -11,7 +11,6 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
-from connectors.flowtime.model.series import Series
 from pipeline.service.catalog.export_store import series_file
 from pipeline.service.catalog.first_rows import FirstRows, first_rows
 from pipeline.service.catalog.run_catalog import RunState
@@ -165,7 +164,8 @@ async def get_series(
     of bins. A window of at most `points` bins has every value.
     """
     entry, run = await complete_run(service, run_id)
-    series = _series(run, series_id)
+    place = _place(run, series_id)
+    series = run.series[place]
     if points is None:
         file = await on_thread(
             service.readers,
@@ -173,7 +173,7 @@ async def get_series(
             run,
             service.locations.runs.storage,
             series.path,
-            series.sha256,
+            run.series.digest(place).sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
         return download(request, file, name=name, limiter=service.readers)
@@ -226,13 +226,13 @@ def _previewed(service: Service, request: ExportRequest, run: Run, rows: int) ->
     return first_rows(plan, source, rows)
 
 
-def _series(run: Run, series_id: str) -> Series:
-    for series in run.series:
-        if series.id == series_id:
-            return series
-    for series in run.series:
-        if series.id.startswith(f"{series_id}@"):
-            return series
+def _place(run: Run, series_id: str) -> int:
+    ids = [series.id for series in run.series]
+    if series_id in ids:
+        return ids.index(series_id)
+    for place, full_id in enumerate(ids):
+        if full_id.startswith(f"{series_id}@"):
+            return place
     raise UnknownError(
         "Series not found",
         "GET /v1/runs/{runId}/index lists the run's series",

@@ -1,16 +1,16 @@
-"""Objects of an S3 listing, by folder."""
+"""Objects of a listing, by folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from connectors.storage.contract import FileInfo, Folder
+from connectors.storage.objects.client import ListingPage, StoredObject, split_key
 from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.staged_names import is_staged_name
 
 
-class S3Listing:
+class FolderListing:
     """Files of a listing, by folder.
 
     Args:
@@ -23,10 +23,10 @@ class S3Listing:
         self._files: dict[str, list[FileInfo]] = {}
         self._links: dict[str, list[str]] = {}
 
-    def add(self, page: dict[str, Any]) -> None:
+    def add(self, page: ListingPage) -> None:
         """Take a page of the listing."""
         bucket = split_key(self._root)[0]
-        for item in page.get("Contents", ()):
+        for item in page.objects:
             self.add_item(bucket, item)
 
     def add_child(self, name: str) -> None:
@@ -35,12 +35,12 @@ class S3Listing:
             self.seen = True
             self._links.setdefault(self._root, []).append(name)
 
-    def add_item(self, bucket: str, item: dict[str, Any]) -> None:
+    def add_item(self, bucket: str, item: StoredObject) -> None:
         """Take one object."""
         self.seen = True
-        path = f"{bucket}/{item['Key']}"
+        path = f"{bucket}/{item.key}"
         below = relative(path, self._root) or ""
-        if path.endswith("/") and not item["Size"]:
+        if path.endswith("/") and not item.size:
             return  # A marker, made by consoles to show an empty folder.
         if not is_safe_name(below):
             folder, name = self._nearest(below)
@@ -48,7 +48,7 @@ class S3Listing:
             return
         folder, _, name = path.rpartition("/")
         if not is_staged_name(name):
-            entry = FileInfo(path, int(item["Size"]), version_of(item))
+            entry = FileInfo(path, item.size, item.version)
             self._files.setdefault(folder, []).append(entry)
 
     def _nearest(self, below: str) -> tuple[str, str]:
@@ -65,14 +65,3 @@ class S3Listing:
         for path in sorted({*self._files, *self._links}, key=lambda one: one.split("/")):
             files = sorted(self._files.get(path, ()), key=lambda entry: entry.path)
             yield Folder(path, tuple(files), tuple(sorted(self._links.get(path, ()))))
-
-
-def split_key(path: str) -> tuple[str, str]:
-    """Bucket and key of a path."""
-    bucket, _, key = path.partition("/")
-    return bucket, key
-
-
-def version_of(answer: dict[str, Any]) -> str:
-    """Return the ETag without its quotes, which some stores leave out of listings."""
-    return str(answer.get("ETag", "")).strip('"')

@@ -1,0 +1,1 @@
+"""What all object stores have in common: a storage over small clients, one for each store."""
