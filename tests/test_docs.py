@@ -80,7 +80,7 @@ def test_config_exports_then_finds_nothing_to_do(
     assert f"{len(SAMPLE_RUNS)} runs" in first
     assert run_cli(["run", f"configs/{name}"]) == 0
     assert "nothing changed, nothing written" in capsys.readouterr().out
-    assert list(checkout.rglob("*.datapackage.json"))
+    assert list(checkout.rglob("*datapackage.json"))
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != S3_CONFIG])
@@ -185,7 +185,7 @@ def test_readme_names_every_command() -> None:
 
 # --------------------------------------------------------------------------- guides
 
-GUIDES = ("tutorial.md", "excel.md")
+GUIDES = ("tutorial.md", "excel.md", "lake-tables.md")
 """Pages whose commands all work in a clone, one after the other."""
 
 

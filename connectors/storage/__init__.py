@@ -10,7 +10,15 @@ from typing import Any
 
 from connectors.errors import StorageError
 from connectors.storage.claim import Claim, InterruptedWork, claimed, interrupted_work, is_claim
-from connectors.storage.contract import FileInfo, Folder, StagedFile, Storage, Writable, sha256_of
+from connectors.storage.contract import (
+    FileInfo,
+    Folder,
+    StagedFile,
+    Storage,
+    StoreAccess,
+    Writable,
+    sha256_of,
+)
 from connectors.storage.disk.local import LocalStorage
 from connectors.storage.location import Location
 from connectors.storage.object_urls import ObjectStore, object_store
@@ -42,6 +50,7 @@ __all__ = [
     "StandardOutput",
     "Storage",
     "StorageOptions",
+    "StoreAccess",
     "Writable",
     "canonical_url",
     "check_url",

@@ -84,7 +84,7 @@ class Claim:
         self._scope = scope
         self._name = staged_name(f"{_PREFIX[1:]}-{scope}")
         self._path = f"{folder}/{self._name}"
-        record: dict[str, Any] = {
+        self._record: dict[str, Any] = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "scope": scope,
@@ -92,8 +92,8 @@ class Claim:
             "uploads": list(uploads),
         }
         if files:
-            record["files"] = list(files)
-        self._content = json.dumps(record).encode()
+            self._record["files"] = list(files)
+        self._content = json.dumps(self._record).encode()
         self._renewed = time.monotonic()
         self._lost = False
         self._abandoned = False
@@ -138,6 +138,18 @@ class Claim:
     def work(self) -> InterruptedWork:
         """What a successor would find recorded if this process died now."""
         return InterruptedWork(self._path, self._scope, self._files)
+
+    def keep_files(self) -> None:
+        """Record no files any more: from now on they may belong to what readers see.
+
+        Raises:
+            StorageError: The claim could not be written.
+        """
+        if self._files:
+            self._files = ()
+            self._record.pop("files")
+            self._content = json.dumps(self._record).encode()
+            self._storage.mark(self._path, self._content, durable=True)
 
     def settle(self, work: InterruptedWork) -> None:
         """Remove the claim of a dead exporter whose files have been seen to.

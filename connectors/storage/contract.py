@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -93,6 +93,20 @@ class Mark:
     modified: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How libraries that know object stores themselves reach a path of a storage.
+
+    Attributes:
+        uri: The path, as a path of this machine or a URL.
+        options: In the words of Rust's object_store; secrets in clear, credentials for some minutes
+            at least.
+    """
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Storage(ABC):
     """A place where bytes live.
 
@@ -174,6 +188,18 @@ class Storage(ABC):
             NotFoundError: No such file.
             StorageError: The file changed in between, or the store failed.
         """
+
+    def access(self, path: str) -> StoreAccess:
+        """Return how other libraries reach a path.
+
+        Raises:
+            StorageError: They cannot, or the store failed.
+        """
+        raise StorageError(
+            f"{self.url(path)}: {self.protocol}:// cannot be reached by the packages for lake "
+            "tables: choose a local path or s3://",
+            url=self.url(path),
+        )
 
     def refuse_links(self, root: str, path: str) -> None:  # noqa: B027
         """Refuse a path that leads through a link below `root`, which may point anywhere.

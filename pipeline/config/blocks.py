@@ -21,17 +21,20 @@ from pipeline.config.values import (
     Globs,
     MetadataColumn,
     Moment,
+    NotEmpty,
     Protocol,
     RegistryUrl,
     Seconds,
     SourceUrls,
     TimeOrigin,
+    WebhookUrl,
     WorkerCount,
     passwords_in,
 )
 from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
 from pipeline.rows.resample import Resampling
+from pipeline.sinks.iceberg import is_secret_property
 from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.
@@ -121,7 +124,28 @@ def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
     registry = document.get("registry")
     url = registry.get("url") if isinstance(registry, dict) else None
     passwords = passwords_in(url) if isinstance(url, str) else ()
-    return {*_secrets_of_storages(document.get("storage")), *passwords}
+    webhooks = set(_texts_in(document.get("webhooks")))
+    catalogs = _secrets_of_catalogs(document.get("sinks"))
+    return {*_secrets_of_storages(document.get("storage")), *catalogs, *passwords, *webhooks}
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from _texts_in(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from _texts_in(child)
+
+
+def _secrets_of_catalogs(sinks: object) -> Iterator[str]:
+    for sink in sinks if isinstance(sinks, list) else ():
+        catalog = sink.get("catalog") if isinstance(sink, dict) else None
+        for name, value in (catalog if isinstance(catalog, dict) else {}).items():
+            if isinstance(value, str) and is_secret_property(str(name), value):
+                yield value
 
 
 def _secrets_of_storages(storage: object) -> set[str]:
@@ -331,6 +355,23 @@ class RegistryBlock(ConfigBlock):
     def secrets(self) -> Iterator[str]:
         """Yield the texts that must not be shown."""
         yield from passwords_in(self.url.get_secret_value())
+
+
+class WebhooksBlock(ConfigBlock):
+    """Services that receive the report of an export, signed, once it has ended.
+
+    Attributes:
+        urls: http or https URLs, each of which counts as a secret.
+        secret: Key of the signatures.
+    """
+
+    urls: Annotated[tuple[WebhookUrl, ...], *NotEmpty]
+    secret: Annotated[SecretStr, Field(min_length=1)]
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the texts that must not be shown."""
+        yield self.secret.get_secret_value()
+        yield from (url.get_secret_value() for url in self.urls)
 
 
 class LineageBlock(ConfigBlock):

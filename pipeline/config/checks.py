@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_PERCENT_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _PARTITION_TYPES = ("text", "integer", "boolean")
 
 
@@ -71,7 +73,10 @@ def find_problems(settings: Settings) -> list[ConfigProblem]:
     ]
     for index, sink in enumerate(settings.sinks):
         path: KeyPath = ("sinks", index)
-        if sink.is_stdout:
+        if sink.is_table:
+            problems += _template_problems(sink.path, (*path, "path"))
+            problems += _table_problems(sink, (*path, "path"), settings.name)
+        elif sink.is_stdout:
             problems += _stdout_problems(sink, path, settings)
         else:
             problems += _template_problems(sink.path, (*path, "path"))
@@ -241,6 +246,23 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         yield ConfigProblem(
             place, f"the path asks for {codec}; leave the key out, or change the path"
         )
+
+
+def _table_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProblem]:
+    try:
+        probe = probe_path(sink.path, name=name, form=sink.format)
+    except ValueError:  # reported as a template
+        return
+    if differs_by_run(sink.path):
+        yield ConfigProblem(
+            path,
+            f"a {sink.format} table holds all runs: name no run in its path, and use partition_by",
+        )
+    elif format_of(probe) is not None or sink.is_stdout:
+        shown = probe.rpartition("/")[2]
+        yield ConfigProblem(path, f"{shown} is no folder, which a {sink.format} table needs")
+    elif _PERCENT_ENCODED.search(probe):
+        yield ConfigProblem(path, "% and two digits in the path of a table mean another path")
 
 
 def _column_problems(sink: Sink, path: KeyPath, settings: Settings) -> Iterator[ConfigProblem]:

@@ -71,6 +71,7 @@ class Described:
         state: Digest of all that shaped the bytes: an equal one means nothing has changed.
         contents: What the rows are.
         runs: Positions of the runs in the descriptor's list, in the order of the rows.
+        table: Format of the lake table that the files belong to; None for files of their own.
     """
 
     target: str
@@ -78,11 +79,13 @@ class Described:
     state: str
     contents: TableSpec
     runs: Sequence[int]
+    table: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as JSON-compatible data."""
         return {
             "target": self.target,
+            **({} if self.table is None else {"table": self.table}),
             "config": self.config,
             "state": self.state,
             **self.contents.as_json(),
@@ -151,6 +154,13 @@ def package(
             "runs": runs,
         },
     }
+
+
+def with_table(descriptor: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a descriptor that names the version of the lake table whose files it lists."""
+    own = {**descriptor["flowtime"]}
+    runs = own.pop("runs", [])
+    return {**descriptor, "flowtime": {**own, "table": dict(reference), "runs": runs}}
 
 
 def dump(descriptor: Mapping[str, Any]) -> Iterator[bytes]:
@@ -255,18 +265,9 @@ def _fault_of(resource: Mapping[str, Any]) -> str | None:
     return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
 
 
-def resources_of(descriptor: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
-    """Return the resources of one target in a descriptor."""
-    return [item for item in descriptor["resources"] if _own(item).get("target") == target]
-
-
 def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[dict[str, Any]]:
     """Return the resources of all other targets, and of others than us."""
-    return [
-        item
-        for item in descriptor["resources"]
-        if not any(_own(item).get("target") == target for target in targets)
-    ]
+    return [item for item in descriptor["resources"] if target_of(item) not in targets]
 
 
 def data_set_target(form: str) -> str:
@@ -278,10 +279,42 @@ def data_set_target(form: str) -> str:
     return f"{form}:*"
 
 
+def table_target(form: str, run_url: str) -> str:
+    """Return what distinguishes the files of a run in a lake table.
+
+    >>> table_target("delta", "/runs/run_1")
+    'delta:/runs/run_1'
+    """
+    return f"{form}:{run_url}"
+
+
+def target_of(resource: Mapping[str, Any]) -> str:
+    """Return the target that a resource belongs to; empty for other tools' resources."""
+    target = _own(resource).get("target")
+    return target if isinstance(target, str) else ""
+
+
+def table_of(resource: Mapping[str, Any]) -> str | None:
+    """Return the format of the lake table that a resource belongs to; None for other files."""
+    table = _own(resource).get("table")
+    return table if isinstance(table, str) else None
+
+
+def resources_by_target(descriptor: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the resources of ours in a descriptor by the targets that they belong to."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for item in descriptor["resources"]:
+        if target := target_of(item):
+            found.setdefault(target, []).append(item)
+    return found
+
+
 def obsolete_resources(
     descriptor: Mapping[str, Any], config: str, targets: Collection[str]
 ) -> list[dict[str, Any]]:
     """Return what a config wrote into a data set's folder and writes there no more.
+
+    A lake table belongs to the config that wrote it last.
 
     Args:
         descriptor: The folder's descriptor.
@@ -293,9 +326,14 @@ def obsolete_resources(
     return [
         item
         for item in descriptor["resources"]
-        if str(target := _own(item).get("target")).endswith(data_set_target(""))
-        and target not in targets
-        and _own(item).get("config", last_name) == config
+        if (target := target_of(item)) not in targets
+        and (
+            table_of(item) is not None
+            or (
+                target.endswith(data_set_target(""))
+                and _own(item).get("config", last_name) == config
+            )
+        )
     ]
 
 
@@ -326,7 +364,7 @@ def _resource(
         "name": _slug(file.path),
         "type": "table" if is_table else "file",
         "path": file.path,
-        "format": sink.format,
+        "format": sink.file_format,
         "mediatype": sink.mediatype,
     }
     if codec == "gz":

@@ -96,7 +96,7 @@ def attempt(session: ExportSession, source: Source) -> WrittenTargets | Retry | 
         session.progress.publishing(sum(len(outputs) for _, outputs in staged.targets))
         publisher = Publisher(plan, before, choice.obsolete, session.now)
         published = publisher.publish(staged.targets)
-        publisher.tidy(choice.current)
+        published = replace(published, changed=publisher.tidy(choice.current))
         pruned = tuple(prune(one, plan, source.storage, session.now) for one in pruning.exports)
     choice = replace(choice, current=(*choice.current, *published.found))
     return WrittenTargets(plan, choice, published, pruning, pruned, staged)

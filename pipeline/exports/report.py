@@ -27,6 +27,7 @@ class ExportedTarget:
         rows: Data rows in them.
         size: Bytes in them.
         non_finite: NaN and infinite values in them.
+        is_part: Whether it is one run of a lake table.
     """
 
     format: str
@@ -37,6 +38,7 @@ class ExportedTarget:
     rows: int = 0
     size: int = 0
     non_finite: int = 0
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Report:
         data["notes"] = self.notes
         for target in data["targets"]:
             target["bytes"] = target.pop("size")
+            del target["is_part"]
         data["exit_code"] = self.exit_code
         data["status"] = "skipped some runs" if self.skipped else "done"
         return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,16 +18,13 @@ from pipeline.writing.router import StagedOutput
 
 def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> Report:
     """Return the report of an export."""
-    written = (_exported(pending, outputs) for pending, outputs in done.published.written)
+    written = [_exported(pending, outputs) for pending, outputs in done.published.written]
+    targets = (*written, *_untouched(done.choice, done.published.current))
     return replace(
         nothing_to_do(session, source),
         rows_read=done.staged.rows,
         bytes_read=done.staged.size,
-        targets=(
-            *written,
-            *_untouched(done.choice, done.published.current),
-            *_removed(done.pruned),
-        ),
+        targets=(*_by_table(targets, done.published.changed), *_removed(done.pruned)),
         sink_notes=(
             *(note for sink in done.plan.sinks for note in sink.notes),
             *done.choice.notes,
@@ -37,6 +34,34 @@ def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> R
         seconds=_seconds(session, done.staged.worker_seconds),
         engine=done.staged.choice,
     )
+
+
+def _by_table(
+    targets: Iterable[ExportedTarget], changed: Collection[str]
+) -> Iterator[ExportedTarget]:
+    """Yield targets, the runs of each lake table as one: what it holds after the export.
+
+    Args:
+        targets: All targets.
+        changed: URLs of tables that have lost runs and gained none.
+    """
+    tables: dict[str, list[ExportedTarget]] = {}
+    for target in targets:
+        if target.is_part:
+            tables.setdefault(target.url, []).append(target)
+        else:
+            yield target
+    for url, parts in tables.items():
+        exported = url in changed or any(part.status == "exported" for part in parts)
+        yield replace(
+            parts[0],
+            status="exported" if exported else parts[0].status,
+            files=sum(part.files for part in parts),
+            rows=sum(part.rows for part in parts),
+            size=sum(part.size for part in parts),
+            non_finite=sum(part.non_finite for part in parts),
+            is_part=False,
+        )
 
 
 def nothing_to_do(session: ExportSession, source: Source) -> Report:
@@ -98,6 +123,7 @@ def _unwritten(
         rows=sum(item["rowCount"] for item in listed),
         size=sum(item["bytes"] for item in listed),
         non_finite=sum(item["nonFiniteCount"] for item in listed),
+        is_part=target.run_url is not None,
     )
 
 
@@ -112,4 +138,5 @@ def _exported(pending: Pending, outputs: Sequence[StagedOutput]) -> ExportedTarg
         rows=sum(output.file.rows for output in outputs),
         size=sum(output.file.size for output in outputs),
         non_finite=sum(output.file.non_finite for output in outputs),
+        is_part=target.run_url is not None,
     )

@@ -63,6 +63,15 @@ class Choice:
             place_of(pending.target): pending.target for pending in (*self.to_write, *self.current)
         }
         for place, resources in self.obsolete.items():
+            gone = {descriptor.target_of(one) for one in resources if descriptor.table_of(one)}
+            if gone:
+                yield (
+                    f"{folders[place].url}: {counted(len(gone), 'run')} that the source does not "
+                    "give any more: removed from the table"
+                )
+            resources = [one for one in resources if descriptor.table_of(one) is None]
+            if not resources:
+                continue
             formats = sorted({str(item.get("format")) for item in resources})
             yield (
                 f"{folders[place].url}: {counted(len(resources), 'file')} of format "
@@ -93,7 +102,7 @@ def choose(plan: ExportPlan, published: PublishedTargets, *, full_refresh: bool 
     everything: list[Pending] = []
     blocked: list[tuple[Pending, IntegrityError]] = []
     for sink in plan.sinks:
-        for target in sink.targets:
+        for target in (part for whole in sink.targets for part in whole.parts(plan.runs)):
             pending = Pending(sink, target, plan.state(sink, target))
             problem = published.unreadable.get(place_of(target))
             if problem is None or (full_refresh and isinstance(problem, DamagedDescriptorError)):
@@ -127,7 +136,7 @@ def choose(plan: ExportPlan, published: PublishedTargets, *, full_refresh: bool 
 
 def _with_unnamed(published: PublishedTargets, pending: Pending) -> Pending:
     target = pending.target
-    if not target.is_folder:
+    if not target.is_folder or target.table is not None:  # the log says what is in a table
         return pending
     named = published.named(target)
     return replace(pending, unnamed=unnamed_data_files(target.storage, target.path, named))
@@ -157,7 +166,7 @@ def _obsolete_by_folder(
             place = place_of(target)
             if target.is_folder and place in published.descriptors:
                 folder = folders.setdefault(place, _ObsoleteFiles(set()))
-                folder.targets.add(target.identity(sink.sink))
+                folder.targets |= {part.identity(sink.sink) for part in target.parts(plan.runs)}
                 folder.is_removed &= sink.sink.if_exists == "replace"
     for place, folder in folders.items():
         folder.resources = descriptor.obsolete_resources(
@@ -183,6 +192,7 @@ def _may_stay(
     exists = (
         place in published.unreadable
         or bool(published.resources(pending.plan, pending.target))
+        or place in published.tables
         or place in obsolete
         or _is_file(pending)
     )

@@ -31,6 +31,7 @@ def check_locations(sinks: SinkTargets, storage: Storage, roots: Sequence[Source
     locations = _locations(sinks)
     _refuse_in_source(sinks, locations, storage, roots)
     _refuse_shared_places(sinks, locations)
+    _refuse_shared_tables(sinks, locations)
     _refuse_files_as_folders(sinks, locations)
 
 
@@ -84,6 +85,19 @@ def _refuse_shared_places(sinks: SinkTargets, locations: Mapping[_Folder, Locati
                 )
             if kind == "data" and other is not target:
                 raise ConfigError(_shared(other, target))
+
+
+def _refuse_shared_tables(sinks: SinkTargets, locations: Mapping[_Folder, Location]) -> None:
+    """Refuse a lake table whose folder another sink writes into, too."""
+    seen: dict[str, Target] = {}
+    for _, target in _every(sinks):
+        folder = locations[target.storage, target.folder].key
+        other = seen.setdefault(folder, target)
+        if other is not target and (other.table is not None or target.table is not None):
+            raise ConfigError(
+                f"{target.url}: a table needs a folder of its own, and two sinks would write "
+                "there: choose another path for one of them"
+            )
 
 
 def _shared(other: Target, target: Target) -> str:

@@ -17,7 +17,10 @@ Partition = tuple[tuple[str, str | None], ...]
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _LONGEST_NAME = 255
 _DIGEST_DIGITS = 12
-_DATA_FILE = re.compile(rf"part-\d{{5,}}-[0-9a-f]{{{_DIGEST_DIGITS}}}\..+")
+_TABLE_DIGEST_DIGITS = 24
+_DATA_FILE = re.compile(
+    rf"part-\d{{5,}}-(?:[0-9a-f]{{{_DIGEST_DIGITS}}}|[0-9a-f]{{{_TABLE_DIGEST_DIGITS}}})\..+"
+)
 
 
 def partition_folder(column: str, value: str | None) -> str:
@@ -65,8 +68,28 @@ def data_file_path(partition: Partition, state: str, number: int, extension: str
     return "/".join((*(partition_folder(column, value) for column, value in partition), name))
 
 
+def table_file_path(
+    partition: Partition, state: str, number: int, sha256: str, extension: str
+) -> str:
+    """Return the path of a file in the folder of a lake table.
+
+    Logs keep files of earlier versions: a file with other bytes has another name, and the values of
+    partitions, which logs encode in many ways, are in no name.
+
+    Args:
+        partition: Where the rows belong.
+        state: The digest of what shapes the bytes of the run, as hexadecimal text.
+        number: The file's number within its partition.
+        sha256: The digest of its bytes.
+        extension: The extension of the sink's files.
+    """
+    named = json.dumps([state, *partition, sha256])
+    digest = hashlib.sha256(named.encode()).hexdigest()[:_TABLE_DIGEST_DIGITS]
+    return f"part-{number:05d}-{digest}{extension}"
+
+
 def is_data_file(name: str) -> bool:
-    """Return whether a file name is one that `data_file_path` gives.
+    """Return whether a file name is one that `data_file_path` or `table_file_path` gives.
 
     >>> is_data_file("part-00000-0123456789ab.csv.gz"), is_data_file("mine.csv")
     (True, False)

@@ -73,8 +73,11 @@ class SinkPlan:
 
     @property
     def in_file(self) -> tuple[Shown, ...]:
-        """The columns of the files: partition columns are named by the folders."""
-        folders = set(self.sink.partition_by)
+        """The columns of the files: partition columns are named by the folders, if there are any.
+
+        Not all readers of lake tables take them from the log.
+        """
+        folders = () if self.sink.is_table else self.sink.partition_by
         return tuple(shown for shown in self.shown if shown.column.name not in folders)
 
     @property
@@ -265,9 +268,7 @@ class ExportPlan:
             "metadata": config.metadata.model_dump(mode="json"),
             "order": [*config.metadata.constants],
             "transform": config.transform.model_dump(mode="json"),
-            "sink": plan.sink.model_dump(
-                mode="json", exclude={"path", "storage", "if_exists", "prune"}
-            ),
+            "sink": plan.sink.model_dump(mode="json", exclude={*plan.sink.locating}),
             "measures": plan.measures,
             "runs": [_run_state(self.runs[row]) for row in target.runs],
         }
@@ -342,7 +343,7 @@ def _sink_plan(
         sink.check_names([entry.column.name for entry in plan.in_file])
     except ValueError as error:
         raise ConfigError(f"sink {sink.path}: {error}") from error
-    if sink.partition_by:
+    if sink.partition_by and not sink.is_table:
         local = any(target.storage.is_local for target in targets)
         values = tables.texts(plan.partition_sources)
         refuse_colliding(sink.partition_by, values, sink.path, local=local)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import Storage, join
 from pipeline.datapackage import descriptor
-from pipeline.errors import IntegrityError
+from pipeline.errors import IntegrityError, PublishConflictError
+from pipeline.lake_tables.contract import TableVersion
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.target import Target
 
@@ -45,16 +47,20 @@ class PublishedTargets:
     Attributes:
         descriptors: The descriptors where targets will have theirs, without their runs.
         unreadable: The errors of those that are damaged, or not ours.
+        tables: The newest versions of lake tables, where there are any.
     """
 
     descriptors: Mapping[DescriptorKey, Mapping[str, Any]]
     unreadable: Mapping[DescriptorKey, IntegrityError] = field(default_factory=dict)
+    tables: Mapping[DescriptorKey, TableVersion] = field(default_factory=dict)
 
     @classmethod
     def read(cls, plan: ExportPlan) -> PublishedTargets:
         """Read the descriptors beside all targets.
 
         Raises:
+            PublishConflictError: Files would be written into the folder of a lake table.
+            SinkError: A lake table could not be read.
             StorageError: One could not be read, or a run directory leads to it through a link.
         """
         _refuse_links(plan)
@@ -73,7 +79,8 @@ class PublishedTargets:
                     unreadable[storage, path] = error
                 else:
                     found[storage, path] = _sharing(descriptor.without_runs(whole), shared)
-        return cls(found, unreadable)
+        _refuse_lake_tables(plan, found)
+        return cls(found, unreadable, _tables(plan))
 
     def at(self, target: Target) -> Mapping[str, Any] | None:
         """Return the descriptor that is where a target will have its own."""
@@ -86,12 +93,47 @@ class PublishedTargets:
 
     def resources(self, plan: SinkPlan, target: Target) -> list[dict[str, Any]]:
         """Return what is published of a target."""
-        found = self.at(target)
-        return [] if found is None else descriptor.resources_of(found, target.identity(plan.sink))
+        return self._by_target.get(place_of(target), {}).get(target.identity(plan.sink), [])
 
     def is_current(self, pending: Pending) -> bool:
         """Return whether the published target is complete and up to date."""
-        return is_published(pending, self.resources(pending.plan, pending.target))
+        listed = self.resources(pending.plan, pending.target)
+        return is_published(pending, listed, self.tables.get(place_of(pending.target)))
+
+    @cached_property
+    def _by_target(self) -> dict[DescriptorKey, dict[str, list[dict[str, Any]]]]:
+        return {
+            place: descriptor.resources_by_target(found)
+            for place, found in self.descriptors.items()
+        }
+
+
+def _tables(plan: ExportPlan) -> dict[DescriptorKey, TableVersion]:
+    """Return the newest versions of the lake tables of all sinks.
+
+    Raises:
+        ConfigError: A table does not fit the config.
+        SinkError: One could not be read.
+    """
+    found = {}
+    for sink in plan.sinks:
+        for target in sink.targets:
+            if target.table is not None and (version := target.table.read()) is not None:
+                found[place_of(target)] = version
+    return found
+
+
+def _refuse_lake_tables(plan: ExportPlan, found: Mapping[DescriptorKey, Mapping[str, Any]]) -> None:
+    """Refuse data sets in the folder of a lake table, whose log would name files that go."""
+    for sink in plan.sinks:
+        for target in sink.targets:
+            listed = found.get(place_of(target), {}).get("resources", ())
+            table = next(filter(None, map(descriptor.table_of, listed)), None)
+            if table is not None and target.is_folder and sink.sink.format != table:
+                raise PublishConflictError(
+                    f"{target.url} is the folder of a {table} table, and format "
+                    f"{sink.sink.format} cannot be written there: choose another path"
+                )
 
 
 def _read(storage: Storage, paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -127,10 +169,21 @@ def _sharing(found: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, Any]
     return {**found, "resources": resources}
 
 
-def is_published(pending: Pending, listed: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a target's resources are what would be written now, every file in place."""
+def is_published(
+    pending: Pending, listed: Sequence[Mapping[str, Any]], version: TableVersion | None
+) -> bool:
+    """Return whether a target's resources are what would be written now, every file in place.
+
+    Args:
+        pending: The target.
+        listed: Its resources in the descriptor.
+        version: The newest version of its lake table, if it is of one that exists.
+    """
     if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
         return False
+    if pending.target.table is not None:
+        files = {} if version is None else version.files
+        return all(files.get(item["path"]) == item["bytes"] for item in listed)
     return all(_is_in_place(pending.target, item) for item in listed)
 
 

@@ -26,8 +26,15 @@ from pipeline.config.path_template import (
     stem,
     template_fields,
 )
-from pipeline.datapackage.descriptor import FILE_SUFFIX, FOLDER_NAME, data_set_target
+from pipeline.datapackage.descriptor import (
+    FILE_SUFFIX,
+    FOLDER_NAME,
+    data_set_target,
+    table_target,
+)
 from pipeline.errors import ConfigError
+from pipeline.lake_tables.contract import LakeTable
+from pipeline.lake_tables.opening import open_lake_table
 from pipeline.planning.source_roots import source_roots
 from pipeline.sinks import Sink
 
@@ -46,6 +53,8 @@ class Target:
         runs: Rows of the runs it holds.
         link_free_root: The folder below which no link is followed, as the target is in a run's
             own folder; None elsewhere.
+        table: The lake table whose folder it is; None where files are all there is.
+        run_url: The run whose part of a lake table it is; None for whole exports.
     """
 
     storage: Storage
@@ -54,6 +63,8 @@ class Target:
     is_folder: bool
     runs: tuple[int, ...]
     link_free_root: str | None = None
+    table: LakeTable | None = None
+    run_url: str | None = None
 
     @property
     def folder(self) -> str:
@@ -90,8 +101,20 @@ class Target:
         if self.link_free_root is not None:
             self.storage.refuse_links(self.link_free_root, path)
 
+    def parts(self, runs: Sequence[Run]) -> list[Target]:
+        """Return what is replaced at a time: each run of a lake table, else all of the target.
+
+        Args:
+            runs: The runs of the export.
+        """
+        if self.table is None:
+            return [self]
+        return [replace(self, runs=(row,), run_url=runs[row].url) for row in self.runs]
+
     def identity(self, sink: Sink) -> str:
         """Return what distinguishes this target from others of its descriptor."""
+        if self.run_url is not None:
+            return table_target(sink.format, self.run_url)
         if self.is_folder:
             return data_set_target(sink.format)
         return self.path.rpartition("/")[2]
@@ -173,8 +196,9 @@ class TargetResolver:
             stdout = standard_output()
             return Target(stdout, sink.path, stdout.url(sink.path), False, rows)
         storage, path = self.place(sink, sink.path, run)
+        table = open_lake_table(sink, storage, path)
         is_folder = format_of(probe_path(sink.path, name=self.name, form=sink.format)) is None
-        return Target(storage, path, storage.url(path), is_folder, rows)
+        return Target(storage, path, storage.url(path), is_folder, rows, table=table)
 
     def place(self, sink: Sink, template: str, run: Run | None = None) -> tuple[Storage, str]:
         """Return the storage and the path of a template for a sink, without any check.

@@ -24,6 +24,9 @@ from pipeline.readback.tables import MAX_ROWS, Export, ExportedTable, TableFile,
 from pipeline.rows.column import Column, refuse_pattern
 from pipeline.sinks.formats import Format
 
+_OF_RUNS = {"target", "state", "runs", "complete", "reasons"}
+"""What differs between the runs of a lake table."""
+
 _COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
 
 
@@ -46,7 +49,8 @@ class _Dialect(_Model):
 
 
 class _Own(_Model):
-    target: Annotated[str, Field(strict=True, max_length=4096)]
+    target: Annotated[str, Field(strict=True, max_length=65_536)]
+    table: Annotated[str, Field(strict=True, max_length=64)] | None = None
     partition: dict[str, str | None] = {}
     complete: StrictBool | None = None
     comparison: dict[str, Any] | None = None
@@ -95,7 +99,7 @@ def read_descriptor(storage: Storage, path: str, url: str) -> Export:
         if resource.path in seen:
             raise IntegrityError(f"{where}: resources[{number}]: {resource.path!r} is there twice")
         seen.add(resource.path)
-        groups.setdefault(resource.flowtime.target, []).append((number, resource))
+        groups.setdefault(_name(resource), []).append((number, resource))
     if not groups:
         raise IntegrityError(f"{where}: resources: none of them is of an export: export again")
     tables = tuple(
@@ -103,7 +107,15 @@ def read_descriptor(storage: Storage, path: str, url: str) -> Export:
     )
     name = found.get("name")
     shown = name if isinstance(name, str) else "export"
-    return Export(url, storage, folder, where, shown, tables, tuple(others))
+    lake = found["flowtime"].get("table")
+    reference = lake if isinstance(lake, dict) else None
+    return Export(url, storage, folder, where, shown, tables, tuple(others), reference)
+
+
+def _name(resource: _Resource) -> str:
+    """Return the name of the table that a resource belongs to: its target, or all of a lake's."""
+    own = resource.flowtime
+    return own.target if own.table is None else descriptor.data_set_target(own.table)
 
 
 def _resource(data: Mapping[str, Any], where: str) -> _Resource:
@@ -149,16 +161,20 @@ def _table(
     where = f"{runs.where}: resources[{number}].flowtime"
     contents = None if "columns" not in own else read_contents(own, where)
     described = None if contents is None else runs.at(own.get("runs"), where)
+    if contents is not None and first.flowtime.table is not None:
+        contents, described = _of_all_runs(contents, resources, group, runs)
     files = []
     for place, resource in group:
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
         file = _file(storage, folder, resource, at)
         if contents is not None:
-            check_columns(contents, file.columns, _in_folders(file, contents), at)
+            is_in_table = resource.flowtime.table is not None
+            in_folders = _in_folders(file, contents, is_in_table=is_in_table)
+            check_columns(contents, file.columns, in_folders, at)
         files.append(file)
     return ExportedTable(
-        first.flowtime.target,
+        _name(first),
         first.format,
         contents,
         described,
@@ -167,8 +183,30 @@ def _table(
     )
 
 
-def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:
+def _of_all_runs(
+    contents: TableSpec,
+    resources: Sequence[Mapping[str, Any]],
+    group: Sequence[tuple[int, _Resource]],
+    runs: _Runs,
+) -> tuple[TableSpec, tuple[DescribedRun, ...]]:
+    """Return what the rows of a lake table are, and its runs: each has files of its own."""
+    described: dict[str, tuple[DescribedRun, ...]] = {}
+    reasons: dict[str, None] = {}
+    for place, resource in group:
+        if resource.flowtime.target in described:
+            continue
+        own = resources[place]["flowtime"]
+        where = f"{runs.where}: resources[{place}].flowtime"
+        described[resource.flowtime.target] = runs.at(own.get("runs"), where)
+        reasons |= dict.fromkeys(read_contents(own, where).reasons)
+    whole = contents.model_copy(update={"reasons": tuple(reasons)})
+    return whole, tuple(run for of_target in described.values() for run in of_target)
+
+
+def _in_folders(file: TableFile, contents: TableSpec, *, is_in_table: bool) -> Collection[str]:
     """Return the columns that the folders name; a data set without rows has no folders."""
+    if is_in_table:
+        return ()
     if file.rows or file.partition:
         return (file.partition or {}).keys()
     return contents.columns.keys() - {column.name for column in file.columns}
@@ -177,11 +215,14 @@ def _in_folders(file: TableFile, contents: TableSpec) -> Collection[str]:
 def _check_alike(
     own: Mapping[str, Any], other: Mapping[str, Any], first: _Resource, one: _Resource, at: str
 ) -> None:
-    for key in own.keys() | other.keys():
-        if key != "partition" and own.get(key) != other.get(key):
+    differing = {"partition"} if first.flowtime.table is None else {"partition", *_OF_RUNS}
+    for key in (own.keys() | other.keys()) - differing:
+        if own.get(key) != other.get(key):
             raise IntegrityError(f"{at}.flowtime.{key}: differs between files of one target")
     same = first.format == one.format and first.schema_ == one.schema_
-    if not same or first.flowtime.partition.keys() != one.flowtime.partition.keys():
+    is_empty = first.flowtime.table is not None and 0 in (first.row_count, one.row_count)
+    alike = first.flowtime.partition.keys() == one.flowtime.partition.keys()
+    if not same or not (alike or is_empty):
         raise IntegrityError(f"{at}: format, schema or partition differ within one target")
 
 

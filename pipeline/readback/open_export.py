@@ -156,7 +156,9 @@ def _alone(storage: Storage, path: str, format_: Format) -> Export:
     runs: tuple[DescribedRun, ...] | None = None
     if found.contents is not None:
         contents = read_contents(found.contents, f"{where}, contents")
-        check_columns(contents, found.columns, found.partition, where)
+        # Files of lake tables hold the columns of their partition, too.
+        in_folders = found.partition.keys() - {column.name for column in found.columns}
+        check_columns(contents, found.columns, in_folders, where)
     if contents is not None and found.runs is not None:
         runs = tuple(
             read_run(entry, f"{where}, described_runs[{place}]")

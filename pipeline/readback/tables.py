@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from connectors.storage import Storage
+from pipeline.datapackage.descriptor import data_set_target
 from pipeline.datapackage.run_record import DescribedRun
 from pipeline.datapackage.table_spec import TableSpec
 from pipeline.errors import IntegrityError
@@ -79,6 +81,12 @@ class ExportedTable:
     is_comparison: bool = False
 
     @property
+    def label(self) -> str:
+        """The table's name for people."""
+        is_data_set = self.name == data_set_target(self.format)
+        return f"the {self.format} data set" if is_data_set else self.name
+
+    @property
     def url(self) -> str:
         """The table for people: its only file, else the first one."""
         more = f" and {len(self.files) - 1} more files" if len(self.files) > 1 else ""
@@ -105,6 +113,7 @@ class Export:
         name: Name of the config that made it.
         tables: Its targets.
         others: Names, as messages show them, of what other tools have put beside them.
+        lake_table: The version of the lake table that the files are; None for other exports.
     """
 
     url: str
@@ -114,6 +123,7 @@ class Export:
     name: str
     tables: tuple[ExportedTable, ...]
     others: tuple[str, ...] = ()
+    lake_table: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> tuple[TableFile, ...]:

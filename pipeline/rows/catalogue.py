@@ -46,6 +46,7 @@ _METADATA = (
     CatalogueColumn("scenario_hash", "text", "series", "hash of the scenario"),
     CatalogueColumn("model_hash", "text", "series", "hash of the model"),
     CatalogueColumn("created_at", "timestamp", "series", "createdUtc of the run"),
+    CatalogueColumn("created_month", "text", "series", "month of createdUtc, `2025-01`, UTC"),
     CatalogueColumn("schema_version", "integer", "series", "schemaVersion of run.json"),
     CatalogueColumn("template_id", "text", "series", "template the model was made from"),
     CatalogueColumn("template_title", "text", "series", "title of that template"),

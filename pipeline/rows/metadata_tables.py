@@ -31,6 +31,7 @@ _FROM_RUN: dict[str, Callable[[Run], object]] = {
     "run_name": lambda run: run.name,
     "run_url": lambda run: run.url,
     "created_at": lambda run: run.created,
+    "created_month": lambda run: None if run.created is None else f"{run.created:%Y-%m}",
     "bin_size_minutes": lambda run: run.grid.bin_minutes,
 }
 _FROM_SERIES: dict[str, Callable[[SeriesSpec], object]] = {

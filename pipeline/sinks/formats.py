@@ -13,13 +13,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.sinks.csv import CsvSink
+from pipeline.sinks.delta import DeltaSink
+from pipeline.sinks.iceberg import IcebergSink
 from pipeline.sinks.ndjson import NdjsonSink
 from pipeline.sinks.parquet import ParquetSink
 
-AnySink = Annotated[CsvSink | NdjsonSink | ParquetSink, Field(discriminator="format")]
+AnySink = Annotated[
+    CsvSink | NdjsonSink | ParquetSink | DeltaSink | IcebergSink, Field(discriminator="format")
+]
 """Every sink that a config can name."""
 
 Format = Literal["csv", "ndjson", "parquet"]
+"""Formats of files; the files of lake tables are Parquet."""
+
+TABLE_FORMATS = ("delta", "iceberg")
+"""Formats of lake tables, which only a config can ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 _CODES = pa.dictionary(pa.int32(), pa.string())
 
 
-class ParquetSink(Sink):
-    """Options of the parquet format.
+class ParquetFiles(Sink):
+    """Options of all formats whose files are Parquet.
 
     Attributes:
         compression: `zstd`, `snappy`, `gzip`, `lz4`, `brotli` or `none`.
@@ -55,13 +55,12 @@ class ParquetSink(Sink):
 
     is_text: ClassVar[bool] = False
 
-    format: Literal["parquet"]
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     compression_level: WholeNumber | None = None
     row_group_size: Annotated[WholeNumber, Field(ge=1, le=10_000_000)] = 262_144
 
     @model_validator(mode="after")
-    def _check_level(self) -> ParquetSink:
+    def _check_level(self) -> ParquetFiles:
         if self.compression_level is None:
             return self
         levels = _LEVELS.get(self.compression)
@@ -103,10 +102,16 @@ class ParquetSink(Sink):
         return ParquetJoin(stream, _schema(table), lambda rows: _footer_metadata(table, rows))
 
 
+class ParquetSink(ParquetFiles):
+    """Options of the parquet format: single files, or data sets of them."""
+
+    format: Literal["parquet"]
+
+
 class ParquetWriter:
     """Writes one Parquet file, a row group whenever there are enough rows."""
 
-    def __init__(self, sink: ParquetSink, stream: Writable, table: Table) -> None:
+    def __init__(self, sink: ParquetFiles, stream: Writable, table: Table) -> None:
         self._sink = sink
         self._table = table
         self._held: list[pl.DataFrame] = []

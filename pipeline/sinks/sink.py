@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
@@ -160,6 +160,10 @@ class Sink(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
     is_text: ClassVar[bool] = True
     """Whether the files are UTF-8 text, compressed or not."""
+    is_table: ClassVar[bool] = False
+    """Whether it writes a lake table: files by run, which a log of commits names."""
+    locating: ClassVar[frozenset[str]] = frozenset({"path", "storage", "if_exists", "prune"})
+    """Options that shape no byte of the files."""
 
     format: str
     path: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -180,6 +184,15 @@ class Sink(BaseModel):
         if self.columns is not None and not self.columns:
             raise ValueError("columns is empty: name at least one column, or leave the key out")
         return self
+
+    @property
+    def file_format(self) -> str:
+        """Format of the files."""
+        return self.format
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the texts that must not be shown."""
+        yield from ()
 
     @property
     def is_stdout(self) -> bool:

@@ -26,6 +26,7 @@ from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
+from pipeline.verification.table_log import check_log
 from pipeline.wording import few
 
 _MOST_DIFFERENCES = 10
@@ -98,6 +99,9 @@ def _verify(
         files += check.files
         comparisons += check.comparisons
         notes += check.notes
+    if _is_opened_whole(export):
+        logs, log_notes = check_log(export)
+        files, notes = [*logs, *files], [*notes, *log_notes]
     return VerifyReport(
         target=export.url,
         descriptor=export.descriptor_url,
@@ -121,7 +125,7 @@ def _extra_files(export: Export) -> Iterator[str]:
     """Yield a note on data files in a data set's folder that its descriptor does not name."""
     if export.descriptor_url is None or not export.descriptor_url.endswith(f"/{FOLDER_NAME}"):
         return
-    if not _is_opened_whole(export):
+    if not _is_opened_whole(export) or export.lake_table is not None:
         return
     named = {file.path for file in export.files}
     unlisted: list[str] = []
@@ -157,7 +161,7 @@ class _TableCheck:
         comparing = None if self.folder is None else _Comparing(self.table, order, self.folder)
         if contents.filter is not None:
             self.notes.append(
-                f"{self.table.name}: rows were filtered by {contents.filter}: whether a row is "
+                f"{self.table.label}: rows were filtered by {contents.filter}: whether a row is "
                 "missing that the condition keeps was not checked"
             )
         self._note_lone_file()
@@ -180,10 +184,10 @@ class _TableCheck:
             why = "an earlier version wrote it, so its rows were not looked at"
         else:
             why = "its runs are not described in the file, so no row's series was checked"
-        self.notes.append(f"{self.table.name}: {why}")
+        self.notes.append(f"{self.table.label}: {why}")
         if self.folder is not None:
             problem = f"cannot be compared: {why}"
-            self.comparisons.append(ValueCheck(self.table.name, 0, 0, (problem,)))
+            self.comparisons.append(ValueCheck(self.table.label, 0, 0, (problem,)))
         for file in self.table.files:
             with self._checking(file) as rows:
                 if options is None:
@@ -195,11 +199,11 @@ class _TableCheck:
     def _note_lone_file(self) -> None:
         if any(file.stored.sha256 is None for file in self.table.files):
             self.notes.append(
-                f"{self.table.name}: its descriptor is not there: rows, columns and keys were "
+                f"{self.table.label}: its descriptor is not there: rows, columns and keys were "
                 "checked by its own metadata, bytes and sha256 by nothing"
             )
         if not self.table.is_whole:
-            self.notes.append(f"{self.table.name}: a part of a data set: the rest was not checked")
+            self.notes.append(f"{self.table.label}: a part of a data set: the rest was not checked")
 
     def _partition(
         self,
@@ -378,7 +382,7 @@ class _Comparing:
 
     def result(self) -> ValueCheck:
         """Return what was found."""
-        return ValueCheck(self._table.name, self._compared, self._different, tuple(self._problems))
+        return ValueCheck(self._table.label, self._compared, self._different, tuple(self._problems))
 
 
 def _with_rows(table: ExportedTable, rows: dict[str, int | None]) -> ExportedTable:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.wording import counted, human_size
 
 _MOST_FILES = 20
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class VerifyReport:
         if len(good) > room:
             lines.append(f"  ... {len(good) - room} more, ok (all of them with --json)")
         lines += [line for one in self.comparisons for line in _comparison_lines(one, self.against)]
-        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  note: {note}" for note in _condensed(self.notes)]
         return "\n".join(lines)
 
     def _headline(self) -> str:
@@ -109,6 +111,23 @@ class VerifyReport:
             by = counted(len(self.descriptors), "descriptor")
         files = counted(len(self.files), "file")
         return f"{self.target}: {files}, {rows:,} rows, {verdict} by {by}"
+
+
+def _condensed(notes: Sequence[str]) -> list[str]:
+    """Return notes for people: what is said of many tables is said once."""
+    tables: dict[str, list[str]] = {}
+    for note in notes:
+        table, _, text = note.partition(": ")
+        tables.setdefault(text or note, []).append(table)
+    return [
+        text if names == [text] else f"{_some(names)}: {text}" for text, names in tables.items()
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return f"{len(names):,} tables ({', '.join(names[:_MOST_NAMES])}, ...)"
 
 
 def _file_lines(file: CheckedFile) -> list[str]:

@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from connectors.storage import Claim, FileInfo, StagedFile, Storage
@@ -13,6 +15,7 @@ from pipeline.config import config_hash
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.run_list import RunEntries, merged_runs
 from pipeline.errors import DamagedDescriptorError, PublishConflictError, SinkError
+from pipeline.lake_tables.contract import TableVersion
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import Pending, PublishedTargets, is_published, place_of
 from pipeline.planning.target import Target
@@ -29,10 +32,12 @@ class CurrentDescriptor:
     Attributes:
         entry: The file, if there is one.
         content: What it says; None where there is none, or a damaged one is being replaced.
+        version: The newest version of the lake table in the folder, if there is one.
     """
 
     entry: FileInfo | None
     content: Mapping[str, Any] | None
+    version: TableVersion | None = None
 
     @classmethod
     def read(cls, target: Target, published: PublishedTargets) -> CurrentDescriptor:
@@ -44,28 +49,46 @@ class CurrentDescriptor:
 
         Raises:
             IntegrityError: It is damaged, and was not before, or it is not ours.
+            SinkError: The log of a lake table could not be read.
             StorageError: It could not be read.
         """
+        version = None if target.table is None else target.table.read()
         entry = target.storage.info(target.descriptor)
         if entry is None:
-            return cls(None, None)
+            return cls(None, None, version)
         data = target.storage.read(target.descriptor)
         try:
-            return cls(entry, descriptor.load(data, target.storage.url(target.descriptor)))
+            content = descriptor.load(data, target.storage.url(target.descriptor))
         except DamagedDescriptorError:
             if place_of(target) not in published.unreadable:
                 raise
-            return cls(entry, None)
+            return cls(entry, None, version)
+        return cls(entry, content, version)
 
     def resources(self, pending: Pending) -> list[dict[str, Any]]:
         """Return what is published of a target."""
-        identity = pending.target.identity(pending.plan.sink)
-        return [] if self.content is None else descriptor.resources_of(self.content, identity)
+        return self.resources_of(pending.target.identity(pending.plan.sink))
+
+    def resources_of(self, identity: str) -> list[dict[str, Any]]:
+        """Return what it names of the target with an identity."""
+        return self._by_target.get(identity, [])
+
+    @property
+    def targets(self) -> set[str]:
+        """The targets that it names files of."""
+        return {*self._by_target}
+
+    @cached_property
+    def _by_target(self) -> dict[str, list[dict[str, Any]]]:
+        return {} if self.content is None else descriptor.resources_by_target(self.content)
 
     @property
     def named(self) -> set[str]:
-        """The paths that it names, of whatever target."""
-        return set() if self.content is None else descriptor.paths_of(self.content["resources"])
+        """The paths that it names, of whatever target, and those that a lake table holds."""
+        held = set() if self.version is None else {*self.version.files}
+        if self.content is None:
+            return held
+        return held | descriptor.paths_of(self.content["resources"])
 
     def divided(
         self, published: PublishedTargets, group: Iterable[StagedTarget]
@@ -91,7 +114,7 @@ class CurrentDescriptor:
         listed = self.resources(pending)
         if listed == published.resources(pending.plan, pending.target):
             return False
-        if is_published(pending, listed):
+        if is_published(pending, listed, self.version):
             return True
         raise PublishConflictError(
             f"{pending.target.url}: another exporter has published it since this export began"
@@ -112,6 +135,7 @@ class CurrentDescriptor:
         group: Sequence[StagedTarget],
         obsolete: Collection[str],
         created: datetime,
+        order: Mapping[str, int] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Return the descriptor that is to replace this one.
 
@@ -120,6 +144,7 @@ class CurrentDescriptor:
             group: The targets that are written, all of this descriptor.
             obsolete: Targets that it names no more.
             created: When the export began.
+            order: Places of targets whose resources are in the order of their rows.
         """
         replaced = {pending.target.identity(pending.plan.sink) for pending, _ in group}
         replaced.update(obsolete)
@@ -134,6 +159,7 @@ class CurrentDescriptor:
                 pending.state,
                 plan.contents(pending.plan, pending.target),
                 [position[row] for row in pending.target.runs],
+                None if pending.target.table is None else pending.plan.sink.format,
             )
             new += descriptor.resources(
                 described,
@@ -144,9 +170,10 @@ class CurrentDescriptor:
         runs = RunEntries(len(rows), lambda number: plan.described(plan.runs[rows[number]]))
         if kept and self.content is not None:
             runs, kept = merged_runs(runs, descriptor.runs_of(self.content), kept)
+        listed = sorted(kept + new, key=lambda one: order.get(descriptor.target_of(one), -1))
         hashed = config_hash(plan.config)
         write_id = secrets.token_hex(16)
-        return descriptor.package(plan.config.name, hashed, created, runs, kept + new, write_id)
+        return descriptor.package(plan.config.name, hashed, created, runs, listed, write_id)
 
 
 def commit_described(

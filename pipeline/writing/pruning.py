@@ -49,12 +49,7 @@ def prune(gone: GoneExport, plan: ExportPlan, source: Storage, created: datetime
             if not gone.is_gone(source):
                 return Pruned(gone, kept="its run has come back")
             current = CurrentDescriptor.read(target, PublishedTargets({}))
-            identity = target.identity(gone.sink)
-            listed = (
-                []
-                if current.content is None
-                else descriptor.resources_of(current.content, identity)
-            )
+            listed = current.resources_of(target.identity(gone.sink))
             if listed != list(gone.resources):
                 return Pruned(gone, kept="another exporter has written it meanwhile")
             if (changed := _changed(gone)) is not None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.errors import ConflictError, StorageError
-from connectors.storage import Claim, claimed, interrupted_work, join, sha256_of
+from connectors.errors import ConflictError, NotFoundError, StorageError
+from connectors.storage import Claim, claimed, interrupted_work, join, relative, sha256_of
 from connectors.storage.deadline import check_deadline, within
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
+from pipeline.lake_tables.contract import TableVersion
 from pipeline.planning.choice import Obsolete
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import DescriptorKey, Pending, PublishedTargets, place_of
@@ -24,6 +25,7 @@ from pipeline.writing.descriptor_file import (
 )
 from pipeline.writing.removal import claim_scope, remove_data_files, settle_interrupted
 from pipeline.writing.router import StagedOutput
+from pipeline.writing.table_commit import table_change
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class Published:
         written: Those that were made visible.
         found: Those that another exporter had published alike meanwhile.
         current: What is published now, as far as it was looked at.
+        changed: URLs of lake tables that have lost runs and gained none.
     """
 
     written: tuple[StagedTarget, ...]
     found: tuple[Pending, ...]
     current: PublishedTargets
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,19 @@ class Publisher:
                 done.append((pending, outputs))
         return Published(tuple(done), tuple(found), PublishedTargets(now))
 
-    def tidy(self, current: Iterable[Pending]) -> None:
+    def tidy(self, current: Iterable[Pending]) -> frozenset[str]:
         """Remove what is obsolete or was left by a dead exporter beside targets that are current.
 
         Nothing happens where another exporter is at work.
 
+        Returns:
+            URLs of the lake tables whose rows have changed.
+
         Raises:
+            SinkError: A lake table could not be changed.
             StorageError: A folder could not be listed, or a file not removed.
         """
+        changed: set[str] = set()
         folders = {place_of(one.target): one for one in current if one.target.is_folder}
         for place, pending in folders.items():
             target = pending.target
@@ -113,17 +122,25 @@ class Publisher:
                 with suppress(ConflictError), self._claimed([[(pending, ())]]) as claim:
                     found = CurrentDescriptor.read(target, self.before)
                     _settle_others(claim, target, found)
-                    if self._obsolete_paths(place) & found.named:
+                    if target.table is not None:
+                        if self._obsolete_targets(place) & found.targets:
+                            self._publish_table(found, pending, (), claim)
+                            changed.add(target.url)
+                    elif self._obsolete_paths(place) & found.named:
                         gone = self._obsolete_targets(place)
                         package = found.package(self.plan, (), gone, self.created)
                         data = descriptor.dump(package)
                         write_whole(target.storage, target.descriptor, data, found.entry)
                         _remove(target, self._obsolete_paths(place))
+        return frozenset(changed)
 
     def _publish_group(
         self, current: CurrentDescriptor, group: Sequence[StagedTarget], claim: Claim
     ) -> None:
         target = group[0][0].target
+        if target.table is not None:
+            self._publish_table(current, group[0][0], group, claim)
+            return
         _refuse_overwriting(group)
         staged = [output.staged for _, outputs in group for output in outputs]
         gone = self._obsolete_targets(place_of(target))
@@ -131,6 +148,52 @@ class Publisher:
         commit_described(claim, target.storage, staged, target.descriptor, package, current.entry)
         if target.is_folder:
             _remove(target, self._replaced(group) - _new(group))
+
+    def _publish_table(
+        self, current: CurrentDescriptor, one: Pending, group: Sequence[StagedTarget], claim: Claim
+    ) -> None:
+        """Commit the files of runs to their table, then write its descriptor.
+
+        Nothing is removed: earlier versions of the table name the files that are replaced.
+        """
+        target, table = one.target, one.target.table
+        assert table is not None
+        if _files(current.version) != _files(self.before.tables.get(place_of(target))):
+            raise PublishConflictError(
+                f"{target.url}: another writer has committed to the table since this export "
+                "began; nothing of it was changed: run it again, and one exporter at a time"
+            )
+        package = current.package(
+            self.plan,
+            group,
+            self._obsolete_targets(place_of(target)),
+            self.created,
+            self._order(target),
+        )
+        outputs = [output for _, outputs in group for output in outputs]
+        change = table_change(one.plan, target, current, package, outputs)
+        for output in outputs:
+            claim.check()
+            target.storage.commit(output.staged)
+        claim.check()
+        claim.keep_files()
+        version = current.version
+        if change is not None:
+            version = table.commit(change, current.version)
+        if version is not None:
+            package = descriptor.with_table(package, version.reference)
+        write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
+
+    def _order(self, target: Target) -> dict[str, int]:
+        """Return the places of the runs of a lake table."""
+        whole = [
+            part.identity(sink.sink)
+            for sink in self.plan.sinks
+            for one in sink.targets
+            if place_of(one) == place_of(target)
+            for part in one.parts(self.plan.runs)
+        ]
+        return {identity: place for place, identity in enumerate(whole)}
 
     def _claimed(self, groups: Sequence[Sequence[StagedTarget]]) -> AbstractContextManager[Claim]:
         """Claim the one descriptor to be written in a folder, or the folder.
@@ -160,6 +223,8 @@ class Publisher:
         target = group[0][0].target
         unnamed = {path for pending, _ in group for path in pending.unnamed}
         files = sorted((_new(group) | self._replaced(group)) - unnamed)
+        if target.table is not None:  # What is there already may belong to any of its versions.
+            files = sorted(_new(group) - _stored(target))
         with claimed(target.storage, target.folder, scope, uploads=uploads, files=files) as claim:
             try:
                 yield claim
@@ -207,6 +272,20 @@ def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarg
 
 def _new(group: Sequence[StagedTarget]) -> set[str]:
     return {output.file.path for _, outputs in group for output in outputs}
+
+
+def _files(version: TableVersion | None) -> Mapping[str, int]:
+    return {} if version is None else version.files
+
+
+def _stored(target: Target) -> set[str]:
+    """Return the names of the files directly in a target's folder."""
+    try:
+        top = next(target.storage.walk(target.folder, enter=lambda _: False), None)
+    except NotFoundError:
+        return set()
+    is_of_folder = top is not None and relative(top.path, target.folder) == ""
+    return {one.path.rpartition("/")[2] for one in top.files} if top and is_of_folder else set()
 
 
 def _remove(target: Target, paths: set[str]) -> None:

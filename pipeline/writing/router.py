@@ -13,7 +13,7 @@ import polars as pl
 from connectors.storage import StagedFile, Storage, join
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError
-from pipeline.planning.partitions import Partition, data_file_path
+from pipeline.planning.partitions import Partition, data_file_path, table_file_path
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.segments import Segment
 from pipeline.planning.target import Target
@@ -69,7 +69,6 @@ class _OpenFile:
     """A file that is being written."""
 
     part: TargetPart
-    path: str
     output: StagedStream
     writer: TableWriter
     rows: int = 0
@@ -293,7 +292,7 @@ class SinkOutput:
         except BaseException:
             output.discard()
             raise
-        return _OpenFile(part, path, output, writer)
+        return _OpenFile(part, output, writer)
 
     def _sweep(self, target: Target, path: str) -> None:
         """Remove what an export that was killed has left beside the file that is begun."""
@@ -322,7 +321,9 @@ class SinkOutput:
         part = destination.part
         number = destination.place.number + destination.files
         extension = self.plan.sink.extension
-        name = data_file_path(destination.partition, part.state, number, extension)
+        # The file of a table is named once its bytes are known.
+        partition = () if part.target.table is not None else destination.partition
+        name = data_file_path(partition, part.state, number, extension)
         return join(part.target.path, name)
 
     def _close(self, place: int) -> None:
@@ -332,7 +333,7 @@ class SinkOutput:
         assert file is not None
         part = destination.part
         if part.target.is_folder:
-            self._finish_file(file, place, destination.partition)
+            self._finish_file(file, place, destination)
             destination.files += 1
         else:
             if not part.is_whole or len(part.segments) > 1:
@@ -345,10 +346,20 @@ class SinkOutput:
         destination.file = None
         self._open.remove(place)
 
-    def _finish_file(self, file: _OpenFile, order: int = 0, partition: Partition = ()) -> None:
+    def _finish_file(
+        self, file: _OpenFile, order: int = 0, destination: _Destination | None = None
+    ) -> None:
         written = file.writer.close()
-        target, staged = file.part.target, file.output.staged
-        described = file.output.finish(written, target.relative_path(file.path), dict(partition))
+        target, output = file.part.target, file.output
+        partition = () if destination is None else destination.partition
+        staged = output.staged
+        described = output.finish(written, target.relative_path(staged.target), dict(partition))
+        if target.table is not None:
+            number = 0 if destination is None else destination.place.number + destination.files
+            digest, extension = described.sha256, self.plan.sink.extension
+            name = table_file_path(partition, file.part.state, number, digest, extension)
+            staged = replace(staged, target=join(target.path, name))
+            described = replace(described, path=name)
         if target.is_folder or file.part.is_whole:
             self._finished.append((order, StagedOutput(target, staged, described)))
         else:

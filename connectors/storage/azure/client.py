@@ -26,7 +26,7 @@ PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in blocks of at least this size."""
 _MOST_PARTS = 50_000
 _FOLDER_MARK = "hdi_isfolder"
-"""Metadata of the blobs that stand for folders in accounts with hierarchical namespaces."""
+"""Metadata of the blobs that represent folders in accounts with hierarchical namespaces."""
 _REQUEST: dict[str, Any] = {
     "retry_total": 0,  # The tries are counted in one place, by `retrying`.
     "connection_timeout": 10,
@@ -55,7 +55,7 @@ class AzureClient(ObjectClient):
     def listing(
         self, bucket: str, prefix: str, *, delimiter: bool, most: int | None = None
     ) -> Iterator[ListingPage]:
-        """Yield the pages of a listing, without the blobs that stand for folders."""
+        """Yield the pages of a listing, without the blobs that represent folders."""
         container = self._service.get_container_client(bucket)
         kind = container.walk_blobs if delimiter else container.list_blobs
         wanted = {"name_starts_with": prefix or None, "include": ["metadata"], **_REQUEST}

@@ -22,6 +22,7 @@ from connectors.storage.contract import (
     Mark,
     StagedFile,
     Storage,
+    StoreAccess,
     Writable,
 )
 from connectors.storage.deadline import check_deadline
@@ -49,6 +50,10 @@ class LocalStorage(Storage):
     def url(self, path: str) -> str:
         """Return the path itself."""
         return path
+
+    def access(self, path: str) -> StoreAccess:
+        """Return the path itself."""
+        return StoreAccess(path)
 
     def locations(self, paths: Sequence[str]) -> list[Location]:
         """By device and inode, as far as there are any: links, mounts and case do not count."""

@@ -74,13 +74,34 @@ class BulkReader:
             check_deadline()
             raise
 
+    def access(self, bucket: str) -> dict[str, str]:
+        """Return how the session of s3fs would reach a bucket, in the words of object_store."""
+        endpoint, settings = self._found_settings(bucket)
+        provider = settings.pop("credential_provider", None)
+        if provider is not None:
+            found = wait_for(self._fs.loop, provider(), retry.CALL_SECONDS)
+            settings["access_key_id"] = found["access_key_id"]
+            settings["secret_access_key"] = found["secret_access_key"]
+            settings["session_token"] = found["token"]
+        own = {
+            f"aws_{name}": "true" if value is True else str(value)
+            for name, value in settings.items()
+            if value is not None
+        }
+        return {**own, "aws_conditional_put": "etag"} | (
+            {"allow_http": "true"} if endpoint.startswith("http://") else {}
+        )
+
+    def _found_settings(self, bucket: str) -> tuple[str, dict[str, Any]]:
+        seconds = retry.CALL_SECONDS
+        return retrying(
+            lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds)),
+            S3_FAILURES,
+        )
+
     def _connect(self, bucket: str) -> None:
         if bucket not in self._stores:
-            seconds = retry.CALL_SECONDS
-            endpoint, settings = retrying(
-                lambda left: wait_for(self._fs.loop, self._settings(bucket), min(left, seconds)),
-                S3_FAILURES,
-            )
+            endpoint, settings = self._found_settings(bucket)
             client: Any = {
                 "allow_http": endpoint.startswith("http://"),
                 "connect_timeout": timedelta(seconds=10),

@@ -9,6 +9,7 @@ from typing import Any
 import s3fs
 
 from connectors.errors import NotFoundError, StorageError
+from connectors.storage.contract import StoreAccess
 from connectors.storage.objects.client import split_key
 from connectors.storage.objects.storage import ObjectStorage
 from connectors.storage.s3.bulk import BulkReader
@@ -37,6 +38,18 @@ class S3Storage(ObjectStorage):
         self._fs = _filesystem(own, secrets)
         super().__init__("s3", S3Client(self._fs, own), secrets)
         self._bulk = BulkReader(self._fs, own, self._client, self._translated)
+
+    def access(self, path: str) -> StoreAccess:
+        """Return the URL, and the session's own way to the bucket.
+
+        Raises:
+            StorageError: There are no credentials, or the store failed.
+        """
+        try:
+            options = self._bulk.access(split_key(path)[0])
+        except Exception as failure:
+            raise self._translated(failure, path, "connecting to") from failure
+        return StoreAccess(self.url(path), options)
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Through obstore where it knows all options, else through s3fs."""

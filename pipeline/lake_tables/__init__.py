@@ -1,0 +1,1 @@
+"""Tables of a lake (Delta, Iceberg): what their logs name, and one commit of an export to them."""

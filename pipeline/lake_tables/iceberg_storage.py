@@ -1,0 +1,55 @@
+"""How pyiceberg reaches what the storages of this project reach."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from connectors.storage import Storage
+
+_S3_PROPERTIES = {
+    "aws_endpoint": "s3.endpoint",
+    "aws_region": "s3.region",
+    "aws_access_key_id": "s3.access-key-id",
+    "aws_secret_access_key": "s3.secret-access-key",
+    "aws_session_token": "s3.session-token",
+    "aws_skip_signature": "s3.anonymous",
+}
+"""Words of object_store and of pyiceberg."""
+
+
+def io_properties(storage: Storage, path: str) -> dict[str, str]:
+    """Return the properties by which pyiceberg reads and writes below a path.
+
+    Raises:
+        StorageError: It cannot, or the store failed.
+    """
+    options = storage.access(path).options
+    return {theirs: options[ours] for ours, theirs in _S3_PROPERTIES.items() if ours in options}
+
+
+def location_of(storage: Storage, path: str) -> str:
+    """Return a folder as the metadata of a table name it."""
+    return f"file://{path}" if storage.is_local else storage.url(path)
+
+
+def plain(uri: str) -> str:
+    """Return one spelling of a URI, for comparisons.
+
+    >>> plain("file:///lake/gold/"), plain("/lake/gold"), plain("s3a://lake/gold")
+    ('/lake/gold', '/lake/gold', 's3://lake/gold')
+    """
+    text = uri.rstrip("/")
+    if text.startswith("file:"):
+        return "/" + text.removeprefix("file:").lstrip("/")
+    return "s3://" + text.partition("://")[2] if text.startswith(("s3a://", "s3n://")) else text
+
+
+@cache
+def failures() -> tuple[type[Exception], ...]:
+    """Return the exceptions of pyiceberg, and of what it calls."""
+    import pyiceberg.exceptions as of_iceberg  # noqa: PLC0415 an extra
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 loaded for catalogs alone
+
+    own = (one for one in vars(of_iceberg).values() if isinstance(one, type))
+    raised = [one for one in own if issubclass(one, Exception)]
+    return (*raised, SQLAlchemyError, OSError, ValueError, KeyError)

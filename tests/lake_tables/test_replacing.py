@@ -1,0 +1,194 @@
+"""One commit replaces exactly the runs that changed or disappeared."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from pipeline.errors import PublishConflictError
+from pipeline.exports.run import export
+from pipeline.imports.importer import import_export
+from pipeline.verification.check import verify
+from tests.exporting import descriptor, spec, write_runs
+from tests.lake_tables.lakes import LAKES, Lake, query, rows
+from tests.read_outputs import read_runs
+
+NAN, INF = math.nan, math.inf
+ODD = ("a b", "it's", "100%", "%41", 'say "x"', "ü€", "a&b=c", "_x")
+
+
+@pytest.fixture(params=LAKES)
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    return LAKES[request.param](tmp_path / "gold")
+
+
+def whole(lake: Lake, number: int | None = None) -> pa.Table:
+    found = lake.dataset(number)
+    return found if isinstance(found, pa.Table) else found.to_table()
+
+
+def test_a_commit_holds_the_runs_that_differ(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", *(spec(f"run_{n:03d}") for n in range(100)))
+    made = lake.config(runs)
+    export(made)
+    assert (lake.versions, len(lake.commit().added), len(lake.commit().written)) == (1, 100, 100)
+    before = lake.files()
+    write_runs(runs, spec("run_005", values=(9.0,)), spec("run_999"))
+    shutil.rmtree(runs / "run_007")
+    report = export(made)
+    assert report.targets[0].status == "exported"
+    assert (report.targets[0].files, report.rows_read) == (100, 3 + 12)
+    after, commit = lake.files(), lake.commit()
+    assert lake.versions == 2
+    assert commit.added == after["run_005"] | after["run_999"]
+    assert commit.removed == before["run_005"] | before["run_007"]
+    assert {*commit.written} == {"run_005", "run_999"}
+    assert commit.disappeared == {"run_007"}
+    unchanged = before.keys() - {"run_005", "run_007"}
+    assert {run: after[run] for run in unchanged} == {run: before[run] for run in unchanged}
+    again = export(made)
+    assert (lake.versions, again.targets[0].status, again.rows_read) == (2, "unchanged", 0)
+    assert len(descriptor(lake.folder / "_datapackage.json")["resources"]) == 100
+
+
+def test_a_run_that_disappears_alone_is_removed(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", *map(spec, ("run_a", "run_b", "run_c")))
+    made = lake.config(runs)
+    export(made)
+    gone = lake.files()["run_b"]
+    shutil.rmtree(runs / "run_b")
+    report = export(made)
+    commit = lake.commit()
+    assert (commit.added, commit.removed, commit.disappeared) == (frozenset(), gone, {"run_b"})
+    assert (report.targets[0].status, report.targets[0].rows) == ("exported", 24)
+    assert "1 run that the source does not give any more" in report.notes[0]
+    assert export(made).targets[0].status == "unchanged"
+    assert lake.versions == 2
+
+
+def test_export_verify_import(tmp_path: Path, lake: Lake) -> None:
+    values = (1.5, NAN, INF, -INF, -0.0, 1e-310)
+    specs = [spec(f"run {n}", values=values, run_id=f"{text}{n}") for n, text in enumerate(ODD)]
+    runs = write_runs(tmp_path / "runs", *specs)
+    export(lake.config(runs, partition_by=["run_id", "measure"]))
+    found = verify(str(lake.folder), str(runs))
+    assert found.ok, found.as_text()
+    assert found.comparisons[0].values == len(specs) * 3 * len(values)
+    import_export([str(lake.folder)], str(tmp_path / "back"))
+    for run in runs.iterdir():
+        for series in (run / "series").glob("*.csv"):
+            assert (tmp_path / "back" / run.name / "series" / series.name).read_bytes() == (
+                series.read_bytes()
+            )
+    expected = {run.run_id for run in read_runs(runs)}
+    assert {*lake.scan().collect()["run_id"]} == expected
+    for run_id in expected:
+        text = run_id.replace("'", "''")
+        assert query(lake.dataset(), f"run_id = '{text}'").num_rows == 3 * len(values)
+
+
+@pytest.mark.parametrize("partition_by", [[], ["source"], ["created_month"]], ids=str)
+def test_partitions_and_nulls(tmp_path: Path, lake: Lake, partition_by: list[str]) -> None:
+    sources = {"run_a": "plant", "run_b": None, "run_c": "a b%20'c"}
+    runs = write_runs(
+        tmp_path / "runs",
+        *(spec(name, extra={"source": source}) for name, source in sources.items()),
+    )
+    blocks = {"metadata": {"columns": ["run_id", "source", "created_month"]}}
+    made = lake.config(runs, blocks=blocks, partition_by=partition_by)
+    export(made)
+    table = lake.scan().select("run_id", "source").unique().sort("run_id").collect()
+    assert dict(table.iter_rows()) == sources
+    assert query(lake.dataset(), "source IS NULL")["run_id"].unique().to_pylist() == ["run_b"]
+    assert verify(str(lake.folder), str(runs)).ok
+    write_runs(runs, spec("run_b", values=(7.0,), extra={"source": None}))
+    export(made)
+    assert {*lake.commit().written} == {"run_b"}
+    assert (len(lake.commit().added), len(lake.commit().removed)) == (1, 1)
+
+
+def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
+    shapes: list[tuple[float, ...]] = [
+        (7.0, NAN, 7.0),
+        (NAN, NAN),
+        (1.0, 2.0),
+        (-0.0, 0.0),
+        (INF, 5.0),
+    ]
+    runs = write_runs(
+        tmp_path / "runs",
+        *(spec(f"run_{n}", "arrivals@A@X", values=shape) for n, shape in enumerate(shapes)),
+    )
+    export(lake.config(runs))
+    everything = whole(lake)
+    for condition in ("> 100", ">= 7", "<> 7", "= 0", "< 1", "= 'nan'::DOUBLE", "> 6"):
+        with_pruning = query(lake.dataset(), f"value {condition}")
+        assert rows(with_pruning) == rows(query(everything, f"value {condition}")), condition
+    frame = lake.scan()
+    for wanted in (pl.col("value") > 100, pl.col("value") != 7, pl.col("value").is_nan()):
+        assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
+
+
+def test_a_metadata_column_is_added(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    export(lake.config(runs))
+    wider = lake.config(runs, blocks={"metadata": {"columns": ["run_id", "unit", "kind"]}})
+    export(wider)
+    assert lake.versions == 2
+    assert "kind" in lake.scan().collect_schema().names()
+    assert "kind" not in lake.dataset(0).schema.names
+    assert lake.scan().collect().height == 24
+    export(lake.config(runs))
+    assert "kind" not in lake.scan().collect_schema().names()
+    assert lake.versions == 3
+    assert verify(str(lake.folder), str(runs)).ok
+
+
+def test_partitions_are_changed(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    export(lake.config(runs))
+    export(lake.config(runs, partition_by=["measure"]))
+    assert lake.versions == 2
+    assert query(lake.dataset(), "measure = 'arrivals'").num_rows == 8
+    assert verify(str(lake.folder), str(runs)).ok
+
+
+def test_time_travel_after_ten_exports(tmp_path: Path, lake: Lake) -> None:
+    runs = tmp_path / "runs"
+    expected = []
+    for number in range(10):
+        # Every other export brings back what was there two before.
+        write_runs(runs, spec("run_a", values=(float(number % 2), 2.0)), spec(f"run_{number}"))
+        export(lake.config(runs))
+        expected.append(rows(whole(lake)))
+    assert lake.versions == 10
+    for number, wanted in enumerate(expected):
+        assert rows(whole(lake, number)) == wanted
+
+
+def test_the_table_exists(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    export(lake.config(runs, if_exists="error"))
+    assert export(lake.config(runs, if_exists="error")).targets[0].status == "unchanged"
+    write_runs(runs, spec("run_b"))
+    with pytest.raises(PublishConflictError, match="if_exists is error"):
+        export(lake.config(runs, if_exists="error"))
+    assert export(lake.config(runs, if_exists="skip")).targets[0].status in ("kept", "unchanged")
+    assert lake.versions == 1
+    export(lake.config(runs))
+    assert (lake.versions, lake.files().keys()) == (2, {"run_a", "run_b"})
+
+
+def test_a_filter_leaves_no_row(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b", values=(50.0, 60.0)))
+    blocks = {"transform": {"filter": "value > 40"}}
+    made = lake.config(runs, blocks=blocks, partition_by=["measure"])
+    export(made)
+    assert rows(whole(lake)).total() == 6
+    assert export(made).targets[0].status == "unchanged"
+    assert verify(str(lake.folder)).ok
