@@ -142,7 +142,9 @@ class RemoteStorage(Storage):
             self.commit(staged)
             if self.read(target) != b"probe":
                 raise StorageError(
-                    f"writing {self.url(path)}: what was read back differs", url=self.url(path)
+                    f"writing {self.url(path)}: what was read back differs from what was sent: "
+                    "another writer is at work there, or the store is at fault",
+                    url=self.url(path),
                 )
         except StorageError:
             # The trial has failed already: its clean-up failing, too, would hide why.
