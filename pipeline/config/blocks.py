@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.storage import StorageOptions
-from connectors.storage.options import is_secret, names_secret
+from connectors.storage.options import is_secret, names_secret, secret_texts
 from pipeline.config.values import (
     Address,
     BinWidth,
@@ -110,7 +110,7 @@ def _hidden(key: str, value: Any) -> Any:
 
 def _secrets_in(value: object) -> Iterator[str]:
     if isinstance(value, SecretStr):
-        yield value.get_secret_value()
+        yield from secret_texts(value.get_secret_value())
     elif isinstance(value, Mapping):
         for child in value.values():
             yield from _secrets_in(child)
@@ -159,7 +159,7 @@ def _secrets_of_storages(storage: object) -> set[str]:
             stack += [(key, child) for child in value]
         elif isinstance(value, str) and key != "protocol":
             hidden = _hidden(key, value)
-            found.update({value} if isinstance(hidden, SecretStr) else ())
+            found.update(secret_texts(value) if isinstance(hidden, SecretStr) else ())
     return found
 
 

@@ -118,7 +118,9 @@ class ServiceSettings(BaseModel):
                 "give --token-file, or listen on 127.0.0.1"
             )
         if any(len(t.get_secret_value()) < SHORTEST_TOKEN for t in self.tokens):
-            raise ConfigError(f"a token is shorter than {SHORTEST_TOKEN} characters: use longer")
+            raise ConfigError(
+                f"a token is shorter than {SHORTEST_TOKEN} characters: use longer ones"
+            )
         for url in (*self.webhooks, *self.webhook_allow):
             try:
                 check_webhook_url(url)
@@ -188,5 +190,5 @@ def read_secret(path: Path) -> str:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise ConfigError(f"{path} cannot be read: {reason}") from error
     if not text:
-        raise ConfigError(f"{path} is empty")
+        raise ConfigError(f"{path} is empty: write the secret into it")
     return text
