@@ -1,4 +1,4 @@
-"""Deliver messages on threads of their own, without failing or delaying the work that they report."""
+"""Deliver messages on threads of their own, without failing or delaying what they report."""
 
 from __future__ import annotations
 
