@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import ExportConfig
 from pipeline.exports.report import Report
 from pipeline.logs import LOGGER
-from pipeline.webhooks.delivery import MessageDelivery
-from pipeline.webhooks.message import WebhookMessage
+
+if TYPE_CHECKING:
+    from pipeline.webhooks.delivery import MessageDelivery
 
 
 class Notification:
@@ -51,6 +52,10 @@ class Notification:
         block = self._config.webhooks
         if block is None:
             return
+        # Imported when needed: most configs name no webhook, and TLS takes time to load.
+        from pipeline.webhooks.delivery import MessageDelivery  # noqa: PLC0415
+        from pipeline.webhooks.message import WebhookMessage  # noqa: PLC0415
+
         body = json.dumps(_masked(content, self._config.secrets()), ensure_ascii=False, default=str)
         urls = [url.get_secret_value() for url in block.urls]
         secret = block.secret.get_secret_value()

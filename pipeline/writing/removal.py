@@ -109,8 +109,8 @@ def clean(storage: Storage, path: str) -> list[str]:
 def abort_stale_uploads(storage: Storage, path: str, seconds: float) -> list[UnfinishedUpload]:
     """Abort every unfinished upload in parts to a path or below it that is older than a time.
 
-    Uploads of others are among them, as uploads have no mark of ours. Those of our own dead exporters need no such
-    help, as their claims name them and `clean` aborts them.
+    Uploads of others are among them, as uploads have no mark of ours. Those of our own dead
+    exporters are not left to it: their claims name them, and `clean` aborts them.
 
     Args:
         storage: The store.

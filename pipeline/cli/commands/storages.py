@@ -110,7 +110,7 @@ def _unfinished(storage: Storage, path: str) -> list[UnfinishedUpload]:
     try:
         return storage.unfinished_uploads(path)
     except DeniedError:
-        return []  # Whoever may write need not be allowed to list uploads.
+        return []  # Who may write is not always allowed to list uploads.
 
 
 def _upload_as_data(storage: Storage, upload: UnfinishedUpload) -> dict[str, str]:
