@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -61,10 +61,13 @@ class StagedFile:
     Attributes:
         local: The file to write.
         target: The storage's own path it will have.
+        handed_over: The same file in the store, under a hidden name, once `hand_over` has put it
+            there; the local one is gone then.
     """
 
     local: Path
     target: str
+    handed_over: FileInfo | None = None
 
 
 class Writable(Protocol):
@@ -91,6 +94,11 @@ class Mark:
 
     path: str
     modified: float | None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,34 @@ class Storage(ABC):
             DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
             StorageError: A part could not be listed for another reason.
         """
+
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield what `walk` yields of some of the folders directly in a folder.
+
+        Args:
+            path: The folder, for which `folders` has names.
+            names: The folders that are walked.
+            enter: See `walk`.
+            denied: See `walk`.
+
+        Raises:
+            StorageError: As `walk` does.
+        """
+
+        def enters(one: str) -> bool:
+            parent, _, name = one.rstrip("/").rpartition("/")
+            if parent == path.rstrip("/") and name not in names:
+                return False
+            return enter is None or enter(one)
+
+        return self.walk(path, enter=enters, denied=denied)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders directly in a folder that holds no file.
@@ -221,6 +257,29 @@ class Storage(ABC):
             OSError: It cannot be opened; every call of what is returned may raise it, too.
         """
         return staged.local.open("wb")
+
+    def hand_over(self, staged: StagedFile, folder: str) -> StagedFile:
+        """Return a staged file that another process can commit, fetch or discard.
+
+        Files that are staged on a disk are there already.
+
+        Args:
+            staged: The file, written and closed.
+            folder: Where a store takes it under a hidden name, until it is committed. What is
+                left there by processes that were killed is removed by the next claim of the folder.
+
+        Raises:
+            StorageError: The store refused it.
+        """
+        return staged
+
+    def fetch(self, staged: StagedFile) -> StagedFile:
+        """Return a file that was handed over as one that is staged on this machine.
+
+        Raises:
+            StorageError: The store failed.
+        """
+        return staged
 
     @abstractmethod
     def commit(self, staged: StagedFile) -> None:

@@ -103,7 +103,7 @@ def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
     try:
         parse_config(head + sinks, filename="config")
     except ConfigError as error:
-        raise ConfigError(f"no valid config comes of these options:\n{error}") from error
+        raise ConfigError(f"these options make no valid config:\n{error}") from error
     return head + sinks
 
 

@@ -514,7 +514,10 @@ def _change(changes: Mapping[str, object]) -> UserChange:
     try:
         unknown = set(changes) - set(UserChange.model_fields)
         if unknown:
-            raise ConfigError(f"nothing is called {sorted(unknown)[0]!r} that can be changed")
+            raise ConfigError(
+                f"{sorted(unknown)[0]!r} is nothing that can be changed: choose from "
+                f"{', '.join(UserChange.model_fields)}"
+            )
         return UserChange.model_validate(changes)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]

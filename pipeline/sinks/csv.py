@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import polars as pl
@@ -22,7 +23,7 @@ from pipeline.sinks.csv_dialect import (
     check_quote,
     check_separator,
 )
-from pipeline.sinks.lines import Cell, LineRenderer
+from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
 from pipeline.sinks.sink import Flag, Sink, WholeNumber, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
@@ -134,47 +135,28 @@ class CsvSink(Sink):
         return CsvWriter(self, stream, table, is_later=True)
 
 
-class CsvWriter:
+class CsvWriter(LineWriter):
     """Writes one CSV file batch after batch."""
 
     def __init__(
         self, sink: CsvSink, stream: Writable, table: Table, *, is_later: bool = False
     ) -> None:
         self._sink = sink
-        self._table = table
-        self._out = SegmentedStream(
-            stream, sink.compression, sink.compression_level, is_later=is_later
-        )
-        self._rows = 0
-        self._non_finite = 0
         cells = [
             Cell(column, sink.separator if place else "", self._renderer(column))
             for place, column in enumerate(table.columns)
         ]
-        self._lines = LineRenderer(cells, "\n")
+        out = SegmentedStream(stream, sink.compression, sink.compression_level, is_later=is_later)
+        super().__init__(out, table, LineRenderer(cells, "\n"))
         comments = table.metadata if sink.metadata_header else {}
         self._header_row = len(comments) + 1
         if not is_later:
             head = _BOM if sink.bom else b""
-            self._out.write(head + metadata_lines(comments) + self._names())
-
-    def write(self, batch: pl.DataFrame) -> None:
-        """Append the rows of a batch."""
-        if batch.is_empty():
-            return
-        for lines in self._lines(batch):
-            self._out.write(lines)
-        self._rows += batch.height
-        self._non_finite += self._table.count_non_finite(batch)
-
-    def cut(self) -> None:
-        """End the compressed member or frame."""
-        self._out.cut()
+            out.write(head + metadata_lines(comments) + self._names())
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""
-        self._out.close()
-        return Written(self._rows, self._non_finite, self._header_row)
+        return replace(super().close(), header_row=self._header_row)
 
     def _names(self) -> bytes:
         return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()

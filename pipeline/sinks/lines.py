@@ -11,8 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.rows.column import Column, unnamed
+from pipeline.rows.column import Column, Table, unnamed
+from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
+from pipeline.sinks.sink import Written
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
@@ -107,6 +109,47 @@ class LineRenderer:
     def _widest(self, pieces: Sequence[_Piece]) -> int:
         """Return an upper bound of the bytes of a line."""
         return sum(_longest(piece.texts) if piece.steady else _WIDEST_VALUE for piece in pieces)
+
+
+class LineWriter:
+    """Writes a file of lines, batch after batch.
+
+    Args:
+        out: Compresses the lines into the file; what comes before the rows is written to it.
+        table: What the file holds.
+        lines: Renders its rows.
+    """
+
+    def __init__(self, out: SegmentedStream, table: Table, lines: LineRenderer) -> None:
+        self._out = out
+        self._table = table
+        self._lines = lines
+        self._rows = 0
+        self._non_finite = 0
+
+    def write(self, batch: pl.DataFrame) -> None:
+        """Append the rows of a batch."""
+        if batch.is_empty():
+            return
+        odd = self._table.count_non_finite(batch)
+        if odd:
+            self._check(batch)
+        for lines in self._lines(batch):
+            self._out.write(lines)
+        self._rows += batch.height
+        self._non_finite += odd
+
+    def _check(self, batch: pl.DataFrame) -> None:
+        """Refuse a batch with values that are not finite, where the format cannot hold them."""
+
+    def cut(self) -> None:
+        """End the compressed member or frame."""
+        self._out.cut()
+
+    def close(self) -> Written:
+        """Finish the compressed frame; the stream itself stays open."""
+        self._out.close()
+        return Written(self._rows, self._non_finite)
 
 
 @dataclass(frozen=True, slots=True)

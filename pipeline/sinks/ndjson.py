@@ -14,8 +14,8 @@ from connectors.storage import Writable
 from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table, count_non_finite
 from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
-from pipeline.sinks.lines import Cell, LineRenderer
-from pipeline.sinks.sink import Sink, WholeNumber, Written
+from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
+from pipeline.sinks.sink import Sink, WholeNumber
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
@@ -76,19 +76,13 @@ class NdjsonSink(Sink):
         return NdjsonWriter(self, stream, table, is_later=True)
 
 
-class NdjsonWriter:
+class NdjsonWriter(LineWriter):
     """Writes one NDJSON file batch after batch."""
 
     def __init__(
         self, sink: NdjsonSink, stream: Writable, table: Table, *, is_later: bool = False
     ) -> None:
         self._sink = sink
-        self._table = table
-        self._out = SegmentedStream(
-            stream, sink.compression, sink.compression_level, is_later=is_later
-        )
-        self._rows = 0
-        self._non_finite = 0
         cells = [
             Cell(
                 column,
@@ -97,32 +91,17 @@ class NdjsonWriter:
             )
             for place, column in enumerate(table.columns)
         ]
-        self._lines = LineRenderer(cells, "}\n")
+        out = SegmentedStream(stream, sink.compression, sink.compression_level, is_later=is_later)
+        super().__init__(out, table, LineRenderer(cells, "}\n"))
 
-    def write(self, batch: pl.DataFrame) -> None:
-        """Append the rows of a batch.
+    def _check(self, batch: pl.DataFrame) -> None:
+        """Refuse values that are not finite where `non_finite` is `error`.
 
         Raises:
-            SinkError: A value is not finite where `non_finite` is `error`.
+            SinkError: There is one.
         """
-        if batch.is_empty():
-            return
-        odd = self._table.count_non_finite(batch)
-        if odd and self._sink.non_finite == "error":
+        if self._sink.non_finite == "error":
             raise SinkError(self._complaint(batch))
-        for lines in self._lines(batch):
-            self._out.write(lines)
-        self._rows += batch.height
-        self._non_finite += odd
-
-    def cut(self) -> None:
-        """End the compressed member or frame."""
-        self._out.cut()
-
-    def close(self) -> Written:
-        """Finish the compressed frame; the stream itself stays open."""
-        self._out.close()
-        return Written(self._rows, self._non_finite)
 
     def _complaint(self, batch: pl.DataFrame) -> str:
         for column in self._table.columns:

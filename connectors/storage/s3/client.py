@@ -134,11 +134,38 @@ class S3Client(ObjectClient):
         """S3 does not say whether there was an object."""
         self.of(path, "delete_object")
 
+    def copy(self, file: FileInfo, path: str) -> None:
+        """Copy an object within the store, on the condition that it still is that version."""
+        bucket, key = split_key(file.path)
+        wanted: dict[str, Any] = {"CopySource": {"Bucket": bucket, "Key": key}}
+        if file.version:
+            wanted["CopySourceIfMatch"] = f'"{file.version}"'
+        for name in ("SSECustomerAlgorithm", "SSECustomerKey"):  # to read it with, too
+            if name in self._fields:
+                wanted[f"CopySource{name}"] = self._fields[name]
+        self.of(path, "copy_object", transfer_bytes=file.size, **wanted)
+
     def listing(
-        self, bucket: str, prefix: str, *, delimiter: bool, most: int | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        delimiter: bool,
+        most: int | None = None,
+        after: str = "",
     ) -> Iterator[ListingPage]:
-        """Yield the pages of a listing; with a delimiter, folders below appear by name only."""
+        """Yield the pages of a listing.
+
+        Args:
+            bucket: The bucket.
+            prefix: How the keys begin.
+            delimiter: Whether folders below appear by name only.
+            most: How many objects a page may have.
+            after: The listing begins behind this key, if the store knows how.
+        """
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if after:
+            wanted["StartAfter"] = after
         if delimiter:
             wanted["Delimiter"] = "/"
         if most is not None:
@@ -151,6 +178,7 @@ class S3Client(ObjectClient):
             )
             if not page.get("IsTruncated"):
                 return
+            wanted.pop("StartAfter", None)
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:

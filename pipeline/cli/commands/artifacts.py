@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,8 +36,14 @@ from pipeline.wording import counted, human_size
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+_tags = click.argument("tags", nargs=-1, required=True)
 _ids = click.argument("artifact_ids", metavar="ID...", nargs=-1, required=True)
 _id = click.argument("artifact_id", metavar="ID")
+
+
+def _answered(command: _Command) -> _Command:
+    """Add the options of a verb that asks a registry: its URL, and JSON as the answer."""
+    return registry_option(required=True)(json_option(command))
 
 
 class _Moment(click.ParamType[str]):
@@ -94,41 +100,28 @@ def _filters(command: _Command) -> _Command:
 @click.option("--skip", type=click.IntRange(min=0), default=0)
 @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
 @click.option("--facets", is_flag=True, help="Count the values of some fields, too.")
-@registry_option(required=True)
-@json_option
+@_answered
 def list_command(registry: str, as_json: bool, **filters: object) -> int:
     """List artifacts, the newest first."""
     with _opened(registry) as known:
         page = known.list(**{name: value for name, value in filters.items() if value is not None})
-    if as_json:
-        print_json(page.as_json())
-        return DONE
-    for line in page_lines(page):
-        click.echo(line)
-    return DONE
+    return _shown(page.as_json(), page_lines(page), as_json)
 
 
 @artifacts_command.command("show")
 @_id
-@registry_option(required=True)
-@json_option
+@_answered
 def show_command(artifact_id: str, registry: str, as_json: bool) -> int:
     """Show one artifact."""
     with _opened(registry) as known:
         found, detail = known.get(artifact_id), known.detail(artifact_id)
-    if as_json:
-        print_json(detail)
-        return DONE
-    for line in artifact_lines(found):
-        click.echo(line)
-    return DONE
+    return _shown(detail, artifact_lines(found), as_json)
 
 
 @artifacts_command.command("tag")
 @_id
-@click.argument("tags", nargs=-1, required=True)
-@registry_option(required=True)
-@json_option
+@_tags
+@_answered
 def tag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_json: bool) -> int:
     """Add tags to an artifact."""
     return _changed(registry, artifact_id, as_json, add_tags=tags)
@@ -136,9 +129,8 @@ def tag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_json:
 
 @artifacts_command.command("untag")
 @_id
-@click.argument("tags", nargs=-1, required=True)
-@registry_option(required=True)
-@json_option
+@_tags
+@_answered
 def untag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_json: bool) -> int:
     """Remove tags from an artifact, automatic ones included."""
     return _changed(registry, artifact_id, as_json, remove_tags=tags)
@@ -150,8 +142,7 @@ def untag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_jso
 @click.option("--note", help="Free text; an empty one takes it away.")
 @click.option("--owner", help="Who answers for it; an empty text takes it away.")
 @click.option("--pinned/--not-pinned", default=None)
-@registry_option(required=True)
-@json_option
+@_answered
 def edit_command(artifact_id: str, registry: str, as_json: bool, **changes: object) -> int:
     """Give an artifact a title, a note or an owner, or pin it."""
     given = {name: value for name, value in changes.items() if value is not None}
@@ -162,8 +153,7 @@ def edit_command(artifact_id: str, registry: str, as_json: bool, **changes: obje
 
 @artifacts_command.command("archive")
 @_ids
-@registry_option(required=True)
-@json_option
+@_answered
 def archive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
     """Have lists leave artifacts out; their files stay."""
     return _archived(registry, artifact_ids, as_json, archived=True)
@@ -171,8 +161,7 @@ def archive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool)
 
 @artifacts_command.command("unarchive")
 @_ids
-@registry_option(required=True)
-@json_option
+@_answered
 def unarchive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
     """Have lists show archived artifacts again."""
     return _archived(registry, artifact_ids, as_json, archived=False)
@@ -180,25 +169,18 @@ def unarchive_command(artifact_ids: tuple[str, ...], registry: str, as_json: boo
 
 @artifacts_command.command("relationships")
 @_id
-@registry_option(required=True)
-@json_option
+@_answered
 def relationships_command(artifact_id: str, registry: str, as_json: bool) -> int:
     """Show what an artifact was made of, what was made of it, and what is like it."""
     with _opened(registry) as known:
         found = known.relationships(artifact_id)
-    if as_json:
-        print_json(found.as_json())
-        return DONE
-    for line in relationship_lines(found):
-        click.echo(line)
-    return DONE
+    return _shown(found.as_json(), relationship_lines(found), as_json)
 
 
 @artifacts_command.command("rebuild")
 @click.argument("urls", metavar="[URL]...", nargs=-1)
-@registry_option(required=True)
 @storage_option
-@json_option
+@_answered
 def rebuild_command(
     urls: tuple[str, ...], registry: str, storage_options: tuple[str, ...], as_json: bool
 ) -> int:
@@ -210,40 +192,29 @@ def rebuild_command(
         places = urls or known.roots()
         options = storage_of(places[0], storage_options) if places and storage_options else None
         report = known.rebuild(*urls, storage_options=options)
-    if as_json:
-        print_json(report.as_json())
-        return DONE
-    click.echo(
+    lines = [
         f"{counted(report.added, 'artifact')} entered, {report.unchanged:,} unchanged, "
         f"{report.removed:,} gone, in {report.seconds:.1f} s"
-    )
-    for problem in report.problems:
-        click.echo(f"  not entered: {problem}")
-    return DONE
+    ]
+    lines += [f"  not entered: {problem}" for problem in report.problems]
+    return _shown(report.as_json(), lines, as_json)
 
 
 @artifacts_command.command("stats")
-@registry_option(required=True)
-@json_option
+@_answered
 def stats_command(registry: str, as_json: bool) -> int:
     """Show how much a registry knows."""
     with _opened(registry) as known:
         found = known.stats()
-    if as_json:
-        print_json(found)
-        return DONE
-    for line in stats_lines(found):
-        click.echo(line)
-    return DONE
+    return _shown(found, stats_lines(found), as_json)
 
 
 @artifacts_command.command("delete")
 @_ids
 @click.option("--dry-run", is_flag=True, help="Show which files would be deleted, and stop.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@registry_option(required=True)
 @storage_option
-@json_option
+@_answered
 def delete_command(
     artifact_ids: tuple[str, ...],
     dry_run: bool,
@@ -318,14 +289,19 @@ def _opened(url: str, *, may_be_new: bool = False) -> Iterator[Registry]:
         yield registry
 
 
+def _shown(data: object, lines: Iterable[str], as_json: bool) -> int:
+    if as_json:
+        print_json(data)
+    else:
+        for line in lines:
+            click.echo(line)
+    return DONE
+
+
 def _changed(registry: str, artifact_id: str, as_json: bool, **changes: object) -> int:
     with _opened(registry) as known:
         found = known.change(artifact_id, **changes)
-    if as_json:
-        print_json(found.as_json())
-    else:
-        click.echo(f"{found.id}: {', '.join(found.tags)}")
-    return DONE
+    return _shown(found.as_json(), [f"{found.id}: {', '.join(found.tags)}"], as_json)
 
 
 def _archived(registry: str, artifact_ids: Sequence[str], as_json: bool, *, archived: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -109,6 +110,14 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/page/")
+
+    @app.get("/artifacts", include_in_schema=False)
+    @app.get("/artifacts/{artifactId}", include_in_schema=False)
+    async def artifact_pages(request: Request) -> RedirectResponse:
+        name = request.path_params.get("artifactId")
+        rest = "" if name is None else f"/{quote(name, safe='')}"
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/page/#/artifacts{rest}{query}")
 
     _handle_errors(app, service)
     if settings.cors_origins:

@@ -24,10 +24,12 @@ from pipeline.service.web.access import Access
 
 SESSION_COOKIE = "flowtime_session"
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/v1/session"})
+OPEN_PATHS = frozenset(
+    {"/healthz", "/readyz", "/docs", "/openapi.json", "/", "/artifacts", "/v1/session"}
+)
 """Paths that require no token: they show nothing of any run."""
 
-OPEN_FOLDERS = ("/docs/", "/page/", "/compare/")
+OPEN_FOLDERS = ("/docs/", "/page/", "/compare/", "/artifacts/")
 """Folders of static files that require no token."""
 
 UPLOAD_PATH = "/v1/import"

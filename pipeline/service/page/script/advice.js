@@ -4,6 +4,8 @@ const ADVICE = {
   unreachable: "It may be restarting. Try again in a moment.",
   unauthorized: "Sign in with a valid token.",
   "run-not-found": "It may have been moved or renamed. The list of runs shows what is there now.",
+  "artifact-not-found": "It may have been moved or removed. The list of artifacts shows what is there now.",
+  "registry-failed": "The list of artifacts cannot be read now. Runs and exports are not affected.",
   "ambiguous-run": "Several runs have this id. Open the one you mean from the list of runs.",
   "run-not-complete": "The list of runs shows its state.",
   "run-damaged": "Repair the run's files, or evaluate its model again.",

@@ -47,6 +47,9 @@ export function send(path, body, options = {}) {
   return ask(path, { method: "POST", body: JSON.stringify(body), ...options, headers });
 }
 
+/** Return the path of an artifact, with its id encoded. */
+export const artifactPath = (id, rest = "") => `/v1/artifacts/${encodeURIComponent(id)}${rest}`;
+
 /** Return the path of a run, with its id encoded. */
 export const runPath = (id, rest = "") => `/v1/runs/${encodeURIComponent(id)}${rest}`;
 

@@ -4,12 +4,13 @@ import { ask, runPath, send } from "./api.js";
 import { live } from "./live.js";
 import { notify } from "./notifications.js";
 import { sentence } from "./parts.js";
+import { remember, restored } from "./session-list.js";
 import { FORMATS, counted, size } from "./wording.js";
 
 const KEY = "flowtime-own-jobs";
 const AT_ONCE = 4;
 const PATIENCE = 3000;
-const own = new Set(restored());
+const own = new Set(restored(KEY));
 
 /**
  * Begin an export.
@@ -21,7 +22,7 @@ const own = new Set(restored());
 export async function exportRun(runId, options = {}) {
   const answer = await send(runPath(runId, "/export"), options, { headers: { Prefer: "respond-async" } });
   own.add(answer.jobId);
-  remember();
+  remember(KEY, own);
   // The job may have finished before this page knew its id.
   report(await ask(`/v1/jobs/${answer.jobId}`));
   return answer.jobId;
@@ -66,7 +67,7 @@ export function reportExports() {
   for (const id of own) {
     ask(`/v1/jobs/${id}`)
       .then(report)
-      .catch((error) => error.status === 404 && own.delete(id) && remember());
+      .catch((error) => error.status === 404 && own.delete(id) && remember(KEY, own));
   }
 }
 
@@ -83,7 +84,7 @@ export const isEmpty = (job) => job.files.length > 0 && job.files.every((file) =
 function report(job) {
   const isOver = ["done", "failed", "cancelled"].includes(job.state);
   if (!isOver || !own.delete(job.id)) return;
-  remember();
+  remember(KEY, own);
   const run = job.request.runId;
   if (job.state === "failed") {
     notify({ kind: "bad", title: `${run} was not exported`, text: sentence(job.error?.error ?? "The export failed"), group: "export failed" });
@@ -97,21 +98,5 @@ function report(job) {
     const isSame = job.files.every((file) => file.status === "unchanged");
     const text = isSame ? `${rows}; nothing had changed since the last export` : rows;
     notify({ kind: "good", title: `${run} is exported`, text, links: linksOf(job), group: "export finished" });
-  }
-}
-
-function remember() {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify([...own]));
-  } catch {
-    // Without storage, exports are followed as long as the page is open.
-  }
-}
-
-function restored() {
-  try {
-    return JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-  } catch {
-    return [];
   }
 }

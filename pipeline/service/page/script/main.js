@@ -1,5 +1,7 @@
 // The page: which view the address names, and what all views share.
 
+import { artifactView } from "./artifacts/artifact-view.js";
+import { artifactsView } from "./artifacts/artifacts-view.js";
 import { compareView } from "./compare/compare-view.js";
 import { reportExports } from "./exporting.js";
 import { watchHealth } from "./health.js";
@@ -19,11 +21,16 @@ import { switchBy } from "./theme.js";
 const VIEWS = {
   runs: [runsView, "Runs"],
   run: [runView, "Run"],
+  artifacts: [artifactsView, "Artifacts"],
+  artifact: [artifactView, "Artifact"],
   compare: [compareView, "Comparison"],
   history: [historyView, "History"],
   import: [importView, "Import"],
   unknown: [(main) => main.append(empty("There is no such page", "The menu leads to the pages that there are.")), "Not found"],
 };
+
+/** The entry of the menu that each view belongs to. */
+const ROOMS = { run: "runs", compare: "runs", artifact: "artifacts" };
 
 const main = document.getElementById("content");
 let leaving = new AbortController();
@@ -36,7 +43,7 @@ function show({ focus = true } = {}) {
   const [view, title] = VIEWS[route.view];
   document.title = `${plain(route.id) || title} · FlowTime export`;
   for (const link of document.querySelectorAll("[data-nav]")) {
-    const isHere = link.dataset.nav === (["run", "compare"].includes(route.view) ? "runs" : route.view);
+    const isHere = link.dataset.nav === (ROOMS[route.view] ?? route.view);
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

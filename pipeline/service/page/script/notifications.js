@@ -3,6 +3,7 @@
 
 import { fill, foreign, h } from "./element.js";
 import { action } from "./parts.js";
+import { remember, restored } from "./session-list.js";
 import { since } from "./times.js";
 
 const KEY = "flowtime-notifications";
@@ -22,7 +23,7 @@ const GROUPED_FROM = 3;
 const news = document.getElementById("news");
 const button = document.getElementById("tray-button");
 const tray = document.getElementById("tray");
-let entries = restored();
+let entries = restored(KEY);
 let fresh = [];
 let timer = 0;
 
@@ -31,7 +32,7 @@ export function notify(notification) {
   const entry = { links: [], ...notification, at: new Date().toISOString(), isRead: !tray.hidden };
   entries = kept([entry, ...entries]);
   fresh = [entry, ...fresh];
-  remember();
+  remember(KEY, entries);
   show();
   clearTimeout(timer);
   if (!fresh.some(isProblem)) timer = setTimeout(clear, SECONDS[entry.kind] * 1000);
@@ -66,7 +67,7 @@ function toggle() {
   } else {
     for (const entry of entries) entry.isRead = true;
     fresh = [];
-    remember();
+    remember(KEY, entries);
     tray.focus();
   }
   show();
@@ -100,7 +101,7 @@ function line(entry) {
 function listed() {
   const forget = action("Clear", () => {
     entries = [];
-    remember();
+    remember(KEY, entries);
     show();
   });
   const head = h("header", {}, h("h2", {}, "Notifications"), entries.length ? forget : null);
@@ -148,20 +149,4 @@ const plural = (name) => name.replace(/^(\w+)/, "$1s");
 function kept(all) {
   let others = 0;
   return all.filter((entry) => isProblem(entry) || (others += 1) <= KEPT);
-}
-
-function remember() {
-  try {
-    sessionStorage.setItem(KEY, JSON.stringify(entries));
-  } catch {
-    // Without storage, notifications last as long as the page.
-  }
-}
-
-function restored() {
-  try {
-    return JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
-  } catch {
-    return [];
-  }
 }

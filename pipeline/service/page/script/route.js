@@ -2,8 +2,8 @@
 
 /**
  * @typedef {object} Route
- * @property {string} view `runs`, `run`, `history`, `import`, `compare` or `unknown`.
- * @property {string} id Id of a run, where the view shows one run.
+ * @property {string} view `runs`, `run`, `artifacts`, `artifact`, `history`, `import`, `compare` or `unknown`.
+ * @property {string} id Id of a run or an artifact, where the view shows one.
  * @property {string} [baseline] Id of a run, where the view compares two; likewise `comparison`.
  * @property {URLSearchParams} query
  */
@@ -14,14 +14,20 @@ export function currentRoute() {
   if (room === "compare") return { view: "compare", id: `${baseline} and ${comparison}`, baseline, comparison, query: new URLSearchParams(location.search) };
   const [path, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s, 2);
   const [first = "", second = ""] = path.split("/").filter(Boolean);
-  const views = { "": "runs", runs: second ? "run" : "runs", history: "history", import: "import" };
+  const views = { "": "runs", runs: second ? "run" : "runs", artifacts: second ? "artifact" : "artifacts", history: "history", import: "import" };
   return { view: views[first] ?? "unknown", id: decoded(second), query: new URLSearchParams(query) };
 }
 
 /** Return the address of a run's own view. */
 export const runAddress = (id) => `/page/#/runs/${encodeURIComponent(id)}`;
 
-/** Return the address of the comparison of two runs. */
+/** Return the address of an artifact's own view. */
+export const artifactAddress = (id) => `/page/#/artifacts/${encodeURIComponent(id)}`;
+
+/** Return the address of the list of the artifacts that a query finds. */
+export const artifactsAddress = (query) => `/page/#/artifacts?${new URLSearchParams(query)}`;
+
+/** Return the address of the comparison of two runs or exports. */
 export const compareAddress = (baseline, comparison) =>
   `/compare/${encodeURIComponent(baseline)}/${encodeURIComponent(comparison)}`;
 

@@ -43,6 +43,8 @@ class ArtifactChange(Data):
 
     title: Annotated[Label | None, Field(description="Empty for the automatic title.")] = None
     tags: Annotated[Tags | None, Field(description="All tags that there are to be.")] = None
+    add_tags: Annotated[Tags | None, Field(description="Tags to add.")] = None
+    remove_tags: Annotated[Tags | None, Field(description="Tags to remove.")] = None
     note: Note | None = None
     owner: Label | None = None
     pinned: StrictBool | None = None

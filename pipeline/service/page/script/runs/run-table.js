@@ -22,7 +22,7 @@ export class RunTable {
   /**
    * @param {URLSearchParams} query
    * @param {(changes: Record<string, string>) => void} change
-   * @param {import("./selection.js").Selection} selection
+   * @param {import("../selection.js").Selection} selection
    */
   constructor(query, change, selection) {
     this.query = query;

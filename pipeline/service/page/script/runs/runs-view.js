@@ -6,12 +6,12 @@ import { fill, foreign, h } from "../element.js";
 import { live } from "../live.js";
 import { empty, failure, loading, pager } from "../parts.js";
 import { rememberQuery } from "../route.js";
+import { savedViews } from "../saved-views.js";
 import { serviceFacts } from "../service-facts.js";
 import { count, counted } from "../wording.js";
 import { runFilters } from "./run-filters.js";
+import { RunSelection } from "./run-selection.js";
 import { RunTable } from "./run-table.js";
-import { savedViews } from "./saved-views.js";
-import { Selection } from "./selection.js";
 
 const PAGE_SIZE = 50;
 const STARTING = 1000;
@@ -23,10 +23,10 @@ export function runsView(main, route, signal) {
   const total = h("p.muted", { role: "status" });
   const list = h("div", {}, loading("runs"));
   const pages = h("nav.pager", { "aria-label": "Pages" });
-  const selection = new Selection();
+  const selection = new RunSelection();
   const table = new RunTable(query, change, selection);
   const filters = runFilters(query, change);
-  const views = savedViews(query, FILTERS.concat("sort"));
+  const views = savedViews(query, FILTERS.concat("sort"), { path: "#/", key: "flowtime-views" });
   main.append(
     h("div.title-line", {}, h("h1", {}, "Runs"), total, views.element, h("span.push", {}, autoExportSwitch(signal))),
     filters.element,

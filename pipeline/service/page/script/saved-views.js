@@ -1,19 +1,18 @@
 // Filters and orders of the list, kept under names in this browser.
 
-import { fill, foreign, h, plain } from "../element.js";
-import { action } from "../parts.js";
-
-const KEY = "flowtime-views";
+import { fill, foreign, h, plain } from "./element.js";
+import { action } from "./parts.js";
 
 /**
  * @param {URLSearchParams} query
  * @param {string[]} keys What of the query makes a view.
+ * @param {{path: string, key: string}} place Address of the list, and the name that this browser keeps its views under.
  */
-export function savedViews(query, keys) {
+export function savedViews(query, keys, { path, key }) {
   const element = h("div.saved-views", { role: "group", "aria-label": "Saved views" });
 
   function refresh() {
-    const views = stored();
+    const views = stored(key);
     const now = state();
     const isKnown = views.some((view) => view.query === now);
     fill(
@@ -25,7 +24,7 @@ export function savedViews(query, keys) {
 
   function entry(view, isHere) {
     const remove = action("×", () => forget(view.name), { kind: "tiny", label: `Forget the view ${plain(view.name)}` });
-    return h("span.saved-view", {}, h("a", { href: `#/?${view.query}`, "aria-current": isHere ? "true" : null }, foreign(view.name)), remove);
+    return h("span.saved-view", {}, h("a", { href: `${path}?${view.query}`, "aria-current": isHere ? "true" : null }, foreign(view.name)), remove);
   }
 
   function save() {
@@ -35,7 +34,7 @@ export function savedViews(query, keys) {
       event.preventDefault();
       const name = input.value.trim();
       if (!name) return;
-      store([...stored().filter((view) => view.name !== name), { name, query: state() }]);
+      store(key, [...stored(key).filter((view) => view.name !== name), { name, query: state() }]);
       refresh();
     }
     fill(element, form);
@@ -43,13 +42,13 @@ export function savedViews(query, keys) {
   }
 
   function forget(name) {
-    store(stored().filter((view) => view.name !== name));
+    store(key, stored(key).filter((view) => view.name !== name));
     refresh();
   }
 
   function state() {
     const kept = new URLSearchParams();
-    for (const key of [...keys].sort()) if (query.get(key)) kept.set(key, query.get(key));
+    for (const name of [...keys].sort()) if (query.get(name)) kept.set(name, query.get(name));
     return kept.toString();
   }
 
@@ -57,18 +56,18 @@ export function savedViews(query, keys) {
   return { element, refresh };
 }
 
-function stored() {
+function stored(key) {
   try {
-    const found = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    const found = JSON.parse(localStorage.getItem(key) ?? "[]");
     return Array.isArray(found) ? found : [];
   } catch {
     return [];
   }
 }
 
-function store(views) {
+function store(key, views) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(views));
+    localStorage.setItem(key, JSON.stringify(views));
   } catch {
     // Where storage is forbidden, addresses can still be bookmarked.
   }
