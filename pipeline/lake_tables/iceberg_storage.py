@@ -27,7 +27,9 @@ def io_properties(storage: Storage, path: str) -> dict[str, str]:
     options = storage.access(path).options
     # Arrow's file system sends parts without their length, which not all stores take.
     own = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"} if options else {}
-    return own | {theirs: options[ours] for ours, theirs in _S3_PROPERTIES.items() if ours in options}
+    return own | {
+        theirs: options[ours] for ours, theirs in _S3_PROPERTIES.items() if ours in options
+    }
 
 
 def location_of(storage: Storage, path: str) -> str:

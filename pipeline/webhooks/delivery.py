@@ -1,4 +1,4 @@
-"""Deliver messages on threads of their own, without failing or delaying what they tell of."""
+"""Deliver messages on threads of their own, without failing or delaying what they report."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_every_verb(
     assert run_cli(["validate", file]) == 0
     assert f"-> {lake.form}" in capsys.readouterr().out
     plan = said("plan", file, "--json")
-    assert [one["status"] for one in plan["sinks"]] == ["write"]
+    assert [(one["status"], one["rows"]) for one in plan["sinks"]] == [("write", 24)]
     assert said("preview", file, "--json")[0]["rows"][0]["run_id"] == "run_a"
     assert not lake.folder.exists()
     assert not (tmp_path / "catalog.db").exists()
@@ -87,6 +87,7 @@ def test_every_verb(
     capsys.readouterr()
     assert (lake.versions, len(lake.commit().added)) == (2, 1)
     assert run_cli(["verify", str(lake.folder), "--against", str(runs)]) == 0
+    assert f"the {lake.form} table against" in capsys.readouterr().out
     assert run_cli(["import", str(lake.folder), "--out", str(tmp_path / "back")]) == 0
     assert run_cli(["clean", str(lake.folder)]) == 0
     assert rows(whole(lake)).total() == 36
