@@ -115,6 +115,21 @@ class StoreAccess:
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload in parts that was begun and not completed; its parts take space unseen.
+
+    Attributes:
+        path: The storage's own path of what was to be written.
+        id: The store's name for the upload.
+        begun: Seconds since 1970, by the store's clock.
+    """
+
+    path: str
+    id: str
+    begun: float
+
+
 class Storage(ABC):
     """A place where bytes live.
 
@@ -328,17 +343,41 @@ class Storage(ABC):
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """Return files directly in `folder` whose names begin with `prefix`, listed afresh."""
 
+    def unfinished_uploads(self, path: str) -> list[UnfinishedUpload]:
+        """Return uploads in parts to a path, or to what is below it, that were never completed.
+
+        Those at work are among them. There are none where the store has no such uploads, does not
+        list them, or removes them itself.
+
+        Raises:
+            StorageError: They could not be listed.
+        """
+        return []
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:  # noqa: B027
+        """Have the store remove the parts of an upload; nothing happens where it has gone.
+
+        Raises:
+            StorageError: The store failed.
+        """
+
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Give up uploads to exactly these paths that were begun since a time and never finished.
+        """Abort uploads to exactly these paths that were begun since a time and never completed.
 
         Args:
             paths: Targets of uploads in parts.
             since: Seconds since 1970.
 
         Returns:
-            URLs of the targets of what was given up; none where the store has no such uploads.
+            URLs of the targets of what was aborted.
         """
-        return []
+        aborted = []
+        for path in paths:
+            for upload in self.unfinished_uploads(path):
+                if upload.path == path and upload.begun >= since:
+                    self.abort_upload(upload)
+                    aborted.append(self.url(path))
+        return aborted
 
     @abstractmethod
     def discard(self, staged: StagedFile) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.storage.contract import FileInfo
+from connectors.storage.contract import FileInfo, UnfinishedUpload
 from connectors.storage.event_loop import wait_for
 from connectors.storage.objects.client import (
     ABSENT,
@@ -22,21 +21,6 @@ from connectors.storage.s3.options import request_fields
 from connectors.storage.s3.upload import PartedUpload, needs_parts, with_digest
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedUpload:
-    """An upload in parts that was begun and not completed.
-
-    Attributes:
-        path: What was to be written, `bucket/key`.
-        id: The store's name for it.
-        begun: Seconds since 1970, by the store's clock.
-    """
-
-    path: str
-    id: str
-    begun: float
 
 
 class S3Client(ObjectClient):
@@ -197,7 +181,7 @@ class S3Client(ObjectClient):
             }
 
     def abort(self, upload: UnfinishedUpload) -> None:
-        """Give up an upload, so that its parts are removed."""
+        """Abort an upload, so that its parts are removed."""
         self.of(upload.path, "abort_multipart_upload", UploadId=upload.id)
 
     async def _send(self, method: str, wanted: Mapping[str, Any]) -> Any:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import suppress
 from typing import Any
 
 import s3fs
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage.contract import Denied, Enter, FileInfo, Folder, StoreAccess, entered
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    FileInfo,
+    Folder,
+    StoreAccess,
+    UnfinishedUpload,
+    entered,
+)
 from connectors.storage.objects.client import StoredObject, key_prefix, split_key
 from connectors.storage.objects.storage import ObjectStorage
-from connectors.storage.paths import is_safe_name
+from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.s3.bulk import BulkReader
-from connectors.storage.s3.client import S3Client, UnfinishedUpload
+from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.options import client_config, s3fs_options
 from connectors.storage.staged_names import is_staged_name
@@ -115,30 +122,24 @@ class S3Storage(ObjectStorage):
         except Exception as failure:
             raise self._translated(failure, target, "writing") from failure
 
-    def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Give up uploads; a store that cannot list them is taken to have none."""
-        removed = []
-        for path in paths:
-            for upload in self._uploads(path):
-                if upload.path == path and upload.begun >= since:
-                    with suppress(NotFoundError):
-                        self._abort(upload)
-                        removed.append(self.url(path))
-        return removed
-
-    def _uploads(self, path: str) -> list[UnfinishedUpload]:
+    def unfinished_uploads(self, path: str) -> list[UnfinishedUpload]:
+        """From the bucket's list of uploads; a store without such a list is taken to have none."""
         try:
-            return list(self._client.uploads(*split_key(path)))
+            found = list(self._client.uploads(*split_key(path)))
         except Exception as failure:
             if self.failures.status(failure) in _UPLOADS_UNKNOWN:
                 return []
             raise self._translated(failure, path, "listing uploads to") from failure
+        return [upload for upload in found if relative(upload.path, path) is not None]
 
-    def _abort(self, upload: UnfinishedUpload) -> None:
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """By its id, so that no other upload to the same key is concerned."""
         try:
             self._client.abort(upload)
         except Exception as failure:
-            raise self._translated(failure, upload.path, "giving up an upload to") from failure
+            error = self._translated(failure, upload.path, "aborting an upload to")
+            if not isinstance(error, NotFoundError):
+                raise error from failure
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> S3Storage:
