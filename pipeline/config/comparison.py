@@ -172,6 +172,22 @@ def load_comparison_config(
     return validated(root, ComparisonConfig, environ, folder=Path(source).parent)
 
 
+def parse_comparison_config(
+    text: str, *, filename: str, environ: Mapping[str, str] | None = None
+) -> ComparisonConfig:
+    """Read a config of comparisons from its text; relative paths start at the working directory.
+
+    Args:
+        text: YAML.
+        filename: What messages call it.
+        environ: Variables for `${NAME}`; default this process's.
+
+    Raises:
+        ConfigError: What the text says is wrong.
+    """
+    return validated(document_of(text, filename), ComparisonConfig, environ)
+
+
 def comparison_config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a config of comparisons, for editors."""
     return document_schema(ComparisonConfig, title="flowtime-export comparisons")
