@@ -189,7 +189,7 @@ class Storage(ABC):
 
         Args:
             path: The folder, for which `folders` has names.
-            names: The folders that are walked.
+            names: The folders that are walked; none for the links directly in `path` alone.
             enter: See `walk`.
             denied: See `walk`.
 
@@ -203,7 +203,8 @@ class Storage(ABC):
                 return False
             return enter is None or enter(one)
 
-        return self.walk(path, enter=enters, denied=denied)
+        found = self.walk(path, enter=enters, denied=denied)
+        return (one for one in found if not names or one.path != path)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders directly in a folder that holds no file.
