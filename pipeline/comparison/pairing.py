@@ -162,8 +162,7 @@ def _refuse_unknown(mapping: Mapping[str, str], baseline: Run, comparison: Run) 
             if name not in (ids if "@" in name else known | ids):
                 components = sorted({one.component or "" for one in run.series} - {""})
                 raise ConfigError(
-                    f"renamed {name!r}: the {side} {run.url} has no component or series of this "
-                    f"name; "
+                    f"renamed: the {side} {run.url} has no component or series {name!r}; "
                     f"{suggestion(name, components)}"
                 )
 

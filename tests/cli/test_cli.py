@@ -264,7 +264,7 @@ def test_a_plan_counts_in_words(tmp_path: Path, capsys: Streams) -> None:
         (["verify", "nosuch.csv"], "there is no such file or folder"),
         (["compare", "RUN", "nosuch"], "there is no such file or folder"),
         (["compare", "RUN", "RUN", "--map", "A"], "--map 'A': expected OLD=NEW"),
-        (["compare", "RUN", "RUN", "--map", "Z=A"], "renamed 'Z': the baseline"),
+        (["compare", "RUN", "RUN", "--map", "Z=A"], "has no component or series 'Z'"),
         (
             ["compare", "RUN", "RUN", "--aggregation", "x"],
             "--aggregation 'x': expected KIND=METHOD",
