@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,15 +14,14 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import Connection, func, select
 
 from connectors.storage import StorageOptions, connect
-from pipeline.errors import ConfigError, RegistryTimeoutError, StorageError, UnknownArtifactError
+from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
 from pipeline.registry import user_data
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
 from pipeline.registry.deletion import Deletion, plan_deletion
 from pipeline.registry.models import tidy_models
-from pipeline.registry.queries.conditions import conditions_of
-from pipeline.registry.queries.facets import facets_of
+from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.queries.loading import artifacts
 from pipeline.registry.queries.query import ArtifactQuery, is_plain
@@ -41,17 +39,11 @@ from pipeline.registry.register import BATCH, register, register_root, remove
 from pipeline.registry.user_data import UserChange, UserData
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 
-FACET_SECONDS = 0.2
-"""How long facets may take; after that a list comes without them."""
-
 STATS_SECONDS = 10.0
 """How long counting the whole registry may take."""
 
-_FACET_AGE = 2.0
 _MANY = 1_000
 _MOST_SHOWN = 5
-
-Facets = Mapping[str, Mapping[str, int]]
 
 
 class Registry:
@@ -77,6 +69,7 @@ class Registry:
         self._database = Database(url, write_seconds=write_seconds)
         self._read_seconds = read_seconds
         self._counts = CountCache()
+        self._facets = FacetCache(self._database)
         file = self._database.file
         self._journal = None if file is None else UserJournal(file)
         if self._database.is_new and self._journal is not None:
@@ -124,7 +117,7 @@ class Registry:
         if not wanted.with_facets:
             return page
         few = page.total if page.total_is_exact else None
-        return replace(page, has_facets=True, facets=self._facets(wanted, few))
+        return replace(page, has_facets=True, facets=self._facets.facets(wanted, few))
 
     def get(self, artifact_id: str) -> Artifact:
         """Return an artifact.
@@ -452,6 +445,7 @@ class Registry:
                     self._journal.append(changed, user_data.read(connection))
 
             yield connection, note
+        self._facets.forget()
 
     def _bring_back_user_data(self) -> None:
         """Give what was said of artifacts that were moved to where they are now."""
@@ -466,23 +460,6 @@ class Registry:
             found = [after for _, after in changed]
             user_data.write(connection, [*emptied, *found])
             note([*emptied, *found])
-
-    def _facets(self, query: ArtifactQuery, total: int | None) -> Facets | None:
-        """Return facets as they are, or as they were a moment ago; None where that takes long."""
-        key = ("facets", *query.conditions)
-        known = self._counts.get(key)
-        try:
-            with self._database.reading(FACET_SECONDS) as connection:
-                revision = self._database.revision(connection)
-                now = time.monotonic()
-                if known is not None and (known[0] == revision or now - known[1] < _FACET_AGE):
-                    return known[2]  # type: ignore[no-any-return]
-                conditions = conditions_of(connection, query)
-                found = facets_of(connection, conditions.to_count, total)
-        except RegistryTimeoutError:
-            return None if known is None else known[2]
-        self._counts.put(key, (revision, now, found))
-        return found
 
 
 def open_registry(url: str | Path) -> Registry:
