@@ -12,7 +12,10 @@ from typing import Literal
 LOGGER = logging.getLogger("flowtime_export")
 MASK = "********"
 # At DEBUG these write tokens, signatures and whole requests.
-_TALKATIVE = ("botocore", "aiobotocore", "boto3", "s3fs", "fsspec", "urllib3", "aiohttp", "asyncio")
+_TALKATIVE = (
+    *("botocore", "aiobotocore", "boto3", "s3fs", "fsspec", "urllib3", "aiohttp", "asyncio"),
+    *("adlfs", "azure", "msal", "gcsfs", "google"),
+)
 _SHORTEST_SECRET = 4
 _PLAIN = logging.Formatter()
 

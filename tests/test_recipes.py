@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import csv
 import math
 import re
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +103,8 @@ def _recipes(language: str) -> Iterator[Any]:
 
 def _rows(table: Any) -> list[dict[str, Any]] | None:
     """Rows of what a statement gave; None where it gave no table."""
+    if hasattr(table, "toArrow"):  # of Spark
+        table = table.toArrow()
     if isinstance(table, pl.LazyFrame):
         table = table.collect()
     if isinstance(table, pl.DataFrame):
@@ -139,6 +144,10 @@ def _compare(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> Non
 
 @pytest.mark.parametrize("snippet", list(_recipes("python")))
 def test_python(snippet: str, exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "pyspark" in snippet:
+        pytest.importorskip("pyspark")
+        # Its JVM stays in the folder that it was started in.
+        snippet = snippet.replace('"out/', f'"{exported.folder}/out/')
     monkeypatch.chdir(exported.folder)
     names: dict[str, Any] = {}
     for statement in ast.parse(snippet).body:
@@ -161,11 +170,40 @@ def test_sql(snippet: str, exported: Exported, monkeypatch: pytest.MonkeyPatch) 
             _compare(rows, exported.rows)
 
 
+_WRITE_R = """
+text <- rows[names(rows) != "value"]
+text$time_bin <- format(text$time_bin, "%Y-%m-%dT%H:%M:%SZ")
+text$value <- sprintf("%.17g", rows$value)
+write.csv(text, "rows.csv", row.names = FALSE, na = "<missing>")
+"""
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+@pytest.mark.parametrize("snippet", list(_recipes("r")))
+def test_r(snippet: str, exported: Exported) -> None:
+    subprocess.run(["Rscript", "-e", snippet + _WRITE_R], cwd=exported.folder, check=True)
+    with (exported.folder / "rows.csv").open(newline="") as file:
+        read = [
+            {name: None if cell == "<missing>" else cell for name, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
+    # Like pandas, R has one missing value for an empty text and null.
+    expected = [{**row, "component_id": row["component_id"] or None} for row in exported.rows]
+    _compare([{**row, "value": float(row["value"] or "nan")} for row in read], expected)
+
+
 def test_every_kind_of_reader_has_a_recipe() -> None:
     code = "".join(str(one.values[0]) for lang in ("python", "sql") for one in _recipes(lang))
-    for reader in ("pd.read_csv", "pl.read_csv", "FROM read_csv"):
+    for reader in ("pd.read_csv", "pl.read_csv", "FROM read_csv", "spark.read.csv"):
         assert reader in code
-    for read in ("pd.read_parquet", "scan_parquet", "FROM read_parquet", "ds.dataset"):
+    for read in (
+        "pd.read_parquet",
+        "scan_parquet",
+        "FROM read_parquet",
+        "ds.dataset",
+        "spark.read.parquet",
+    ):
         assert read in code
-    for read in ("pd.read_json", "pl.read_ndjson", "FROM read_json"):
+    for read in ("pd.read_json", "pl.read_ndjson", "FROM read_json", "spark.read.json"):
         assert read in code
+    assert "read.csv(" in "".join(str(one.values[0]) for one in _recipes("r"))

@@ -16,6 +16,7 @@ from connectors.storage.contract import (
     StagedFile,
     Storage,
     StoreAccess,
+    UnfinishedUpload,
     Writable,
     sha256_of,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Storage",
     "StorageOptions",
     "StoreAccess",
+    "UnfinishedUpload",
     "Writable",
     "canonical_url",
     "check_url",

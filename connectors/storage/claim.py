@@ -190,11 +190,17 @@ class Claim:
                 self._storage.delete(self._path)
 
     def _others(self) -> list[Mark]:
-        """Claims of living exporters that exclude this one."""
-        found = self._storage.marks(self._folder, _PREFIX)
+        """Return claims of living exporters that exclude this one.
+
+        What workers of dead exporters have handed over in the folder is removed on the way; disks
+        are swept elsewhere.
+        """
+        found = self._storage.marks(self._folder, _PREFIX if self._storage.is_local else ".")
         now = next((mark.modified for mark in found if mark.path == self._path), None)
         others = []
         for mark in found:
+            if not is_claim(mark.path) and is_abandoned(mark.name, mark.modified):
+                self._storage.delete(mark.path)
             if mark.path == self._path or not self._excludes(mark):
                 continue
             if mark.path in self.interrupted:
@@ -320,8 +326,7 @@ def _is_over(mark: Mark, now: float | None) -> bool:
 
 def _is_dead(mark: Mark) -> bool:
     """Return whether no process holds a claim, as far as its name shows."""
-    name = mark.path.rpartition("/")[2]
-    return is_abandoned(name, mark.modified) or (is_own(name) and name not in _held)
+    return is_abandoned(mark.name, mark.modified) or (is_own(mark.name) and mark.name not in _held)
 
 
 def _content(storage: Storage, mark: Mark) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -61,10 +61,13 @@ class StagedFile:
     Attributes:
         local: The file to write.
         target: The storage's own path it will have.
+        handed_over: The same file in the store, under a hidden name, once `hand_over` has put it
+            there; the local one is gone then.
     """
 
     local: Path
     target: str
+    handed_over: FileInfo | None = None
 
 
 class Writable(Protocol):
@@ -92,6 +95,11 @@ class Mark:
     path: str
     modified: float | None
 
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
@@ -105,6 +113,21 @@ class StoreAccess:
 
     uri: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload in parts that was begun and not completed; its parts take space unseen.
+
+    Attributes:
+        path: The storage's own path of what was to be written.
+        id: The store's name for the upload.
+        begun: Seconds since 1970, by the store's clock.
+    """
+
+    path: str
+    id: str
+    begun: float
 
 
 class Storage(ABC):
@@ -150,6 +173,35 @@ class Storage(ABC):
             DeniedError: `path` may not be listed, or a folder below it and `denied` is None.
             StorageError: A part could not be listed for another reason.
         """
+
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield what `walk` yields of some of the folders directly in a folder.
+
+        Args:
+            path: The folder, for which `folders` has names.
+            names: The folders that are walked; none for the links directly in `path` alone.
+            enter: See `walk`.
+            denied: See `walk`.
+
+        Raises:
+            StorageError: As `walk` does.
+        """
+
+        def enters(one: str) -> bool:
+            parent, _, name = one.rstrip("/").rpartition("/")
+            if parent == path.rstrip("/") and name not in names:
+                return False
+            return enter is None or enter(one)
+
+        found = self.walk(path, enter=enters, denied=denied)
+        return (one for one in found if not names or one.path != path)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders directly in a folder that holds no file.
@@ -222,6 +274,29 @@ class Storage(ABC):
         """
         return staged.local.open("wb")
 
+    def hand_over(self, staged: StagedFile, folder: str) -> StagedFile:
+        """Return a staged file that another process can commit, fetch or discard.
+
+        Files that are staged on a disk are there already.
+
+        Args:
+            staged: The file, written and closed.
+            folder: Where a store takes it under a hidden name, until it is committed. What is
+                left there by processes that were killed is removed by the next claim of the folder.
+
+        Raises:
+            StorageError: The store refused it.
+        """
+        return staged
+
+    def fetch(self, staged: StagedFile) -> StagedFile:
+        """Return a file that was handed over as one that is staged on this machine.
+
+        Raises:
+            StorageError: The store failed.
+        """
+        return staged
+
     @abstractmethod
     def commit(self, staged: StagedFile) -> None:
         """Make a staged file visible at its target, whole or not at all, replacing what is there.
@@ -269,17 +344,41 @@ class Storage(ABC):
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """Return files directly in `folder` whose names begin with `prefix`, listed afresh."""
 
+    def unfinished_uploads(self, path: str) -> list[UnfinishedUpload]:
+        """Return uploads in parts to a path, or to what is below it, that were never completed.
+
+        Those at work are among them. There are none where the store has no such uploads, does not
+        list them, or removes them itself.
+
+        Raises:
+            StorageError: They could not be listed.
+        """
+        return []
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:  # noqa: B027
+        """Have the store remove the parts of an upload; nothing happens where it has gone.
+
+        Raises:
+            StorageError: The store failed.
+        """
+
     def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Give up uploads to exactly these paths that were begun since a time and never finished.
+        """Abort uploads to exactly these paths that were begun since a time and never completed.
 
         Args:
             paths: Targets of uploads in parts.
             since: Seconds since 1970.
 
         Returns:
-            URLs of the targets of what was given up; none where the store has no such uploads.
+            URLs of the targets of what was aborted.
         """
-        return []
+        aborted = []
+        for path in paths:
+            for upload in self.unfinished_uploads(path):
+                if upload.path == path and upload.begun >= since:
+                    self.abort_upload(upload)
+                    aborted.append(self.url(path))
+        return aborted
 
     @abstractmethod
     def discard(self, staged: StagedFile) -> None:

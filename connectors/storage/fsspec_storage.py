@@ -238,6 +238,13 @@ class FsspecStorage(RemoteStorage):
                     self.delete(sent)
             raise self._translated(failure, target, "writing") from failure
 
+    def _publish_stored(self, file: FileInfo, target: str) -> None:
+        method = "cp_file" if self.protocol in _ATOMIC else "mv"
+        try:
+            self._call(method, file.path, target, transfer_bytes=file.size)
+        except Exception as failure:
+            raise self._translated(failure, target, "writing") from failure
+
     def abandoned(self, path: str) -> list[Mark]:
         """From one flat listing."""
         return [

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 _PUBLIC_OPTIONS = frozenset(
     {
+        "account_host",
+        "account_name",
         "addressing_style",
         "anon",
         "endpoint_url",
@@ -30,6 +33,9 @@ _PUBLIC_OPTIONS = frozenset(
     }
 )
 _SECRET_NAME = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
+_SIGN_INS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
+"""What `token` may say beside a token: how gcsfs signs in."""
+_SECRET_PART = re.compile(r"(?:^|[;?&])(?:AccountKey|SharedAccessSignature|sig)=([^;&]+)")
 
 
 def is_secret(option: str, text: str) -> bool:
@@ -41,7 +47,19 @@ def is_secret(option: str, text: str) -> bool:
     >>> is_secret("region", "eu"), is_secret("endpoint_url", "http://a:b@c"), is_secret("x", "y")
     (False, True, True)
     """
+    if option == "token" and text in _SIGN_INS:
+        return False
     return option not in _PUBLIC_OPTIONS or "@" in text or "?" in text
+
+
+def secret_texts(text: str) -> frozenset[str]:
+    """Return a secret with those inside it: the key of a connection string, a SAS signature.
+
+    >>> sorted(secret_texts("AccountName=a;AccountKey=k==;x=y"))
+    ['AccountName=a;AccountKey=k==;x=y', 'k==']
+    """
+    inside = _SECRET_PART.findall(text)
+    return frozenset((text, *inside, *map(unquote, inside)))
 
 
 def names_secret(option: str) -> bool:
@@ -109,9 +127,9 @@ def _secrets_of(key: str, value: Any) -> Iterator[str]:
         for item in value:
             yield from _secrets_of(key, item)
     elif hasattr(value, "get_secret_value"):
-        yield str(value.get_secret_value())
+        yield from secret_texts(str(value.get_secret_value()))
     elif isinstance(value, str) and value and is_secret(key, value):
-        yield value
+        yield from secret_texts(value)
 
 
 def _masked(value: Any, key: str = "") -> Any:

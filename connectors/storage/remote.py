@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
@@ -18,6 +19,7 @@ from connectors.storage.staged_names import staged_name
 from connectors.storage.staging import StagingFolders, abandoned_folders, remove_folders
 
 _READERS = 16
+_FETCHED_AT_ONCE = 4_000_000
 
 
 class RemoteStorage(Storage):
@@ -75,9 +77,31 @@ class RemoteStorage(Storage):
         except OSError as failure:
             raise SYSTEM.translate(failure, self.url(path), "staging") from failure
 
+    def hand_over(self, staged: StagedFile, folder: str) -> StagedFile:
+        """Put the file into the folder, under a hidden name."""
+        hidden = join(folder, staged_name(staged.target.rpartition("/")[2]))
+        stored = self._committed(StagedFile(staged.local, hidden))
+        return StagedFile(staged.local, staged.target, stored)
+
+    def fetch(self, staged: StagedFile) -> StagedFile:
+        """Read the file in blocks, and remove the hidden one."""
+        if staged.handed_over is None:
+            return staged
+        own = self.stage(staged.target)
+        try:
+            with own.local.open("wb") as file:
+                file.writelines(self.blocks(staged.handed_over.path, _FETCHED_AT_ONCE))
+        except OSError as failure:
+            raise self._translated(failure, staged.target, "staging") from failure
+        self.delete(staged.handed_over.path)
+        return own
+
     def discard(self, staged: StagedFile) -> None:
-        """Remove the staging folder with all it holds."""
-        self._staging.remove(staged.local)
+        """Remove the staging folder with all it holds, or what was handed over."""
+        if staged.handed_over is None:
+            self._staging.remove(staged.local)
+        else:
+            self.delete(staged.handed_over.path)
 
     def discard_all(self) -> None:
         """Remove the staging folders of this process."""
@@ -87,9 +111,19 @@ class RemoteStorage(Storage):
         """Do nothing: folders are parts of names."""
 
     def commit(self, staged: StagedFile) -> None:
-        """Put the file, then see that all of it is there."""
-        size = self._staged_bytes(staged)
-        self._publish(staged, size)
+        """Put the file, then see that all of it is there.
+
+        What was handed over is copied within the store: none of its bytes come through here.
+        """
+        self._committed(staged)
+
+    def _committed(self, staged: StagedFile) -> FileInfo:
+        if staged.handed_over is None:
+            size = self._staged_bytes(staged)
+            self._publish(staged, size)
+        else:
+            size = staged.handed_over.size
+            self._publish_stored(staged.handed_over, staged.target)
         found = self.info(staged.target)
         if found is None or found.size != size:
             stored = "nothing" if found is None else f"{found.size} bytes"
@@ -99,6 +133,7 @@ class RemoteStorage(Storage):
                 url=self.url(staged.target),
             )
         self.discard(staged)
+        return found
 
     def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
         """Like any other file, but it is not looked at afterwards."""
@@ -142,7 +177,9 @@ class RemoteStorage(Storage):
             self.commit(staged)
             if self.read(target) != b"probe":
                 raise StorageError(
-                    f"writing {self.url(path)}: what was read back differs", url=self.url(path)
+                    f"writing {self.url(path)}: what was read back differs from what was sent: "
+                    "another writer is at work there, or the store is at fault",
+                    url=self.url(path),
                 )
         except StorageError:
             # The trial has failed already: its clean-up failing, too, would hide why.
@@ -170,6 +207,17 @@ class RemoteStorage(Storage):
     @abstractmethod
     def _publish(self, staged: StagedFile, size: int) -> None:
         """Make a staged file visible at its target, or nothing of it."""
+
+    def _publish_stored(self, file: FileInfo, target: str) -> None:
+        """Make a stored file visible at another path, or nothing of it, and keep or remove it.
+
+        Through this machine, where the store cannot copy.
+        """
+        own = self.fetch(StagedFile(Path(), target, file))
+        try:
+            self._publish(own, file.size)
+        finally:
+            self.discard(own)
 
     def _read_or_error(self, path: str) -> bytes | StorageError:
         try:

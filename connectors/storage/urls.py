@@ -81,14 +81,16 @@ def split_glob(url: str) -> tuple[str, tuple[str, ...]]:
     is_local = protocol_of(url) in LOCAL_PROTOCOLS
     if first == 0 and not is_local:
         raise StorageError(
-            f"{url}: the part after {scheme}:// cannot be a glob", url=f"{scheme}://"
+            f"{url}: the part after {scheme}:// cannot be a glob: write it out", url=f"{scheme}://"
         )
     fixed = "/".join(map(_unescaped, levels[:first]))
     if first == 1 and is_local and rest.startswith("/"):
         fixed = "/"
     pattern = tuple(level for level in levels[first:] if level)
     if any(level in (".", "..") for level in pattern):
-        raise StorageError(f"{url}: after a glob there can be no . or ..", url=url)
+        raise StorageError(
+            f"{url}: after a glob there can be no . or ..: write the path without them", url=url
+        )
     return scheme + mark + (fixed or "."), pattern
 
 
@@ -138,7 +140,10 @@ def check_url(url: str, *, for_writing: bool = False) -> None:
         StorageError: It is no URL, or its protocol is not one of a storage.
     """
     if not url or "\x00" in url:
-        raise StorageError(f"{url!r} is neither a path nor a URL")
+        raise StorageError(
+            f"{url!r} is neither a path nor a URL: give a path such as runs/, or a URL such as "
+            "s3://bucket/runs"
+        )
     protocol = protocol_of(url)
     if protocol in LOCAL_PROTOCOLS:
         local_path(url)
@@ -183,7 +188,7 @@ def local_path(url: str) -> str:
     is_url = bool(found) and scheme.lower() in LOCAL_PROTOCOLS
     path = rest if is_url else url
     if not path:
-        raise StorageError(f"{url!r} names no path", url=url)
+        raise StorageError(f"{url!r} names no path: name a folder or a file", url=url)
     if not is_url and (mistaken := _ONE_SLASH.match(path)):
         name = mistaken[1]
         raise StorageError(

@@ -9,6 +9,7 @@ from connectors.storage import storage_kind
 from pipeline.config import parse_config
 from pipeline.config.path_template import format_of
 from pipeline.errors import ConfigError
+from pipeline.sinks.formats import TABLE_FORMATS
 
 _HEAD = """\
 # Settings of flowtime-export; `flowtime-export schema` prints all keys for your editor.
@@ -62,6 +63,18 @@ _SINKS = {
     # partition_by: [measure]        # needs a folder
     # max_rows_per_file: 5000000
 """,
+    "delta": """\
+  - format: delta                    # pip install 'flowtime-export[delta]'
+    path: {path}      # the table's folder
+    # partition_by: [source]
+""",
+    "iceberg": """\
+  - format: iceberg                  # pip install 'flowtime-export[iceberg]'
+    path: {path}      # the table's folder
+    table: flowtime.gold             # namespace and name in the catalog
+    catalog: {{type: sql, uri: "sqlite:///catalog.db"}}    # as pyiceberg is given it
+    # partition_by: [source]
+""",
 }
 
 
@@ -90,13 +103,15 @@ def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
     try:
         parse_config(head + sinks, filename="config")
     except ConfigError as error:
-        raise ConfigError(f"no valid config comes of these options:\n{error}") from error
+        raise ConfigError(f"these options make no valid config:\n{error}") from error
     return head + sinks
 
 
 def _path(out: str, form: str, formats: Sequence[str]) -> str:
     if len(formats) == 1 and format_of(out) is not None:
         return out
+    if form in TABLE_FORMATS:
+        return f"{out.rstrip('/')}/gold_{form}"
     return f"{out.rstrip('/')}/export.{form}"
 
 

@@ -20,7 +20,7 @@ from pipeline.config import (
     single_run_config,
 )
 from pipeline.config.loading import read_stream
-from pipeline.config.values import passwords_in
+from pipeline.config.values import parse_duration, passwords_in
 from pipeline.errors import ConfigError
 from pipeline.registry.session import RegistrySession
 
@@ -66,6 +66,23 @@ def registry_session(url: str | None) -> RegistrySession | None:
         return None
     redaction.learn(passwords_in(url))
     return RegistrySession.of(registry_block(url))
+
+
+class DurationType(click.ParamType[float]):
+    """A duration as the config writes one."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is none: {error}", param, ctx)
+        assert seconds is not None
+        return seconds
 
 
 def print_json(data: Any) -> None:

@@ -29,6 +29,7 @@ from pipeline.config.blocks import (
     SourceBlock,
     StorageBlock,
     TransformBlock,
+    WebhooksBlock,
     unvalidated_secrets,
 )
 from pipeline.config.checks import Settings, find_problems
@@ -61,6 +62,7 @@ __all__ = [
     "SourceBlock",
     "StorageBlock",
     "TransformBlock",
+    "WebhooksBlock",
     "checked_config",
     "config_hash",
     "config_schema",
@@ -89,6 +91,7 @@ class ExportConfig(ConfigBlock):
         sinks: What is written where; one pass over the source feeds all of them.
         execution: What the export may use of the machine.
         lineage: Which lineage events are sent.
+        webhooks: Services that receive the report of the export once it has ended.
         registry: Where the export and its runs are entered once it is published.
     """
 
@@ -103,6 +106,7 @@ class ExportConfig(ConfigBlock):
     sinks: Annotated[tuple[AnySink, ...], *NotEmpty]
     execution: ExecutionBlock = ExecutionBlock()
     lineage: LineageBlock | None = None
+    webhooks: WebhooksBlock | None = None
     registry: RegistryBlock | None = None
 
     @field_validator("sinks", mode="before")
@@ -136,7 +140,9 @@ class ExportConfig(ConfigBlock):
         """Return the texts that must not be shown anywhere."""
         found = {secret for block in self.storage.values() for secret in block.secrets()}
         found |= {secret for sink in self.sinks for secret in sink.secrets()}
-        return found if self.registry is None else found | set(self.registry.secrets())
+        for block in (self.registry, self.webhooks):
+            found.update(() if block is None else block.secrets())
+        return found
 
 
 def _completed_by_path(sink: Any, name: str) -> Any:

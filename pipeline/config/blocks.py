@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.storage import StorageOptions
-from connectors.storage.options import is_secret, names_secret
+from connectors.storage.options import is_secret, names_secret, secret_texts
 from pipeline.config.values import (
     Address,
     BinWidth,
@@ -21,11 +21,13 @@ from pipeline.config.values import (
     Globs,
     MetadataColumn,
     Moment,
+    NotEmpty,
     Protocol,
     RegistryUrl,
     Seconds,
     SourceUrls,
     TimeOrigin,
+    WebhookUrl,
     WorkerCount,
     passwords_in,
 )
@@ -108,7 +110,7 @@ def _hidden(key: str, value: Any) -> Any:
 
 def _secrets_in(value: object) -> Iterator[str]:
     if isinstance(value, SecretStr):
-        yield value.get_secret_value()
+        yield from secret_texts(value.get_secret_value())
     elif isinstance(value, Mapping):
         for child in value.values():
             yield from _secrets_in(child)
@@ -122,8 +124,20 @@ def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
     registry = document.get("registry")
     url = registry.get("url") if isinstance(registry, dict) else None
     passwords = passwords_in(url) if isinstance(url, str) else ()
+    webhooks = set(_texts_in(document.get("webhooks")))
     catalogs = _secrets_of_catalogs(document.get("sinks"))
-    return {*_secrets_of_storages(document.get("storage")), *catalogs, *passwords}
+    return {*_secrets_of_storages(document.get("storage")), *catalogs, *passwords, *webhooks}
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from _texts_in(child)
+    elif isinstance(value, list | tuple):
+        for child in value:
+            yield from _texts_in(child)
 
 
 def _secrets_of_catalogs(sinks: object) -> Iterator[str]:
@@ -145,7 +159,7 @@ def _secrets_of_storages(storage: object) -> set[str]:
             stack += [(key, child) for child in value]
         elif isinstance(value, str) and key != "protocol":
             hidden = _hidden(key, value)
-            found.update({value} if isinstance(hidden, SecretStr) else ())
+            found.update(secret_texts(value) if isinstance(hidden, SecretStr) else ())
     return found
 
 
@@ -341,6 +355,23 @@ class RegistryBlock(ConfigBlock):
     def secrets(self) -> Iterator[str]:
         """Yield the texts that must not be shown."""
         yield from passwords_in(self.url.get_secret_value())
+
+
+class WebhooksBlock(ConfigBlock):
+    """Services that receive the report of an export, signed, once it has ended.
+
+    Attributes:
+        urls: http or https URLs, each of which counts as a secret.
+        secret: Key of the signatures.
+    """
+
+    urls: Annotated[tuple[WebhookUrl, ...], *NotEmpty]
+    secret: Annotated[SecretStr, Field(min_length=1)]
+
+    def secrets(self) -> Iterator[str]:
+        """Yield the texts that must not be shown."""
+        yield self.secret.get_secret_value()
+        yield from (url.get_secret_value() for url in self.urls)
 
 
 class LineageBlock(ConfigBlock):

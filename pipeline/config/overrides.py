@@ -13,6 +13,7 @@ from pipeline.config.document import (
     show_path,
 )
 from pipeline.errors import ConfigError
+from pipeline.sinks.sink import STDOUT
 
 _SEGMENT = re.compile(r"(?:^|\.)([^.\[\]=]+)|\[([0-9]+)\]")
 _TEMPLATE = re.compile(r"\{[a-z_]+\}")
@@ -37,8 +38,9 @@ def apply_override(
         raise ConfigError(f"{option}: expected KEY=VALUE, found no '='")
     label = DocumentPosition(f"{option} {name.strip()[:200]}")
     path = (*below, *_parse_path(name.strip(), label))
-    if _TEMPLATE.match(text):  # `{run_url}/gold` is a path to fill in, not a mapping
-        node: Node | None = Node(text, label)
+    # `{run_url}/gold` is a path to fill in, not a mapping; `-` is standard output, not a list.
+    if _TEMPLATE.match(text) or text.strip() == STDOUT:
+        node: Node | None = Node(text.strip(), label)
     else:
         node = read_value(text, label.label)
     value = node or Node(None, label)

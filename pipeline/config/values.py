@@ -15,6 +15,7 @@ from connectors.flowtime.model.instant import parse_instant
 from connectors.storage import check_url, split_glob, storage_kind
 from pipeline.config.problems import expected
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE_NAMES
+from pipeline.webhooks.message import check_webhook_url
 from pipeline.wording import suggestion
 
 SMALLEST_MEMORY = 64 * 10**6
@@ -281,6 +282,11 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_webhook(value: SecretStr) -> SecretStr:
+    check_webhook_url(value.get_secret_value())
+    return value
+
+
 def _check_version(value: object) -> object:
     if isinstance(value, bool | float):  # they equal 1, and are not written as it
         raise expected("1")
@@ -291,6 +297,7 @@ Version = Annotated[Literal[1], BeforeValidator(_check_version)]
 Address = Annotated[str, AfterValidator(_check_address)]
 Protocol = Annotated[str, AfterValidator(_check_protocol)]
 ConfigName = Annotated[str, AfterValidator(_check_name)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_check_webhook)]
 RegistryUrl = Annotated[
     SecretStr,
     AfterValidator(_check_registry_url),

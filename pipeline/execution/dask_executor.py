@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from distributed import Client, KilledWorker
 from distributed import wait as wait_for
 from distributed.comm.core import CommClosedError
 
+from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
-from connectors.storage import StagedFile, Storage, join, staged_name, staging_for
+from connectors.storage import staging_for
 from pipeline.errors import ConfigError, FlowtimeExportError, SinkError, StorageError
+from pipeline.execution.discovery import DiscoveryMessage
+from pipeline.execution.handover import handed_over
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
 from pipeline.execution.ordered import results
-from pipeline.execution.task import ExportTask, PartResult, TaskResult, run_task
-from pipeline.planning.target import Target
+from pipeline.execution.task import TaskResult, run_task
 
 _CONNECT_SECONDS = 30
 _RETRIES = 2
 _WAITING = 2
 _SMALLEST_LEAD = 4
 _CANCEL_SECONDS = 5.0
-_FETCHED_AT_ONCE = 4_000_000
 
 
 class DaskExecutor:
     """Does tasks on a Dask cluster; used as a context manager.
 
     Workers read, check, encode and stage. Files for a local path are staged there, so that this
-    needs a folder that the workers and this process share. Files for a store are handed over by it,
-    under hidden names that cleaning recognises: only this process publishes, under its claim. The
+    needs a folder that the workers and this process share. Files for a store are put there under
+    hidden names, which the next export recognises: only this process publishes, under its claim,
+    and has the store copy them, so that no row comes through it; segments of single files do. The
     tasks of workers that are lost are given to others.
 
     Args:
@@ -75,9 +76,15 @@ class DaskExecutor:
         Raises:
             StorageError: The cluster lost a task for good.
         """
-        try:
+        with self.translated():
             for numbers, result in results(self, job, progress):
-                yield numbers, _fetched(job, numbers, result)
+                yield numbers, _checked(job, numbers, result)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise a `StorageError` where the cluster lost a task for good."""
+        try:
+            yield
         except FlowtimeExportError:
             raise
         except (KilledWorker, CancelledError, CommClosedError, OSError) as error:
@@ -90,6 +97,11 @@ class DaskExecutor:
         """Hand out a task."""
         assert self._client is not None
         return self._client.submit(_work, message, pure=False, retries=_RETRIES)
+
+    def discover(self, message: DiscoveryMessage) -> Any:
+        """Have a worker find the runs in some folders."""
+        assert self._client is not None
+        return self._client.submit(_discover, message, pure=False, retries=_RETRIES)
 
     def wait(self, future: Any, seconds: float) -> None:
         """Wait until a task is done, but not for longer."""
@@ -113,70 +125,31 @@ def _work(message: TaskMessage) -> TaskResult:
     began = time.process_time()
     task = message.task()
     with staging_for(message.owner):
-        result = run_task(task)
-        parts = tuple(_handed_over(task, place, part) for place, part in enumerate(result.parts))
-    return replace(result, parts=parts).with_seconds(time.process_time() - began)
+        result = handed_over(task, run_task(task))
+    return result.with_seconds(time.process_time() - began)
 
 
-def _handed_over(task: ExportTask, place: int, part: PartResult) -> PartResult:
-    """Return what was staged of a target where the client finds it: on a store, uploaded."""
-    target = task.parts[place][1].target
-    storage = target.storage
-    if storage.is_local:
-        return part
-    return PartResult(
-        tuple((_uploaded(storage, staged), file) for staged, file in part.files),
-        tuple((_uploaded(storage, staged), written) for staged, written in part.segments),
-    )
-
-
-def _uploaded(storage: Storage, staged: StagedFile) -> StagedFile:
-    """Put a file beside its target under a hidden name, which cleaning recognises."""
-    folder, _, name = staged.target.rpartition("/")
-    hidden = join(folder, staged_name(name))
-    storage.commit(StagedFile(staged.local, hidden))
-    return StagedFile(staged.local, hidden)
+def _discover(message: DiscoveryMessage) -> Discovery:
+    """Find the runs in some folders."""
+    return message.run()
 
 
 # --------------------------------------------------------------------------- in the client
 
 
-def _fetched(job: ExportJob, numbers: tuple[int, ...], result: TaskResult) -> TaskResult:
-    """Return a result whose staged files are on this machine.
+def _checked(job: ExportJob, numbers: tuple[int, ...], result: TaskResult) -> TaskResult:
+    """Return a result whose staged files this process can publish.
 
     Raises:
         SinkError: A worker has written to a folder that is not seen here.
-        StorageError: The store failed.
     """
-    targets = [job.pending[number].target for number in numbers]
-    return replace(
-        result,
-        parts=tuple(
-            _part_here(one, part) for one, part in zip(targets, result.parts, strict=False)
-        ),
-    )
-
-
-def _part_here(target: Target, part: PartResult) -> PartResult:
-    files = tuple(
-        (_here(target, staged, join(target.folder, file.path)), file) for staged, file in part.files
-    )
-    segments = ((_here(target, staged, target.path), written) for staged, written in part.segments)
-    return PartResult(files, tuple(segments))
-
-
-def _here(target: Target, staged: StagedFile, path: str) -> StagedFile:
-    storage = target.storage
-    if storage.is_local:
-        if not staged.local.exists():
-            raise SinkError(
-                f"{target.url}: a Dask worker has staged {staged.local}, which is not seen here: "
-                "write to a folder that all workers share with this process, or to a store"
-            )
-        return staged
-    own = storage.stage(path)
-    with own.local.open("wb") as file:
-        for block in storage.blocks(staged.target, _FETCHED_AT_ONCE):
-            file.write(block)
-    storage.delete(staged.target)
-    return own
+    for number, part in zip(numbers, result.parts, strict=False):
+        target = job.pending[number].target
+        for staged, _ in (*part.files, *part.segments) if target.storage.is_local else ():
+            if not staged.local.exists():
+                raise SinkError(
+                    f"{target.url}: a Dask worker has staged {staged.local}, which is not seen "
+                    "here: write to a folder that all workers share with this process, or to a "
+                    "store"
+                )
+    return result

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Protocol
 
 from connectors.flowtime.discover.discovery import Discovery, discover, joined
 from connectors.flowtime.discover.selection import Selection
 from connectors.storage import StorageOptions, connect
 from connectors.storage.deadline import check_deadline
+from pipeline.errors import ConfigError
+from pipeline.version import VERSION
 
 FEWEST_FOLDERS = 400
 """Fewer folders are found sooner by one process."""
@@ -20,6 +22,19 @@ FEWEST_FOLDERS_OF_TWO = 4_000
 
 _FOLDERS_AT_ONCE = 128
 _POLL_SECONDS = 0.2
+
+
+def refuse_other_version(version: str) -> None:
+    """Refuse work that was handed out by another version of the program.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if version != VERSION:
+        raise ConfigError(
+            f"a worker runs flowtime-export {VERSION}, the export {version}: "
+            "install the same version everywhere"
+        )
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class DiscoveryMessage:
         time_origin: Start of bin 0 of every run, or None to find it in the runs.
         summarise: Whether runs get a `summary`.
         only: Names of the folders directly below that are looked through.
+        version: Version of the program that has made it.
     """
 
     url: str
@@ -43,13 +59,16 @@ class DiscoveryMessage:
     time_origin: datetime | None
     summarise: bool
     only: frozenset[str] = frozenset()
+    version: str = VERSION
 
     def run(self) -> Discovery:
         """Find the runs.
 
         Raises:
+            ConfigError: It was made by another version of the program.
             StorageError: The listing failed.
         """
+        refuse_other_version(self.version)
         storage, path = connect(self.url, self.options)
         return discover(
             storage,
@@ -62,15 +81,23 @@ class DiscoveryMessage:
         )
 
 
+class DiscoveryPool(Protocol):
+    """Finds runs elsewhere."""
+
+    def discover(self, message: DiscoveryMessage) -> Any:
+        """Have a worker find the runs in some folders, and return its future."""
+
+    def wait(self, future: Any, seconds: float) -> None:
+        """Wait until a part is done, but not for longer."""
+
+
 def discover_in_parts(
-    submit: Callable[[DiscoveryMessage], Future[Discovery]],
-    whole: DiscoveryMessage,
-    folders: Sequence[str],
+    pool: DiscoveryPool, whole: DiscoveryMessage, folders: Sequence[str]
 ) -> Discovery:
     """Return what `discover` gives, found by workers.
 
     Args:
-        submit: Hands out a part.
+        pool: Finds the parts.
         whole: What all workers together look through.
         folders: Names of all folders directly in it.
 
@@ -81,9 +108,10 @@ def discover_in_parts(
         frozenset(folders[first : first + _FOLDERS_AT_ONCE])
         for first in range(0, len(folders), _FOLDERS_AT_ONCE)
     ]
-    parts = [submit(replace(whole, only=only)) for only in names]
+    # The last part is of the links in the folder itself.
+    parts = [pool.discover(replace(whole, only=only)) for only in (*names, frozenset[str]())]
     for part in parts:
         while not part.done():
             check_deadline()
-            wait([part], timeout=_POLL_SECONDS)
+            pool.wait(part, _POLL_SECONDS)
     return joined([part.result() for part in parts])

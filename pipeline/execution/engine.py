@@ -1,17 +1,18 @@
-"""Choose where a job is done, and open the executor."""
+"""Choose where a job is done."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.config import ExecutionBlock
 from pipeline.errors import ConfigError
-from pipeline.execution.executor import Executor, InProcessExecutor
 from pipeline.wording import counted
+
+if TYPE_CHECKING:
+    from pipeline.execution.dask_executor import DaskExecutor
 
 _FEWEST_TASKS = 24
 """To start a worker takes as much processor time as two tasks, and this process alone uses more
@@ -80,16 +81,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def open_executor(
-    choice: EngineChoice, execution: ExecutionBlock
-) -> AbstractContextManager[Executor]:
-    """Return the executor of this process or of a cluster; it is closed by leaving the context.
+def connect_cluster(execution: ExecutionBlock) -> DaskExecutor:
+    """Return an executor of the Dask cluster of a config; a context manager.
 
     Raises:
-        ConfigError: The engine's packages are missing.
+        ConfigError: Dask is not installed.
     """
-    if choice.engine != "dask":
-        return nullcontext(InProcessExecutor())
     try:
         # Imported when needed, as it is an extra.
         dask = importlib.import_module("pipeline.execution.dask_executor")
@@ -98,5 +95,5 @@ def open_executor(
             f"execution.engine is dask, but {error.name} is not installed: "
             "pip install 'flowtime-export[dask]'"
         ) from error
-    cluster: AbstractContextManager[Executor] = dask.DaskExecutor(execution.address)
+    cluster: DaskExecutor = dask.DaskExecutor(execution.address)
     return cluster

@@ -13,7 +13,7 @@ import polars as pl
 from connectors.flowtime.model.run import Run
 from connectors.storage import Owner, staging_owner
 from pipeline.config import ExportConfig
-from pipeline.errors import ConfigError
+from pipeline.execution.discovery import refuse_other_version
 from pipeline.execution.task import ExportTask
 from pipeline.planning.plan import ExportPlan, Shown, SinkPlan, metadata_tables
 from pipeline.planning.segments import Segment
@@ -88,11 +88,7 @@ class TaskMessage:
             ConfigError: It was made by another version of the program.
             StorageError: A storage cannot be used here.
         """
-        if self.version != VERSION:
-            raise ConfigError(
-                f"a worker runs flowtime-export {VERSION}, the export {self.version}: "
-                "install the same version everywhere"
-            )
+        refuse_other_version(self.version)
         config = self.config
         resolver = TargetResolver.of(config, self.now)
         sinks = tuple(

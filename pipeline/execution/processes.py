@@ -20,6 +20,7 @@ from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import discard_all, scratch_folder, staging_for
 from pipeline.errors import SinkError
 from pipeline.execution.discovery import DiscoveryMessage
+from pipeline.execution.handover import handed_over
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
 from pipeline.execution.ordered import results
@@ -27,6 +28,9 @@ from pipeline.execution.task import TaskResult, run_task
 
 _WATCH_SECONDS = 0.25
 _CANCEL_SECONDS = 5.0
+_FEWEST_BYTES = 1_000_000
+"""Larger files for stores are sent by the workers. To have one copied takes two requests more."""
+
 _WAITING = 2
 """Tasks that wait for a free worker, so that none is idle while a result is taken."""
 
@@ -179,7 +183,8 @@ def _check() -> None:
 def _work(message: TaskMessage) -> TaskResult:
     """Do a task."""
     with staging_for(message.owner):
-        result = run_task(message.task(), check=_check)
+        task = message.task()
+        result = handed_over(task, run_task(task, check=_check), _FEWEST_BYTES)
     gc.collect()
     return result.with_seconds(_spent())
 

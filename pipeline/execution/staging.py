@@ -89,8 +89,10 @@ class StagedJob:
         left: list[StagedFile] = [staged for staged, _ in part.segments]
         try:
             for staged, written in part.segments:
-                self._join(number).add(staged, written)
-                left.remove(staged)
+                here = target.storage.fetch(staged)
+                left[left.index(staged)] = here
+                self._join(number).add(here, written)
+                left.remove(here)
         finally:
             for staged in left:
                 target.storage.discard(staged)

@@ -1,9 +1,9 @@
-"""The worker processes of an export, started when they are worth it, and ended with it."""
+"""The workers of an export, started or connected to when they are worth it."""
 
 from __future__ import annotations
 
 import importlib
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,16 @@ from pipeline.execution.discovery import (
     DiscoveryMessage,
     discover_in_parts,
 )
-from pipeline.execution.engine import EngineChoice, most_workers, open_executor
-from pipeline.execution.executor import Executor
+from pipeline.execution.engine import EngineChoice, connect_cluster, most_workers
+from pipeline.execution.executor import Executor, InProcessExecutor
 
 if TYPE_CHECKING:
+    from pipeline.execution.dask_executor import DaskExecutor
     from pipeline.execution.processes import ProcessExecutor
 
 
 class Workers:
-    """Worker processes that are used for discovery and for all attempts; a context manager.
+    """The workers of an export, for discovery and for all attempts; a context manager.
 
     Args:
         config: The settings of the export.
@@ -35,6 +36,8 @@ class Workers:
     def __init__(self, config: ExportConfig) -> None:
         self._config = config
         self._started: ProcessExecutor | None = None
+        self._connected: DaskExecutor | None = None
+        self._cluster_left = ExitStack()
 
     def __enter__(self) -> Workers:
         return self
@@ -43,6 +46,7 @@ class Workers:
         if kind is not None and self._started is not None:
             self._started.is_usable = False
         self._end()
+        self._cluster_left.close()
 
     def discover(
         self,
@@ -52,45 +56,59 @@ class Workers:
         time_origin: datetime | None,
         summarise: bool,
     ) -> Discovery | None:
-        """Find the runs in worker processes; None where one process does it sooner.
+        """Find the runs in workers; None where this process does it sooner.
 
         Raises:
+            ConfigError: The cluster does not answer, or its package is missing.
             StorageError: The listing failed.
         """
+        fewest = self._fewest_folders()
+        folders = None if fewest is None else storage.folders(root.path)
+        if folders is None or len(folders) < (fewest or 0) or "series" in folders:
+            return None
         execution = self._config.execution
-        workers = most_workers(execution)
-        if execution.engine not in ("auto", "processes") or workers < 2:
-            return None
-        folders = storage.folders(root.path)
-        if folders is None or len(folders) < self._fewest_folders(workers) or "series" in folders:
-            return None
-        processes = self._processes(workers)
-        with processes.translated():
+        if execution.engine == "dask":
+            workers: ProcessExecutor | DaskExecutor = self._cluster()
+        else:
+            workers = self._processes(most_workers(execution))
+        with workers.translated():
             options = self._config.storage_options(self._config.source.storage)
             url = storage.url(root.path)
             whole = DiscoveryMessage(url, options, root.pattern, selection, time_origin, summarise)
-            return discover_in_parts(processes.discover, whole, folders)
+            return discover_in_parts(workers, whole, folders)
 
     @property
     def have_started(self) -> bool:
         """Whether processes are there already."""
         return self._started is not None
 
-    def _fewest_folders(self, workers: int) -> int:
-        """Return how many folders are worth starting workers before the job is known."""
-        if self._config.execution.engine == "processes":
+    def _fewest_folders(self) -> int | None:
+        """Return how many folders are worth workers before the job is known; None for never."""
+        execution = self._config.execution
+        if execution.engine == "dask":
+            return FEWEST_FOLDERS
+        workers = most_workers(execution)
+        if execution.engine == "local" or workers < 2:
+            return None
+        if execution.engine == "processes":
             return FEWEST_FOLDERS
         return max(FEWEST_FOLDERS, FEWEST_FOLDERS_OF_TWO // (workers - 1))
 
-    def open(self, choice: EngineChoice) -> AbstractContextManager[Executor]:
-        """Return the executor of a choice.
+    def open(self, choice: EngineChoice) -> Executor:
+        """Return the executor of a choice, which ends with this context.
 
         Raises:
-            ConfigError: The engine's packages are missing.
+            ConfigError: The cluster does not answer, or its package is missing.
         """
         if choice.engine == "processes":
-            return nullcontext(self._processes(choice.workers))
-        return open_executor(choice, self._config.execution)
+            return self._processes(choice.workers)
+        return self._cluster() if choice.engine == "dask" else InProcessExecutor()
+
+    def _cluster(self) -> DaskExecutor:
+        if self._connected is None:
+            cluster = connect_cluster(self._config.execution)
+            self._connected = self._cluster_left.enter_context(cluster)
+        return self._connected
 
     def _processes(self, workers: int) -> ProcessExecutor:
         if self._started is not None and not self._started.is_usable:

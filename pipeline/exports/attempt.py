@@ -112,8 +112,8 @@ def _stage(session: ExportSession, staged: StagedJob) -> None:
     staged.choice = choose_engine(
         execution, len(staged.job.ranges), has_workers=session.workers.have_started
     )
-    with session.clock.phase("write"), session.workers.open(staged.choice) as executor:
-        staged.run(executor, session.progress.read)
+    with session.clock.phase("write"):
+        staged.run(session.workers.open(staged.choice), session.progress.read)
 
 
 def _has_changed(job: ExportJob, fault: RunError | ChangedError) -> bool:

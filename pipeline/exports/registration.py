@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from connectors.flowtime.discover.discovery import KnownRun
 from pipeline.config import ExportConfig
 from pipeline.exports.report import Report
-from pipeline.planning.published import Pending
+from pipeline.planning.published import Pending, place_of
 from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
 from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
@@ -54,13 +54,11 @@ class Registration:
         self._runs = RunsToEnter(
             source.storage, [root.path for root in source.roots], source.whole_runs
         )
-        targets = [(pending.target, True) for pending, _ in written]
-        targets += [(pending.target, False) for pending in current]
-        self._exports = [
-            DescriptorToEnter(target.storage, target.descriptor, is_new)
-            for target, is_new in targets
-            if not target.is_stdout
-        ]
+        targets = [(pending.target, False) for pending in current]
+        targets += [(pending.target, True) for pending, _ in written]
+        # The runs of a lake table share its descriptor.
+        is_new = {place_of(target): new for target, new in targets if not target.is_stdout}
+        self._exports = [DescriptorToEnter(*place, new) for place, new in is_new.items()]
 
     def finished(self, report: Report) -> Report:
         """Enter what was kept, and return the report with a note where that failed."""

@@ -45,9 +45,14 @@ def export(
         if choice is not None:
             choice.raise_blocked()
     except BaseException as error:
+        session.notification.failed(error)
         session.lineage.failed(error)
+        session.notification.settle()
         raise
-    return session.lineage.finished(report)
+    session.notification.finished(report)
+    report = session.lineage.finished(report)
+    problem = session.notification.settle()
+    return report if problem is None else report.with_note(problem)
 
 
 def _export(session: ExportSession) -> tuple[Report, Choice | None]:

@@ -10,6 +10,7 @@ from pipeline.errors import ConfigError
 from pipeline.execution.workers import Workers
 from pipeline.exports.deadline import Clock
 from pipeline.exports.lineage import ExportLineage
+from pipeline.exports.notification import Notification
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
@@ -31,6 +32,7 @@ class ExportSession:
         registration: Enters the export in the registry of the config, if that names one.
         clock: Times the phases, and holds the deadline.
         lineage: Sends lineage events, if the config asks for them.
+        notification: Sends webhooks, if the config names any.
         workers: Worker processes of this export.
     """
 
@@ -42,6 +44,7 @@ class ExportSession:
     registration: Registration
     clock: Clock = field(repr=False)
     lineage: ExportLineage = field(repr=False)
+    notification: Notification = field(repr=False)
     workers: Workers = field(repr=False)
 
     @classmethod
@@ -71,6 +74,7 @@ class ExportSession:
             Registration(config),
             clock,
             ExportLineage(config, moment),
+            Notification(config),
             Workers(config),
         )
 

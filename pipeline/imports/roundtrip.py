@@ -159,7 +159,9 @@ def roundtrip(url: str, *, storage: StorageOptions | None = None) -> RoundtripRe
     """
     source = find_runs(_config(url, storage, "export.csv", VARIANTS[0]))
     if not source.runs:
-        raise RunError("no complete run is there", run_url=source.url)
+        raise RunError(
+            "no complete run is there: `flowtime-export runs` says why", run_url=source.url
+        )
     legs = tuple(
         _sum(variant, [_leg(variant, source, run, storage) for run in source.runs])
         for variant in VARIANTS

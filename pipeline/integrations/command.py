@@ -106,7 +106,9 @@ def run_command(
     except FileNotFoundError as error:
         raise ConfigError(f"{command[0]} is not installed: pip install flowtime-export") from error
     except subprocess.TimeoutExpired as error:
-        raise SinkError(f"{PROGRAM} {arguments[0]} did not end within {timeout:g} s") from error
+        raise SinkError(
+            f"{PROGRAM} {arguments[0]} did not end within {timeout:g} s: allow more time"
+        ) from error
     return CommandResult(done.returncode, _parsed(done.stdout), done.stderr[-_LOG_TAIL:])
 
 

@@ -18,7 +18,13 @@ from pipeline.lake_tables.iceberg_schema import (
     spec,
     strict_transaction,
 )
-from pipeline.lake_tables.iceberg_storage import failures, io_properties, location_of, plain
+from pipeline.lake_tables.iceberg_storage import (
+    failures,
+    io_properties,
+    is_missing_database,
+    location_of,
+    plain,
+)
 from pipeline.sinks.iceberg import is_secret_property
 
 if TYPE_CHECKING:
@@ -63,6 +69,8 @@ class IcebergLakeTable:
             ConfigError: The table is in another folder.
             SinkError: It could not be read.
         """
+        if is_missing_database(self.properties.get("uri", "")):  # to open it would make it
+            return None
         try:
             table = self._open()
             return None if table is None else version_of(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from connectors.storage import Storage
 
@@ -24,7 +25,11 @@ def io_properties(storage: Storage, path: str) -> dict[str, str]:
         StorageError: It cannot, or the store failed.
     """
     options = storage.access(path).options
-    return {theirs: options[ours] for ours, theirs in _S3_PROPERTIES.items() if ours in options}
+    # Arrow's file system sends parts without their length, which not all stores take.
+    own = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"} if options else {}
+    return own | {
+        theirs: options[ours] for ours, theirs in _S3_PROPERTIES.items() if ours in options
+    }
 
 
 def location_of(storage: Storage, path: str) -> str:
@@ -42,6 +47,12 @@ def plain(uri: str) -> str:
     if text.startswith("file:"):
         return "/" + text.removeprefix("file:").lstrip("/")
     return "s3://" + text.partition("://")[2] if text.startswith(("s3a://", "s3n://")) else text
+
+
+def is_missing_database(uri: str) -> bool:
+    """Return whether the URI of a catalog is that of an SQLite file that is not there."""
+    path = uri.partition("?")[0].removeprefix("sqlite:///")
+    return uri.startswith("sqlite:///") and bool(path) and not Path(path).exists()
 
 
 @cache

@@ -130,5 +130,27 @@ def refuse_colliding(
             )
 
 
+def refuse_empty(
+    columns: Sequence[str], values: Iterable[tuple[str | None, ...]], sink_path: str
+) -> None:
+    """Refuse empty texts as values of partitions, where the format takes them for null.
+
+    Args:
+        columns: The partition columns.
+        values: Their values, a tuple for each series.
+        sink_path: The sink's path, for errors.
+
+    Raises:
+        ConfigError: A value is an empty text.
+    """
+    for row in dict.fromkeys(values):
+        for column, value in zip(columns, row, strict=True):
+            if value == "":
+                raise ConfigError(
+                    f"sink {sink_path}: partition_by {column}: a series has an empty text there, "
+                    "which the log of the table takes for null: partition by another column"
+                )
+
+
 def _shown(partition: Partition) -> str:
     return "/".join(partition_folder(column, value) for column, value in partition)

@@ -22,7 +22,7 @@ from pipeline.datapackage.table_spec import ResampledBins, TableSpec, TextOption
 from pipeline.errors import ConfigError
 from pipeline.planning.clock import clock_uses, filter_of
 from pipeline.planning.locations import check_locations
-from pipeline.planning.partitions import refuse_colliding
+from pipeline.planning.partitions import refuse_colliding, refuse_empty
 from pipeline.planning.segments import (
     MOST_SEGMENT_ROWS,
     SEGMENT_ROWS,
@@ -175,9 +175,9 @@ class ExportPlan:
         return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
-        """Return rows of a target's only file, where they are known before it is written."""
+        """Return rows of a target's only file, or of a lake table, where they are known before."""
         filtered = self.row_filter is not None and self.row_filter.of_rows is not None
-        if filtered or plan.measures or target.is_folder:
+        if filtered or plan.measures or (target.is_folder and target.table is None):
             return None
         return sum(self.rows_per_run[row] for row in target.runs)
 
@@ -343,10 +343,13 @@ def _sink_plan(
         sink.check_names([entry.column.name for entry in plan.in_file])
     except ValueError as error:
         raise ConfigError(f"sink {sink.path}: {error}") from error
-    if sink.partition_by and not sink.is_table:
-        local = any(target.storage.is_local for target in targets)
+    if sink.partition_by:
         values = tables.texts(plan.partition_sources)
-        refuse_colliding(sink.partition_by, values, sink.path, local=local)
+        if not sink.is_table:
+            local = any(target.storage.is_local for target in targets)
+            refuse_colliding(sink.partition_by, values, sink.path, local=local)
+        elif sink.empty_is_null:
+            refuse_empty(sink.partition_by, values, sink.path)
     return plan
 
 

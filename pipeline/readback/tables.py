@@ -16,7 +16,7 @@ from pipeline.readback.local_copy import ExportFile
 from pipeline.rows.catalogue import CATALOGUE
 from pipeline.rows.column import Column, ColumnType
 from pipeline.rows.metadata_tables import constant_type
-from pipeline.sinks.formats import Format
+from pipeline.sinks.formats import TABLE_FORMATS, Format
 
 MAX_ROWS = 10**15
 
@@ -83,8 +83,10 @@ class ExportedTable:
     @property
     def label(self) -> str:
         """The table's name for people."""
-        is_data_set = self.name == data_set_target(self.format)
-        return f"the {self.format} data set" if is_data_set else self.name
+        if self.name == data_set_target(self.format):
+            return f"the {self.format} data set"
+        form = next((one for one in TABLE_FORMATS if self.name == data_set_target(one)), None)
+        return self.name if form is None else f"the {form} table"
 
     @property
     def url(self) -> str:

@@ -147,6 +147,11 @@ def _described_files(storage: Storage, path: str, artifact: Artifact) -> Iterato
         raise ConfigError(
             f"{artifact.id}: {url} names files that no export has written; delete it by hand"
         )
+    if any(descriptor.table_of(one) is not None for one in resources):
+        raise ConfigError(
+            f"{artifact.id}: {url} describes a lake table, whose log names the files; drop the "
+            "table with its own tools"
+        )
     yield FileToDelete(path, url, len(data))
     folder = path.rpartition("/")[0]
     for one in resources:

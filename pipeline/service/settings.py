@@ -7,13 +7,13 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.config.values import RegistryUrl
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import Format
+from pipeline.webhooks.message import check_webhook_url
 
 SHORTEST_TOKEN = 16
 
@@ -118,13 +118,14 @@ class ServiceSettings(BaseModel):
                 "give --token-file, or listen on 127.0.0.1"
             )
         if any(len(t.get_secret_value()) < SHORTEST_TOKEN for t in self.tokens):
-            raise ConfigError(f"a token is shorter than {SHORTEST_TOKEN} characters: use longer")
+            raise ConfigError(
+                f"a token is shorter than {SHORTEST_TOKEN} characters: use longer ones"
+            )
         for url in (*self.webhooks, *self.webhook_allow):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-                raise ConfigError(
-                    f"webhook {parts.hostname or url!r}: expected an http or https URL"
-                )
+            try:
+                check_webhook_url(url)
+            except ValueError as error:
+                raise ConfigError(f"a webhook {error}") from None
         if (self.webhooks or self.webhook_allow) and self.webhook_secret is None:
             raise ConfigError("webhooks are signed: give --webhook-secret-file")
 
@@ -189,5 +190,5 @@ def read_secret(path: Path) -> str:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise ConfigError(f"{path} cannot be read: {reason}") from error
     if not text:
-        raise ConfigError(f"{path} is empty")
+        raise ConfigError(f"{path} is empty: write the secret into it")
     return text

@@ -50,7 +50,7 @@ class CsvSink(Sink):
         separator: One ASCII character between cells.
         decimal: Decimal mark of numbers: `.` or `,`.
         quote: One ASCII character around cells that need it.
-        quote_style: `necessary`, `always` or `non_numeric`.
+        quote_style: `necessary`, `always` or `non_numeric`; a null is never quoted.
         null_value: Text of a missing value.
         bom: Begin with a byte-order mark, which Excel needs to see UTF-8.
         compression: `none`, `gzip` or `zstd`.
@@ -86,7 +86,7 @@ class CsvSink(Sink):
         check_decimal(self.decimal, separator, style)
         check_separator(separator, quote, style, has_comments=has_comments)
         check_quote(quote, has_comments=has_comments)
-        check_null_value(self.null_value, separator, quote, style, has_comments=has_comments)
+        check_null_value(self.null_value, separator, quote, has_comments=has_comments)
         return self
 
     @property
@@ -162,11 +162,13 @@ class CsvWriter(LineWriter):
         return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
 
     def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
-        """Return what renders the cells of a column; a null is quoted only where everything is."""
+        """Return what renders the cells of a column.
+
+        A null is never quoted: readers take quotes around nothing for an empty text, and a column
+        of numbers with such cells for text.
+        """
         style = self._sink.quote_style
         null = self._sink.null_value
-        if style == "always":
-            null = f"{self._sink.quote}{null}{self._sink.quote}"
         bare = style == "necessary" or (
             style == "non_numeric" and column.type in ("number", "integer")
         )

@@ -62,13 +62,11 @@ def check_quote(quote: str, *, has_comments: bool) -> None:
         )
 
 
-def check_null_value(
-    null_value: str, separator: str, quote: str, style: QuoteStyle, *, has_comments: bool
-) -> None:
+def check_null_value(null_value: str, separator: str, quote: str, *, has_comments: bool) -> None:
     """Raise a ValueError if nulls would be read as something else, or something else as null."""
     if separator in null_value or quote in null_value:
         raise ValueError("null_value holds the separator or the quote")
-    if has_comments and COMMENT in null_value and style != "always":
+    if has_comments and COMMENT in null_value:
         raise ValueError(_begins_comments("null_value"))
     if _is_value(null_value):
         raise ValueError(

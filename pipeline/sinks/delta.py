@@ -11,6 +11,7 @@ class DeltaSink(ParquetFiles):
     """Options of the delta format: those of Parquet files; `path` is the table's folder."""
 
     is_table: ClassVar[bool] = True
+    empty_is_null: ClassVar[bool] = True
 
     format: Literal["delta"]
 

@@ -162,6 +162,8 @@ class Sink(BaseModel):
     """Whether the files are UTF-8 text, compressed or not."""
     is_table: ClassVar[bool] = False
     """Whether it writes a lake table: files by run, which a log of commits names."""
+    empty_is_null: ClassVar[bool] = False
+    """Whether an empty text cannot be the value of a partition column."""
     locating: ClassVar[frozenset[str]] = frozenset({"path", "storage", "if_exists", "prune"})
     """Options that shape no byte of the files."""
 

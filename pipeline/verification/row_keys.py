@@ -46,7 +46,10 @@ class Keys:
         self._bin_column = shown.get("bin_index")
         self._time_column = shown.get("time_bin")
         if self._bin_column is None and self._time_column is None:
-            raise IntegrityError(f"{file.url}: neither time_bin nor bin_index says a row's bin")
+            raise IntegrityError(
+                f"{file.url}: its rows cannot be matched with bins, as neither time_bin nor "
+                "bin_index is a column"
+            )
         by_series = [
             name
             for source, name in shown.items()
@@ -59,7 +62,10 @@ class Keys:
         # Two blocks of equal keys cannot be distinguished; without keys there may be only one.
         distinct = table.select(self._keys).n_unique() if self._keys else min(1, len(blocks))
         if distinct != len(blocks):
-            raise IntegrityError(f"{file.url}: its columns do not distinguish all series")
+            raise IntegrityError(
+                f"{file.url}: its rows cannot be matched with series, as its columns do not "
+                "distinguish all of them"
+            )
         self._table = table
         self._last = (-1, -1)
 

@@ -6,11 +6,20 @@ Whatever else is in the folder of a data set, under whatever name, is never remo
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 from connectors.errors import ConflictError
-from connectors.storage import Claim, Storage, claimed, interrupted_work, is_claim, join
+from connectors.storage import (
+    Claim,
+    Storage,
+    UnfinishedUpload,
+    claimed,
+    interrupted_work,
+    is_claim,
+    join,
+)
 from connectors.storage.paths import is_safe_name
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FOLDER_NAME
@@ -95,6 +104,30 @@ def clean(storage: Storage, path: str) -> list[str]:
         if interrupted_work(storage, folder):
             removed += _clean_data_set(storage, folder)
     return [*removed, *storage.remove_leftovers(path)]
+
+
+def abort_stale_uploads(storage: Storage, path: str, seconds: float) -> list[UnfinishedUpload]:
+    """Abort every unfinished upload in parts to a path or below it that is older than a time.
+
+    Uploads of others are among them, as uploads have no mark of ours. Those of our own dead
+    exporters are not left to it: their claims name them, and `clean` aborts them.
+
+    Args:
+        storage: The store.
+        path: A file or folder.
+        seconds: How old an upload has to be.
+
+    Returns:
+        What was aborted.
+
+    Raises:
+        StorageError: The uploads could not be listed, or one not be aborted.
+    """
+    until = time.time() - seconds
+    stale = [one for one in storage.unfinished_uploads(path) if one.begun < until]
+    for upload in stale:
+        storage.abort_upload(upload)
+    return stale
 
 
 def _clean_data_set(storage: Storage, folder: str) -> list[str]:

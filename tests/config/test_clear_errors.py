@@ -221,7 +221,7 @@ def test_init_writes_nothing_that_is_not_valid(
     assert not file.exists()
     out, err = capsys.readouterr()
     assert out == ""
-    assert "no valid config comes of these options" in err
+    assert "these options make no valid config" in err
     assert "password" not in err.replace("holds a password", "")
 
 

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import LocalCluster
 
+from connectors.storage import StagedFile
+from connectors.storage.s3.storage import S3Storage
 from pipeline.errors import ConfigError, IntegrityError, SinkError
 from pipeline.execution import discovery, workers
 from pipeline.execution.engine import choose_engine
@@ -290,6 +292,42 @@ def test_targets_on_a_store(
     found = {name: stored(rclone_s3, f"engine-{engine}/{name}") for name in ("local", engine)}
     assert found["local"] == found[engine]
     assert len(found[engine]) > _RUNS
+
+
+def test_no_row_of_a_data_set_on_a_store_comes_through_the_client(
+    runs: Path,
+    tmp_path: Path,
+    engines: Engines,
+    rclone_s3: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[str] = []
+    put, read = S3Storage._publish, S3Storage.read
+
+    def putting(self: Any, staged: StagedFile, size: int) -> None:
+        passed.append(f"put {staged.target.rpartition('/')[2]}")
+        put(self, staged, size)
+
+    def reading(self: Any, path: str, **part: Any) -> bytes:
+        passed.append(f"read {path.rpartition('/')[2]}")
+        return read(self, path, **part)
+
+    monkeypatch.setattr(S3Storage, "_publish", putting)
+    monkeypatch.setattr(S3Storage, "read", reading)
+    monkeypatch.setattr(S3Storage, "blocks", None)
+    root = f"s3://{rclone_s3.bucket}/client"
+    settings = config(
+        runs,
+        {"path": f"{root}/set", "format": "csv", "storage": "lake"},
+        {"path": f"{root}/{{run_id}}.parquet", "storage": "lake"},
+        storage={"lake": {"protocol": "s3", **rclone_s3.options().options}},
+        execution=engines.execution("dask"),
+    )
+    report = export(settings, now=_NOW)
+    assert report.targets[0].rows == _RUNS * _ROWS
+    kinds = {one.rpartition(".")[2] for one in passed if "claim" not in one}
+    assert kinds == {"json"}
+    assert [path for path in stored(rclone_s3, "client") if path.endswith(".part")] == []
 
 
 def stored(server: S3Server, prefix: str) -> dict[str, bytes]:

@@ -193,7 +193,7 @@ class ReadBack:
                 column_types={n: _ARROW[k] for n, k in types.items()},
                 null_values=[sink.null_value],
                 strings_can_be_null=True,
-                quoted_strings_can_be_null=sink.quote_style == "always",
+                quoted_strings_can_be_null=False,
             ),
         )
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import PublishConflictError
+from pipeline.errors import ConfigError, PublishConflictError
 from pipeline.exports.run import export
 from pipeline.imports.importer import import_export
 from pipeline.verification.check import verify
 from tests.exporting import descriptor, spec, write_runs
-from tests.lake_tables.lakes import LAKES, Lake, query, rows
+from tests.lake_tables.lakes import LAKES, DeltaLake, IcebergLake, Lake, query, rows
 from tests.read_outputs import read_runs
 
 NAN, INF = math.nan, math.inf
@@ -112,6 +113,57 @@ def test_partitions_and_nulls(tmp_path: Path, lake: Lake, partition_by: list[str
     assert (len(lake.commit().added), len(lake.commit().removed)) == (1, 1)
 
 
+def test_partitions_of_other_types(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    constants = {"team": 7, "is_test": True, "place": "a=b/c d%"}
+    blocks = {"metadata": {"columns": ["run_id"], "constants": constants}}
+    export(lake.config(runs, blocks=blocks, partition_by=[*constants]))
+    found = lake.scan().select(*constants).unique().collect().to_dicts()
+    assert found == [constants]
+    assert query(lake.dataset(), "team = 7 AND is_test AND place = 'a=b/c d%'").num_rows == 24
+    assert verify(str(lake.folder), str(runs)).ok
+    write_runs(runs, spec("run_b", values=(1.0,)))
+    export(lake.config(runs, blocks=blocks, partition_by=[*constants]))
+    assert (len(lake.commit().added), len(lake.commit().removed)) == (1, 1)
+
+
+def test_an_empty_text_is_no_partition_of_delta(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    blocks = {"metadata": {"columns": ["run_id"], "constants": {"team": ""}}}
+    with pytest.raises(ConfigError, match="empty text"):
+        export(DeltaLake(tmp_path / "d").config(runs, blocks=blocks, partition_by=["team"]))
+    lake = IcebergLake(tmp_path / "i")
+    export(lake.config(runs, blocks=blocks, partition_by=["team"]))
+    assert lake.scan().collect()["team"].unique().to_list() == [""]
+
+
+def test_layouts_and_instants(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a", values=(1.0, NAN, 2.0)), spec("run_b"))
+    blocks = {"metadata": {"columns": ["run_id", "created_at", "seed"]}}
+    made = lake.config(runs, blocks=blocks, layout="wide", max_rows_per_file=2)
+    export(made)
+    schema = whole(lake).schema
+    for name in ("time_bin", "created_at"):
+        assert schema.field(name).type == pa.timestamp("us", "UTC")
+    assert (schema.field("arrivals").type, schema.field("seed").type) == (pa.float64(), pa.int64())
+    assert verify(str(lake.folder), str(runs)).ok
+    write_runs(runs, spec("run_c", "errors@A@DEFAULT"))
+    export(made)
+    assert "errors" in whole(lake).schema.names
+    assert verify(str(lake.folder), str(runs)).ok
+    assert lake.versions == 2
+
+
+FILTERS = {
+    "> 100": pc.field("value") > 100,
+    ">= 7": pc.field("value") >= 7,
+    "<> 7": pc.field("value") != 7,
+    "= 0": pc.field("value") == 0,
+    "< 1": pc.field("value") < 1,
+    "> 6": pc.field("value") > 6,
+}
+
+
 def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
     shapes: list[tuple[float, ...]] = [
         (7.0, NAN, 7.0),
@@ -129,6 +181,10 @@ def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
     for condition in ("> 100", ">= 7", "<> 7", "= 0", "< 1", "= 'nan'::DOUBLE", "> 6"):
         with_pruning = query(lake.dataset(), f"value {condition}")
         assert rows(with_pruning) == rows(query(everything, f"value {condition}")), condition
+        if isinstance(lake, IcebergLake) and "nan" not in condition:
+            wanted_by_name = f"value {condition.replace('<>', '!=')}"
+            own = lake.table.scan(row_filter=wanted_by_name).to_arrow()
+            assert rows(own) == rows(everything.filter(FILTERS[condition]))
     frame = lake.scan()
     for wanted in (pl.col("value") > 100, pl.col("value") != 7, pl.col("value").is_nan()):
         assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height

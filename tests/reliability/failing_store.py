@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from tests.servers import S3Server
+from tests.servers import AzureServer, GoogleServer, S3Server
 
 _NEVER_FORWARDED = frozenset({"connection", "transfer-encoding", "expect", "keep-alive"})
 _DRIP_SECONDS = 0.05
+_AZURE_WHOLE = f"bytes=0-{32 * 1024 * 1024 - 1}"
+"""The range that Azure's SDK asks for when it reads a whole blob."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,16 @@ class Request:
 
     @property
     def operation(self) -> str:
+        """What is asked for, in the words of S3, whichever client it comes from."""
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if "x-ms-version" in self.headers:
+            return self._of_azure(query)
+        if "/storage/v1/b/" in self.path or "uploadType" in query:
+            return self._of_google(query)
         if self.method == "GET":
             if "uploads" in query:
                 return "list uploads"
-            if "list-type" in query:
-                return "list"
-            return "get range" if "range" in self.headers else "get"
+            return "list" if "list-type" in query else self._get
         if self.method == "PUT":
             return "upload part" if "partNumber" in query else "put"
         if self.method == "POST":
@@ -48,6 +53,29 @@ class Request:
         if self.method == "DELETE":
             return "abort upload" if "uploadId" in query else "delete"
         return "head"
+
+    @property
+    def _get(self) -> str:
+        return "get range" if "range" in self.headers else "get"
+
+    def _of_azure(self, query: dict[str, list[str]]) -> str:
+        kind = query.get("comp", [""])[0]
+        if self.method == "GET" and kind != "list":
+            return "get" if self.headers.get("x-ms-range") == _AZURE_WHOLE else "get range"
+        if self.method == "GET":
+            return "list"
+        if self.method == "PUT":
+            return {"block": "upload part", "blocklist": "complete upload"}.get(kind, "put")
+        return self.method.lower()
+
+    def _of_google(self, query: dict[str, list[str]]) -> str:
+        if self.method == "GET":
+            if urlsplit(self.path).path.endswith("/o"):
+                return "list"
+            return self._get if "alt" in query else "head"
+        if self.method == "POST":
+            return "put" if query["uploadType"] == ["multipart"] else "create upload"
+        return "upload part" if self.method == "PUT" else "delete"
 
 
 @dataclass(frozen=True)
@@ -98,6 +126,7 @@ class Uploads:
         return re.sub("(?<=<Initiated>)[^<]+", instant, piece)
 
 
+AnyServer = TypeVar("AnyServer", S3Server, AzureServer, GoogleServer)
 Fault = Callable[["_Connection", Request], None]
 
 
@@ -272,7 +301,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def before(server: S3Server) -> Iterator[tuple[S3Server, Faults]]:
+def before(server: AnyServer) -> Iterator[tuple[AnyServer, Faults]]:
     """The server as it is reached through a proxy, and what the proxy does."""
     faults = Faults()
     with _Server(("127.0.0.1", 0), _Connection) as proxy:
@@ -285,7 +314,7 @@ def before(server: S3Server) -> Iterator[tuple[S3Server, Faults]]:
         thread.start()
         url = f"http://127.0.0.1:{proxy.server_address[1]}"
         try:
-            yield S3Server(url, server.key, server.secret, server.bucket), faults
+            yield replace(server, endpoint_url=url), faults
         finally:
             state.over.set()
             proxy.shutdown()

@@ -6,6 +6,7 @@ Meant to fail without `bury` (uploads stay), with an `abort_uploads` that goes b
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,43 @@ def test_clean_gives_up_the_uploads_of_the_dead(
     assert run_cli(["clean", killed, *given]) == 0
     assert f"{killed}/big.bin" in capsys.readouterr().out
     check_clean(rclone_s3, killed, temporary)
+
+
+@pytest.mark.parametrize("store", ["rclone_s3", "moto_s3"])
+def test_uploads_of_others_are_reported_and_aborted_when_asked(
+    store: str, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server: S3Server = request.getfixturevalue(store)
+    for key in ("gold/a.bin", "gold/b/c.bin", "gold2/d.bin", "gold.bin"):
+        name = f"{tmp_path.name}/{key}"
+        server.client().create_multipart_upload(Bucket=server.bucket, Key=name)
+    folder = f"s3://{server.bucket}/{tmp_path.name}"
+    options = server.options().options
+    given = [f"--storage-option={key}={value}" for key, value in options.items()]
+
+    def report(*arguments: str) -> list[list[str]]:
+        assert run_cli(["clean", f"{folder}/gold", "--json", *arguments, *given]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["removed"] == []
+        return [
+            [one["url"] for one in found[f"{kind}Uploads"]] for kind in ("aborted", "unfinished")
+        ]
+
+    below = [f"{folder}/gold/a.bin", f"{folder}/gold/b/c.bin"]
+    assert report() == [[], below]
+    assert run_cli(["clean", f"{folder}/gold", *given]) == 0
+    assert "2 unfinished uploads, the oldest begun 20" in capsys.readouterr().err
+    assert run_cli(["clean", folder, "--abort-uploads", "soon", *given]) == 2
+    capsys.readouterr()
+    time.sleep(1.1)  # rclone gives whole seconds
+    assert report("--abort-uploads", "1s") == [below, []]
+    left = [key for key in uploads(server) if key.startswith(f"{tmp_path.name}/")]
+    assert sorted(left) == [f"{tmp_path.name}/gold.bin", f"{tmp_path.name}/gold2/d.bin"]
+    storage, path = connect(folder, server.options())
+    for upload in storage.unfinished_uploads(path):
+        storage.abort_upload(upload)
+        storage.abort_upload(upload)
+    assert storage.unfinished_uploads(path) == []
 
 
 def test_the_next_exporter_gives_up_the_uploads_of_the_dead(

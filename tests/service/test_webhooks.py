@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.service.jobs.webhooks import signature
+from pipeline.webhooks.message import signature
 from tests.exporting import spec, write_runs
 from tests.service.serving import serving
 

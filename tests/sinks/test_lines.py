@@ -79,7 +79,7 @@ def csv_cell(sink: CsvSink, kind: ColumnType, value: Any) -> str:
         needed = False
     if sink.quote_style == "non_numeric":
         needed = value is not None and kind not in ("number", "integer")
-    if needed or sink.quote_style == "always":
+    if needed or (sink.quote_style == "always" and value is not None):
         return sink.quote + text.replace(sink.quote, sink.quote * 2) + sink.quote
     return text
 

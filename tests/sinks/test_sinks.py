@@ -249,6 +249,28 @@ def test_a_comment_sign_in_a_cell_does_not_cut_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("style", ["necessary", "always", "non_numeric"])
+@pytest.mark.parametrize("null", ["", "NULL"])
+def test_a_null_is_never_quoted_and_numbers_stay_numbers(
+    style: Any, null: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    texts: list[str | None] = ["", None, "NULL", "A"]
+    sink = CsvSink(format="csv", path="x", quote_style=style, null_value=null)
+    write(sink, path, frame([1.5, 2.0, 3.0, 4.0], texts))
+    in_polars = pl.read_csv(path, comment_prefix="#", null_values=[null] if null else None)
+    seeds = [0, None, 2, 3]
+    assert in_polars["seed"].to_list() == seeds
+    assert in_polars.schema["seed"] == pl.Int64
+    options = f"header=true, comment='#', quote='\"', escape='\"', nullstr='{null}'"
+    query = (
+        f"from read_csv('{path}', {options}, allow_quoted_nulls=false) select component_id, seed"
+    )
+    assert duckdb.sql(query).fetchall() == list(zip(texts, seeds, strict=True))
+    assert read_back(sink, path)["seed"].to_list() == seeds
+    assert read_back(sink, path)["component_id"][1] is None
+
+
+@pytest.mark.parametrize("style", ["necessary", "always", "non_numeric"])
 def test_odd_column_names(style: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     table = Table((Column("a,b", "number"), Column('say "x"', "text"), Column("#", "text")))
@@ -338,9 +360,8 @@ def test_parquet_encodings_fit_the_values(
     assert ("RLE_DICTIONARY" in found[0]) == (instants == "RLE_DICTIONARY")
     assert group.column(0).statistics.max == start + timedelta(minutes=minutes - 1)
     assert pl.read_parquet(path).equals(rows)
-    assert duckdb.execute("select sum(value) from read_parquet(?)", [str(path)]).fetchone() == (
-        pytest.approx(rows["value"].sum()),
-    )
+    ((total,),) = duckdb.sql(f"select sum(value) from '{path}'").fetchall()
+    assert total == pytest.approx(rows["value"].sum())
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,8 @@ def discover(
         known: Runs that were read before with the same origin. Their files are not read again:
             the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
-        only: Names of the folders directly in `path` that are looked through; None for all.
+        only: Names of the folders directly in `path` that are looked through; None for all, an
+            empty set for the links in `path` alone.
         pattern: Globs on the folders below `path`, of `SourceRoot`; other folders are not opened.
 
     Raises:

@@ -79,7 +79,8 @@ class RunCandidate:
     @property
     def is_versioned(self) -> bool:
         """Whether the store says of each file when it changes."""
-        return all(version for _, _, version in self._files())
+        described = all(one.version for one in self.described.values())
+        return described and all(version for _, _, version in self.series)
 
     def _files(self) -> list[tuple[str, int, str]]:
         described = ((name, one.size, one.version) for name, one in self.described.items())
@@ -127,8 +128,7 @@ class RunCandidateSearch:
 
     def candidates(self) -> Iterator[RunCandidate]:
         """Yield each candidate as soon as nothing can join it any more."""
-        walk = self._storage.walk(self._root, enter=self._enter, denied=self._denied)
-        for folder in walk:
+        for folder in self._folders():
             # Stores sort by whole keys (`a-b/` before `a/series/`), file systems by names. Under
             # both orders a folder is over once something sorts after everything below it.
             over = [
@@ -142,12 +142,14 @@ class RunCandidateSearch:
                 self._watch(folder)
         yield from self._pending.values()
 
+    def _folders(self) -> Iterator[Folder]:
+        storage, root, only = self._storage, self._root, self._only
+        if only is None:
+            return storage.walk(root, enter=self._enter, denied=self._denied)
+        return storage.walk_some(root, only, enter=self._enter, denied=self._denied)
+
     def _enter(self, path: str) -> bool:
         """Return whether a folder is opened: of a run's own folders those that describe it."""
-        if self._only is not None and _name(path) not in self._only:
-            parent = path.rstrip("/").rpartition("/")[0]
-            if parent == self._root.rstrip("/"):
-                return False
         owner = _owner(path, self._pending)
         if owner is None:
             return self._observer.enters(path)

@@ -46,7 +46,7 @@ class AzureFailures(HttpFailures):
         if isinstance(failure, HttpResponseError) and failure.status_code:
             return self._of_answer(failure, failure.status_code)
         if isinstance(failure, ClientAuthenticationError):
-            return self.no_credentials()
+            return Diagnosis(f"no usable credentials: {self.supply}")
         return None
 
     def _of_answer(self, failure: HttpResponseError, status: int) -> Diagnosis | None:

@@ -108,3 +108,9 @@ def split_key(path: str) -> tuple[str, str]:
     """Bucket and key of a path."""
     bucket, _, key = path.partition("/")
     return bucket, key
+
+
+def key_prefix(path: str) -> tuple[str, str]:
+    """Bucket of a folder, and what the keys of all objects in it begin with."""
+    bucket, key = split_key(path)
+    return bucket, f"{key}/" if key else ""

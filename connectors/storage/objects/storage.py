@@ -11,6 +11,7 @@ from connectors.storage.objects.client import (
     ListingPage,
     ObjectClient,
     StoredObject,
+    key_prefix,
     split_key,
 )
 from connectors.storage.objects.listing import FolderListing
@@ -53,7 +54,7 @@ class ObjectStorage(RemoteStorage):
         The files of `path` itself are listed first, because in the order of keys they may come
         last, and a folder is to come before those below it.
         """
-        bucket, prefix = _prefix(path)
+        bucket, prefix = key_prefix(path)
         top = FolderListing(path)
         children = 0
         for page in self._pages(bucket, prefix, delimiter=True):
@@ -65,13 +66,15 @@ class ObjectStorage(RemoteStorage):
             self._refuse_walk(path)
         yield from top.folders()
         if children:
-            yield from self._walk_children(path, bucket, prefix)
+            yield from self._walk_children(path, self._items(bucket, prefix))
 
-    def _walk_children(self, path: str, bucket: str, prefix: str) -> Iterator[Folder]:
+    def _walk_children(self, path: str, items: Iterable[StoredObject]) -> Iterator[Folder]:
+        """Yield the folders of objects below the children of `path`, in the order of keys."""
+        bucket, prefix = key_prefix(path)
         done: set[str] = set()
         child: str | None = None
         gathered = FolderListing(path)
-        for item in self._items(bucket, prefix):
+        for item in items:
             head, found, _ = item.key[len(prefix) :].partition("/")
             if not found or not is_safe_name(head):
                 continue
@@ -174,7 +177,7 @@ class ObjectStorage(RemoteStorage):
 
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """By the beginning of their keys."""
-        bucket, start = _prefix(folder)
+        bucket, start = key_prefix(folder)
         return [
             Mark(f"{bucket}/{item.key}", item.modified)
             for page in self._pages(bucket, f"{start}{prefix}", delimiter=True)
@@ -183,7 +186,7 @@ class ObjectStorage(RemoteStorage):
 
     def abandoned(self, path: str) -> list[Mark]:
         """From one flat listing."""
-        bucket, prefix = _prefix(path)
+        bucket, prefix = key_prefix(path)
         return [
             Mark(f"{bucket}/{item.key}", item.modified)
             for item in self._items(bucket, prefix)
@@ -192,7 +195,7 @@ class ObjectStorage(RemoteStorage):
 
     def check_list(self, path: str) -> None:
         """List one key."""
-        bucket, prefix = _prefix(path)
+        bucket, prefix = key_prefix(path)
         page = next(self._pages(bucket, prefix, delimiter=False, most=1), None)
         if prefix and not (page and page.objects):
             self._refuse_walk(path)
@@ -228,8 +231,3 @@ class ObjectStorage(RemoteStorage):
                 self._client.put(staged.target, staged.local.read_bytes())
         except Exception as failure:
             raise self._translated(failure, staged.target, "writing") from failure
-
-
-def _prefix(path: str) -> tuple[str, str]:
-    bucket, key = split_key(path)
-    return bucket, f"{key}/" if key else ""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.storage.contract import FileInfo
+from connectors.storage.contract import FileInfo, UnfinishedUpload
 from connectors.storage.event_loop import wait_for
 from connectors.storage.objects.client import (
     ABSENT,
@@ -22,21 +21,6 @@ from connectors.storage.s3.options import request_fields
 from connectors.storage.s3.upload import PartedUpload, needs_parts, with_digest
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedUpload:
-    """An upload in parts that was begun and not completed.
-
-    Attributes:
-        path: What was to be written, `bucket/key`.
-        id: The store's name for it.
-        begun: Seconds since 1970, by the store's clock.
-    """
-
-    path: str
-    id: str
-    begun: float
 
 
 class S3Client(ObjectClient):
@@ -134,11 +118,38 @@ class S3Client(ObjectClient):
         """S3 does not say whether there was an object."""
         self.of(path, "delete_object")
 
+    def copy(self, file: FileInfo, path: str) -> None:
+        """Copy an object within the store, on the condition that it still is that version."""
+        bucket, key = split_key(file.path)
+        wanted: dict[str, Any] = {"CopySource": {"Bucket": bucket, "Key": key}}
+        if file.version:
+            wanted["CopySourceIfMatch"] = f'"{file.version}"'
+        for name in ("SSECustomerAlgorithm", "SSECustomerKey"):  # to read it with, too
+            if name in self._fields:
+                wanted[f"CopySource{name}"] = self._fields[name]
+        self.of(path, "copy_object", transfer_bytes=file.size, **wanted)
+
     def listing(
-        self, bucket: str, prefix: str, *, delimiter: bool, most: int | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        delimiter: bool,
+        most: int | None = None,
+        after: str = "",
     ) -> Iterator[ListingPage]:
-        """Yield the pages of a listing; with a delimiter, folders below appear by name only."""
+        """Yield the pages of a listing.
+
+        Args:
+            bucket: The bucket.
+            prefix: How the keys begin.
+            delimiter: Whether folders below appear by name only.
+            most: How many objects a page may have.
+            after: The listing begins behind this key, if the store knows how.
+        """
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if after:
+            wanted["StartAfter"] = after
         if delimiter:
             wanted["Delimiter"] = "/"
         if most is not None:
@@ -151,6 +162,7 @@ class S3Client(ObjectClient):
             )
             if not page.get("IsTruncated"):
                 return
+            wanted.pop("StartAfter", None)
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def uploads(self, bucket: str, prefix: str) -> Iterator[UnfinishedUpload]:
@@ -169,7 +181,7 @@ class S3Client(ObjectClient):
             }
 
     def abort(self, upload: UnfinishedUpload) -> None:
-        """Give up an upload, so that its parts are removed."""
+        """Abort an upload, so that its parts are removed."""
         self.of(upload.path, "abort_multipart_upload", UploadId=upload.id)
 
     async def _send(self, method: str, wanted: Mapping[str, Any]) -> Any:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import s3fs
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage.contract import StoreAccess
-from connectors.storage.objects.client import split_key
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    FileInfo,
+    Folder,
+    StoreAccess,
+    UnfinishedUpload,
+    entered,
+)
+from connectors.storage.objects.client import StoredObject, key_prefix, split_key
 from connectors.storage.objects.storage import ObjectStorage
+from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.s3.bulk import BulkReader
-from connectors.storage.s3.client import S3Client, UnfinishedUpload
+from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.options import client_config, s3fs_options
+from connectors.storage.staged_names import is_staged_name
 
+_MOST_COPIED_BYTES = 5 * 10**9
+"""S3 copies no larger objects in one request."""
 _UPLOADS_UNKNOWN = frozenset({404, 405, 501})
 
 
@@ -62,30 +73,73 @@ class S3Storage(ObjectStorage):
             return [error for _ in paths]
         return self._bulk.read(paths)
 
-    def abort_uploads(self, paths: Sequence[str], since: float) -> list[str]:
-        """Give up uploads; a store that cannot list them is taken to have none."""
-        removed = []
-        for path in paths:
-            for upload in self._uploads(path):
-                if upload.path == path and upload.begun >= since:
-                    with suppress(NotFoundError):
-                        self._abort(upload)
-                        removed.append(self.url(path))
-        return removed
+    def folders(self, path: str) -> list[str] | None:
+        """By a listing with a delimiter; None where a name is one that no path can hold."""
+        bucket, prefix = key_prefix(path)
+        names: list[str] = []
+        for page in self._pages(bucket, prefix, delimiter=True):
+            files = (one.key[len(prefix) :] for one in page.objects)
+            if any(name and not is_staged_name(name) for name in files):
+                return None
+            names += (one[len(prefix) :].removesuffix("/") for one in page.prefixes)
+        return names if all(map(is_safe_name, names)) else None
 
-    def _uploads(self, path: str) -> list[UnfinishedUpload]:
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield from a flat listing of the keys from the first of the folders to the last."""
+        found = self._walk_children(path, self._items_of(path, names)) if names else ()
+        wanted = (one for one in found if one.path[len(path) + 1 :].partition("/")[0] in names)
+        return entered(wanted, path, enter)
+
+    def _items_of(self, path: str, names: Set[str]) -> Iterator[StoredObject]:
+        bucket, prefix = key_prefix(path)
+        below = sorted(f"{prefix}{name}/" for name in names)
+        first, last = below[0], f"{below[-1]}\U0010ffff"
         try:
-            return list(self._client.uploads(*split_key(path)))
+            for page in self._client.listing(bucket, prefix, delimiter=False, after=first):
+                for item in page.objects:
+                    if item.key > last:
+                        return
+                    if item.key >= first:  # Some stores list from the beginning all the same.
+                        yield item
+        except StorageError:
+            raise
+        except Exception as failure:
+            raise self._translated(failure, path, "listing") from failure
+
+    def _publish_stored(self, file: FileInfo, target: str) -> None:
+        if file.size > _MOST_COPIED_BYTES:
+            super()._publish_stored(file, target)
+            return
+        try:
+            self._client.copy(file, target)
+        except Exception as failure:
+            raise self._translated(failure, target, "writing") from failure
+
+    def unfinished_uploads(self, path: str) -> list[UnfinishedUpload]:
+        """From the bucket's list of uploads; a store without such a list is taken to have none."""
+        try:
+            found = list(self._client.uploads(*split_key(path)))
         except Exception as failure:
             if self.failures.status(failure) in _UPLOADS_UNKNOWN:
                 return []
             raise self._translated(failure, path, "listing uploads to") from failure
+        return [upload for upload in found if relative(upload.path, path) is not None]
 
-    def _abort(self, upload: UnfinishedUpload) -> None:
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """By its id, so that no other upload to the same key is concerned."""
         try:
             self._client.abort(upload)
         except Exception as failure:
-            raise self._translated(failure, upload.path, "giving up an upload to") from failure
+            error = self._translated(failure, upload.path, "aborting an upload to")
+            if not isinstance(error, NotFoundError):
+                raise error from failure
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> S3Storage:

@@ -13,13 +13,17 @@ from pipeline.config import config_schema
 from pipeline.errors import ConfigError
 from pipeline.logs import LOGGER
 from pipeline.planning.warnings import config_warnings
-from pipeline.sinks.formats import ALL_FORMATS
+from pipeline.sinks.formats import ALL_FORMATS, TABLE_FORMATS
 
 
 @click.command("init")
 @click.option("--source", "url", default="runs", show_default=True, help="Where the runs are.")
 @click.option(
-    "--format", "formats", multiple=True, type=click.Choice(ALL_FORMATS), help="Repeatable."
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice([*ALL_FORMATS, *TABLE_FORMATS]),
+    help="Repeatable.",
 )
 @click.option("--to", "target", default="out", show_default=True, help="Where the tables go.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from connectors.errors import StorageError
+from connectors.errors import FlowtimeExportError, StorageError
 from connectors.storage import Storage, StorageOptions, connect, split_glob
 from pipeline.config import ExportConfig
 from pipeline.config.path_template import format_of, names_run
+from pipeline.lake_tables.opening import open_lake_table
+from pipeline.planning.target import TargetResolver
+from pipeline.sinks import Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ def examine(config: ExportConfig) -> list[Finding]:
                 lambda storage, path: storage.check_write(path),
             )
         )
+        if sink.is_table:
+            found.append(_tried_table(f"sink {number} ({sink.format}) can be read", sink, config))
     return found
 
 
@@ -72,6 +78,18 @@ def _tried(
     except StorageError as error:
         return Finding(what, url, str(error))
     return Finding(what, url, None)
+
+
+def _tried_table(what: str, sink: Sink, config: ExportConfig) -> Finding:
+    """Read a lake table, and its catalog if it has one; that it is not there yet is no problem."""
+    target = TargetResolver.of(config, datetime.now(UTC)).place(sink, sink.path)
+    try:
+        table = open_lake_table(sink, *target)
+        if table is not None:
+            table.read()
+    except FlowtimeExportError as error:
+        return Finding(what, sink.path, str(error))
+    return Finding(what, sink.path, None)
 
 
 def _fixed_part(template: str) -> str:

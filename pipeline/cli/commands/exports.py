@@ -6,13 +6,13 @@ import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 import polars as pl
 
 from pipeline.cli.alarm import alarm
 from pipeline.cli.console import (
+    DurationType,
     config_argument,
     json_option,
     print_json,
@@ -28,7 +28,6 @@ from pipeline.cli.output.render import plan_as_data, plan_as_lines
 from pipeline.cli.output.streams import reader_is_gone
 from pipeline.cli.signals import Terminated
 from pipeline.config import ExportConfig, single_run_config
-from pipeline.config.values import parse_duration
 from pipeline.exports.preview import preview
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
@@ -42,22 +41,6 @@ from pipeline.sinks import Sink
 from pipeline.sinks.formats import ALL_FORMATS
 
 
-class _Interval(click.ParamType[float]):
-    """A duration as the config writes one."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is none: {error}", param, ctx)
-        assert seconds is not None
-        return seconds
-
-
 @click.command("run")
 @config_argument
 @set_option
@@ -65,7 +48,10 @@ class _Interval(click.ParamType[float]):
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
 @click.option(
-    "--watch", type=_Interval(), metavar="INTERVAL", help="Again at an interval such as 30s or 5m."
+    "--watch",
+    type=DurationType(),
+    metavar="INTERVAL",
+    help="Again at an interval such as 30s or 5m.",
 )
 def run_command(
     config: Path,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from connectors.errors import DeniedError
 from connectors.flowtime.discover.discovery import discover
-from connectors.storage import connect
+from connectors.storage import Storage, UnfinishedUpload, connect
 from pipeline.cli.commands.doctor import examine
 from pipeline.cli.console import (
+    DurationType,
     config_argument,
     json_option,
     print_json,
@@ -20,7 +23,7 @@ from pipeline.cli.console import (
 )
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.output.render import runs_as_data, runs_as_lines
-from pipeline.writing.removal import clean
+from pipeline.writing.removal import abort_stale_uploads, clean
 
 
 @click.command("doctor")
@@ -58,16 +61,61 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
 
 @click.command("clean")
 @click.argument("target")
+@click.option(
+    "--abort-uploads",
+    "age",
+    metavar="AGE",
+    type=DurationType(),
+    help="Also abort S3 uploads to TARGET or below it that were begun longer ago than AGE, such as "
+    "7d, and never completed, those of others included.",
+)
 @storage_option
 @json_option
-def clean_command(target: str, storage_options: tuple[str, ...], as_json: bool) -> int:
-    """Remove what a crashed export of ours left at or below TARGET."""
+def clean_command(
+    target: str, age: float | None, storage_options: tuple[str, ...], as_json: bool
+) -> int:
+    """Remove what a crashed export of ours left at or below TARGET.
+
+    Parts of S3 uploads that others never completed are reported, and aborted with --abort-uploads.
+    """
     storage, path = connect(target, storage_of(target, storage_options))
     removed = clean(storage, path)
+    aborted = [] if age is None else abort_stale_uploads(storage, path, age)
+    unfinished = _unfinished(storage, path)
     if as_json:
-        print_json({"removed": removed})
+        print_json(
+            {
+                "removed": removed,
+                "abortedUploads": [_upload_as_data(storage, one) for one in aborted],
+                "unfinishedUploads": [_upload_as_data(storage, one) for one in unfinished],
+            }
+        )
         return DONE
     for url in removed:
         click.echo(f"removed {url}")
+    for upload in aborted:
+        click.echo(f"aborted the upload to {storage.url(upload.path)}")
     click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
+    if unfinished:
+        oldest = _begun(min(unfinished, key=lambda one: one.begun))
+        click.echo(
+            f"{len(unfinished)} unfinished uploads, the oldest begun {oldest}: no claim of ours "
+            "names them; --abort-uploads 7d aborts those older than a week",
+            err=True,
+        )
     return DONE
+
+
+def _unfinished(storage: Storage, path: str) -> list[UnfinishedUpload]:
+    try:
+        return storage.unfinished_uploads(path)
+    except DeniedError:
+        return []  # Who may write is not always allowed to list uploads.
+
+
+def _upload_as_data(storage: Storage, upload: UnfinishedUpload) -> dict[str, str]:
+    return {"url": storage.url(upload.path), "begun": _begun(upload)}
+
+
+def _begun(upload: UnfinishedUpload) -> str:
+    return f"{datetime.fromtimestamp(upload.begun, UTC):%Y-%m-%dT%H:%M:%SZ}"

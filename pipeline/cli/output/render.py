@@ -8,13 +8,15 @@ from typing import Any
 
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.model.instant import instant_text
+from connectors.storage import Storage
+from pipeline.datapackage.descriptor import table_of
 from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.planning.choice import Choice, choose
-from pipeline.planning.plan import ExportPlan
+from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.pruning import GoneExport, find_gone
-from pipeline.planning.published import PublishedTargets
-from pipeline.planning.target import TargetResolver
+from pipeline.planning.published import PublishedTargets, place_of
+from pipeline.planning.target import Target, TargetResolver
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
@@ -78,9 +80,22 @@ def _notes(choice: Choice) -> Iterator[str]:
 
 
 def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
-    states = {pending.target: "write" for pending in choice.to_write}
-    states |= {pending.target: "unchanged" for pending in choice.current}
-    states |= {pending.target: "blocked" for pending, _ in choice.blocked}
+    groups = (
+        ("unchanged", choice.current),
+        ("write", choice.to_write),
+        ("blocked", [pending for pending, _ in choice.blocked]),
+    )
+    # The runs of a lake table are written one by one.
+    states = {
+        _place(pending.plan, pending.target): state for state, group in groups for pending in group
+    }
+    shrinking = {place for place, gone in choice.obsolete.items() if any(map(table_of, gone))}
+    states |= {
+        _place(sink, target): "write"
+        for sink in plan.sinks
+        for target in sink.targets
+        if place_of(target) in shrinking
+    }
     return [
         {
             "format": sink.sink.format,
@@ -89,11 +104,15 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
             "runs": len(target.runs),
             "rows": plan.rows_known(sink, target),
             "columns": [shown.column.name for shown in sink.shown],
-            "status": states.get(target, "keep"),
+            "status": states.get(_place(sink, target), "keep"),
         }
         for sink in plan.sinks
         for target in sink.targets
     ]
+
+
+def _place(sink: SinkPlan, target: Target) -> tuple[SinkPlan, Storage, str]:
+    return sink, target.storage, target.path
 
 
 def _removed_as_data(gone: GoneExport) -> dict[str, Any]:

@@ -215,7 +215,9 @@ def _export_side(export: Export, source: SideSource, like: str | None) -> OpenSi
     assert table.runs is not None
     runs = [described.run for described in table.runs]
     if not runs:
-        raise IntegrityError(f"{export.url}: holds no run")
+        raise IntegrityError(
+            f"{export.url}: holds no run, so nothing can be compared: name another export"
+        )
     place = _chosen(runs, source.run, like, export.url)
     reader = ExportReader(table, place, source.max_expansion)
     side = Side(export.url, "export", reader.run, tuple(reader.notes()))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from connectors.storage.disk.scratch_file import ScratchFile
 from pipeline.comparison.sides.series_reader import SeriesChunk, SeriesReader
-from pipeline.errors import StorageError
 
 _Array = np.ndarray[Any, Any]
 
@@ -37,11 +36,8 @@ class StoredSeries:
     def __init__(self, path: Path, reader: SeriesReader, rows: Sequence[int], bins: int) -> None:
         self._bins = bins
         self._places = {row: place for place, row in enumerate(rows)}
-        try:
-            self._file = path.open("w+b", buffering=0)
-            self._fill(reader, rows)
-        except OSError as error:
-            raise _not_written(path, error) from error
+        self._file = ScratchFile(path)
+        self._fill(reader, rows)
 
     def close(self) -> None:
         """Close the file; nothing is read afterwards."""
@@ -60,10 +56,7 @@ class StoredSeries:
 
     def _write(self, row: int, first_bin: int, values: _Array) -> None:
         place = (self._places[row] * self._bins + first_bin) * _BYTES
-        data = memoryview(np.ascontiguousarray(values, dtype="<f8").tobytes())
-        while data:
-            written = os.pwrite(self._file.fileno(), data, place)
-            data, place = data[written:], place + written
+        self._file.write(place, np.ascontiguousarray(values, dtype="<f8").tobytes())
 
     def read(self, rows: Sequence[int]) -> Iterator[SeriesChunk]:
         """Read series in the order of `rows`."""
@@ -71,14 +64,5 @@ class StoredSeries:
             start = self._places[row] * self._bins
             for first in range(0, self._bins, _CHUNK):
                 count = min(_CHUNK, self._bins - first)
-                data = os.pread(self._file.fileno(), count * _BYTES, (start + first) * _BYTES)
-                if len(data) < count * _BYTES:
-                    raise StorageError("a temporary file is shorter than it was written")
+                data = self._file.read((start + first) * _BYTES, count * _BYTES)
                 yield SeriesChunk(row, first, np.frombuffer(data, dtype="<f8"))
-
-
-def _not_written(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
-        "to one with more room"
-    )

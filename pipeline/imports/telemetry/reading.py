@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.parse.schema import clip
+from connectors.storage.disk.scratch_file import scratch_errors
 from pipeline.imports.telemetry.coding import ExtraColumns, SeriesCoding, SeriesName
 from pipeline.imports.telemetry.files.content import (
     BLOCK_BYTES,
@@ -26,7 +27,7 @@ from pipeline.imports.telemetry.files.values import values
 from pipeline.imports.telemetry.grid import TimeSpan
 from pipeline.imports.telemetry.options import ForeignOptions
 from pipeline.imports.telemetry.report import Findings
-from pipeline.imports.telemetry.spill import Spill, not_written
+from pipeline.imports.telemetry.spill import Spill
 from pipeline.imports.telemetry.times import NAIVE, OK, WRONG, instants
 from pipeline.rows.cell_text import cell_text
 
@@ -94,13 +95,10 @@ class Reading:
                 self.digest.update(block)
             return Path(file.path)
         copy = scratch / "copy.parquet"
-        try:
-            with copy.open("wb") as stream:
-                for block in file.storage.blocks(file.path, BLOCK_BYTES):
-                    self.digest.update(block)
-                    stream.write(block)
-        except OSError as error:
-            raise not_written(error, copy) from error
+        with scratch_errors(copy), copy.open("wb") as stream:
+            for block in file.storage.blocks(file.path, BLOCK_BYTES):
+                self.digest.update(block)
+                stream.write(block)
         return copy
 
     def _known_layout(self, layout: Layout) -> Layout:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import StorageError
+from connectors.storage.disk.scratch_file import ScratchFile
 from pipeline.imports.telemetry.files.rows import Array
 
 RECORD = np.dtype([("micros", "<i8"), ("value", "<f8"), ("place", "<u4")])
@@ -42,7 +40,7 @@ class Spill:
     """
 
     def __init__(self, path: Path, budget: int = DEFAULT_BUDGET) -> None:
-        self._file = _fresh(path)
+        self._file = ScratchFile(path)
         self._room = max(budget // (RECORD.itemsize + 4), 1)
         self._codes: Array = np.zeros(0, dtype=np.uint32)
         self._records: Array = np.zeros(0, dtype=RECORD)
@@ -96,15 +94,11 @@ class Spill:
         codes = self._codes[: self._held]
         order = np.argsort(codes, kind="stable")
         present, counts = np.unique(codes, return_counts=True)
-        offset = self._file.seek(0, os.SEEK_END)
-        try:
-            for start in range(0, self._held, _SLICE):
-                piece = memoryview(self._records[order[start : start + _SLICE]].tobytes())
-                while piece:
-                    piece = piece[self._file.write(piece) or 0 :]
-        except OSError as error:
-            raise not_written(error, self._file.name) from error
-        self._flushes.append(_Flush(offset, present, counts.astype(np.uint32)))
+        offsets = [
+            self._file.append(self._records[order[start : start + _SLICE]].tobytes())
+            for start in range(0, self._held, _SLICE)
+        ]
+        self._flushes.append(_Flush(offsets[0], present, counts.astype(np.uint32)))
         self._held = 0
 
     def release(self) -> None:
@@ -133,44 +127,7 @@ class Spill:
             for start in range(0, rows, _SLICE):
                 count = min(_SLICE, rows - start)
                 place = offset + start * RECORD.itemsize
-                yield np.frombuffer(
-                    read_at(self._file.fileno(), place, count * RECORD.itemsize), RECORD
-                )
-
-
-def read_at(descriptor: int, offset: int, size: int) -> bytes:
-    """So many bytes of a file that was written just now.
-
-    Raises:
-        StorageError: They cannot be read.
-    """
-    parts: list[bytes] = []
-    while size:
-        try:
-            part = os.pread(descriptor, size, offset)
-        except OSError as error:
-            raise StorageError(f"a temporary file could not be read: {error}") from error
-        if not part:
-            raise StorageError("a temporary file is shorter than it was written")
-        parts.append(part)
-        offset += len(part)
-        size -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _fresh(path: Path) -> FileIO:
-    try:
-        return path.open("w+b", buffering=0)
-    except OSError as error:
-        raise not_written(error, path) from error
-
-
-def not_written(error: OSError, path: object) -> StorageError:
-    """Return the failure to write a temporary file as an error of ours, to be raised `from` it."""
-    return StorageError(
-        f"the temporary file {path} could not be written ({error}): free the disk, or set TMPDIR "
-        "to one with more room"
-    )
+                yield np.frombuffer(self._file.read(place, count * RECORD.itemsize), RECORD)
 
 
 class ValueStore:
@@ -186,14 +143,8 @@ class ValueStore:
     """
 
     def __init__(self, path: Path, series: int, bins: int) -> None:
-        self._file = _fresh(path)
+        self._file = ScratchFile(path, series * bins * 8)
         self._bins = bins
-        try:
-            if series and bins:
-                os.posix_fallocate(self._file.fileno(), 0, series * bins * 8)
-        except OSError as error:
-            self._file.close()
-            raise not_written(error, path) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -210,22 +161,15 @@ class ValueStore:
         if isinstance(values, np.memmap):
             values.flush()
             return
-        data = memoryview(values.tobytes())
-        place = code * self._bins * 8
-        while data:
-            try:
-                written = os.pwrite(self._file.fileno(), data, place)
-            except OSError as error:
-                raise not_written(error, self._file.name) from error
-            data, place = data[written:], place + written
+        self._file.write(code * self._bins * 8, values.tobytes())
 
     def read(self, code: int) -> Array:
         """Return the values of one series, by bin."""
         if self._bins * 8 > _MOST_HELD:
             return self._mapped(code)
         size = self._bins * 8
-        return np.frombuffer(read_at(self._file.fileno(), code * size, size), dtype="<f8")
+        return np.frombuffer(self._file.read(code * size, size), dtype="<f8")
 
     def _mapped(self, code: int) -> Array:
         place = code * self._bins * 8
-        return np.memmap(self._file, dtype="<f8", mode="r+", offset=place, shape=(self._bins,))
+        return np.memmap(self._file.file, dtype="<f8", mode="r+", offset=place, shape=(self._bins,))

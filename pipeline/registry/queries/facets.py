@@ -29,7 +29,7 @@ _TERMS = {"component": "component", "measure": "measure", "class": "class", "tag
 
 def facets_of(
     connection: Connection, conditions: Sequence[ColumnElement[bool]], total: int | None
-) -> Mapping[str, Mapping[str, int]]:
+) -> Facets:
     """Return the facets of the artifacts that meet some conditions.
 
     Args:

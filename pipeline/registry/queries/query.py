@@ -71,7 +71,7 @@ class Cursor:
             is_text = isinstance(last, str) and is_plain(f"{value}{last}")
             if is_known and is_value and is_text:
                 return cls(sort_by, order, value, last)
-        raise ConfigError("the cursor is none: give the nextCursor of a page, as it was")
+        raise ConfigError("the cursor is not valid: give the nextCursor of a page, unchanged")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.datapackage.descriptor import table_of
+
 MAX_FILES = 1_000
 """Names of files that an artifact lists at most."""
 
@@ -23,8 +25,8 @@ def rows_of(files: _Files) -> int:
 
 
 def formats_of(files: _Files) -> list[str]:
-    """Return the formats of some files, each once."""
-    return sorted({str(one.get("format")) for one in files})
+    """Return the formats of some files, each once; of a lake table that of the table."""
+    return sorted({table_of(one) or str(one.get("format")) for one in files})
 
 
 def digest_of(files: _Files) -> str:

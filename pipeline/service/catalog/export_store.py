@@ -76,7 +76,8 @@ class DownloadableFile:
             block = self.storage.read(self.entry.path, start=at, end=stop)
             if len(block) != stop - at or (stop == end and not self._is_same()):
                 raise StorageError(
-                    f"{self.storage.url(self.entry.path)} changed while it was read",
+                    f"{self.storage.url(self.entry.path)} changed while it was read: request it "
+                    "again",
                     url=self.storage.url(self.entry.path),
                 )
             yield block

@@ -114,11 +114,19 @@ class Comparisons:
         if form == "export":
             export = await asyncio.to_thread(self._export, path)
             if export is None:
-                raise UnknownError("the export does not exist any more", code="artifact-not-found")
+                raise UnknownError(
+                    "the export does not exist any more",
+                    "GET /v1/artifacts lists the exports",
+                    code="artifact-not-found",
+                )
             return CompareSideOrder(url=export.location, shown_as=export.id)
         entry = (await self._catalog.listing()).by_path.get(path)
         if entry is None:
-            raise UnknownError("the run does not exist any more", code="run-not-found")
+            raise UnknownError(
+                "the run does not exist any more",
+                "GET /v1/runs lists the runs",
+                code="run-not-found",
+            )
         if entry.run is None:
             raise not_complete(entry)
         return CompareSideOrder(url=entry.run.url, shown_as=entry.path)

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import secrets
-import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -18,20 +12,10 @@ from pipeline.service.errors import BadRequestError
 from pipeline.service.jobs.job import Job
 from pipeline.service.jobs.job_store import Delivery, JobStore
 from pipeline.service.settings import ServiceSettings
+from pipeline.webhooks.message import WebhookMessage, host_of, pauses
 
-MOST_ATTEMPTS = 6
 FIRST_PAUSE = 1.0
 _TIMEOUT = 10.0
-
-
-def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
-    """Return a signature of version 1 (https://www.standardwebhooks.com).
-
-    >>> signature("key", "msg_1", 1, "{}")
-    'v1,jKGHVBDuJf5ZbCMVrrutoMHDN1OlFFCE9iogVIO9MLQ='
-    """
-    signed = f"{message_id}.{timestamp}.{body}".encode()
-    return "v1," + base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
 
 
 class Webhooks:
@@ -70,7 +54,8 @@ class Webhooks:
         """Deliver messages about a finished job."""
         body = job.shown().model_dump_json()
         for url in self._urls(job):
-            delivery = Delivery(f"msg_{secrets.token_hex(12)}", url, body)
+            message = WebhookMessage.of(body)
+            delivery = Delivery(message.id, url, message.body)
             self._store.owe(delivery)
             self._begin(delivery)
 
@@ -94,34 +79,22 @@ class Webhooks:
         task.add_done_callback(self._running.discard)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        pause = FIRST_PAUSE
-        for attempt in range(MOST_ATTEMPTS):
+        for pause in (*pauses(FIRST_PAUSE), 0.0):
             if await self._post(delivery):
                 self._store.settle(delivery)
                 return
-            if attempt + 1 < MOST_ATTEMPTS:
-                await asyncio.sleep(pause)
-                pause *= 5
-        LOGGER.warning(
-            "webhook %s: not delivered after all attempts", urlsplit(delivery.url).hostname
-        )
+            await asyncio.sleep(pause)
+        LOGGER.warning("webhook %s: not delivered after all attempts", host_of(delivery.url))
         self._store.settle(delivery)
 
     async def _post(self, delivery: Delivery) -> bool:
         secret = self._settings.webhook_secret
         assert secret is not None  # settings.check requires it
-        now = int(time.time())
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": delivery.id,
-            "webhook-timestamp": str(now),
-            "webhook-signature": signature(
-                secret.get_secret_value(), delivery.id, now, delivery.body
-            ),
-        }
+        message = WebhookMessage(delivery.id, delivery.body)
+        headers = message.headers(secret.get_secret_value())
         try:
             answer = await self._client.post(delivery.url, content=delivery.body, headers=headers)
         except httpx.HTTPError as error:
-            LOGGER.info("webhook %s: %s", urlsplit(delivery.url).hostname, type(error).__name__)
+            LOGGER.info("webhook %s: %s", host_of(delivery.url), type(error).__name__)
             return False
         return answer.is_success

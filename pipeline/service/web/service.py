@@ -173,7 +173,11 @@ class Service:
         """Return the order for the run as it was found last."""
         entry = (await self.catalog.listing()).by_path.get(request.path)
         if entry is None:
-            raise UnknownError("the run does not exist any more", code="run-not-found")
+            raise UnknownError(
+                "the run does not exist any more",
+                "GET /v1/runs lists the runs",
+                code="run-not-found",
+            )
         if entry.run is None:
             raise not_complete(entry)
         # Ids of a run are known once it is complete, and other runs may get the same ones later.

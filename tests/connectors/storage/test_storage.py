@@ -28,38 +28,19 @@ from connectors.storage import Folder, Storage, StorageOptions, connect, join, r
 from connectors.storage.s3 import storage as storage_s3
 from connectors.storage.s3 import upload as s3_upload
 from tests.servers import S3Server, serve_http
-
-STORES = ("local", "memory", "rclone", "moto", "azure", "google")
-SERVERS = {
-    "rclone": "rclone_s3",
-    "moto": "moto_s3",
-    "azure": "azure_server",
-    "google": "google_server",
-}
+from tests.stores import STORES, connected, put
 
 
 @pytest.fixture(params=STORES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, str]:
     """A storage, and a path in it that no other test uses."""
-    if request.param == "local":
-        return connect(str(tmp_path / "root"))
-    if request.param == "memory":
-        return connect(f"memory://test/{uuid.uuid4().hex}")
-    server = request.getfixturevalue(SERVERS[request.param])
-    options = server.options()
-    return connect(f"{options.protocol}://{server.bucket}/{uuid.uuid4().hex}", options)
+    return connected(request.param, request, tmp_path)
 
 
 @pytest.fixture(params=("rclone", "moto"))
 def s3_place(request: pytest.FixtureRequest) -> tuple[Storage, str, S3Server]:
     server: S3Server = request.getfixturevalue(f"{request.param}_s3")
     return *connect(f"s3://{server.bucket}/{uuid.uuid4().hex}", server.options()), server
-
-
-def put(storage: Storage, path: str, data: bytes) -> None:
-    staged = storage.stage(path)
-    staged.local.write_bytes(data)
-    storage.commit(staged)
 
 
 def listing(storage: Storage, path: str) -> dict[str, list[tuple[str, int]]]:

@@ -266,7 +266,11 @@ async def _made_now(
             raise JobFailedError(job)
         export = await on_thread(service.readers, service.exports.export_at, local_location(folder))
         if export is None:
-            raise UnknownError("The export does not exist any more", code="export-not-found")
+            raise UnknownError(
+                "The export does not exist any more",
+                "request it again",
+                code="export-not-found",
+            )
         file = export.files[wanted.formats[0]]
         return download(request, file, name=name, limiter=service.readers, after=remove)
     except BaseException:
