@@ -33,10 +33,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             for n in range(COUNT)
         ),
     )
-    with serving(runs, folder / "state", "--rate", "10000", "--burst", "10000") as server:
-        with server.client() as found:
-            found.post("/v1/artifacts/index").raise_for_status()
-            yield found
+    options = ("--rate", "10000", "--burst", "10000")
+    with serving(runs, folder / "state", *options) as server, server.client() as found:
+        found.post("/v1/artifacts/index").raise_for_status()
+        yield found
 
 
 def answered(client: httpx.Client, query: str) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_the_blazor_list(client: httpx.Client) -> None:
     assert len(whole) == COUNT
     pages = [ids(answered(client, f"{query}&skip={at}&limit=25")) for at in range(0, 75, 25)]
     assert [len(page) for page in pages] == [25, 25, 10]
-    assert sum(pages, []) == whole
+    assert [one for page in pages for one in page] == whole
     assert ids(answered(client, f"{query}&search=case%203&limit=100")) == [
         name for name in whole if int(name[-2:]) % 7 == 3
     ]

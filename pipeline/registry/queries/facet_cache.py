@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from pipeline.errors import RegistryError, RegistryTimeoutError
 from pipeline.logs import LOGGER
 from pipeline.registry.database.connection import Database
 from pipeline.registry.queries.conditions import conditions_of
-from pipeline.registry.queries.facets import facets_of
+from pipeline.registry.queries.facets import Facets, facets_of
 from pipeline.registry.queries.query import ArtifactQuery
 
 FACET_SECONDS = 0.2
@@ -28,8 +27,6 @@ _SOON = 0.025
 _FRESH = 2.0
 _OLDEST = 30.0
 _KEPT = 256
-
-Facets = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)

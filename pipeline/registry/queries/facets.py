@@ -16,6 +16,9 @@ from pipeline.registry.database.tables import artifact, shape_term, user_tag
 MAX_VALUES = 100
 """Values of a facet, the most frequent first."""
 
+Facets = Mapping[str, Mapping[str, int]]
+"""Field → value → how often it occurs."""
+
 _FEW = 20_000
 _DAY = 86_400 * 10**6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
