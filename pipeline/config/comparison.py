@@ -12,7 +12,6 @@ from connectors.storage import StorageOptions
 from pipeline.config.blocks import ConfigBlock, RegistryBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
-from pipeline.config.schema import document_schema
 from pipeline.config.values import ConfigName, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion
@@ -186,8 +185,3 @@ def parse_comparison_config(
         ConfigError: What the text says is wrong.
     """
     return validated(document_of(text, filename), ComparisonConfig, environ)
-
-
-def comparison_config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config of comparisons, for editors."""
-    return document_schema(ComparisonConfig, title="flowtime-export comparisons")
