@@ -61,7 +61,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
          [EXPORTERS, "-k", "between"],
     ),
     "no claim": (
-        "connectors/storage/claim.py", "        while others := self._others():",
+        "connectors/storage/staging/claim.py", "        while others := self._others():",
         "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
     ),
     "no look under the claim": (
@@ -80,11 +80,11 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (
-        "connectors/storage/claim.py", "        if paths and since is not None:",
+        "connectors/storage/staging/claim.py", "        if paths and since is not None:",
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
     "claims record no files": (
-        "connectors/storage/claim.py", 'record["files"] = list(files)', "pass",
+        "connectors/storage/staging/claim.py", 'record["files"] = list(files)', "pass",
         [KILLS, FOLDERS, "-k", "at_each_call or killed"],
     ),
     "files of others are recorded as one's own": (
