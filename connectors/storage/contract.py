@@ -1,4 +1,4 @@
-"""What every storage promises to the code above it."""
+"""Define the interface of all storages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage → runs, with a reason for every run that is not among them.
+"""Find the runs of a storage, with a reason for every run that is left out.
 
 A listing is walked once. Each folder that looks like a run directory becomes a candidate; what
 is not wanted by name is never opened, the rest is read in groups, many files at a time.

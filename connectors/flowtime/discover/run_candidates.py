@@ -1,4 +1,4 @@
-"""A listing taken apart into folders that look like run directories."""
+"""Group a listing into folders that look like run directories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The series of a run in a fraction of the memory of as many objects."""
+"""Hold the series of a run in a fraction of the memory of as many objects."""
 
 from __future__ import annotations
 
