@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.errors import ConflictError, DeniedError, StorageError
-from connectors.storage.location import Location
-from connectors.storage.paths import relative
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import relative
 
 _HASHED_BYTES = 4_000_000
 

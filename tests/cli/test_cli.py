@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 import yaml
 
-from connectors.storage.staged_names import host_mark
+from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.config import parse_config
 from tests.exporting import dead_process, descriptor, names, snapshot, spec, write_runs
