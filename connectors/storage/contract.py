@@ -252,7 +252,7 @@ class Storage(ABC):
         """
         raise StorageError(
             f"{self.url(path)}: {self.protocol}:// cannot be reached by the packages for lake "
-            "tables: choose a local path or s3://",
+            "tables: choose a local path, s3:// or abfs://",
             url=self.url(path),
         )
 
