@@ -19,6 +19,7 @@ from flowtime_export.storage_options import (
 from pipeline.errors import ConfigError
 from pipeline.imports import ImportOptions, ImportReport, import_export
 from pipeline.imports.telemetry import ForeignOptions
+from pipeline.wording import first_fault_of
 
 
 def import_runs(
@@ -73,6 +74,4 @@ def _table_options(table: Mapping[str, Any]) -> ForeignOptions:
     try:
         return ForeignOptions.of(**table)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(["table", *(str(part) for part in fault["loc"])])
-        raise ConfigError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(first_fault_of(error, "table")) from None

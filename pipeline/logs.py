@@ -1,4 +1,4 @@
-"""Log records on stderr, as text or JSON, without secrets."""
+"""Write log records to stderr, as text or JSON, without secrets."""
 
 from __future__ import annotations
 

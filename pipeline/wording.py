@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -63,3 +67,15 @@ def nearest(name: str, choices: Sequence[str]) -> str | None:
         if near:
             return near[0]
     return None
+
+
+def first_fault_of(error: ValidationError, *within: str) -> str:
+    """Return the first fault of some options: the name of the option, and what is wrong with it.
+
+    Args:
+        error: The error of their model.
+        within: Names of what the options are in.
+    """
+    fault = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join([*within, *map(str, fault["loc"])]) or "options"
+    return f"{name}: {fault['msg'].removeprefix('Value error, ')}"

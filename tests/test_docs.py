@@ -340,3 +340,10 @@ def test_links_resolve(page: Path) -> None:
         if not found:
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("package", ["connectors", "pipeline"])
+def test_every_room_is_on_the_architecture_page(package: str) -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert {room for room in rooms if f"| `{package}/{room}` |" not in page} == set()

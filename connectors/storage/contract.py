@@ -1,4 +1,4 @@
-"""What every storage promises to the code above it."""
+"""Define the interface of all storages."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class Storage(ABC):
 
         Args:
             path: The folder, for which `folders` has names.
-            names: The folders that are walked.
+            names: The folders that are walked; none for the links directly in `path` alone.
             enter: See `walk`.
             denied: See `walk`.
 
@@ -200,7 +200,8 @@ class Storage(ABC):
                 return False
             return enter is None or enter(one)
 
-        return self.walk(path, enter=enters, denied=denied)
+        found = self.walk(path, enter=enters, denied=denied)
+        return (one for one in found if not names or one.path != path)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names of the folders directly in a folder that holds no file.

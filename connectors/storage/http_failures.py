@@ -16,8 +16,10 @@ class HttpFailures(StoreFailures):
 
     def _of_aiohttp(self, failure: BaseException) -> Diagnosis | None:
         aiohttp = sys.modules.get("aiohttp")  # Where it is not loaded, it raised nothing.
-        if aiohttp is None or not isinstance(failure, aiohttp.ClientError):
+        if aiohttp is None:
             return None
+        if isinstance(failure, aiohttp.http.HttpProcessingError):
+            return CUT_OFF  # What came was no HTTP, for which aiohttp itself says status 400.
         if isinstance(failure, aiohttp.ClientResponseError):
             return self.answered(failure.status)
         if isinstance(failure, aiohttp.ServerTimeoutError):

@@ -1,4 +1,4 @@
-"""Where a path leads: the same for every spelling of one place."""
+"""Identify the place that a path leads to, the same for every spelling of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage is connected with; no text made from it shows a secret."""
+"""Define the options of a storage; no text made from them shows a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of storages: segments between `/`, checked before they are joined."""
+"""Check and join the paths of storages."""
 
 from __future__ import annotations
 

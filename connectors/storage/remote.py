@@ -1,4 +1,4 @@
-"""What distant storages share: staging here, and the way errors and retries go."""
+"""Share among remote storages: local staging, translated errors, retries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of files that are being staged: whose they are, and whether anybody still writes them."""
+"""Name files that are being staged, and recognise whether their writer still lives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private folders of this machine where files wait to be sent, or are worked on."""
+"""Make private local folders for files that wait to be sent or are worked on."""
 
 from __future__ import annotations
 

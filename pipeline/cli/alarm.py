@@ -1,4 +1,4 @@
-"""The alarm of the command line: it ends an export that hangs in a call past its deadline."""
+"""End an export that hangs in a call past its deadline."""
 
 from __future__ import annotations
 

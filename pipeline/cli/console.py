@@ -1,4 +1,4 @@
-"""What the verbs of the command line share: how they take settings, and how they print."""
+"""Share among the verbs: options, settings, and printing."""
 
 from __future__ import annotations
 

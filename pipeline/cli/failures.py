@@ -1,4 +1,4 @@
-"""Failures of the command line: one handler for whatever a verb raises."""
+"""Handle every failure of the command line in one place."""
 
 from __future__ import annotations
 

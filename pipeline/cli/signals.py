@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as exceptions in the main thread, with a bound on the way out."""
+"""Turn SIGINT and SIGTERM into exceptions of the main thread, with a bounded exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compared values as rows: a lazy frame that reads both sides when it is collected."""
+"""Return the compared values as a lazy frame that reads both sides when it is collected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two open sides matched: their grids aligned, their series paired."""
+"""Match two open sides: align their grids and pair their series."""
 
 from __future__ import annotations
 

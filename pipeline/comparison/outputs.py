@@ -1,4 +1,4 @@
-"""Files of a comparison: rows through the sinks, and reports, staged first and published last."""
+"""Write the files of a comparison: rows through the sinks, and reports."""
 
 from __future__ import annotations
 

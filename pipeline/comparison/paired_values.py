@@ -1,4 +1,4 @@
-"""Values of two sides, bin against bin, a block at a time."""
+"""Read the values of two sides, bin against bin, a block at a time."""
 
 from __future__ import annotations
 

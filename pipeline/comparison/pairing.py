@@ -1,4 +1,4 @@
-"""Pairing of the series of two sides, by id or by what they are."""
+"""Pair the series of two sides, by id or by what they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many comparisons with one baseline: a sweep of runs, or a suite of regression tests."""
+"""Compare many runs with one baseline: a sweep, or a suite of regression tests."""
 
 from __future__ import annotations
 

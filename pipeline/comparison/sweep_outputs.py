@@ -1,4 +1,4 @@
-"""Outputs of many comparisons: one table of metrics, and files for each comparison."""
+"""Write the outputs of many comparisons: one table of metrics, and files for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blocks of a config as frozen models, each checked by itself."""
+"""Define the blocks of a config as frozen models, each checked by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold between the blocks of a config."""
+"""Check what must hold between the blocks of a config."""
 
 from __future__ import annotations
 

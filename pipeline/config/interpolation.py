@@ -1,4 +1,4 @@
-"""References to the environment and to mounted secrets, put into the values of a document."""
+"""Replace references to the environment and to mounted secrets in a document."""
 
 from __future__ import annotations
 

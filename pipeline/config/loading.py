@@ -1,4 +1,4 @@
-"""Config files to validated models: reading, references, and messages that name the line."""
+"""Load config files into validated models, with messages that name the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings from the command line, laid over those of the document."""
+"""Apply settings of the command line over those of the document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the path of a sink says: its fields, whether it is a file, its format and its codec."""
+"""Parse the path of a sink: its fields, its format and codec, file or folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in messages that are understood at one look."""
+"""Report what is wrong with a config: place, fault and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model of settings as JSON Schema, with what its docstrings say."""
+"""Generate the JSON Schema of settings, with the texts of their docstrings."""
 
 from __future__ import annotations
 

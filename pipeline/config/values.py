@@ -1,4 +1,4 @@
-"""Single values of a config: how they are written, what they become."""
+"""Parse single values of a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export consists of: a Frictionless Data Package, as data."""
+"""Build and read descriptors: Frictionless Data Packages, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs that a descriptor names, each made when it is asked for."""
+"""Read and merge the runs of descriptors, each made when it is used."""
 
 from __future__ import annotations
 

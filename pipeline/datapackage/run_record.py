@@ -1,4 +1,4 @@
-"""A run as descriptors name it, and the run that such a description gives back."""
+"""Describe a run in a descriptor, and read the run back from its description."""
 
 from __future__ import annotations
 

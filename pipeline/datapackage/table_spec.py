@@ -1,4 +1,4 @@
-"""What the rows of an export are, so that each value finds its series and bin again."""
+"""Describe the rows of an export, so that each value finds its series and bin again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where the rows of an export are read and written: in this process or on a Dask cluster."""
+"""Where the tasks of an export run: in this process, in worker processes, or on a Dask cluster."""

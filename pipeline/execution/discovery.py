@@ -108,7 +108,8 @@ def discover_in_parts(
         frozenset(folders[first : first + _FOLDERS_AT_ONCE])
         for first in range(0, len(folders), _FOLDERS_AT_ONCE)
     ]
-    parts = [pool.discover(replace(whole, only=only)) for only in names]
+    # The last part is of the links in the folder itself.
+    parts = [pool.discover(replace(whole, only=only)) for only in (*names, frozenset[str]())]
     for part in parts:
         while not part.done():
             check_deadline()

@@ -1,4 +1,4 @@
-"""Executors of an export's tasks behind one protocol, and the choice among them."""
+"""Define the protocol of executors, which do the tasks of an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export's work as tasks: one for this process, or one for each range of segments."""
+"""Cut the work of an export into tasks: one, or one for each range of segments."""
 
 from __future__ import annotations
 

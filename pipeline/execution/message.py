@@ -1,4 +1,4 @@
-"""A task in a form that other processes and machines can be given."""
+"""Serialise tasks for other processes and machines."""
 
 from __future__ import annotations
 

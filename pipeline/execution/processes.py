@@ -28,7 +28,7 @@ from pipeline.execution.task import TaskResult, run_task
 
 _WATCH_SECONDS = 0.25
 _CANCEL_SECONDS = 5.0
-_FEWEST_BYTES = 1_000_000
+FEWEST_BYTES = 1_000_000
 """Larger files for stores are sent by the workers. To have one copied takes two requests more."""
 
 _WAITING = 2
@@ -109,7 +109,7 @@ class ProcessExecutor:
 
     def submit(self, message: TaskMessage) -> Future[TaskResult]:
         """Hand out a task."""
-        future: Future[TaskResult] = self._pool.submit(_work, message)
+        future: Future[TaskResult] = self._pool.submit(_work, message, FEWEST_BYTES)
         return future
 
     def wait(self, future: Future[TaskResult], seconds: float) -> None:
@@ -180,11 +180,11 @@ def _check() -> None:
         raise _StoppedError
 
 
-def _work(message: TaskMessage) -> TaskResult:
-    """Do a task."""
+def _work(message: TaskMessage, fewest_bytes: int) -> TaskResult:
+    """Do a task, and send files for stores that have so many bytes."""
     with staging_for(message.owner):
         task = message.task()
-        result = handed_over(task, run_task(task, check=_check), _FEWEST_BYTES)
+        result = handed_over(task, run_task(task, check=_check), fewest_bytes)
     gc.collect()
     return result.with_seconds(_spent())
 

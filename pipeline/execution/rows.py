@@ -1,4 +1,4 @@
-"""The rows of an export as lazy frames."""
+"""Build the lazy frames of an export's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One task of an export: read a range of series, and stage what they give of every target."""
+"""Do one task of an export: read a range of series, and stage its part of every target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workers of an export, started or connected to when they are worth it."""
+"""Start or connect to the workers of an export, when they are worth it."""
 
 from __future__ import annotations
 

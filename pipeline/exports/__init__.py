@@ -1,1 +1,1 @@
-"""The export itself; `run.py` holds the outline of the flow, `attempt.py` its steps."""
+"""THE flow of an export: `run.py` is its outline (open this first), `attempt.py` its steps."""

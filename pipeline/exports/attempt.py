@@ -1,4 +1,4 @@
-"""One attempt to export runs, and its three answers: written, retry, or drop runs."""
+"""Attempt to export runs, with one of three answers: written, retry, or drop runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first rows that each sink would write."""
+"""Return the first rows that each sink would write."""
 
 from __future__ import annotations
 

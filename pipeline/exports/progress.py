@@ -1,4 +1,4 @@
-"""Callbacks on the progress of an export."""
+"""Define the callbacks on the progress of an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that an earlier export has read, as long as their folders are listed as they were then."""
+"""Remember the runs that an earlier export has read, as long as their folders have not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened in an export, as data; rendered for people and machines."""
+"""Define the report of an export, for people and machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flow of an export: find the runs, attempt to export them, report."""
+"""Export: find the runs, attempt to export them, report."""
 
 from __future__ import annotations
 

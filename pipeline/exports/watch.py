@@ -1,4 +1,4 @@
-"""The same export again and again, so that runs are exported as they complete."""
+"""Repeat an export, so that runs are exported as they complete."""
 
 from __future__ import annotations
 

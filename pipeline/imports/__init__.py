@@ -1,4 +1,4 @@
-"""Exports and foreign tables to run directories: the way back."""
+"""Exports and plain tables to run directories: the way back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports and foreign tables to run directories: the way back."""
+"""Import exports and plain tables as run directories."""
 
 from __future__ import annotations
 

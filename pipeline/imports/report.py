@@ -1,4 +1,4 @@
-"""What happened in an import, as data; rendered for people and machines."""
+"""Define the report of an import, for people and machines."""
 
 from __future__ import annotations
 

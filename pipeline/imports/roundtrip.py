@@ -1,4 +1,4 @@
-"""Runs to exports and back again, format by format, to find out whether everything returns."""
+"""Test the round trip: export runs in each format, import them, and compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a config as orchestrators' assets."""
+"""Describe the tables of a config as orchestrators' assets."""
 
 from __future__ import annotations
 

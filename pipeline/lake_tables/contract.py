@@ -1,4 +1,4 @@
-"""What every kind of lake table promises to the code above it."""
+"""Define the interface of all lake tables."""
 
 from __future__ import annotations
 

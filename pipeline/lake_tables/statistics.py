@@ -1,4 +1,4 @@
-"""Column statistics of a Parquet file, by its footer."""
+"""Read the column statistics of a Parquet file from its footer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets as lineage events name and describe them."""
+"""Name and describe datasets for lineage events."""
 
 from __future__ import annotations
 

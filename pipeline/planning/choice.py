@@ -1,4 +1,4 @@
-"""Which targets of an export are written, and what is removed or left beside them."""
+"""Choose which targets of an export are written, and what is removed beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data files in the folder of a data set, and which of them no descriptor names."""
+"""Find the data files of a data set, and those that no descriptor names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths in the folder of a data set: hive folders, and file names that no other file has."""
+"""Name the files of a data set: hive folders, and names that no other file has."""
 
 from __future__ import annotations
 

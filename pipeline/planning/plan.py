@@ -1,4 +1,4 @@
-"""What will be read and written, worked out before anything is opened."""
+"""Plan what will be read and written, before anything is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published already, and so which targets are to be written."""
+"""Find what is published already, and so which targets are to be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a sink go: templates to paths that stay where they belong."""
+"""Resolve where the files of a sink go: templates to paths that stay where they belong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one task writes of a target: all of it, or some of its segments."""
+"""Define what one task writes of a target: all of it, or some of its segments."""
 
 from __future__ import annotations
 

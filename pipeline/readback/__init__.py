@@ -1,4 +1,4 @@
-"""Exports read back: what they say of themselves, and their rows in order."""
+"""Published exports, read back for verification, imports and comparisons: tables, rows, series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export as its descriptor describes it."""
+"""Build the model of an export from its descriptor."""
 
 from __future__ import annotations
 

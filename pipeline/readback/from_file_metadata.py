@@ -1,4 +1,4 @@
-"""What a data file says of itself, in comment lines or in a footer."""
+"""Build the model of an export from a data file's own comment lines or footer."""
 
 from __future__ import annotations
 

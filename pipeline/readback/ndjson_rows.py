@@ -1,4 +1,4 @@
-"""Rows of NDJSON, as the sink writes them, back into typed columns."""
+"""Parse rows of NDJSON, as the sink writes them, into typed columns."""
 
 from __future__ import annotations
 

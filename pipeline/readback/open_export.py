@@ -1,4 +1,4 @@
-"""What is exported at a URL: a descriptor, a folder or a single file as a model."""
+"""Open the export at a URL: a descriptor, a folder or a single file."""
 
 from __future__ import annotations
 

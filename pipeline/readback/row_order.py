@@ -1,4 +1,4 @@
-"""Where each row of a table belongs: the order in which exports write series and bins."""
+"""Locate each row of a table by the order in which exports write series and bins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of an exported table back into series."""
+"""Turn the rows of an exported table back into series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of one exported file as typed batches."""
+"""Read the rows of one exported file as typed batches."""
 
 from __future__ import annotations
 

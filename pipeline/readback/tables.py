@@ -1,4 +1,4 @@
-"""An export as what it consists of: tables, their files and columns."""
+"""Model an export: its tables, their files and columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as sinks write them in text."""
+"""Parse single values that sinks have written as text."""
 
 from __future__ import annotations
 

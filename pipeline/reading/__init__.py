@@ -1,1 +1,1 @@
-"""The source of an export: its runs, its series files and rechecks after a fault."""
+"""The source of an export, before rows are read: which runs, which series files, and rechecks."""

@@ -1,4 +1,4 @@
-"""Which series files an export reads, and how."""
+"""Choose the series files that an export reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that an export leaves out, and why."""
+"""Define the runs that an export leaves out, with the reason."""
 
 from __future__ import annotations
 

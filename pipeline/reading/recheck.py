@@ -1,4 +1,4 @@
-"""Runs that turn out damaged, or that change, while they are read."""
+"""Check runs again that turn out damaged, or that change, while they are read."""
 
 from __future__ import annotations
 

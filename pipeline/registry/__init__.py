@@ -1,1 +1,1 @@
-"""The catalogue of runs, models, exports and comparisons: registered, found again, related."""
+"""A database of artifacts: runs, models, exports and comparisons, found again and related."""

@@ -1,4 +1,4 @@
-"""Runs that the registry has read, for discoveries that need not read them again."""
+"""Return runs that the registry has read, so that discovery need not read them again."""
 
 from __future__ import annotations
 

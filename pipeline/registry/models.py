@@ -1,4 +1,4 @@
-"""Models of the registry: each exists while one of its runs does, which describes it."""
+"""Derive the models of the registry from its runs."""
 
 from __future__ import annotations
 

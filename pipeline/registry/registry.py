@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
-from pipeline.errors import ConfigError, RegistryTimeoutError, StorageError, UnknownArtifactError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.registry import user_data
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
 from pipeline.registry.deletion import Deletion, plan_deletion
 from pipeline.registry.models import tidy_models
-from pipeline.registry.queries.conditions import conditions_of
-from pipeline.registry.queries.facets import facets_of
+from pipeline.registry.queries.facets import remembered_facets
+from pipeline.registry.queries.identity import keys_by_id, unknown_artifact
 from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.queries.loading import artifacts
-from pipeline.registry.queries.query import ArtifactQuery, is_plain
+from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.queries.relationships import relationships_of
+from pipeline.registry.queries.stats import STATS_SECONDS, stats_of
 from pipeline.registry.rebuild import Rebuild, RebuildReport
 from pipeline.registry.records.artifact import (
     Artifact,
     ArtifactRecord,
     Relationships,
-    Visibility,
-    instant_of,
-    shown_instant,
 )
 from pipeline.registry.register import BATCH, register, register_root, remove
 from pipeline.registry.user_data import UserChange, UserData
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 
-FACET_SECONDS = 0.2
-"""How long facets may take; after that a list comes without them."""
-
-STATS_SECONDS = 10.0
-"""How long counting the whole registry may take."""
-
-_FACET_AGE = 2.0
 _MANY = 1_000
-_MOST_SHOWN = 5
-
-Facets = Mapping[str, Mapping[str, int]]
 
 
 class Registry:
@@ -86,12 +71,7 @@ class Registry:
     def __enter__(self) -> Registry:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -124,7 +104,11 @@ class Registry:
         if not wanted.with_facets:
             return page
         few = page.total if page.total_is_exact else None
-        return replace(page, has_facets=True, facets=self._facets(wanted, few))
+        return replace(
+            page,
+            has_facets=True,
+            facets=remembered_facets(self._database, self._counts, wanted, few),
+        )
 
     def get(self, artifact_id: str) -> Artifact:
         """Return an artifact.
@@ -134,10 +118,10 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(self._read_seconds) as connection:
-            found = artifacts(connection, _keys(connection, [artifact_id]))
+            found = artifacts(connection, [*keys_by_id(connection, [artifact_id]).values()])
             if found:
                 return found[0]
-            raise _unknown(connection, artifact_id)
+            raise unknown_artifact(connection, artifact_id)
 
     def relationships(self, artifact_id: str) -> Relationships:
         """Return how an artifact is related to others.
@@ -147,9 +131,9 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(self._read_seconds) as connection:
-            keys = _keys(connection, [artifact_id])
+            keys = [*keys_by_id(connection, [artifact_id]).values()]
             if not keys:
-                raise _unknown(connection, artifact_id)
+                raise unknown_artifact(connection, artifact_id)
             return relationships_of(connection, keys[0])
 
     def detail(self, artifact_id: str) -> dict[str, Any]:
@@ -174,41 +158,8 @@ class Registry:
         Raises:
             RegistryError: The database failed.
         """
-        columns = artifact.c
         with self._database.reading(STATS_SECONDS) as connection:
-            kinds = connection.execute(
-                select(
-                    columns.type,
-                    func.count(),
-                    func.sum(columns.size),
-                    func.min(columns.created).filter(columns.created != 0),
-                    func.max(columns.created),
-                )
-                .where(columns.visibility >= Visibility.LISTED.value)
-                .group_by(columns.type)
-                .order_by(columns.type)
-            ).all()
-            broken = _count(connection, columns.visibility == Visibility.NOT_USABLE.value)
-            archived = _count(connection, columns.visibility == Visibility.ARCHIVED.value)
-            roots = connection.execute(select(root.c.url).order_by(root.c.url)).scalars().all()
-            revision = self._database.revision(connection)
-        return {
-            "total": sum(row[1] for row in kinds),
-            "archived": archived,
-            "notComplete": broken,
-            "totalSize": int(sum(row[2] for row in kinds)),
-            "types": {
-                row[0]: {
-                    "count": row[1],
-                    "totalSize": int(row[2]),
-                    "oldest": shown_instant(instant_of(row[3] or 0)),
-                    "newest": shown_instant(instant_of(row[4])),
-                }
-                for row in kinds
-            },
-            "roots": list(roots),
-            "revision": revision,
-        }
+            return stats_of(self._database, connection)
 
     # ----------------------------------------------------------------------- user data
 
@@ -278,10 +229,10 @@ class Registry:
             ConfigError: A change is not as it should be.
             RegistryError: The database failed.
         """
-        wanted = _change(changes)
+        wanted = UserChange.of(changes)
         names = list(dict.fromkeys(artifact_ids))
         with self._changing_user_data() as (connection, note):
-            known = _ids(connection, names)
+            known = keys_by_id(connection, names)
             note(user_data.change(connection, [*known.values()], wanted))
         return {name: name in known for name in names}
 
@@ -467,23 +418,6 @@ class Registry:
             user_data.write(connection, [*emptied, *found])
             note([*emptied, *found])
 
-    def _facets(self, query: ArtifactQuery, total: int | None) -> Facets | None:
-        """Return facets as they are, or as they were a moment ago; None where that takes long."""
-        key = ("facets", *query.conditions)
-        known = self._counts.get(key)
-        try:
-            with self._database.reading(FACET_SECONDS) as connection:
-                revision = self._database.revision(connection)
-                now = time.monotonic()
-                if known is not None and (known[0] == revision or now - known[1] < _FACET_AGE):
-                    return known[2]  # type: ignore[no-any-return]
-                conditions = conditions_of(connection, query)
-                found = facets_of(connection, conditions.to_count, total)
-        except RegistryTimeoutError:
-            return None if known is None else known[2]
-        self._counts.put(key, (revision, now, found))
-        return found
-
 
 def open_registry(url: str | Path) -> Registry:
     """Open a registry, and make its database where there is none.
@@ -508,46 +442,3 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     return ",".join(map(str, value)) if isinstance(value, list | tuple | set) else str(value)
-
-
-def _change(changes: Mapping[str, object]) -> UserChange:
-    try:
-        unknown = set(changes) - set(UserChange.model_fields)
-        if unknown:
-            raise ConfigError(
-                f"{sorted(unknown)[0]!r} is nothing that can be changed: choose from "
-                f"{', '.join(UserChange.model_fields)}"
-            )
-        return UserChange.model_validate(changes)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in fault["loc"])
-        raise ConfigError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
-
-
-def _keys(connection: Connection, names: Sequence[str]) -> list[int]:
-    return [*_ids(connection, names).values()]
-
-
-def _ids(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    usable = [name for name in names if is_plain(name)]
-    for some in parts(usable):
-        known = select(artifact.c.id, artifact.c.key).where(artifact.c.id.in_(some))
-        found.update((row.id, row.key) for row in connection.execute(known))
-    return found
-
-
-def _count(connection: Connection, condition: Any) -> int:
-    counting = select(func.count()).select_from(artifact).where(condition)
-    return int(connection.execute(counting).scalar_one())
-
-
-def _unknown(connection: Connection, name: str) -> UnknownArtifactError:
-    """Return the error of an id that is none, with the ids that may be meant."""
-    same = ()
-    if is_plain(name):
-        alike = select(artifact.c.id).where(artifact.c.name == name).order_by(artifact.c.id)
-        same = tuple(connection.execute(alike.limit(_MOST_SHOWN)).scalars())
-    hint = f": several are called so: {', '.join(same)}" if same else ""
-    return UnknownArtifactError(f"Artifact '{name}' not found{hint}")

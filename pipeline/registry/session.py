@@ -1,4 +1,4 @@
-"""A registry as exports and comparisons use it: in bounded time, and without failing them."""
+"""Use a registry from exports and comparisons, in bounded time and without failing them."""
 
 from __future__ import annotations
 

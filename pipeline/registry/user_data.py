@@ -5,17 +5,26 @@ It is apart from what a rebuild replaces, and each change of it can be undone by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 from sqlalchemy import Connection, bindparam, case, delete, select, update
 
+from pipeline.errors import ConfigError
 from pipeline.registry.database import search_text
 from pipeline.registry.database.statements import insert_into, parts, upsert
 from pipeline.registry.database.tables import artifact, detail, shape_term, user_data, user_tag
 from pipeline.registry.records.artifact import ARCHIVED_TAG, ArtifactType, Visibility, key_of
+from pipeline.wording import first_fault_of
 
 MAX_TAGS = 200
 _PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
@@ -150,6 +159,23 @@ class UserChange(_UserModel):
     owner: Label | None = None
     pinned: bool | None = None
     archived: bool | None = None
+
+    @classmethod
+    def of(cls, changes: Mapping[str, object]) -> Self:
+        """Return a change by the names of its attributes.
+
+        Raises:
+            ConfigError: A name is unknown, or a value is not as it should be.
+        """
+        if unknown := sorted(changes.keys() - cls.model_fields.keys()):
+            raise ConfigError(
+                f"{unknown[0]!r} is nothing that can be changed: choose from "
+                f"{', '.join(cls.model_fields)}"
+            )
+        try:
+            return cls.model_validate(changes)
+        except ValidationError as error:
+            raise ConfigError(first_fault_of(error)) from None
 
 
 def change(connection: Connection, keys: Sequence[int], wanted: UserChange) -> list[UserData]:

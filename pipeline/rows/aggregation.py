@@ -1,4 +1,4 @@
-"""Aggregation of time bins: values of a fine grid become those of a coarser one, by kind."""
+"""Aggregate time bins: values of a fine grid become those of a coarser one, by kind."""
 
 from __future__ import annotations
 

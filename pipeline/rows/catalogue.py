@@ -1,4 +1,4 @@
-"""The catalogue of columns an output can have."""
+"""List the columns that an output can have."""
 
 from __future__ import annotations
 

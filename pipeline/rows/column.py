@@ -1,4 +1,4 @@
-"""Columns of an output table: names, logical types and units."""
+"""Define the columns of an output table: names, logical types and units."""
 
 from __future__ import annotations
 

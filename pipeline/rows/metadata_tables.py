@@ -1,4 +1,4 @@
-"""The stage that lays run, series and time columns over the narrow frame."""
+"""Add run, series and time columns to the narrow frame, from small tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Series rows side by side: one column per measure."""
+"""Lay the rows of series side by side: one column per measure."""
 
 from __future__ import annotations
 

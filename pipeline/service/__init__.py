@@ -1,1 +1,1 @@
-"""The HTTP service: runs, exports, imports and jobs over an API and a page."""
+"""The HTTP service: runs, exports, imports, comparisons and artifacts over an API and a page."""

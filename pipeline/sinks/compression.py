@@ -1,4 +1,4 @@
-"""Compressed byte streams with the same bytes on any day."""
+"""Compress byte streams, with the same bytes on any day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of all formats: options of a sink, writers, and what they have written."""
+"""Define the interface of all formats: options of a sink, writers, and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as text, each distinct one rendered once."""
+"""Render values as text, each distinct one once."""
 
 from __future__ import annotations
 

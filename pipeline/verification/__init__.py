@@ -1,4 +1,4 @@
-"""An export against its description and against its runs."""
+"""Exports checked against their descriptor, and value by value against their runs."""
 
 from __future__ import annotations
 

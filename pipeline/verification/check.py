@@ -1,4 +1,4 @@
-"""An export against its description and against its runs."""
+"""Check an export against its descriptor and against its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verification found, as data; rendered for people and machines."""
+"""Define the report of a verification, for people and machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locations of rows by their keys, for tables that leave rows out."""
+"""Locate rows by their keys, in tables that leave rows out."""
 
 from __future__ import annotations
 

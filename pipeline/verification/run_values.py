@@ -1,4 +1,4 @@
-"""The series files of the runs that an export is compared with."""
+"""Read the series files of the runs that an export is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed messages of webhooks (https://www.standardwebhooks.com), and when they are sent again."""
+"""Sign the messages of webhooks (https://www.standardwebhooks.com), and schedule their retries."""
 
 from __future__ import annotations
 

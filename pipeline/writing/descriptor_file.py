@@ -1,4 +1,4 @@
-"""The descriptor of a target: read while its folder is claimed, then written over."""
+"""Read the descriptor of a target while its folder is claimed, and write over it."""
 
 from __future__ import annotations
 

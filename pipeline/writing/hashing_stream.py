@@ -1,4 +1,4 @@
-"""A staged file that is hashed and written while the next rows are being rendered."""
+"""Hash and write a staged file while the next rows are being rendered."""
 
 from __future__ import annotations
 

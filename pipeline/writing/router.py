@@ -1,4 +1,4 @@
-"""The rows of one sink into its staged files."""
+"""Route the rows of one sink into its staged files."""
 
 from __future__ import annotations
 

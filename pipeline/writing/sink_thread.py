@@ -1,4 +1,4 @@
-"""A sink that works on a thread of its own, at most a few batches behind the reading."""
+"""Run a sink on a thread of its own, at most a few batches behind the reading."""
 
 from __future__ import annotations
 

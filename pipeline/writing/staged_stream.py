@@ -1,4 +1,4 @@
-"""A staged file: opened, hashed while it is written, described once it is whole."""
+"""Open a staged file, hash it while it is written, and describe it once it is whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commit of an export to a lake table: exactly the files that differ, or no commit."""
+"""Commit an export to a lake table: exactly the files that differ, or no commit."""
 
 from __future__ import annotations
 

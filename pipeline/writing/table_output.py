@@ -1,4 +1,4 @@
-"""A table of any rows as one file with a descriptor, published whole or not at all."""
+"""Write a table of any rows as one file with a descriptor, published whole or not at all."""
 
 from __future__ import annotations
 

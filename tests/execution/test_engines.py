@@ -58,6 +58,8 @@ class Engines:
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[Engines]:
+    # Its handler writes to the stderr of when it was imported, which pytest has closed meanwhile.
+    logging.getLogger("distributed").handlers = [logging.NullHandler()]
     made = Engines()
     yield made
     if made.cluster is not None:

@@ -21,6 +21,7 @@ from typing import Any
 from connectors.storage.s3 import upload as s3_upload
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
+from pipeline.execution import processes
 from pipeline.exports.run import export
 from pipeline.imports.importer import ImportOptions, import_export
 
@@ -58,6 +59,7 @@ class Victims:
         settings: dict[str, Any],
         most_bytes: int | None = None,
         part_bytes: int | None = None,
+        handed_over_bytes: int | None = None,
     ) -> Victim:
         """An exporter.
 
@@ -65,8 +67,10 @@ class Victims:
             settings: What it exports.
             most_bytes: No file that it writes may grow beyond this.
             part_bytes: What it sends to S3 in one piece at most.
+            handed_over_bytes: Files of so many bytes are sent to S3 by its worker processes.
         """
-        return self._started(functools.partial(_exported, settings, most_bytes, part_bytes))
+        limits = most_bytes, part_bytes, handed_over_bytes
+        return self._started(functools.partial(_exported, settings, *limits))
 
     def start_import(self, source: Path, out: Path) -> Victim:
         """An importer, which replaces what exists there."""
@@ -210,7 +214,14 @@ def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
     pipe.send(result)
 
 
-def _exported(settings: dict[str, Any], most_bytes: int | None, part_bytes: int | None) -> str:
+def _exported(
+    settings: dict[str, Any],
+    most_bytes: int | None,
+    part_bytes: int | None,
+    handed_over_bytes: int | None,
+) -> str:
+    if handed_over_bytes is not None:
+        processes.FEWEST_BYTES = handed_over_bytes
     if part_bytes is not None:
         s3_upload.PART_BYTES = part_bytes
     if most_bytes is not None:

@@ -8,16 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.storage import connect
 from pipeline.errors import SinkError, StorageError
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.run import export
 from pipeline.planning import plan as planning
 from tests.exporting import config, descriptor, names, spec, write_runs
+from tests.reliability.failing_store import Faults, Request, before
+from tests.reliability.killing import Victims
+from tests.reliability.stage import Stage, converges
+from tests.reliability.stage import settings as stage_settings
+from tests.servers import S3Server
 
 _RUNS = 8
 _SECRET = "canary-5bd3c0ffee"
@@ -233,3 +240,64 @@ def test_a_script_without_a_guard_exports_once(runs: Path, tmp_path: Path) -> No
     )
     assert done.stdout == "done\n"
     assert whole(out)
+
+
+# --------------------------------------------------------------------------- S3
+
+
+@pytest.fixture(scope="module")
+def proxied(moto_s3: S3Server) -> Iterator[tuple[S3Server, Faults]]:
+    with before(moto_s3) as made:
+        yield made
+
+
+@pytest.mark.parametrize("stage", ["overwrite-parquet"], indirect=True)
+def test_a_parent_killed_at_a_request_after_its_workers_have_sent_files(
+    victims: Victims,
+    proxied: tuple[S3Server, Faults],
+    stage: Stage,
+    tmp_path: Path,
+    times: int,
+    tried: Callable[[int], None],
+) -> None:
+    """Once the first file has been put there under a hidden name; with `--times`, ever later."""
+    server, faults = proxied
+    lake = {"protocol": "s3", **server.options().options}
+    killed = 0
+    for number in range(times):
+        root = f"s3://{server.bucket}/{tmp_path.name}/{number}"
+        made = stage_settings(stage.runs, root, stage.form, lake)
+        made["execution"] = {"engine": "processes", "workers": 2}
+        storage, path = connect(root, server.options())
+        stage.fill(storage, path)
+        victim = victims.start(made, handed_over_bytes=1)
+        kill = _Kill(victim.pid, after=2 * number)
+        faults.clear()
+        faults.answered = kill.on
+        killed += victim.run() == "killed"
+        faults.clear()
+        wait_until_gone(kill.workers)
+        assert kill.handed_over or not kill.workers
+        converges(storage, path, stage, stage_settings(stage.runs, root, stage.form, lake))
+    assert killed >= 0.5 * times  # later than its last request none is killed
+    tried(killed)
+
+
+class _Kill:
+    """Kills a process some requests after one of its workers has sent a file."""
+
+    def __init__(self, pid: int, after: int) -> None:
+        self._pid = pid
+        self._left = after
+        self.handed_over = False
+        self.workers: list[int] = []
+
+    def on(self, request: Request) -> None:
+        hidden = request.operation == "put" and ".parquet." in request.path
+        self.handed_over |= hidden and ".flowtime-export.part" in request.path
+        if not self.handed_over:
+            return
+        if self._left == 0:
+            self.workers = children_of(self._pid)
+            os.kill(self._pid, signal.SIGKILL)
+        self._left -= 1

@@ -1,4 +1,4 @@
-"""Storage → runs, with a reason for every run that is not among them.
+"""Find the runs of a storage, with a reason for every run that is left out.
 
 A listing is walked once. Each folder that looks like a run directory becomes a candidate; what
 is not wanted by name is never opened, the rest is read in groups, many files at a time.
@@ -122,7 +122,8 @@ def discover(
         known: Runs that were read before with the same origin. Their files are not read again:
             the listing shows that none has changed, as for make and rsync.
         summarise: Whether runs that are read get a `summary`.
-        only: Names of the folders directly in `path` that are looked through; None for all.
+        only: Names of the folders directly in `path` that are looked through; None for all, an
+            empty set for the links in `path` alone.
         pattern: Globs on the folders below `path`, of `SourceRoot`; other folders are not opened.
 
     Raises:

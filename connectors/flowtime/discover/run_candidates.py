@@ -1,4 +1,4 @@
-"""A listing taken apart into folders that look like run directories."""
+"""Group a listing into folders that look like run directories."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class RunCandidate:
     @property
     def is_versioned(self) -> bool:
         """Whether the store says of each file when it changes."""
-        return all(version for _, _, version in self._files())
+        described = all(one.version for one in self.described.values())
+        return described and all(version for _, _, version in self.series)
 
     def _files(self) -> list[tuple[str, int, str]]:
         described = ((name, one.size, one.version) for name, one in self.described.items())

@@ -1,4 +1,4 @@
-"""Which runs, and which of their series, are wanted."""
+"""Select runs and their series by globs."""
 
 from __future__ import annotations
 

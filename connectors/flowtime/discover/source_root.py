@@ -1,4 +1,4 @@
-"""Where runs are looked for: a folder, or the folders below it that a pattern matches."""
+"""Resolve the URL of a source: one folder, or the folders that a pattern matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instants as text, and back."""
+"""Convert instants to text and back."""
 
 from __future__ import annotations
 

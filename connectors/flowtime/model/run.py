@@ -1,4 +1,4 @@
-"""What a FlowTime run is: frozen values without any I/O."""
+"""Define runs as frozen values, without any I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a series of a run is, and what its file must hold."""
+"""Define series: what one is (its spec), and what its file must hold (its digest)."""
 
 from __future__ import annotations
 

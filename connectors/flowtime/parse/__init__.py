@@ -1,1 +1,1 @@
-"""Parsers of the files of a run directory, in every dialect that occurs."""
+"""Parse the files of a run directory, in every dialect that occurs."""

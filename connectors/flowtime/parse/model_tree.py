@@ -1,4 +1,4 @@
-"""A model as a tree of plain texts, read within bounds and without constructing anything."""
+"""Read a model as a tree of texts, within bounds and without constructing anything."""
 
 from __future__ import annotations
 

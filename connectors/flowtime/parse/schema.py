@@ -1,4 +1,4 @@
-"""The JSON files of a run directory as pydantic models, read within bounds."""
+"""Define the JSON files of a run directory as pydantic models, read within bounds."""
 
 from __future__ import annotations
 

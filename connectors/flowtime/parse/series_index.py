@@ -1,4 +1,4 @@
-"""The series of an index: checked, and vouched for by the manifest."""
+"""Check the series of an index against the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What spec.yaml says of a run: its start in time and its title."""
+"""Read a run's start in time and its title from spec.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the files of a run declare of its times: a time zone, and where in a bin its time is."""
+"""Read the time zone and the alignment of bins that a run declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doubles as the text that FlowTime's writers make of them."""
+"""Render doubles as FlowTime's writers do."""
 
 from __future__ import annotations
 

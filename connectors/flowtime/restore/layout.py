@@ -1,4 +1,4 @@
-"""The layout of a series file: what its bytes are beyond bins and values."""
+"""Define the layout of series files: everything of their bytes beyond bins and values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to a run directory, its files as their writer would have written them."""
+"""Write rows back to a run directory, in the bytes of its original writer."""
 
 from __future__ import annotations
 

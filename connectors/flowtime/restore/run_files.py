@@ -1,4 +1,4 @@
-"""A `Run` as the files of a run directory: what `dialects` reads, written."""
+"""Render a `Run` as the JSON and YAML files of its directory: the inverse of `dialects`."""
 
 from __future__ import annotations
 

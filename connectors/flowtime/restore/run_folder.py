@@ -1,4 +1,4 @@
-"""The files of one run directory, from their staging until all of them are published."""
+"""Stage and publish the files of one run directory."""
 
 from __future__ import annotations
 

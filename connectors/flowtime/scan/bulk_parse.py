@@ -1,4 +1,4 @@
-"""Rows of series files as numbers, many at once, where nothing is in doubt."""
+"""Parse the rows of many series files at once, where nothing is in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Series files as one lazy frame of `series_row, bin_index, value`."""
+"""Scan series files as one lazy frame of `series_row, bin_index, value`."""
 
 from __future__ import annotations
 

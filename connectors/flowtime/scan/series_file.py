@@ -1,4 +1,4 @@
-"""The bytes of one series file: its header, its rows, and what is wrong with them."""
+"""Read and check one series file: its header, its rows, its digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The series files of runs, as many as they are, in the order in which they are read."""
+"""Enumerate the series files of runs, in the order in which they are read."""
 
 from __future__ import annotations
 

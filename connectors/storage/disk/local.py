@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
@@ -65,22 +65,22 @@ class LocalStorage(Storage):
     ) -> Iterator[Folder]:
         """Yield folders depth first, names in order."""
         _refuse_absent(path)
-        pending = [path]
-        while pending:
-            check_deadline()
-            folder = pending.pop()
-            if folder != path and enter is not None and not enter(folder):
-                continue
-            try:
-                files, links, below = _listed(folder)
-            except DeniedError as error:
-                if folder == path or denied is None:
-                    raise
-                denied(folder, error)
-                continue
-            if files or links:
-                yield Folder(folder, tuple(files), tuple(links))
-            pending.extend(reversed(below))
+        return _walked([path], path, enter, denied)
+
+    def walk_some(
+        self,
+        path: str,
+        names: Set[str],
+        *,
+        enter: Enter | None = None,
+        denied: Denied | None = None,
+    ) -> Iterator[Folder]:
+        """Yield from each folder by its name, as their parent may hold very many."""
+        if not names:
+            return super().walk_some(path, names, enter=enter, denied=denied)
+        folders = (f"{path.rstrip('/')}/{name}" for name in sorted(names, reverse=True))
+        # One may have become a link since it was listed.
+        return _walked([one for one in folders if not os.path.islink(one)], path, enter, denied)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names in order; a link is no folder."""
@@ -269,6 +269,27 @@ class LocalStorage(Storage):
 
 
 # --------------------------------------------------------------------------- listing
+
+
+def _walked(
+    pending: list[str], root: str, enter: Enter | None, denied: Denied | None
+) -> Iterator[Folder]:
+    """Yield some folders, the last one first, each before those below it."""
+    while pending:
+        check_deadline()
+        folder = pending.pop()
+        if folder != root and enter is not None and not enter(folder):
+            continue
+        try:
+            files, links, below = _listed(folder)
+        except DeniedError as error:
+            if folder == root or denied is None:
+                raise
+            denied(folder, error)
+            continue
+        if files or links:
+            yield Folder(folder, tuple(files), tuple(links))
+        pending.extend(reversed(below))
 
 
 def _refuse_absent(path: str) -> None:

@@ -1,4 +1,4 @@
-"""A local file for what does not fit into memory."""
+"""Keep what does not fit into memory in a local file."""
 
 from __future__ import annotations
 

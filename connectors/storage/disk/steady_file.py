@@ -1,4 +1,4 @@
-"""A file that reaches the disk while it is written, and takes a bounded part of the page cache."""
+"""Write a file so that it reaches the disk steadily, in a bounded part of the page cache."""
 
 from __future__ import annotations
 

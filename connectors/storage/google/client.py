@@ -8,9 +8,8 @@ import io
 import json
 import weakref
 from asyncio import AbstractEventLoop, run_coroutine_threadsafe
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
@@ -23,7 +22,9 @@ from yarl import URL
 from connectors.errors import StorageError
 from connectors.storage.contract import FileInfo
 from connectors.storage.event_loop import wait_for
+from connectors.storage.google import upload
 from connectors.storage.google.failures import GOOGLE_FAILURES, GoogleAnswerError
+from connectors.storage.google.upload import GoogleAnswer, ResumableUpload
 from connectors.storage.objects.client import (
     ABSENT,
     ListingPage,
@@ -33,25 +34,13 @@ from connectors.storage.objects.client import (
 )
 from connectors.storage.retry import retrying
 
-PART_BYTES = 16 * 1024 * 1024
-"""Larger files are sent in parts of this size, a multiple of 256 KiB as the store wants it."""
 _ENDPOINT = "https://storage.googleapis.com"
 _SILENCE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _CONNECTIONS = 64
-_INCOMPLETE = 308
 _FIRST_ERROR = 400
+_GONE = frozenset({404, 410})
 _FIELDS = "items(name,size,generation,updated),prefixes,nextPageToken"
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer of the store; `resource` is what its body says where that is JSON."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    resource: dict[str, Any]
 
 
 class GoogleClient(ObjectClient):
@@ -96,7 +85,7 @@ class GoogleClient(ObjectClient):
 
     def head(self, path: str) -> FileInfo:
         """Return what is stored at a path."""
-        found = self._call("GET", self._url(*split_key(path))).resource
+        found = self._stored(path)
         return FileInfo(path, int(found["size"]), str(found["generation"]))
 
     def get(
@@ -141,7 +130,7 @@ class GoogleClient(ObjectClient):
         )
 
     def send(self, path: str, file: Path, size: int) -> None:
-        """Store a file by a resumable upload, and compare the digest of what is stored.
+        """Store a file by a resumable upload, whose MD5 digest the store and this client compare.
 
         The store forgets an upload that was not completed after a week.
         """
@@ -151,46 +140,41 @@ class GoogleClient(ObjectClient):
         begun = self._call(
             "POST",
             self._upload_url(bucket),
-            resource={"name": key},
+            resource={"name": key, "md5Hash": digest},
             uploadType="resumable",
             name=key,
         )
-        stored = self._send_parts(begun.headers["Location"], file, size)
+        address = begun.headers["Location"]
+
+        def put(body: bytes, part: str) -> Coroutine[Any, Any, GoogleAnswer]:
+            # Without credentials: the address alone gives the right, wherever it leads.
+            return self._send("PUT", address, headers={"Content-Range": part}, data=body)
+
+        try:
+            stored = ResumableUpload(put, self._loop, file, size).send()
+        except GoogleAnswerError as failure:
+            # The answer to the last part was lost: the upload is gone because it is complete.
+            stored = self._stored(path) if failure.status in _GONE else {}
+            if stored.get("md5Hash") != digest:
+                raise
         if stored.get("md5Hash", digest) != digest:
+            self.delete(path)
             raise StorageError(
-                f"writing gs://{path}: the digest of what is stored differs from that of what was "
-                "sent: write it again",
+                f"writing gs://{path}: the digest of what was stored differs from that of what was "
+                "sent: it was removed; write it again",
                 url=f"gs://{path}",
             )
 
-    def _send_parts(self, upload: str, file: Path, size: int) -> dict[str, Any]:
-        start = 0
-        with file.open("rb") as opened:
-            while True:
-                opened.seek(start)
-                body = opened.read(PART_BYTES)
-                part = f"bytes {start}-{start + len(body) - 1}/{size}"
-                # What the store has already it ignores, so that a part can be sent again.
-                answer = self._call(
-                    "PUT",
-                    upload,
-                    headers={"Content-Range": part},
-                    data=body,
-                    transfer_bytes=len(body),
-                    is_signed=False,  # The address alone gives the right, wherever it leads.
-                )
-                if answer.status != _INCOMPLETE:
-                    return answer.resource
-                kept = answer.headers.get("Range", "bytes=0--1").rpartition("-")[2]
-                start = int(kept) + 1 if kept.isdigit() else 0
-
     def needs_parts(self, size: int) -> bool:
         """Above 16 MiB."""
-        return size > PART_BYTES
+        return size > upload.PART_BYTES
 
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is an error."""
         self._call("DELETE", self._url(*split_key(path)))
+
+    def _stored(self, path: str) -> dict[str, Any]:
+        return self._call("GET", self._url(*split_key(path))).resource
 
     def _url(self, bucket: str, key: str | None = None) -> str:
         below = "" if key is None else f"/{quote(key, safe='')}"
@@ -207,23 +191,21 @@ class GoogleClient(ObjectClient):
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         resource: Mapping[str, Any] | None = None,
-        is_signed: bool = True,
         transfer_bytes: int = 0,
         **query: Any,
-    ) -> _Answer:
-        def attempt(seconds: float) -> _Answer:
+    ) -> GoogleAnswer:
+        def attempt(seconds: float) -> GoogleAnswer:
             signed = dict(headers or {})
-            if is_signed:
-                self._credentials.apply(signed)  # May renew a token, which blocks.
+            self._credentials.apply(signed)  # May renew a token, which blocks.
             given = {name: str(value) for name, value in query.items() if value is not None}
-            if self._payer and is_signed:
+            if self._payer:
                 given["userProject"] = str(self._payer)
             work = self._send(method, url, params=given, headers=signed, data=data, json=resource)
             return wait_for(self._loop, work, seconds)
 
         return retrying(attempt, GOOGLE_FAILURES, transfer_bytes=transfer_bytes)
 
-    async def _send(self, method: str, url: str, **wanted: Any) -> _Answer:
+    async def _send(self, method: str, url: str, **wanted: Any) -> GoogleAnswer:
         if self._session is None:
             self._session = _session()
             weakref.finalize(self, _close, self._loop, self._session)
@@ -233,9 +215,9 @@ class GoogleClient(ObjectClient):
             body = await answer.read()
         if answer.status >= _FIRST_ERROR:
             raise GoogleAnswerError(answer.status, _reason(body), is_of_bucket=url.endswith("/o"))
-        is_media = wanted["params"].get("alt") == "media"
+        is_media = wanted.get("params", {}).get("alt") == "media"
         resource = {} if is_media or not body else _object_of(body)
-        return _Answer(answer.status, answer.headers, body, resource)
+        return GoogleAnswer(answer.status, answer.headers, body, resource)
 
 
 def _session() -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""Objects of a listing, by folder."""
+"""Group the objects of a listing by folder."""
 
 from __future__ import annotations
 

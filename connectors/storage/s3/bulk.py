@@ -1,4 +1,4 @@
-"""Whole S3 objects, many at a time, through obstore."""
+"""Read many whole S3 objects at a time, through obstore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a storage in the words of s3fs."""
+"""Translate the options of a storage for s3fs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A large file to an S3 object, sent in parts that become visible at once."""
+"""Upload a large file to S3 in parts that become visible at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether every storage of a config can be reached, listed and written."""
+"""Check whether every storage of a config can be reached, listed and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the command line that say how a plain table is to be understood."""
+"""Define the options that say how a plain table is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that look at places, and tidy them: doctor, runs and clean."""
+"""The verbs that look at storages and clean them: doctor, runs and clean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that close the loop: verify, import and test-loop."""
+"""The verbs that read exports back: verify, import and test-loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by a process that has ended."""
+"""Handle standard streams that are closed, full, or read by a process that has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums of doubles without any rounding, whatever their order and size."""
+"""Sum doubles without rounding, whatever their order and size."""
 
 from __future__ import annotations
 

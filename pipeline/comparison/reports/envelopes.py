@@ -1,4 +1,4 @@
-"""Series thinned out for charts: the lowest and highest value of each group of bins."""
+"""Thin series out for charts: the lowest and highest value of each group of bins."""
 
 from __future__ import annotations
 

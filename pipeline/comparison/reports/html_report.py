@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that a browser shows without a network or a script."""
+"""Render a comparison as one HTML file that needs neither network nor script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many comparisons as JUnit XML, which CI systems show as tests."""
+"""Render many comparisons as JUnit XML, which CI systems show as tests."""
 
 from __future__ import annotations
 

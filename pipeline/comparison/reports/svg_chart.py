@@ -1,4 +1,4 @@
-"""Charts as inline SVG: lines, their tolerance band, and axes that need no script."""
+"""Draw charts as inline SVG: lines, their tolerance band, and axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of one run read back from an export."""
+"""Read the values of one run back from an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a table that is no export of this project."""
+"""Read the values of a table that is no export of this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An iterator that is advanced on a thread of its own, a few items ahead."""
+"""Advance an iterator on a thread of its own, a few items ahead."""
 
 from __future__ import annotations
 

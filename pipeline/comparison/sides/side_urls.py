@@ -1,4 +1,4 @@
-"""Patterns of URLs to the run directories and data files that they name."""
+"""Expand patterns of URLs to the run directories and data files that they match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of series kept on local disk, so that they can be read in any order."""
+"""Keep values of series on local disk, to be read in any order."""
 
 from __future__ import annotations
 

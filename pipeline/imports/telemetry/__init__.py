@@ -1,4 +1,4 @@
-"""Foreign tables as telemetry runs."""
+"""Plain tables of anything (not runs, not exports) as telemetry runs."""
 
 from __future__ import annotations
 

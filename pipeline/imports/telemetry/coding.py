@@ -1,4 +1,4 @@
-"""Names of a foreign table as small numbers: its series, and what its extra columns say of them."""
+"""Code the series names of a foreign table as small numbers, and gather its extra columns."""
 
 from __future__ import annotations
 

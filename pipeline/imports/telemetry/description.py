@@ -1,4 +1,4 @@
-"""The run that a foreign table describes."""
+"""Make the run that a foreign table describes."""
 
 from __future__ import annotations
 

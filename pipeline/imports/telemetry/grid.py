@@ -1,4 +1,4 @@
-"""The time grid of a foreign table: inferred from its timestamps, then checked row by row."""
+"""Infer the time grid of a foreign table from its timestamps, then check it row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a foreign table is to be understood."""
+"""Define the options that say how a foreign table is read."""
 
 from __future__ import annotations
 

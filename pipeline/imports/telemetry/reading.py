@@ -1,4 +1,4 @@
-"""Files of a foreign table → coded rows, with what is learnt of them in passing."""
+"""Read the files of a foreign table as coded rows."""
 
 from __future__ import annotations
 

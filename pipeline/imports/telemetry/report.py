@@ -1,4 +1,4 @@
-"""What was found in a foreign table, before anything is written."""
+"""Report the problems of a foreign table, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coded rows kept on local disk, and read back one series at a time."""
+"""Spill coded rows to local disk, and read them back one series at a time."""
 
 from __future__ import annotations
 

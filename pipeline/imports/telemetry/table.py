@@ -1,4 +1,4 @@
-"""THE flow of a foreign table: its files → coded rows → a checked grid → a telemetry run."""
+"""Turn a foreign table into a telemetry run: the outline of the flow; open this first."""
 
 from __future__ import annotations
 

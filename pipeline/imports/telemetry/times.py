@@ -1,4 +1,4 @@
-"""Timestamps of a foreign table as microseconds since 1970, UTC."""
+"""Parse the timestamps of a foreign table as microseconds since 1970, UTC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries of artifacts as conditions of SQL."""
+"""Turn queries of artifacts into conditions of SQL."""
 
 from __future__ import annotations
 

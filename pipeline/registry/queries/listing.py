@@ -1,4 +1,4 @@
-"""Lists of artifacts: a page in order, how many match, and facets, each in bounded time."""
+"""List artifacts: a page in order, and how many match, each in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of several tables, put together into artifacts."""
+"""Load artifacts from the rows of several tables."""
 
 from __future__ import annotations
 

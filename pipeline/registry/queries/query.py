@@ -1,4 +1,4 @@
-"""Queries of lists of artifacts, and the cursors from page to page."""
+"""Parse queries of lists of artifacts, and the cursors from page to page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How artifacts are related: what descriptors, manifests and hashes say, and nothing guessed."""
+"""Find how artifacts are related, by what descriptors, manifests and hashes say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the registry holds: artifacts, how they are named, and how they are related."""
+"""Define artifacts: how they are named and related."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons, by their descriptors alone, as the registry keeps them."""
+"""Make the records of comparisons from their descriptors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What descriptors say of their files: sizes, rows, formats and a digest of all."""
+"""Summarise the files of a descriptor: sizes, rows, formats and a digest of all."""
 
 from __future__ import annotations
 

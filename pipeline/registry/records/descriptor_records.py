@@ -1,4 +1,4 @@
-"""What a descriptor describes, as the registry keeps it: an export, a comparison, or both."""
+"""Make the records of a descriptor: an export, a comparison, or both."""
 
 from __future__ import annotations
 

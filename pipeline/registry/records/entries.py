@@ -1,4 +1,4 @@
-"""Entries that exports, imports and comparisons add to a registry."""
+"""Define what exports, imports and comparisons add to a registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports, by their descriptors alone, as the registry keeps them."""
+"""Make the records of exports from their descriptors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs, their models and folders that only look like runs, as the registry keeps them."""
+"""Make the records of runs, of their models, and of folders that only look like runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions that a filter may call, with the meaning they have in DuckDB."""
+"""Define the functions that a filter may call, with the meaning they have in DuckDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of a condition are, and how they fit together."""
+"""Define the parts of a condition, and check how they fit together."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The runs that the service offers, and what is exported of them."""
+"""What the service offers: runs, stored exports, comparisons and artifacts, found and read."""

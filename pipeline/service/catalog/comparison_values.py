@@ -1,4 +1,4 @@
-"""Values of a stored comparison: thinned out for charts, or all of them."""
+"""Read the values of a stored comparison: thinned out for charts, or all of them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The queue of exports and imports, and its history."""
+"""The queue of jobs (exports, imports, comparisons), its history, and their worker processes."""

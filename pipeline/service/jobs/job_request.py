@@ -1,4 +1,4 @@
-"""What the jobs of all kinds have in common: their requests, and the orders of their workers."""
+"""Define what jobs of all kinds have in common: requests, and orders for workers."""
 
 from __future__ import annotations
 

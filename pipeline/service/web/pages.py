@@ -1,4 +1,4 @@
-"""Where the static files of the page are."""
+"""Locate the static files of the page."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The process that runs one job, and the messages it exchanges with the service."""
+"""The code inside a worker process of the service: it takes an order, does it, and sends events."""

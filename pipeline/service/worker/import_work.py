@@ -21,6 +21,7 @@ from pipeline.service.jobs.import_order import (
     ImportWishes,
     ProblemBody,
 )
+from pipeline.wording import first_fault_of
 
 _CORRECT = "correct the file, or change the options"
 _REPORT_NOTE = ": see the report)"
@@ -80,9 +81,7 @@ def _options(wishes: ImportWishes) -> ImportOptions:
     try:
         foreign = ForeignOptions.of(**wishes.of_tables())
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(str(part) for part in fault["loc"]) or "options"
-        raise ConfigError(f"{name}: {fault['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(first_fault_of(error)) from None
     return ImportOptions(
         if_exists=wishes.if_exists,
         partial=wishes.partial,

@@ -119,6 +119,11 @@ def test_a_walk_of_some_folders_is_that_part_of_a_walk(place: tuple[Storage, str
     entered = list(storage.walk_some(root, {"a"}, enter=lambda path: not path.endswith("series")))
     assert [one.path for one in entered] == [join(root, "a")]
     assert list(storage.walk_some(root, set())) == []
+    if storage.is_local:
+        (Path(root) / "latest").symlink_to(Path(root) / "zz")
+        assert [one.links for one in storage.walk_some(root, set())] == [("latest",)]
+        assert list(storage.walk_some(root, {"latest"})) == []
+        assert len(list(storage.walk_some(root, {"latest", "a"}))) == 2
 
 
 def test_folders_beside_files_are_not_listed_alone(place: tuple[Storage, str]) -> None:

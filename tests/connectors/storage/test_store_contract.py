@@ -12,7 +12,7 @@ import pytest
 from connectors.errors import ConflictError, NotFoundError, StorageError
 from connectors.storage import StagedFile, Storage, claimed, join, staged_name
 from connectors.storage.azure import client as azure_client
-from connectors.storage.google import client as google_client
+from connectors.storage.google import upload as google_upload
 from connectors.storage.s3 import upload as s3_upload
 from tests.stores import STORES, connected, put
 
@@ -205,7 +205,7 @@ OPERATIONS: dict[str, Callable[[Storage, str], str]] = {
 @pytest.fixture(scope="module", autouse=True)
 def _small_parts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (s3_upload, azure_client, google_client):
+        for module in (s3_upload, azure_client, google_upload):
             patch.setattr(module, "PART_BYTES", PART_BYTES)
         yield
 

@@ -1,4 +1,4 @@
-"""Rows of a CSV file."""
+"""Read the rows of a CSV file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of a foreign table in blocks of whole, numbered lines."""
+"""Cut the text of a foreign table into blocks of whole, numbered lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of an NDJSON file."""
+"""Read the rows of an NDJSON file."""
 
 from __future__ import annotations
 

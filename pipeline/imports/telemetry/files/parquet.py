@@ -1,4 +1,4 @@
-"""Rows of a Parquet file."""
+"""Read the rows of a Parquet file."""
 
 from __future__ import annotations
 

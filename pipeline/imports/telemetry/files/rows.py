@@ -1,4 +1,4 @@
-"""Rows of a foreign table on their way from its files to the coding."""
+"""Define the rows of a foreign table as its readers give them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of a foreign table as doubles."""
+"""Parse the values of a foreign table as doubles."""
 
 from __future__ import annotations
 
