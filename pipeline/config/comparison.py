@@ -12,7 +12,6 @@ from connectors.storage import StorageOptions
 from pipeline.config.blocks import ConfigBlock, RegistryBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
-from pipeline.config.schema import document_schema
 from pipeline.config.values import ConfigName, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion
@@ -170,8 +169,3 @@ def load_comparison_config(
     """
     root = document_of(read_text(source), str(source))
     return validated(root, ComparisonConfig, environ, folder=Path(source).parent)
-
-
-def comparison_config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config of comparisons, for editors."""
-    return document_schema(ComparisonConfig, title="flowtime-export comparisons")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from connectors.flowtime.discover.discovery import KnownRun
@@ -16,7 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
 from pipeline.registry.known_runs import KnownRuns
 from pipeline.registry.rebuild import RebuildReport
-from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import BusyError
@@ -93,16 +93,6 @@ class ArtifactCatalog:
         descriptor = join(folder.path, "export" + FILE_SUFFIX)
         written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
         self._later(lambda: enter(self.registry(), None, written, lambda: None))
-
-    def enter_runs(self, paths: Sequence[str]) -> None:
-        """Enter run directories in the background, as they were just written.
-
-        Args:
-            paths: The directories, relative to the folder of the runs.
-        """
-        runs = self._locations.runs
-        listed = RunsToEnter(runs.storage, runs.path, paths=[join(runs.path, p) for p in paths])
-        self._later(lambda: enter(self.registry(), listed, (), lambda: None))
 
     def enter_comparisons(self) -> None:
         """Enter the comparisons that were written, and forget those that are not kept any more."""
