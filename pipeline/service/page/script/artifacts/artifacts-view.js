@@ -27,7 +27,7 @@ export function artifactsView(main, route, signal) {
   const filters = artifactFilters(query, change);
   const facets = facetPanel(query, change);
   const views = savedViews(query, FILTERS.concat("sortBy", "sortOrder"), { path: "#/artifacts", key: "flowtime-artifact-views" });
-  const rescan = action("Look again", lookAgain, { title: "Look for runs and exports that were written, moved or removed" });
+  const rescan = action("Refresh", refresh, { title: "Look for runs and exports that were written, moved or removed" });
   main.append(
     h("div.title-line", {}, h("h1", {}, "Artifacts"), total, views.element, h("span.push", {}, rescan)),
     filters.element,
@@ -72,7 +72,7 @@ export function artifactsView(main, route, signal) {
     load();
   }
 
-  async function lookAgain() {
+  async function refresh() {
     rescan.disabled = true;
     await ask("/v1/artifacts/rescan", { method: "POST", signal }).catch(() => null);
     rescan.disabled = false;
