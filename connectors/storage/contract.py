@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.errors import ConflictError, DeniedError, StorageError
-from connectors.storage.location import Location
-from connectors.storage.paths import relative
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import relative
 
 _HASHED_BYTES = 4_000_000
 
@@ -249,7 +249,7 @@ class Storage(ABC):
         """
         raise StorageError(
             f"{self.url(path)}: {self.protocol}:// cannot be reached by the packages for lake "
-            "tables: choose a local path or s3://",
+            "tables: choose a local path, s3:// or abfs://",
             url=self.url(path),
         )
 

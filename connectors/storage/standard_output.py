@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from connectors.errors import NotFoundError, StorageError
+from connectors.storage.addresses.location import Location
+from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, Storage
-from connectors.storage.failures import SYSTEM
-from connectors.storage.location import Location
-from connectors.storage.staging import StagingFolders
+from connectors.storage.staging.folders import StagingFolders
 
 _COPIED_AT_ONCE = 1_000_000
 _NAME = "stdout"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectors.storage import Storage, relative
-from connectors.storage.paths import is_safe_name
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.errors import ConfigError, PublishConflictError, SinkError
 from pipeline.lake_tables.contract import TableChange, TableVersion
 from pipeline.lake_tables.iceberg_files import data_file, data_files, refuse_outside, version_of

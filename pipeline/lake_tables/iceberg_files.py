@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from connectors.storage import relative
-from connectors.storage.paths import is_safe_name
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.lake_tables.contract import AddedFile, TableVersion
 from pipeline.lake_tables.iceberg_storage import plain
 from pipeline.lake_tables.statistics import column_bounds, with_values

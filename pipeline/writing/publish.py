@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connectors.errors import ConflictError, StorageError
 from connectors.storage import Claim, claimed, interrupted_work, join, sha256_of
-from connectors.storage.deadline import check_deadline, within
+from connectors.storage.calls.deadline import check_deadline, within
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
 from pipeline.planning.choice import Obsolete

@@ -20,7 +20,7 @@ from connectors.storage import (
     is_claim,
     join,
 )
-from connectors.storage.paths import is_safe_name
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.errors import IntegrityError

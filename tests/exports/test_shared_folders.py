@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from connectors.storage import Storage, StorageOptions, claimed, connect
-from connectors.storage.staged_names import host_mark
+from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.errors import (
     DamagedDescriptorError,

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from connectors.storage import claim as claims
 from connectors.storage import connect, discard_all
 from connectors.storage.disk.local import LocalStorage
+from connectors.storage.staging import claim as claims
 from pipeline.errors import FlowtimeExportError, PublishConflictError, SinkError
 from pipeline.exports.run import export
 from pipeline.lake_tables.delta import DeltaLakeTable

@@ -22,7 +22,7 @@ from pipeline.registry.registry import open_registry
 from pipeline.verification.check import verify
 from tests.exporting import config, spec, write_runs
 from tests.lake_tables.lakes import LAKES, Lake, rows
-from tests.servers import S3Server
+from tests.servers import AzureServer, S3Server
 
 Streams = pytest.CaptureFixture[str]
 
@@ -297,3 +297,22 @@ def test_s3(tmp_path: Path, lake: Lake, server: S3Server) -> None:
         catalog = load_catalog("default", **{**lake.catalog, **properties})  # type: ignore[union-attr]
         found = catalog.load_table("ns.gold")
         assert (len(found.snapshots()), found.scan().to_arrow().num_rows) == (2, 15)
+
+
+def test_delta_on_azure(tmp_path: Path, azure_server: AzureServer) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    url = f"abfs://{azure_server.bucket}/tables/{tmp_path.name}"
+    options = azure_server.options()
+    blocks = {"storage": {"lake": {"protocol": "abfs", **options.revealed()}}}
+    made = config(runs, {"format": "delta", "path": url, "storage": "lake"}, **blocks)
+    export(made)
+    write_runs(runs, spec("run_b", values=(3.0,)))
+    export(made)
+    assert export(made).targets[0].status == "unchanged"
+    assert verify(url, str(runs), options).ok
+    storage, path = connect(url, options)
+    table = DeltaTable(url, storage_options=dict(storage.access(path).options))
+    assert (table.version(), table.to_pyarrow_table().num_rows) == (1, 15)
+    for folder in storage.walk(path):
+        for file in folder.files:
+            assert azure_server.secret.encode() not in storage.read(file.path)

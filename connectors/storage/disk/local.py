@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
-from connectors.storage.claim import bury
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import relative
+from connectors.storage.calls.deadline import check_deadline
+from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import (
     Denied,
     Enter,
@@ -25,13 +28,10 @@ from connectors.storage.contract import (
     StoreAccess,
     Writable,
 )
-from connectors.storage.deadline import check_deadline
 from connectors.storage.disk.steady_file import SteadyFile
-from connectors.storage.failures import SYSTEM
-from connectors.storage.location import Location
-from connectors.storage.paths import relative
-from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
-from connectors.storage.staging import abandoned_folders, remove_folders
+from connectors.storage.staging.claim import bury
+from connectors.storage.staging.folders import abandoned_folders, remove_folders
+from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

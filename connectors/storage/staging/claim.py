@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
+from connectors.storage.addresses.paths import is_safe_name, join
+from connectors.storage.calls.deadline import within
 from connectors.storage.contract import Mark, Storage
-from connectors.storage.deadline import within
-from connectors.storage.paths import is_safe_name, join
-from connectors.storage.staged_names import is_abandoned, is_own, staged_name
+from connectors.storage.staging.names import is_abandoned, is_own, staged_name
 
 RENEWAL_SECONDS = 60.0
 """A claim is written again after this time, for as long as it is held."""
