@@ -139,15 +139,18 @@ class Claim:
         """What a successor would find recorded if this process died now."""
         return InterruptedWork(self._path, self._scope, self._files)
 
-    def keep_files(self) -> None:
-        """Record no files any more: from now on they may belong to what readers see.
+    def record(self, files: Sequence[str]) -> None:
+        """Record other files in the place of those that were, which others may see from now on.
+
+        Args:
+            files: As for the claim itself.
 
         Raises:
             StorageError: The claim could not be written.
         """
-        if self._files:
-            self._files = ()
-            self._record.pop("files")
+        if self._files != tuple(files):
+            self._files = tuple(files)
+            self._record["files"] = list(files)
             self._content = json.dumps(self._record).encode()
             self._storage.mark(self._path, self._content, durable=True)
 
