@@ -50,6 +50,9 @@ class Folder:
 Enter = Callable[[str], bool]
 """Whether a walk opens the folder at a path."""
 
+Failed = Callable[[StorageError], None]
+"""Takes what went wrong with one of several files."""
+
 Denied = Callable[[str, DeniedError], None]
 """Takes a folder that may not be listed, and why."""
 
@@ -409,8 +412,13 @@ class Storage(ABC):
         """Return URLs of files at or below `path` that dead exporters left in staging."""
 
     @abstractmethod
-    def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds, but for claims that record files, and return it."""
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
+        """Remove what `leftovers` finds, but for claims that record files, and return it.
+
+        Args:
+            path: A folder.
+            failed: Called for each file that could not be removed; by default that is raised.
+        """
 
     @abstractmethod
     def sweep(self, folder: str) -> None:

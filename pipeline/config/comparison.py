@@ -169,3 +169,19 @@ def load_comparison_config(
     """
     root = document_of(read_text(source), str(source))
     return validated(root, ComparisonConfig, environ, folder=Path(source).parent)
+
+
+def parse_comparison_config(
+    text: str, *, filename: str, environ: Mapping[str, str] | None = None
+) -> ComparisonConfig:
+    """Read a config of comparisons from its text; relative paths start at the working directory.
+
+    Args:
+        text: YAML.
+        filename: What messages call it.
+        environ: Variables for `${NAME}`; default this process's.
+
+    Raises:
+        ConfigError: What the text says is wrong.
+    """
+    return validated(document_of(text, filename), ComparisonConfig, environ)

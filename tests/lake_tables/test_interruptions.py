@@ -136,7 +136,8 @@ def test_an_export_that_is_killed(
     kept = lake.files()
     clean(*connect(str(lake.folder)))
     assert lake.files() == kept
-    hidden = [name for name in names(lake.folder) if name.startswith(".")]
+    # A claim without a record of files stays for as long as the process of its name lives.
+    hidden = [name for name in names(lake.folder) if name.startswith(".") and "claim" not in name]
     assert hidden == []
     # All that is left belongs to a version of the table.
     data = {name for name in names(lake.folder) if name.startswith("part-")}

@@ -96,6 +96,7 @@ def test_facets_that_a_list_cannot_wait_for_are_there_the_next_time(
     monkeypatch.setattr(facet_cache, "facets_of", slow)
     assert cache.facets(query, None) is None
     wait_for(cache, query, RUNS)
+    assert len(limits) == 1  # no list waited a second time
 
 
 def test_people_see_at_once_what_they_have_changed(

@@ -20,6 +20,7 @@ from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import (
     Denied,
     Enter,
+    Failed,
     FileInfo,
     Folder,
     Mark,
@@ -29,7 +30,7 @@ from connectors.storage.contract import (
     Writable,
 )
 from connectors.storage.disk.steady_file import SteadyFile
-from connectors.storage.staging.claim import bury
+from connectors.storage.staging.claim import bury, bury_all
 from connectors.storage.staging.folders import abandoned_folders, remove_folders
 from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
 
@@ -225,9 +226,9 @@ class LocalStorage(Storage):
         """Return the abandoned files, and folders in the temporary directory."""
         return [*(mark.path for mark in _abandoned(path)), *abandoned_folders()]
 
-    def remove_leftovers(self, path: str) -> list[str]:
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Remove what `leftovers` finds, but for claims that record files, and return it."""
-        files = [url for mark in self.abandoned(path) for url in self._bury(mark)]
+        files = bury_all(self, path, failed)
         folders = abandoned_folders()
         remove_folders(folders)
         return files + folders
@@ -298,7 +299,7 @@ def _refuse_absent(path: str) -> None:
             os.stat(path)
         except FileNotFoundError as failure:
             raise NotFoundError(
-                f"listing {path}: there is no such folder: correct the path", url=path
+                f"listing {path}: there is no such file or folder: correct the path", url=path
             ) from failure
 
 

@@ -51,7 +51,7 @@ class FacetCache:
         self._database = database
         self._known: OrderedDict[tuple[Any, ...], _Counted] = OrderedDict()
         self._lock = threading.Lock()
-        self._is_counting = False
+        self._counting: tuple[Any, ...] | None = None
 
     def forget(self) -> None:
         """Forget all facets: people expect to see what they have just changed."""
@@ -72,8 +72,9 @@ class FacetCache:
             return None  # so many hold the text that they were not even counted
         with self._lock:
             known = self._known.get(query.conditions)
+            is_coming = self._counting == query.conditions
         if known is None:
-            return self._counted_in_time(query, total)
+            return None if is_coming else self._counted_in_time(query, total)
         age = time.monotonic() - known.at
         if known.seconds < _SOON or age > _OLDEST:
             with self._database.reading(FACET_SECONDS) as connection:
@@ -106,9 +107,9 @@ class FacetCache:
     def _count_later(self, query: ArtifactQuery, total: int | None) -> None:
         """Count facets on a thread, one query at a time."""
         with self._lock:
-            if self._is_counting:
+            if self._counting is not None:
                 return
-            self._is_counting = True
+            self._counting = query.conditions
 
         def count() -> None:
             try:
@@ -116,6 +117,6 @@ class FacetCache:
             except RegistryError as error:
                 LOGGER.debug("facets could not be counted again: %s", error)
             finally:
-                self._is_counting = False
+                self._counting = None
 
         threading.Thread(target=count, name="flowtime-facets", daemon=True).start()

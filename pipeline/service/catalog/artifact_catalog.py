@@ -107,7 +107,9 @@ class ArtifactCatalog:
     def _rebuild(self) -> RebuildReport:
         self._is_rebuild_queued = False
         options = self._locations.options
-        return self.registry().rebuild(*self._roots(), storage_options=options)
+        report = self.registry().rebuild(*self._roots(), storage_options=options)
+        self.registry().list(limit=1, facets=True)  # so that the first page need not wait for them
+        return report
 
     def _roots(self) -> Iterator[str]:
         yield self._locations.runs.url
