@@ -124,3 +124,13 @@ def test_comparing_at_a_small_scale(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in done.stdout.splitlines()[2:]]
     assert [row[1] for row in cells] == ["150"] * 4
+
+
+def test_lake_tables_at_a_small_scale(tmp_path: Path) -> None:
+    shape = "--runs 3 --series 3 --bins 24"
+    table = run_benchmarks(tmp_path, "benchmarks.lake_tables", *shape.split())
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    steps = ["first", "nothing new", "one run less"]
+    tables = [[form, step] for form in ("delta", "iceberg") for step in steps]
+    assert [row[:2] for row in cells] == [["polars sink_delta", "first"], *tables]
+    assert all(float(row[-1]) > 0 for row in cells)

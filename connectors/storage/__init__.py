@@ -9,7 +9,20 @@ import threading
 from typing import Any
 
 from connectors.errors import StorageError
-from connectors.storage.claim import Claim, InterruptedWork, claimed, interrupted_work, is_claim
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.object_urls import ObjectStore, object_store
+from connectors.storage.addresses.paths import join, relative
+from connectors.storage.addresses.urls import (
+    LOCAL_PROTOCOLS,
+    READ_ONLY_PROTOCOLS,
+    canonical_url,
+    check_url,
+    escape_glob,
+    local_path,
+    protocol_of,
+    split_glob,
+    storage_kind,
+)
 from connectors.storage.contract import (
     FileInfo,
     Folder,
@@ -21,24 +34,17 @@ from connectors.storage.contract import (
     sha256_of,
 )
 from connectors.storage.disk.local import LocalStorage
-from connectors.storage.location import Location
-from connectors.storage.object_urls import ObjectStore, object_store
 from connectors.storage.options import StorageOptions
-from connectors.storage.paths import join, relative
-from connectors.storage.staged_names import Owner, staged_name, staging_for, staging_owner
-from connectors.storage.staging import remove_scratch, scratch_below, scratch_folder
-from connectors.storage.standard_output import StandardOutput
-from connectors.storage.urls import (
-    LOCAL_PROTOCOLS,
-    READ_ONLY_PROTOCOLS,
-    canonical_url,
-    check_url,
-    escape_glob,
-    local_path,
-    protocol_of,
-    split_glob,
-    storage_kind,
+from connectors.storage.staging.claim import (
+    Claim,
+    InterruptedWork,
+    claimed,
+    interrupted_work,
+    is_claim,
 )
+from connectors.storage.staging.folders import remove_scratch, scratch_below, scratch_folder
+from connectors.storage.staging.names import Owner, staged_name, staging_for, staging_owner
+from connectors.storage.standard_output import StandardOutput
 
 __all__ = [
     "Claim",

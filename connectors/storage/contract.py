@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.errors import ConflictError, DeniedError, StorageError
-from connectors.storage.location import Location
-from connectors.storage.paths import relative
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import relative
 
 _HASHED_BYTES = 4_000_000
 
@@ -49,6 +49,9 @@ class Folder:
 
 Enter = Callable[[str], bool]
 """Whether a walk opens the folder at a path."""
+
+Failed = Callable[[StorageError], None]
+"""Takes what went wrong with one of several files."""
 
 Denied = Callable[[str, DeniedError], None]
 """Takes a folder that may not be listed, and why."""
@@ -249,7 +252,7 @@ class Storage(ABC):
         """
         raise StorageError(
             f"{self.url(path)}: {self.protocol}:// cannot be reached by the packages for lake "
-            "tables: choose a local path or s3://",
+            "tables: choose a local path, s3:// or abfs://",
             url=self.url(path),
         )
 
@@ -409,8 +412,13 @@ class Storage(ABC):
         """Return URLs of files at or below `path` that dead exporters left in staging."""
 
     @abstractmethod
-    def remove_leftovers(self, path: str) -> list[str]:
-        """Remove what `leftovers` finds, but for claims that record files, and return it."""
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
+        """Remove what `leftovers` finds, but for claims that record files, and return it.
+
+        Args:
+            path: A folder.
+            failed: Called for each file that could not be removed; by default that is raised.
+        """
 
     @abstractmethod
     def sweep(self, folder: str) -> None:

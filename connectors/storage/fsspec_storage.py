@@ -15,14 +15,14 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 
 from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.storage.addresses.paths import is_safe_name, relative
+from connectors.storage.addresses.urls import READ_ONLY_PROTOCOLS
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.http_failures import HttpFailures
+from connectors.storage.calls.retry import retrying
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
-from connectors.storage.event_loop import wait_for
-from connectors.storage.http_failures import HttpFailures
-from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.retry import retrying
-from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
-from connectors.storage.urls import READ_ONLY_PROTOCOLS
+from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
 
 _ATOMIC = frozenset({"memory", "adl", "oci", "oss"})
 """Protocols where a put is seen whole or not at all; elsewhere a rename makes it so."""

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from connectors.errors import ChangedError, NotFoundError, StorageError
-from connectors.storage.claim import bury
-from connectors.storage.contract import FileInfo, StagedFile, Storage
-from connectors.storage.deadline import ContextPool
-from connectors.storage.failures import SYSTEM, StoreFailures
-from connectors.storage.location import Location
-from connectors.storage.paths import join
-from connectors.storage.staged_names import staged_name
-from connectors.storage.staging import StagingFolders, abandoned_folders, remove_folders
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import join
+from connectors.storage.calls.deadline import ContextPool
+from connectors.storage.calls.failures import SYSTEM, StoreFailures
+from connectors.storage.contract import Failed, FileInfo, StagedFile, Storage
+from connectors.storage.staging.claim import bury_all
+from connectors.storage.staging.folders import StagingFolders, abandoned_folders, remove_folders
+from connectors.storage.staging.names import staged_name
 
 _READERS = 16
 _FETCHED_AT_ONCE = 4_000_000
@@ -146,11 +146,9 @@ class RemoteStorage(Storage):
         finally:
             self.discard(staged)
 
-    def remove_leftovers(self, path: str) -> list[str]:
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Remove what `leftovers` finds and return it."""
-        removed: list[str] = []
-        for mark in self.abandoned(path):
-            removed += bury(self, mark.path.rpartition("/")[0], mark)
+        removed = bury_all(self, path, failed)
         folders = abandoned_folders()
         remove_folders(folders)
         return removed + folders

@@ -8,10 +8,19 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, Storage
-from connectors.storage.failures import SYSTEM
-from connectors.storage.location import Location
-from connectors.storage.staging import StagingFolders
+from connectors.storage.addresses.location import Location
+from connectors.storage.calls.failures import SYSTEM
+from connectors.storage.contract import (
+    Denied,
+    Enter,
+    Failed,
+    FileInfo,
+    Folder,
+    Mark,
+    StagedFile,
+    Storage,
+)
+from connectors.storage.staging.folders import StagingFolders
 
 _COPIED_AT_ONCE = 1_000_000
 _NAME = "stdout"
@@ -122,7 +131,7 @@ class StandardOutput(Storage):
         """Return none."""
         return []
 
-    def remove_leftovers(self, path: str) -> list[str]:
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Return none."""
         return []
 

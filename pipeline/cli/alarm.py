@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from connectors.storage.deadline import DeadlinePassed
+from connectors.storage.calls.deadline import DeadlinePassed
 
 _GRACE_SECONDS = 1.0
 """What looks at the deadline by itself comes first."""

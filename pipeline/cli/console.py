@@ -127,15 +127,22 @@ def settings_of(path: Path, overrides: Sequence[str]) -> ExportConfig:
     Raises:
         ConfigError: What the file or an override says is wrong.
     """
-    settings = _piped(overrides) if str(path) == "-" else load_config(path, overrides=overrides)
+    if str(path) == "-":
+        settings = parse_config(read_stdin(), filename=STDIN, overrides=overrides)
+    else:
+        settings = load_config(path, overrides=overrides)
     current_invocation().name = settings.name
     redaction.learn(settings.secrets())
     return settings
 
 
-def _piped(overrides: Sequence[str]) -> ExportConfig:
+def read_stdin() -> str:
+    """Return the text of standard input.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
-        text = read_stream(sys.stdin.buffer, STDIN)
+        return read_stream(sys.stdin.buffer, STDIN)
     except (OSError, ValueError, AttributeError) as error:  # closed, or not there at all
         raise ConfigError(f"{STDIN}: cannot be read: {error}") from error
-    return parse_config(text, filename=STDIN, overrides=overrides)

@@ -93,7 +93,8 @@ def pair_series(
     if not pairs:
         raise RunError(
             f"no series of {baseline.url} ({_shown(ours)}) is in {comparison.url} "
-            f"({_shown(theirs)}): name renamed components in a mapping"
+            f"({_shown(theirs)}): say which components were renamed, by --map OLD=NEW or by "
+            "`renamed` in a config"
         )
     _refuse_units(pairs, baseline, comparison)
     taken = set(found.values())
@@ -161,7 +162,7 @@ def _refuse_unknown(mapping: Mapping[str, str], baseline: Run, comparison: Run) 
             if name not in (ids if "@" in name else known | ids):
                 components = sorted({one.component or "" for one in run.series} - {""})
                 raise ConfigError(
-                    f"mapping: the {side} {run.url} has no component or series {name!r}; "
+                    f"renamed: the {side} {run.url} has no component or series {name!r}; "
                     f"{suggestion(name, components)}"
                 )
 
@@ -173,7 +174,7 @@ def _refuse_shared(
     for row, other in found.items():
         if other in first:
             raise ConfigError(
-                f"mapping: series {ours[first[other]].id} and {ours[row].id} of the baseline both "
+                f"renamed: series {ours[first[other]].id} and {ours[row].id} of the baseline both "
                 f"lead to {theirs[other].id} of the comparison"
             )
         first[other] = row

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from connectors.errors import NotFoundError
 from connectors.storage import scratch_folder
 from pipeline.comparison.compare import compare_matched
 from pipeline.comparison.matching import ComparisonOptions, ComparisonRequest, match_sides
@@ -45,7 +46,7 @@ def compare_all(
             note of the report.
 
     Raises:
-        ConfigError: A pattern names nothing, or outputs of two comparisons would be one file.
+        ConfigError: Outputs of two comparisons would be one file.
         RunError: The baseline is no complete run.
         SinkError: An output could not be written.
         StorageError: The baseline could not be read, or a store failed.
@@ -53,7 +54,7 @@ def compare_all(
     wanted = fail_on or config.fail_on
     moment = now or datetime.now(UTC)
     baseline = _source(config, config.baseline.url, config.baseline.storage, config.baseline.run)
-    sources = list(_sources(config))
+    sources, missing = _sources(config)
     if registry is None and config.registry is not None:
         registry = RegistrySession.of(config.registry)
     registration = ComparisonRegistration(registry)
@@ -61,7 +62,7 @@ def compare_all(
     with ExitStack() as stack:
         opened = stack.enter_context(_stored(baseline, is_read_often=len(sources) > 1))
         stack.enter_context(outputs.discarded_on_error())
-        entries: list[SweepEntry] = []
+        entries = list(missing)
         for source in sources:
             if source.url == opened.side.url:
                 continue
@@ -115,11 +116,18 @@ def _options(config: ComparisonConfig) -> ComparisonOptions:
     )
 
 
-def _sources(config: ComparisonConfig) -> Iterator[SideSource]:
+def _sources(config: ComparisonConfig) -> tuple[list[SideSource], list[SweepEntry]]:
+    """Return what is to be compared, and an entry for each pattern that matches nothing."""
+    sources: list[SideSource] = []
+    missing: list[SweepEntry] = []
     for side in config.comparisons:
-        options = config.storage_options(side.storage)
-        for url in matching_urls(side.url, options):
-            yield _source(config, url, side.storage, side.run)
+        try:
+            urls = matching_urls(side.url, config.storage_options(side.storage))
+        except NotFoundError as error:
+            missing.append(SweepEntry(side.url, side.url, error=str(error)))
+        else:
+            sources += [_source(config, url, side.storage, side.run) for url in urls]
+    return sources, missing
 
 
 def _source(config: ComparisonConfig, url: str, storage: str | None, run: str | None) -> SideSource:

@@ -12,7 +12,6 @@ from connectors.storage import StorageOptions
 from pipeline.config.blocks import ConfigBlock, RegistryBlock, StorageBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
-from pipeline.config.schema import document_schema
 from pipeline.config.values import ConfigName, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion
@@ -172,6 +171,17 @@ def load_comparison_config(
     return validated(root, ComparisonConfig, environ, folder=Path(source).parent)
 
 
-def comparison_config_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a config of comparisons, for editors."""
-    return document_schema(ComparisonConfig, title="flowtime-export comparisons")
+def parse_comparison_config(
+    text: str, *, filename: str, environ: Mapping[str, str] | None = None
+) -> ComparisonConfig:
+    """Read a config of comparisons from its text; relative paths start at the working directory.
+
+    Args:
+        text: YAML.
+        filename: What messages call it.
+        environ: Variables for `${NAME}`; default this process's.
+
+    Raises:
+        ConfigError: What the text says is wrong.
+    """
+    return validated(document_of(text, filename), ComparisonConfig, environ)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from connectors.flowtime.discover.discovery import Discovery, discover, joined
 from connectors.flowtime.discover.selection import Selection
 from connectors.storage import StorageOptions, connect
-from connectors.storage.deadline import check_deadline
+from connectors.storage.calls.deadline import check_deadline
 from pipeline.errors import ConfigError
 from pipeline.version import VERSION
 

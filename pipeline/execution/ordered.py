@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
-from connectors.storage.deadline import check_deadline
+from connectors.storage.calls.deadline import check_deadline
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
 from pipeline.execution.task import TaskResult

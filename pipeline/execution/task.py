@@ -12,7 +12,7 @@ from connectors.errors import RunError
 from connectors.flowtime.scan.scanner import ScanOptions, ScanProgress, damaged_runs
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import StagedFile, Storage
-from connectors.storage.deadline import check_deadline
+from connectors.storage.calls.deadline import check_deadline
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.execution.rows import narrow_rows, with_columns
 from pipeline.planning.plan import ExportPlan

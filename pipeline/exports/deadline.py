@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from connectors.storage.deadline import Deadline, DeadlinePassed, within
+from connectors.storage.calls.deadline import Deadline, DeadlinePassed, within
 from pipeline.errors import SinkError
 
 

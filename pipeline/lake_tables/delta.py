@@ -179,7 +179,7 @@ class DeltaLakeTable:
     def _error(self, doing: str, error: Exception) -> SinkError:
         text = str(error)
         for key, value in self.storage.access(self.path).options.items():
-            if "key" in key or "token" in key:
+            if any(word in key for word in ("key", "secret", "token")):
                 text = text.replace(value, "***")
         return SinkError(f"{doing} the Delta table {self.url}: {text}")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectors.storage import Storage, relative
-from connectors.storage.paths import is_safe_name
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.errors import ConfigError, PublishConflictError, SinkError
 from pipeline.lake_tables.contract import TableChange, TableVersion
-from pipeline.lake_tables.iceberg_files import data_file, data_files, version_of
+from pipeline.lake_tables.iceberg_files import data_file, data_files, refuse_outside, version_of
 from pipeline.lake_tables.iceberg_schema import (
     NAME_MAPPING,
     evolve,
@@ -218,9 +218,12 @@ class IcebergVersion:
         if below is None or not is_safe_name(below):
             raise SinkError(f"{url}: the metadata file {self.metadata} is not below the table")
         try:
-            location = f"{location_of(self.storage, self.path)}/{below}"
-            return version_of(
-                StaticTable.from_metadata(location, io_properties(self.storage, self.path))
-            )
+            root = location_of(self.storage, self.path)
+            properties = io_properties(self.storage, self.path)
+            table = StaticTable.from_metadata(f"{root}/{below}", properties)
+            if plain(table.location()) != plain(root):
+                raise SinkError(f"{url}: {self.metadata} is of a table at {table.location()}")
+            refuse_outside(table)
+            return version_of(table)
         except failures() as error:
             raise SinkError(f"reading {self.metadata}: {error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from connectors.storage import relative
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.lake_tables.contract import AddedFile, TableVersion
 from pipeline.lake_tables.iceberg_storage import plain
 from pipeline.lake_tables.statistics import column_bounds, with_values
@@ -13,6 +15,27 @@ if TYPE_CHECKING:
     from pyiceberg.manifest import DataFile
     from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
+
+
+def refuse_outside(table: Table) -> None:
+    """Refuse a table whose snapshot is described in files that are not below its folder.
+
+    Raises:
+        ValueError: It is.
+    """
+    current = table.current_snapshot()
+    if current is None:
+        return
+    root = plain(table.location())
+    _refuse_outside(current.manifest_list, root)
+    for manifest in current.manifests(table.io):
+        _refuse_outside(manifest.manifest_path, root)
+
+
+def _refuse_outside(uri: str, root: str) -> None:
+    below = relative(plain(uri), root)
+    if below is None or not is_safe_name(below):
+        raise ValueError(f"{uri} is not below the table")
 
 
 def version_of(table: Table) -> TableVersion:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.errors import SinkError
 from pipeline.lake_tables.contract import TableChange
 from pipeline.rows.column import Column, ColumnType
 
@@ -60,6 +61,9 @@ def evolve(transaction: Transaction, change: TableChange) -> None:
 
     A column that the table was ever partitioned by stays, as pyiceberg needs it to find the files
     that were written then; new files do not have it.
+
+    Raises:
+        SinkError: The type of such a column would change.
     """
     before = transaction.table_metadata
     columns = {column.name: column for column in change.columns}
@@ -70,6 +74,11 @@ def evolve(transaction: Transaction, change: TableChange) -> None:
         for name, field in fields.items()
         if name in columns and field.field_type != _type(columns[name].type)
     ]
+    if kept := sorted(name for name in other if fields[name].field_id in pinned):
+        raise SinkError(
+            f"table {change.name}: column {kept[0]!r} would have another type, and the table was "
+            "partitioned by it: choose another table"
+        )
     gone = [
         name
         for name, field in fields.items()

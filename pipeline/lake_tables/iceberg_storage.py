@@ -63,4 +63,4 @@ def failures() -> tuple[type[Exception], ...]:
 
     own = (one for one in vars(of_iceberg).values() if isinstance(one, type))
     raised = [one for one in own if issubclass(one, Exception)]
-    return (*raised, SQLAlchemyError, OSError, ValueError, KeyError)
+    return (*raised, SQLAlchemyError, OSError, ValueError, KeyError, TypeError)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connectors.storage.deadline import ContextPool
+from connectors.storage.calls.deadline import ContextPool
 from pipeline.datapackage import descriptor
 from pipeline.errors import DamagedDescriptorError, IntegrityError, PublishConflictError
 from pipeline.planning.data_files import unnamed_data_files

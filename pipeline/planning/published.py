@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.storage import Storage, join
+from connectors.storage import Storage, join, sha256_of
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
 from pipeline.lake_tables.contract import TableVersion
@@ -184,12 +184,30 @@ def is_published(
     if pending.target.table is not None:
         files = {} if version is None else version.files
         return all(files.get(item["path"]) == item["bytes"] for item in listed)
-    return all(_is_in_place(pending.target, item) for item in listed)
+    described = _written_at(pending.target)
+    return all(_is_in_place(pending.target, item, described) for item in listed)
 
 
-def _is_in_place(target: Target, item: Mapping[str, Any]) -> bool:
-    entry = target.storage.info(join(target.folder, item["path"]))
-    return entry is not None and entry.size == item["bytes"]
+def _is_in_place(target: Target, item: Mapping[str, Any], described: int | None) -> bool:
+    """Return whether a file is there as it was exported.
+
+    One that was written after its descriptor is read: an edit may leave its size as it was.
+    """
+    path = join(target.folder, item["path"])
+    entry = target.storage.info(path)
+    if entry is None or entry.size != item["bytes"]:
+        return False
+    if described is None or int(entry.version) <= described:
+        return True
+    return f"sha256:{sha256_of(target.storage, path)}" == item.get("hash")
+
+
+def _written_at(target: Target) -> int | None:
+    """Return when a descriptor was written; None on a store, whose versions are in no order."""
+    if target.storage.protocol != "file":
+        return None
+    entry = target.storage.info(target.descriptor)
+    return None if entry is None else int(entry.version)
 
 
 def place_of(target: Target) -> DescriptorKey:

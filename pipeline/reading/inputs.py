@@ -14,7 +14,7 @@ from connectors.flowtime.scan.scanner import ScanOptions
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import SeriesFiles
 from connectors.storage import Storage
-from connectors.storage.deadline import ContextPool
+from connectors.storage.calls.deadline import ContextPool
 from pipeline.config import ExportConfig
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import Pending

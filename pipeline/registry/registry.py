@@ -19,7 +19,7 @@ from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
 from pipeline.registry.deletion import Deletion, plan_deletion
 from pipeline.registry.models import tidy_models
-from pipeline.registry.queries.facets import remembered_facets
+from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.identity import keys_by_id, unknown_artifact
 from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.queries.loading import artifacts
@@ -62,6 +62,7 @@ class Registry:
         self._database = Database(url, write_seconds=write_seconds)
         self._read_seconds = read_seconds
         self._counts = CountCache()
+        self._facets = FacetCache(self._database)
         file = self._database.file
         self._journal = None if file is None else UserJournal(file)
         if self._database.is_new and self._journal is not None:
@@ -104,11 +105,7 @@ class Registry:
         if not wanted.with_facets:
             return page
         few = page.total if page.total_is_exact else None
-        return replace(
-            page,
-            has_facets=True,
-            facets=remembered_facets(self._database, self._counts, wanted, few),
-        )
+        return replace(page, has_facets=True, facets=self._facets.facets(wanted, few))
 
     def get(self, artifact_id: str) -> Artifact:
         """Return an artifact.
@@ -403,6 +400,7 @@ class Registry:
                     self._journal.append(changed, user_data.read(connection))
 
             yield connection, note
+        self._facets.forget()
 
     def _bring_back_user_data(self) -> None:
         """Give what was said of artifacts that were moved to where they are now."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage import Claim, claimed, interrupted_work, join, relative, sha256_of
-from connectors.storage.deadline import check_deadline, within
+from connectors.errors import ConflictError, StorageError
+from connectors.storage import Claim, claimed, interrupted_work, join, sha256_of
+from connectors.storage.calls.deadline import check_deadline, within
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
-from pipeline.lake_tables.contract import TableVersion
 from pipeline.planning.choice import Obsolete
 from pipeline.planning.plan import ExportPlan
 from pipeline.planning.published import DescriptorKey, Pending, PublishedTargets, place_of
@@ -25,7 +24,12 @@ from pipeline.writing.descriptor_file import (
 )
 from pipeline.writing.removal import claim_scope, remove_data_files, settle_interrupted
 from pipeline.writing.router import StagedOutput
-from pipeline.writing.table_commit import table_change
+from pipeline.writing.table_commit import (
+    has_changed,
+    places_of_runs,
+    stored_names,
+    table_change,
+)
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,12 @@ class Publisher:
     ) -> None:
         """Commit the files of runs to their table, then write its descriptor.
 
-        Nothing is removed: earlier versions of the table name the files that are replaced.
+        What it replaces stays, as earlier versions of the table name it. Files that are removed are
+        those of a data set that was there before the table.
         """
         target, table = one.target, one.target.table
         assert table is not None
-        if _files(current.version) != _files(self.before.tables.get(place_of(target))):
+        if has_changed(current.version, self.before.tables.get(place_of(target))):
             raise PublishConflictError(
                 f"{target.url}: another writer has committed to the table since this export "
                 "began; nothing of it was changed: run it again, and one exporter at a time"
@@ -168,7 +173,7 @@ class Publisher:
             group,
             self._obsolete_targets(place_of(target)),
             self.created,
-            self._order(target),
+            places_of_runs(self.plan, target),
         )
         outputs = [output for _, outputs in group for output in outputs]
         change = table_change(one.plan, target, current, package, outputs)
@@ -176,24 +181,15 @@ class Publisher:
             claim.check()
             target.storage.commit(output.staged)
         claim.check()
-        claim.keep_files()
+        obsolete = self._obsolete_files(place_of(target))
+        claim.record(sorted(obsolete))
         version = current.version
         if change is not None:
             version = table.commit(change, current.version)
         if version is not None:
             package = descriptor.with_table(package, version.reference)
         write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
-
-    def _order(self, target: Target) -> dict[str, int]:
-        """Return the places of the runs of a lake table."""
-        whole = [
-            part.identity(sink.sink)
-            for sink in self.plan.sinks
-            for one in sink.targets
-            if place_of(one) == place_of(target)
-            for part in one.parts(self.plan.runs)
-        ]
-        return {identity: place for place, identity in enumerate(whole)}
+        _remove(target, obsolete)
 
     def _claimed(self, groups: Sequence[Sequence[StagedTarget]]) -> AbstractContextManager[Claim]:
         """Claim the one descriptor to be written in a folder, or the folder.
@@ -224,7 +220,8 @@ class Publisher:
         unnamed = {path for pending, _ in group for path in pending.unnamed}
         files = sorted((_new(group) | self._replaced(group)) - unnamed)
         if target.table is not None:  # What is there already may belong to any of its versions.
-            files = sorted(_new(group) - _stored(target))
+            obsolete = self._obsolete_files(place_of(target))
+            files = sorted(obsolete | (_new(group) - stored_names(target)))
         with claimed(target.storage, target.folder, scope, uploads=uploads, files=files) as claim:
             try:
                 yield claim
@@ -255,6 +252,11 @@ class Publisher:
     def _obsolete_targets(self, place: DescriptorKey) -> set[str]:
         return {item["flowtime"]["target"] for item in self.obsolete.get(place, ())}
 
+    def _obsolete_files(self, place: DescriptorKey) -> set[str]:
+        """Return the obsolete files that no log of a lake table names."""
+        listed = self.obsolete.get(place, ())
+        return descriptor.paths_of(one for one in listed if descriptor.table_of(one) is None)
+
     def _obsolete_paths(self, place: DescriptorKey) -> set[str]:
         return descriptor.paths_of(self.obsolete.get(place, ()))
 
@@ -272,20 +274,6 @@ def _by_folder(written: Sequence[StagedTarget]) -> Iterator[list[list[StagedTarg
 
 def _new(group: Sequence[StagedTarget]) -> set[str]:
     return {output.file.path for _, outputs in group for output in outputs}
-
-
-def _files(version: TableVersion | None) -> Mapping[str, int]:
-    return {} if version is None else version.files
-
-
-def _stored(target: Target) -> set[str]:
-    """Return the names of the files directly in a target's folder."""
-    try:
-        top = next(target.storage.walk(target.folder, enter=lambda _: False), None)
-    except NotFoundError:
-        return set()
-    is_of_folder = top is not None and relative(top.path, target.folder) == ""
-    return {one.path.rpartition("/")[2] for one in top.files} if top and is_of_folder else set()
 
 
 def _remove(target: Target, paths: set[str]) -> None:

@@ -9,8 +9,9 @@ import hashlib
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from connectors.errors import ConflictError
+from connectors.errors import ConflictError, StorageError
 from connectors.storage import (
     Claim,
     Storage,
@@ -20,7 +21,7 @@ from connectors.storage import (
     is_claim,
     join,
 )
-from connectors.storage.paths import is_safe_name
+from connectors.storage.addresses.paths import is_safe_name
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.errors import IntegrityError
@@ -89,21 +90,41 @@ def settle_interrupted(
     return removed
 
 
-def clean(storage: Storage, path: str) -> list[str]:
+@dataclass(frozen=True)
+class Cleaned:
+    """What cleaning has done.
+
+    Attributes:
+        removed: URLs of what was removed.
+        problems: What could not be removed, and why.
+    """
+
+    removed: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def clean(storage: Storage, path: str) -> Cleaned:
     """Remove what interrupted exports left at or below a path, and nothing else.
 
-    Returns:
-        URLs of what was removed.
+    What cannot be removed keeps nothing else from being removed.
 
     Raises:
-        StorageError: A folder could not be listed, or a file not removed.
+        StorageError: There is no such folder on a disk, or it could not be listed.
     """
     claims = (mark.path for mark in storage.abandoned(path) if is_claim(mark.path))
     removed: list[str] = []
+    failures: list[StorageError | IntegrityError] = []
     for folder in dict.fromkeys(claim.rpartition("/")[0] for claim in claims):
-        if interrupted_work(storage, folder):
-            removed += _clean_data_set(storage, folder)
-    return [*removed, *storage.remove_leftovers(path)]
+        try:
+            if interrupted_work(storage, folder):
+                removed += _clean_data_set(storage, folder)
+        except (StorageError, IntegrityError) as failure:
+            failures.append(failure)
+    removed += storage.remove_leftovers(path, failures.append)
+    # On a store a folder is no more than a part of names, and uploads may be all that is below it.
+    if storage.is_local and not removed and not failures and storage.info(path) is None:
+        storage.check_list(path)
+    return Cleaned(tuple(removed), tuple(dict.fromkeys(map(str, failures))))
 
 
 def abort_stale_uploads(storage: Storage, path: str, seconds: float) -> list[UnfinishedUpload]:
@@ -131,9 +152,14 @@ def abort_stale_uploads(storage: Storage, path: str, seconds: float) -> list[Unf
 
 
 def _clean_data_set(storage: Storage, folder: str) -> list[str]:
-    """Settle the claims of a folder, unless an exporter is at work or its descriptor is damaged."""
+    """Settle the claims of a folder, unless an exporter is at work.
+
+    Raises:
+        IntegrityError: Its descriptor is damaged.
+        StorageError: A file could not be read or removed.
+    """
     with (
-        suppress(ConflictError, IntegrityError),
+        suppress(ConflictError),
         claimed(storage, folder, claim_scope(FOLDER_NAME)) as claim,
     ):
         place = join(folder, FOLDER_NAME)

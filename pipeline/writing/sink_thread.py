@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from connectors.storage.deadline import ContextPool
+from connectors.storage.calls.deadline import ContextPool
 from pipeline.writing.router import SinkOutput
 
 _MOST_BATCHES = 2

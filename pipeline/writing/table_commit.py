@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from connectors.errors import NotFoundError
+from connectors.storage import relative
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.run_list import RunEntry, places_of
 from pipeline.errors import PublishConflictError
-from pipeline.lake_tables.contract import AddedFile, TableChange
+from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
 from pipeline.planning.partitions import is_data_file
-from pipeline.planning.plan import SinkPlan
+from pipeline.planning.plan import ExportPlan, SinkPlan
+from pipeline.planning.published import place_of
 from pipeline.planning.target import Target
 from pipeline.version import VERSION
 from pipeline.writing.descriptor_file import CurrentDescriptor
@@ -75,6 +78,39 @@ def table_change(
             "flowtime.runsRemoved": json.dumps(dict(disappeared), separators=(",", ":")),
         },
     )
+
+
+def has_changed(version: TableVersion | None, before: TableVersion | None) -> bool:
+    """Return whether a table holds other files than it did before."""
+    held, held_before = (one.files if one else {} for one in (version, before))
+    return held != held_before
+
+
+def places_of_runs(plan: ExportPlan, target: Target) -> dict[str, int]:
+    """Return the place of each run among those of a table, by what identifies its files."""
+    parts = [
+        part.identity(sink.sink)
+        for sink in plan.sinks
+        for whole in sink.targets
+        if place_of(whole) == place_of(target)
+        for part in whole.parts(plan.runs)
+    ]
+    return {identity: place for place, identity in enumerate(parts)}
+
+
+def stored_names(target: Target) -> set[str]:
+    """Return the names of the files directly in a target's folder.
+
+    Raises:
+        StorageError: It could not be listed.
+    """
+    try:
+        top = next(target.storage.walk(target.folder, enter=lambda _: False), None)
+    except NotFoundError:
+        return set()
+    if top is None or relative(top.path, target.folder) != "":
+        return set()
+    return {one.path.rpartition("/")[2] for one in top.files}
 
 
 def _of_table(package: Mapping[str, Any]) -> list[Mapping[str, Any]]:

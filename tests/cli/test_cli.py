@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 import yaml
 
+from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.config import parse_config
-from tests.exporting import descriptor, names, snapshot, spec, write_runs
+from tests.exporting import dead_process, descriptor, names, snapshot, spec, write_runs
 from tests.read_outputs import read_runs
 from tests.run_builder import write_many
 
@@ -198,6 +199,99 @@ storage.stage(path + "/e.csv").local.write_text("half")
     assert run_cli(["clean", str(tmp_path / "out"), "--json"]) == 0
     assert len(printed(capsys)["removed"]) == 1
     assert names(tmp_path / "out") == ["mine.part"]
+
+
+def test_clean_goes_on_after_what_it_cannot_remove(tmp_path: Path, capsys: Streams) -> None:
+    dead = f"-.{host_mark()}-{dead_process()}-0123456"
+    for folder, number in (("a", 1), ("b", 2), ("c", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f".flowtime-export-claim{dead}{number}.flowtime-export.part").touch()
+    bad = next((tmp_path / "b").iterdir())
+    bad.unlink()
+    bad.symlink_to(tmp_path / "elsewhere")
+    assert run_cli(["clean", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("removed ") == 2
+    assert "2 leftovers of crashed exports removed" in err
+    assert f"not removed: reading {bad}" in err
+    assert names(tmp_path) == [f"b/{bad.name}"]
+    assert run_cli(["clean", str(tmp_path), "--json"]) == 1
+    assert len(printed(capsys)["problems"]) == 1
+
+
+@pytest.mark.parametrize(("target", "code"), [("nosuch", 1), ("/", 2), ("s3://", 2), (".", 0)])
+def test_clean_needs_a_place_that_is_there(
+    target: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Streams
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(["clean", target]) == code
+    assert bool(capsys.readouterr().err.startswith("ERROR")) == bool(code)
+
+
+def test_export_takes_one_run(tmp_path: Path, capsys: Streams) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    (tmp_path / "empty").mkdir()
+    out = ["--format", "csv", "--out", str(tmp_path / "e.csv")]
+    assert run_cli(["export", str(runs), *out]) == 2
+    assert f"export takes one run, and 2 runs were found: name one of them, such as {runs}" in (
+        capsys.readouterr().err
+    )
+    assert run_cli(["export", str(tmp_path / "empty"), *out]) == 2
+    assert "no run directory was found there" in capsys.readouterr().err
+    assert not (tmp_path / "e.csv").exists()
+    assert run_cli(["export", str(runs / "run_a"), *out]) == 0
+
+
+def test_a_plan_counts_in_words(tmp_path: Path, capsys: Streams) -> None:
+    write_runs(tmp_path / "runs", spec("run_a", "served@A@DEFAULT", values=[1.0]))
+    (tmp_path / "empty").mkdir()
+    sinks = [{"format": "csv", "path": str(tmp_path / "e.csv")}]
+    for folder, said in (
+        ("runs", ["read 1 run, 1 series, 1 row,", " 1 row  "]),
+        ("empty", ["read 0 runs, 0 series, 0 rows,", "csv     keep"]),
+    ):
+        plain = {"version": 1, "source": {"url": str(tmp_path / folder)}, "sinks": sinks}
+        (tmp_path / "config.json").write_text(json.dumps(plain))
+        assert run_cli(["plan", str(tmp_path / "config.json")]) == 0
+        out = capsys.readouterr().out
+        assert all(text in out for text in said), out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["import", "nosuch.csv", "--out", "x"], "there is no such file or folder"),
+        (["verify", "nosuch.csv"], "there is no such file or folder"),
+        (["compare", "RUN", "nosuch"], "there is no such file or folder"),
+        (["compare", "RUN", "RUN", "--map", "A"], "--map 'A': expected OLD=NEW"),
+        (["compare", "RUN", "RUN", "--map", "Z=A"], "has no component or series 'Z'"),
+        (
+            ["compare", "RUN", "RUN", "--aggregation", "x"],
+            "--aggregation 'x': expected KIND=METHOD",
+        ),
+        (
+            ["import", "RUN", "--out", "x", "--column", "a=b"],
+            "--column: a run's table has no column 'a'",
+        ),
+        (["import", "EXPORT", "--out", "OUT"], "--if-exists replace or skip"),
+    ],
+)
+def test_messages_name_what_was_typed(
+    tmp_path: Path, arguments: list[str], said: str, capsys: Streams
+) -> None:
+    run = write_runs(tmp_path / "runs", spec("run_a")) / "run_a"
+    file = tmp_path / "e.csv"
+    assert run_cli(["export", str(run), "--format", "csv", "--out", str(file)]) == 0
+    words = {"RUN": str(run), "EXPORT": str(file), "OUT": str(tmp_path / "runs")}
+    assert run_cli([words.get(part, part) for part in arguments]) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_a_registry_without_a_scheme_is_none(tmp_path: Path, capsys: Streams) -> None:
+    file = tmp_path / "registry.db"
+    assert run_cli(["artifacts", "list", "--registry", str(file)]) == 2
+    assert "sqlite:///FILE" in capsys.readouterr().err
+    assert not file.exists()
 
 
 # --- how it ends ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -222,3 +223,23 @@ def test_percent_change_of_a_bin() -> None:
     changes, defined = percent_changes_of(baseline, differences_of(baseline, comparison))
     assert defined.tolist() == [True, False, True, True, False, True, False, True]
     assert changes[defined].tolist() == [0.0, 25.0, 25.0, 0.0, math.inf]
+
+
+def test_metrics_are_those_of_a_forecasting_library() -> None:
+    """Its sMAPE is half of ours: the mean of |d| / (|a| + |b|), 0 to 1, 0/0 = 0."""
+    losses = pytest.importorskip("utilsforecast.losses")
+    random = np.random.default_rng(7)
+    size = 2_000
+    a = random.normal(0, 10, size).round(1)
+    b = a + random.normal(0, 1, size) * (random.random(size) < 0.7)
+    a[:50] = b[:50] = 0.0
+    a[50:60], b[60:70] = 0.0, 0.0
+    frame = pl.DataFrame({"unique_id": ["x"] * size, "ds": range(size), "y": a, "model": b})
+    found = measured(list(zip(a.tolist(), b.tolist(), strict=True)))
+    for name, factor, value in (
+        ("smape", 2, found.smape),
+        ("mae", 1, found.mae),
+        ("rmse", 1, found.rmse),
+    ):
+        theirs = getattr(losses, name)(frame, ["model"])["model"].item()
+        assert value == pytest.approx(factor * theirs, rel=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import polars as pl
 import pytest
 import yaml
 
+from connectors.errors import NotFoundError
 from pipeline.cli.main import run_cli
 from pipeline.comparison.sides.side_urls import matching_urls
-from pipeline.errors import ConfigError
 from pipeline.exports.run import export
 from pipeline.verification import verify
 from tests.exporting import config, names, spec, upload, write_runs
@@ -187,7 +188,6 @@ def test_a_sweep_on_s3(
         ({"aggregation": {"flow": "avg"}}, "aggregation.flow: expected sum, mean"),
         ({"baseline": {"url": "x", "storage": "lake"}}, "baseline.storage: no storage 'lake'"),
         ({"outputs": {"metrics": "metrics.xlsx"}}, "should end in .csv, .ndjson or .parquet"),
-        ({"comparisons": ["nowhere/*"]}, "nowhere"),
         ({"fail_on": "never"}, "fail_on: expected different, missing or any"),
     ],
 )
@@ -214,8 +214,25 @@ def test_patterns(tmp_path: Path) -> None:
     assert found("**/run_*") == ["a/b/run_3", "a/run_1", "a/run_2"]
     assert found("a/*.csv") == ["a/table.csv"]
     assert found("a/run_1") == ["a/run_1"]
-    with pytest.raises(ConfigError, match="no run directory and no table"):
+    with pytest.raises(NotFoundError, match="no run directory and no table"):
         found("a/nothing_*")
+
+
+def test_a_pattern_that_matches_nothing_is_reported_and_the_rest_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_1"), spec("run_2"))
+    plain = {
+        "version": 1,
+        "baseline": str(runs / "run_1"),
+        "comparisons": [str(runs / "nix_*"), str(runs / "run_2")],
+    }
+    text = json.dumps(plain)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert run_cli(["compare", "--config", "-", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["comparisons"]
+    assert [one["outcome"] for one in found] == ["error", "passed"]
+    assert "matches this pattern" in found[0]["error"]
 
 
 def test_a_series_of_bins_that_differ_in_number(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_a_fault_in_a_file_that_is_read_in_blocks(
     runs = write_runs(tmp_path / "runs", spec("run_b"))
     FAULTS[name][0](runs / "run_b")
     small = scan.ScanOptions(batch_bytes=32)
-    monkeypatch.setattr("pipeline.execution.rows.scan_options", lambda _: small)
+    monkeypatch.setattr("pipeline.execution.job.scan_options", lambda _: small)
     with pytest.raises(RunError, match=f"run {runs}/run_b: series {ID}, file {FILE}"):
         export(config(runs, {"path": tmp_path / "out" / "e.csv"}))
     assert names(tmp_path / "out") == []

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from connectors.storage import Storage, StorageOptions, claimed, connect
-from connectors.storage.staged_names import host_mark
+from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.errors import (
     DamagedDescriptorError,
@@ -219,7 +219,7 @@ def dies(
     with monkeypatch.context() as patch:
         patch.setattr(Publisher, "_undo", lambda _, claim, __: claim.abandon())
         if when == "before the descriptor":
-            patch.setattr("pipeline.writing.publish.write_whole", die)
+            patch.setattr("pipeline.writing.descriptor_file.write_whole", die)
         else:
             patch.setattr("pipeline.writing.publish._remove", die)
         with pytest.raises(Died):
@@ -283,7 +283,7 @@ def test_an_export_that_fails_takes_its_files_back(
         raise PublishConflictError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.writing.publish.write_whole", fail)
+        patch.setattr("pipeline.writing.descriptor_file.write_whole", fail)
         with pytest.raises(PublishConflictError):
             place.export(form)
     assert place.names() == old

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from connectors.storage import claim as claims
 from connectors.storage import connect, discard_all
 from connectors.storage.disk.local import LocalStorage
+from connectors.storage.staging import claim as claims
 from pipeline.errors import FlowtimeExportError, PublishConflictError, SinkError
 from pipeline.exports.run import export
 from pipeline.lake_tables.delta import DeltaLakeTable
@@ -136,7 +136,8 @@ def test_an_export_that_is_killed(
     kept = lake.files()
     clean(*connect(str(lake.folder)))
     assert lake.files() == kept
-    hidden = [name for name in names(lake.folder) if name.startswith(".")]
+    # A claim without a record of files stays for as long as the process of its name lives.
+    hidden = [name for name in names(lake.folder) if name.startswith(".") and "claim" not in name]
     assert hidden == []
     # All that is left belongs to a version of the table.
     data = {name for name in names(lake.folder) if name.startswith("part-")}

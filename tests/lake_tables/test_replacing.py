@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipeline.errors import ConfigError, PublishConflictError
+from pipeline.errors import ConfigError, PublishConflictError, SinkError
 from pipeline.exports.run import export
 from pipeline.imports.importer import import_export
 from pipeline.verification.check import verify
-from tests.exporting import descriptor, spec, write_runs
+from tests.exporting import config, descriptor, spec, write_runs
 from tests.lake_tables.lakes import LAKES, DeltaLake, IcebergLake, Lake, query, rows
 from tests.read_outputs import read_runs
 
@@ -212,6 +212,68 @@ def test_partitions_are_changed(tmp_path: Path, lake: Lake) -> None:
     assert lake.versions == 2
     assert query(lake.dataset(), "measure = 'arrivals'").num_rows == 8
     assert verify(str(lake.folder), str(runs)).ok
+
+
+def test_a_column_changes_its_type(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    for team in (7, "ops"):
+        blocks = {"metadata": {"columns": ["run_id"], "constants": {"team": team}}}
+        export(lake.config(runs, blocks=blocks))
+        assert lake.scan().collect()["team"].unique().to_list() == [team]
+    assert verify(str(lake.folder), str(runs)).ok
+    if isinstance(lake, IcebergLake):
+        export(lake.config(runs, blocks=blocks, partition_by=["team"]))
+        blocks = {"metadata": {"columns": ["run_id"], "constants": {"team": 7}}}
+        with pytest.raises(SinkError, match="'team' would have another type"):
+            export(lake.config(runs, blocks=blocks))
+        assert lake.scan().collect()["team"].unique().to_list() == ["ops"]
+
+
+def test_names_of_delta_columns(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path / "gold")
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    for rename, message in (
+        ({"component_id": "the node"}, "column 'the node' holds ' '"),
+        ({"component_id": "Class"}, "case does not count"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            export(lake.config(runs, blocks={"transform": {"rename": rename}}))
+    export(lake.config(runs, blocks={"transform": {"rename": {"component_id": "größe.é"}}}))
+    assert "größe.é" in lake.scan().collect_schema().names()
+
+
+def test_tables_of_both_formats_at_once(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    lakes = [made(tmp_path / form) for form, made in LAKES.items()]
+    sinks = [sink for lake in lakes for sink in lake.config(runs).sinks]
+    made = lakes[0].config(runs).model_copy(update={"sinks": tuple(sinks)})
+    export(made)
+    write_runs(runs, spec("run_b", values=(1.0,)))
+    report = export(made)
+    assert [one.format for one in report.targets] == [*LAKES]
+    assert [lake.versions for lake in lakes] == [2, 2]
+    assert rows(whole(lakes[0])) == rows(whole(lakes[1]))
+
+
+def test_a_data_set_becomes_a_table_and_not_back(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    data_set = config(runs, {"format": "parquet", "path": f"{lake.folder}/"})
+    export(data_set)
+    export(lake.config(runs))
+    assert len([*lake.folder.glob("*.parquet")]) == 1
+    assert verify(str(lake.folder), str(runs)).ok
+    with pytest.raises(PublishConflictError, match=r"is the folder of a \w+ table"):
+        export(data_set)
+    assert verify(str(lake.folder), str(runs)).ok
+
+
+def test_columns_without_the_run(tmp_path: Path) -> None:
+    """Runs whose rows are the same, in the columns that are written, are runs all the same."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    lake = DeltaLake(tmp_path / "gold")
+    export(lake.config(runs, columns=["time_bin", "value"], partition_by=["measure"]))
+    assert lake.scan().collect().height == 24
+    assert len(lake.commit().added) == 4
 
 
 def test_time_travel_after_ten_exports(tmp_path: Path, lake: Lake) -> None:

@@ -18,10 +18,11 @@ from pipeline.cli.main import run_cli
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
 from pipeline.exports.run import export
+from pipeline.registry.registry import open_registry
 from pipeline.verification.check import verify
 from tests.exporting import config, spec, write_runs
 from tests.lake_tables.lakes import LAKES, Lake, rows
-from tests.servers import S3Server
+from tests.servers import AzureServer, S3Server
 
 Streams = pytest.CaptureFixture[str]
 
@@ -213,6 +214,46 @@ def test_a_table_that_is_elsewhere(tmp_path: Path) -> None:
         export(lake.config(runs, path=tmp_path / "elsewhere"))
 
 
+@pytest.mark.parametrize("outside", ["metadata", "manifest-list", "location"])
+def test_a_forged_descriptor_leads_nowhere_else(tmp_path: Path, outside: str) -> None:
+    """What `verify` reads of a table is below its folder, whatever its files say."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    lake, other = LAKES["iceberg"](tmp_path / "gold"), LAKES["iceberg"](tmp_path / "b/gold")
+    (tmp_path / "b").mkdir()
+    for one in (lake, other):
+        export(one.config(runs))
+    file = lake.folder / "_datapackage.json"
+    content = json.loads(file.read_text())
+    metadata = Path(content["flowtime"]["table"]["metadata"].removeprefix("file://"))
+    theirs = json.loads((other.folder / "_datapackage.json").read_text())
+    theirs = theirs["flowtime"]["table"]["metadata"]
+    if outside == "metadata":
+        content["flowtime"]["table"]["metadata"] = theirs
+        file.write_text(json.dumps(content))
+    else:
+        known = json.loads(metadata.read_text())
+        if outside == "location":
+            known["location"] = str(other.folder)
+        else:
+            stolen = json.loads(Path(theirs.removeprefix("file://")).read_text())
+            known["snapshots"][0]["manifest-list"] = stolen["snapshots"][0]["manifest-list"]
+        metadata.write_text(json.dumps(known))
+    found = verify(str(lake.folder))
+    assert not found.ok
+    (log,) = (one for one in found.files if one.path == "log")
+    assert "is not below the table" in log.problems[0] or "is of a table at" in log.problems[0]
+
+
+def test_the_registry_knows_the_table(tmp_path: Path, lake: Lake) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    url = f"sqlite:///{tmp_path}/registry.db"
+    for number in range(2):
+        export(lake.config(runs, blocks={"registry": {"url": url}}))
+        with open_registry(url) as registry:
+            found = registry.list(type="export").artifacts
+        assert [one.title for one in found] == [f"test ({lake.form})"], number
+
+
 # --------------------------------------------------------------------------- object stores
 
 
@@ -256,3 +297,22 @@ def test_s3(tmp_path: Path, lake: Lake, server: S3Server) -> None:
         catalog = load_catalog("default", **{**lake.catalog, **properties})  # type: ignore[union-attr]
         found = catalog.load_table("ns.gold")
         assert (len(found.snapshots()), found.scan().to_arrow().num_rows) == (2, 15)
+
+
+def test_delta_on_azure(tmp_path: Path, azure_server: AzureServer) -> None:
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    url = f"abfs://{azure_server.bucket}/tables/{tmp_path.name}"
+    options = azure_server.options()
+    blocks = {"storage": {"lake": {"protocol": "abfs", **options.revealed()}}}
+    made = config(runs, {"format": "delta", "path": url, "storage": "lake"}, **blocks)
+    export(made)
+    write_runs(runs, spec("run_b", values=(3.0,)))
+    export(made)
+    assert export(made).targets[0].status == "unchanged"
+    assert verify(url, str(runs), options).ok
+    storage, path = connect(url, options)
+    table = DeltaTable(url, storage_options=dict(storage.access(path).options))
+    assert (table.version(), table.to_pyarrow_table().num_rows) == (1, 15)
+    for folder in storage.walk(path):
+        for file in folder.files:
+            assert azure_server.secret.encode() not in storage.read(file.path)

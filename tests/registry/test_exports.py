@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from connectors.flowtime.discover import discovery
+from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.run import export
 from pipeline.registry.registry import Registry, open_registry
+from pipeline.verification import verify
 from tests.exporting import config, spec, write_runs
+from tests.registry.postgres import PostgresServer, postgres_server
 from tests.registry.test_registry import everything
 
 
@@ -144,6 +147,38 @@ def test_a_writer_that_does_not_end_is_a_note_and_repaired_later(
     with open_registry(url) as registry:
         assert registry.list(type="run").total == 2
         assert registry.list(type="export").total == 1
+
+
+class _Killing(ProgressCallback):
+    """Kills the server of the registry once rows are read."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self.is_done = False
+
+    def read(self, files: int, rows: int, size: int) -> None:
+        if not self.is_done:
+            self.is_done = True
+            self._server.kill()
+
+
+def test_a_server_that_is_killed_during_an_export_is_a_note(runs: Path, tmp_path: Path) -> None:
+    with postgres_server() as server:
+        url = server.new_database()
+        assert _export(url, runs, tmp_path / "before.csv").export_notes == ()
+        killing = _Killing(server)
+        settings = config(runs, {"path": tmp_path / "gold.parquet"}, registry={"url": url})
+        report = export(settings, progress=killing)
+    assert killing.is_done
+    assert (report.exit_code, report.rows_read) == (0, 16)
+    (note,) = report.export_notes
+    assert "the registry is not up to date" in note
+    assert "secret" not in note
+    assert verify(str(tmp_path / "gold.parquet")).ok
+    # What was missed is entered by the next rebuild, of any registry.
+    with open_registry(tmp_path / "other.db") as registry:
+        registry.rebuild(str(tmp_path))
+        assert registry.list(type="export").total == 2
 
 
 def test_without_a_registry_sqlalchemy_is_not_loaded(runs: Path, tmp_path: Path) -> None:

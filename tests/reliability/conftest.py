@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from connectors.storage import staging
+from connectors.storage.staging import folders as staging
 from tests.reliability.killing import Victims
 from tests.reliability.stage import FORMATS, Stage
 

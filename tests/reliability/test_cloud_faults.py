@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import connect, retry
+from connectors.storage import connect
 from connectors.storage.azure import client as azure_client
+from connectors.storage.calls import retry
 from connectors.storage.google import upload as google_upload
 from tests.reliability.failing_store import FAULTS, Faults, Request, before
 from tests.reliability.test_store_faults import (

@@ -25,8 +25,8 @@ from botocore.exceptions import ClientError
 
 from connectors.errors import ConflictError
 from connectors.storage import StorageOptions, claimed, connect
-from connectors.storage import claim as claims
 from connectors.storage.contract import Storage
+from connectors.storage.staging import claim as claims
 from pipeline.errors import PublishConflictError
 from pipeline.exports.run import export
 from pipeline.writing.publish import Published, Publisher

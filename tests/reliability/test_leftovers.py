@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import claimed, connect, scratch_folder, staging
-from connectors.storage.staged_names import host_mark
+from connectors.storage import claimed, connect, scratch_folder
+from connectors.storage.staging import folders as staging
+from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.exports.run import export
 from tests.exporting import config, dead_process, descriptor, names, spec, write_runs

@@ -19,15 +19,18 @@ IMPORTS = "tests/reliability/test_killed_imports.py"
 LOCAL, OBJECTS = "connectors/storage/disk/local.py", "connectors/storage/objects/storage.py"
 
 _COMMITS = """\
-        for _, outputs in group:
-            for output in outputs:
-                claim.check()
-                target.storage.commit(output.staged)
+        for output in outputs:
+            claim.check()
+            target.storage.commit(output.staged)
 """
 _DESCRIPTOR = """\
-        gone = self._obsolete_targets(place_of(target))
-        package = current.package(self.plan, group, gone, self.created)
         claim.check()
+        claim.keep_files()
+        version = current.version
+        if change is not None:
+            version = table.commit(change, current.version)
+        if version is not None:
+            package = descriptor.with_table(package, version.reference)
         write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
 """
 IN_ORDER = _COMMITS + _DESCRIPTOR
@@ -61,7 +64,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
          [EXPORTERS, "-k", "between"],
     ),
     "no claim": (
-        "connectors/storage/claim.py", "        while others := self._others():",
+        "connectors/storage/staging/claim.py", "        while others := self._others():",
         "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
     ),
     "no look under the claim": (
@@ -76,15 +79,15 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         OBJECTS, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
-        "pipeline/exports/attempt.py", "        publisher.tidy(choice.current)\n", "",
+        "pipeline/exports/attempt.py", "publisher.tidy(choice.current)", "published.changed",
         [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
     ),
     "uploads of the dead stay": (
-        "connectors/storage/claim.py", "        if paths and since is not None:",
+        "connectors/storage/staging/claim.py", "        if paths and since is not None:",
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
     "claims record no files": (
-        "connectors/storage/claim.py", 'record["files"] = list(files)', "pass",
+        "connectors/storage/staging/claim.py", 'record["files"] = list(files)', "pass",
         [KILLS, FOLDERS, "-k", "at_each_call or killed"],
     ),
     "files of others are recorded as one's own": (

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from connectors.errors import StorageError
-from connectors.storage import connect, retry
+from connectors.storage import connect
+from connectors.storage.calls import retry
 from connectors.storage.contract import Storage
 from connectors.storage.s3 import options as s3_options
 from connectors.storage.s3 import storage as s3_storage

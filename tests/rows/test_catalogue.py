@@ -35,6 +35,7 @@ CONSTANT: dict[str, Any] = {
     "scenario_hash": HASH,
     "model_hash": HASH,
     "created_at": "2025-01-02T03:04:05Z",
+    "created_month": "2025-01",
     "schema_version": "1",
     "template_id": "adhoc-model",
     "template_title": "Ad Hoc Model",

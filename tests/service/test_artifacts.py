@@ -160,7 +160,19 @@ def test_files_and_downloads(client: httpx.Client, runs: Path) -> None:
     assert one.content == (runs / "run_b" / "run.json").read_bytes()
     part = client.get("/v1/artifacts/run_b/files/run.json", headers={"Range": "bytes=0-0"})
     assert (part.status_code, part.text) == (206, "{")
-    for hostile in ("..%2f..%2frun_a%2frun.json", "%2e%2e", "..%5crun.json", "nothing", "series"):
+    nested = client.get("/v1/artifacts/run_b/files/series/index.json")
+    assert nested.content == (runs / "run_b" / "series" / "index.json").read_bytes()
+    assert 'filename="index.json"' in nested.headers["content-disposition"]
+    for hostile in (
+        "..%2f..%2frun_a%2frun.json",
+        "series%2f..%2frun.json",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "%2e%2e",
+        "..%5crun.json",
+        "nothing",
+        "series",
+    ):
         answer = client.get(f"/v1/artifacts/run_b/files/{hostile}")
         assert answer.status_code == 404, hostile
     for hostile in ("..%2frun_b", "%2e%2e", "..", "run_b%00"):
@@ -176,6 +188,12 @@ def test_links_are_not_followed(server: Server, client: httpx.Client, runs: Path
     for path in ("download", "files", "files/run.json"):
         assert client.get(f"/v1/artifacts/run_linked/{path}").status_code in (404, 502)
     (runs / "run_linked").unlink()
+    series = runs / "run_b" / "series"
+    series.rename(runs.parent / "away")
+    series.symlink_to(runs.parent / "away")
+    assert client.get("/v1/artifacts/run_b/files/series/index.json").status_code == 404
+    series.unlink()
+    (runs.parent / "away").rename(series)
     assert client.post("/v1/artifacts/rescan").json()["removed"] == 1
 
 

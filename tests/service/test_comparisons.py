@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,33 @@ def test_downloads(client: httpx.Client, runs: Path) -> None:
     assert client.get(f"{path}/gold").headers["content-type"].startswith("text/csv")
     wrong = client.get(f"{path}/xlsx")
     assert (wrong.status_code, wrong.json()["code"]) == (400, "unsupported-format")
+
+
+def test_a_chart_of_a_window_has_every_value(client: httpx.Client) -> None:
+    session = client.post("/v1/compare", json=body("base", "other")).json()["sessionId"]
+    path = f"/v1/compare/{session}/series/{SERVED}"
+    whole = client.get(path, params={"points": 50}).json()
+    assert (whole["fromBin"], whole["toBin"], whole["bins"]) == (0, BINS, BINS)
+    assert (whole["binsPerPoint"], len(whole["baseline"]["highs"])) == (8, 50)
+    origin, width = datetime.fromisoformat(whole["timeOrigin"]), whole["binMinutes"]
+
+    def window(first: float, after: float, **more: object) -> dict[str, Any]:
+        times = {
+            name: (origin + timedelta(minutes=at * width)).isoformat()
+            for name, at in (("from", first), ("to", after))
+        }
+        found: dict[str, Any] = client.get(path, params={**times, **more}).json()
+        return found
+
+    near = window(8, 30, points=50)
+    assert (near["fromBin"], near["toBin"], near["binsPerPoint"]) == (8, 30, 1)
+    assert near["baseline"]["lows"] == near["baseline"]["highs"] == [n % 7 for n in range(8, 30)]
+    assert near["difference"]["highs"] == [5.0 if n == 10 else 0.0 for n in range(8, 30)]
+    assert window(8.5, 29.5, points=50) == near  # bins that a window touches
+    for first, after, shown in ((-50, 3, (0, 3)), (399, 900, (399, 400)), (900, 950, (399, 400))):
+        found = window(first, after)
+        assert (found["fromBin"], found["toBin"]) == shown
+    assert client.get(path, params={"from": "soon"}).status_code == 422
 
 
 def test_without_exports_only_what_the_page_needs_is_kept(client: httpx.Client) -> None:

@@ -32,7 +32,7 @@ from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage
-from connectors.storage.deadline import ContextPool
+from connectors.storage.calls.deadline import ContextPool
 
 GROUP_RUNS = 256
 GROUP_BYTES = 64 * 1024 * 1024

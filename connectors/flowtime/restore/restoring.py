@@ -131,7 +131,9 @@ class RunWriter:
         self._folder = RunDirectoryWriter(storage, join(folder, _folder_name(run)))
         if self._folder.existing and if_exists == "error":
             raise RunExistsError(
-                "files exist there already: replace it, or choose another folder", run_url=self.url
+                "files exist there already: choose another folder, or what happens then "
+                "(--if-exists replace or skip)",
+                run_url=self.url,
             )
 
     def __enter__(self) -> RunWriter:

@@ -12,7 +12,7 @@ from connectors.flowtime.model.run import NEVER_READ_FOLDERS
 from connectors.flowtime.parse.dialects import MANIFEST_FILE
 from connectors.flowtime.restore.run_files import DESCRIBING_FILES
 from connectors.storage import StagedFile, Storage, join, relative
-from connectors.storage.deadline import ContextPool
+from connectors.storage.calls.deadline import ContextPool
 
 _COMMITS = 8
 _OWN_FOLDERS = frozenset({"series", "model"})

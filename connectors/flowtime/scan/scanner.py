@@ -22,7 +22,7 @@ from connectors.flowtime.scan.series_file import (
     plain_rows,
 )
 from connectors.storage import Storage
-from connectors.storage.deadline import ContextPool, current_deadline, each_within
+from connectors.storage.calls.deadline import ContextPool, current_deadline, each_within
 
 SCHEMA: dict[str, pl.DataType] = {
     "series_row": pl.UInt32(),

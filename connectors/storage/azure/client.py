@@ -11,8 +11,9 @@ from azure.core import MatchConditions
 from azure.storage.blob import BlobBlock, BlobProperties
 
 from connectors.storage.azure.failures import AZURE_FAILURES
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.retry import retrying
 from connectors.storage.contract import FileInfo
-from connectors.storage.event_loop import wait_for
 from connectors.storage.objects.client import (
     ABSENT,
     ListingPage,
@@ -20,7 +21,6 @@ from connectors.storage.objects.client import (
     StoredObject,
     split_key,
 )
-from connectors.storage.retry import retrying
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in blocks of at least this size."""

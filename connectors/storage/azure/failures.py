@@ -13,8 +13,8 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 
-from connectors.storage.failures import CUT_OFF, SILENCE, Diagnosis
-from connectors.storage.http_failures import HttpFailures
+from connectors.storage.calls.failures import CUT_OFF, SILENCE, Diagnosis
+from connectors.storage.calls.http_failures import HttpFailures
 
 _NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 

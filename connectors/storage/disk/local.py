@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
-from connectors.storage.claim import bury
+from connectors.storage.addresses.location import Location
+from connectors.storage.addresses.paths import relative
+from connectors.storage.calls.deadline import check_deadline
+from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import (
     Denied,
     Enter,
+    Failed,
     FileInfo,
     Folder,
     Mark,
@@ -25,13 +29,10 @@ from connectors.storage.contract import (
     StoreAccess,
     Writable,
 )
-from connectors.storage.deadline import check_deadline
 from connectors.storage.disk.steady_file import SteadyFile
-from connectors.storage.failures import SYSTEM
-from connectors.storage.location import Location
-from connectors.storage.paths import relative
-from connectors.storage.staged_names import is_abandoned, is_staged_name, staged_name
-from connectors.storage.staging import abandoned_folders, remove_folders
+from connectors.storage.staging.claim import bury, bury_all
+from connectors.storage.staging.folders import abandoned_folders, remove_folders
+from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
 
 # Not following links, and not waiting for the other end of a pipe, whatever the path names.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -225,9 +226,9 @@ class LocalStorage(Storage):
         """Return the abandoned files, and folders in the temporary directory."""
         return [*(mark.path for mark in _abandoned(path)), *abandoned_folders()]
 
-    def remove_leftovers(self, path: str) -> list[str]:
+    def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Remove what `leftovers` finds, but for claims that record files, and return it."""
-        files = [url for mark in self.abandoned(path) for url in self._bury(mark)]
+        files = bury_all(self, path, failed)
         folders = abandoned_folders()
         remove_folders(folders)
         return files + folders
@@ -298,7 +299,7 @@ def _refuse_absent(path: str) -> None:
             os.stat(path)
         except FileNotFoundError as failure:
             raise NotFoundError(
-                f"listing {path}: there is no such folder: correct the path", url=path
+                f"listing {path}: there is no such file or folder: correct the path", url=path
             ) from failure
 
 

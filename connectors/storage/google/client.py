@@ -20,8 +20,9 @@ import aiohttp
 from yarl import URL
 
 from connectors.errors import StorageError
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.retry import retrying
 from connectors.storage.contract import FileInfo
-from connectors.storage.event_loop import wait_for
 from connectors.storage.google import upload
 from connectors.storage.google.failures import GOOGLE_FAILURES, GoogleAnswerError
 from connectors.storage.google.upload import GoogleAnswer, ResumableUpload
@@ -32,7 +33,6 @@ from connectors.storage.objects.client import (
     StoredObject,
     split_key,
 )
-from connectors.storage.retry import retrying
 
 _ENDPOINT = "https://storage.googleapis.com"
 _SILENCE_SECONDS = 30.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gcsfs.retry import HttpError
 from google.auth.exceptions import GoogleAuthError, TransportError
 
-from connectors.storage.failures import Diagnosis
-from connectors.storage.http_failures import HttpFailures
+from connectors.storage.calls.failures import Diagnosis
+from connectors.storage.calls.http_failures import HttpFailures
 
 
 class GoogleAnswerError(Exception):

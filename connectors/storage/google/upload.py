@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.storage.event_loop import wait_for
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.retry import retrying
 from connectors.storage.google.failures import GOOGLE_FAILURES
-from connectors.storage.retry import retrying
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of this size, a multiple of 256 KiB as the store wants it."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from connectors.storage.calls.failures import StoreFailures
 from connectors.storage.contract import FileInfo
-from connectors.storage.failures import StoreFailures
 
 ABSENT = ""
 """As the expected version of an object: there is none."""

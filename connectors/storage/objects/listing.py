@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.contract import FileInfo, Folder
 from connectors.storage.objects.client import ListingPage, StoredObject, split_key
-from connectors.storage.paths import is_safe_name, relative
-from connectors.storage.staged_names import is_staged_name
+from connectors.storage.staging.names import is_staged_name
 
 
 class FolderListing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
+from connectors.storage.addresses.paths import is_safe_name
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
 from connectors.storage.objects.client import (
     ABSENT,
@@ -15,9 +16,8 @@ from connectors.storage.objects.client import (
     split_key,
 )
 from connectors.storage.objects.listing import FolderListing
-from connectors.storage.paths import is_safe_name
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.staged_names import is_abandoned
+from connectors.storage.staging.names import is_abandoned
 
 _NOT_REPLACED = frozenset({404, 409, 412})
 _CONDITIONS_UNKNOWN = 501

@@ -15,11 +15,11 @@ from obstore.exceptions import GenericError
 from obstore.store import S3Store
 
 from connectors.errors import StorageError
-from connectors.storage import retry
-from connectors.storage.deadline import check_deadline, seconds_left
-from connectors.storage.event_loop import wait_for
+from connectors.storage.calls import retry
+from connectors.storage.calls.deadline import check_deadline, seconds_left
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.retry import retrying
 from connectors.storage.objects.client import split_key
-from connectors.storage.retry import retrying
 from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
 

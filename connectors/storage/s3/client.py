@@ -6,8 +6,9 @@ from collections.abc import Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from connectors.storage.calls.event_loop import wait_for
+from connectors.storage.calls.retry import retrying
 from connectors.storage.contract import FileInfo, UnfinishedUpload
-from connectors.storage.event_loop import wait_for
 from connectors.storage.objects.client import (
     ABSENT,
     ListingPage,
@@ -15,7 +16,6 @@ from connectors.storage.objects.client import (
     StoredObject,
     split_key,
 )
-from connectors.storage.retry import retrying
 from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.options import request_fields
 from connectors.storage.s3.upload import PartedUpload, needs_parts, with_digest

@@ -15,8 +15,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from obstore.exceptions import PermissionDeniedError, PreconditionError, UnauthenticatedError
 
-from connectors.storage.failures import CUT_OFF, SILENCE, Diagnosis
-from connectors.storage.http_failures import HttpFailures
+from connectors.storage.calls.failures import CUT_OFF, SILENCE, Diagnosis
+from connectors.storage.calls.http_failures import HttpFailures
 
 
 class S3Failures(HttpFailures):

@@ -8,6 +8,7 @@ from typing import Any
 import s3fs
 
 from connectors.errors import NotFoundError, StorageError
+from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.contract import (
     Denied,
     Enter,
@@ -19,12 +20,11 @@ from connectors.storage.contract import (
 )
 from connectors.storage.objects.client import StoredObject, key_prefix, split_key
 from connectors.storage.objects.storage import ObjectStorage
-from connectors.storage.paths import is_safe_name, relative
 from connectors.storage.s3.bulk import BulkReader
 from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.options import client_config, s3fs_options
-from connectors.storage.staged_names import is_staged_name
+from connectors.storage.staging.names import is_staged_name
 
 _MOST_COPIED_BYTES = 5 * 10**9
 """S3 copies no larger objects in one request."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connectors.storage.deadline import ContextPool, check_deadline, within
+from connectors.storage.calls.deadline import ContextPool, check_deadline, within
 from connectors.storage.s3.failures import S3_FAILURES
 
 if TYPE_CHECKING:

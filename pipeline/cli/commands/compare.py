@@ -12,9 +12,11 @@ from click.core import ParameterSource
 
 from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
 from pipeline.cli.console import (
+    STDIN,
     json_option,
     print_json,
     print_report,
+    read_stdin,
     registry_option,
     registry_session,
     storage_of,
@@ -31,7 +33,7 @@ from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.result import Comparison, FailOn, table_lines
 from pipeline.comparison.sides.side import SideSource
 from pipeline.comparison.sweep import compare_all
-from pipeline.config.comparison import load_comparison_config
+from pipeline.config.comparison import load_comparison_config, parse_comparison_config
 from pipeline.errors import ConfigError
 from pipeline.imports.telemetry import ForeignDataError
 
@@ -45,7 +47,7 @@ _MOST_NAMES = 10
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Compare what a YAML file names, one or many, with its baseline.",
+    help="Compare what a YAML file names, one or many, with its baseline; - is standard input.",
 )
 @click.option(
     "--tolerance",
@@ -135,8 +137,8 @@ def compare_command(
     options = ComparisonOptions(
         tolerances=Tolerances.parse(tolerances),
         alignment=alignment,
-        aggregations=_pairs("--aggregation", aggregations),
-        renamed=_pairs("--map", renamed),
+        aggregations=_pairs("--aggregation", "KIND=METHOD", aggregations),
+        renamed=_pairs("--map", "OLD=NEW", renamed),
     )
     sides = [
         SideSource(url, storage_of(url, storage_options), run, table)
@@ -162,7 +164,10 @@ def compare_command(
 
 
 def _compare_all(path: Path, fail_on: FailOn | None, registry: str | None, *, as_json: bool) -> int:
-    settings = load_comparison_config(path)
+    if str(path) == "-":
+        settings = parse_comparison_config(read_stdin(), filename=STDIN)
+    else:
+        settings = load_comparison_config(path)
     redaction.learn(settings.secrets())
     report = compare_all(settings, fail_on=fail_on, registry=registry_session(registry))
     print_report(report, as_json=as_json)
@@ -171,14 +176,14 @@ def _compare_all(path: Path, fail_on: FailOn | None, registry: str | None, *, as
     return DIFFERENT if report.failures else DONE
 
 
-def _pairs(option: str, texts: Sequence[str]) -> Any:
+def _pairs(option: str, form: str, texts: Sequence[str]) -> Any:
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
-            raise ConfigError(f"{option} {text!r}: expected NAME=VALUE")
+            raise ConfigError(f"{option} {text!r}: expected {form}")
         if name in found:
-            raise ConfigError(f"{option} {text!r}: {name} is there twice")
+            raise ConfigError(f"{option} {text!r}: {name} is given twice")
         found[name] = value
     return found
 

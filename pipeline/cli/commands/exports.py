@@ -28,6 +28,7 @@ from pipeline.cli.output.render import plan_as_data, plan_as_lines
 from pipeline.cli.output.streams import reader_is_gone
 from pipeline.cli.signals import Terminated
 from pipeline.config import ExportConfig, single_run_config
+from pipeline.errors import ConfigError
 from pipeline.exports.preview import preview
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
@@ -39,6 +40,7 @@ from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source, find_runs
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import ALL_FORMATS
+from pipeline.wording import counted
 
 
 @click.command("run")
@@ -137,7 +139,25 @@ def export_command(
     chosen = ALL_FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
     settings = single_run_config(run, chosen, out, storage_options, registry)
     redaction.learn(settings.secrets())
+    _refuse_many(settings, run)
     return _export(settings, as_json=as_json, full_refresh=full_refresh)
+
+
+def _refuse_many(settings: ExportConfig, url: str) -> None:
+    """Refuse what is not one run directory.
+
+    Raises:
+        ConfigError: No run is found there, or several.
+    """
+    source = find_runs(settings)
+    if len(source.runs) == 1:
+        return
+    if not source.runs:
+        raise ConfigError(f"{url}: no run directory was found there")
+    raise ConfigError(
+        f"{url}: export takes one run, and {counted(len(source.runs), 'run')} were found: name "
+        f"one of them, such as {source.runs[0].url}, or export all of them with run and a config"
+    )
 
 
 # --------------------------------------------------------------------------- what verbs share

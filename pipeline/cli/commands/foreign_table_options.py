@@ -28,6 +28,7 @@ def foreign_options(columns: Sequence[str], **options: object) -> ForeignOptions
         fault = error.errors(include_url=False, include_input=False)[0]
         name = "-".join(str(part) for part in fault["loc"]).replace("_", "-")
         message = fault["msg"].removeprefix("Value error, ")
+        message = message.replace("columns: ", "--column: ", 1)
         raise ConfigError(f"--{name}: {message}" if name else message) from None
 
 

@@ -23,6 +23,9 @@ from pipeline.cli.console import (
 )
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.output.render import runs_as_data, runs_as_lines
+from pipeline.errors import ConfigError
+from pipeline.logs import LOGGER
+from pipeline.wording import counted
 from pipeline.writing.removal import abort_stale_uploads, clean
 
 
@@ -79,23 +82,31 @@ def clean_command(
     Parts of S3 uploads that others never completed are reported, and aborted with --abort-uploads.
     """
     storage, path = connect(target, storage_of(target, storage_options))
-    removed = clean(storage, path)
+    if not path.strip("/"):
+        raise ConfigError(
+            f"{storage.url(path)} is all there is: name the folder of an export, or one above it"
+        )
+    cleaned = clean(storage, path)
+    removed = cleaned.removed
     aborted = [] if age is None else abort_stale_uploads(storage, path, age)
     unfinished = _unfinished(storage, path)
     if as_json:
         print_json(
             {
                 "removed": removed,
+                "problems": cleaned.problems,
                 "abortedUploads": [_upload_as_data(storage, one) for one in aborted],
                 "unfinishedUploads": [_upload_as_data(storage, one) for one in unfinished],
             }
         )
-        return DONE
+        return FAILED if cleaned.problems else DONE
     for url in removed:
         click.echo(f"removed {url}")
+    for problem in cleaned.problems:
+        LOGGER.error("not removed: %s", problem)
     for upload in aborted:
         click.echo(f"aborted the upload to {storage.url(upload.path)}")
-    click.echo(f"{len(removed)} leftovers of crashed exports removed", err=True)
+    click.echo(f"{counted(len(removed), 'leftover')} of crashed exports removed", err=True)
     if unfinished:
         oldest = _begun(min(unfinished, key=lambda one: one.begun))
         click.echo(
@@ -103,7 +114,7 @@ def clean_command(
             "names them; --abort-uploads 7d aborts those older than a week",
             err=True,
         )
-    return DONE
+    return FAILED if cleaned.problems else DONE
 
 
 def _unfinished(storage: Storage, path: str) -> list[UnfinishedUpload]:

@@ -21,7 +21,7 @@ from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
 from pipeline.reading.source import Source
 from pipeline.rows.aggregation import KIND_AGGREGATIONS
-from pipeline.wording import human_size
+from pipeline.wording import counted, human_size
 
 
 def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
@@ -102,9 +102,10 @@ def _targets_as_data(plan: ExportPlan, choice: Choice) -> list[dict[str, Any]]:
             "url": target.url,
             "descriptor": target.descriptor_url,
             "runs": len(target.runs),
-            "rows": plan.rows_known(sink, target),
+            "rows": plan.rows_known(sink, target) if plan.runs else None,
             "columns": [shown.column.name for shown in sink.shown],
-            "status": states.get(_place(sink, target), "keep"),
+            # Without a run nothing is written, whatever the sinks.
+            "status": states.get(_place(sink, target), "keep") if plan.runs else "keep",
         }
         for sink in plan.sinks
         for target in sink.targets
@@ -131,8 +132,9 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     """Yield a plan as lines for people."""
     data = plan_as_data(source, plan)
     yield (
-        f"{data['name']}: read {data['runs']:,} runs, {data['series']:,} series, "
-        f"{data['rows']:,} rows, {human_size(data['bytes'])} from {data['source']}"
+        f"{data['name']}: read {counted(data['runs'], 'run')}, "
+        f"{counted(data['series'], 'series', 'series')}, {counted(data['rows'], 'row')}, "
+        f"{human_size(data['bytes'])} from {data['source']}"
     )
     if data["selection"]:
         chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
@@ -143,7 +145,7 @@ def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
     if data["filter"] is not None:
         yield f"  keep rows where {data['filter']}"
     for sink in data["sinks"]:
-        rows = "" if sink["rows"] is None else f"{sink['rows']:,} rows"
+        rows = "" if sink["rows"] is None else counted(sink["rows"], "row")
         yield f"  {sink['format']:<8}{sink['status']:<10}{rows:>16}  {sink['url']}"
     engine = data["engine"]
     count = f" with {engine['workers']} workers" if engine["engine"] == "processes" else ""

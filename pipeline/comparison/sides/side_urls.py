@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from connectors.errors import NotFoundError
 from connectors.storage import Storage, StorageOptions, connect, relative
 from pipeline.config.path_template import format_of
-from pipeline.errors import ConfigError
 
 _PATTERN = re.compile(r"[*?\[]")
 _RUN_FILES = frozenset({"run.json", "manifest.json"})
@@ -22,7 +22,7 @@ def matching_urls(url: str, options: StorageOptions | None = None) -> list[str]:
         options: Of the storage.
 
     Raises:
-        ConfigError: The pattern names nothing.
+        NotFoundError: The pattern names nothing.
         StorageError: The folder before the pattern could not be listed.
     """
     found = _PATTERN.search(url)
@@ -34,7 +34,7 @@ def matching_urls(url: str, options: StorageOptions | None = None) -> list[str]:
     segments = pattern.split("/")
     names = sorted(name for name in _names(storage, path) if _matches(name.split("/"), segments))
     if not names:
-        raise ConfigError(f"{url}: no run directory and no table is named like this")
+        raise NotFoundError(f"{url}: no run directory and no table matches this pattern", url=url)
     root = path.rstrip("/")
     return [storage.url(f"{root}/{name}") for name in names]
 

@@ -108,7 +108,9 @@ class ForeignOptions(BaseModel):
         for name in self.columns:
             if name not in KNOWN_COLUMNS:
                 known = ", ".join(KNOWN_COLUMNS)
-                raise ValueError(f"columns: {name!r} is no column of a run's table ({known})")
+                raise ValueError(
+                    f"columns: a run's table has no column {name!r}; choose from {known}"
+                )
         if len(set(self.columns.values())) < len(self.columns):
             raise ValueError("columns: two columns are taken from the same one")
         whole = self.bin_size is not None and self.time_origin is not None

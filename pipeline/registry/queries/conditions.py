@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
 
 from pipeline.registry.database import search_text
+from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import artifact, shape_term, user_data, user_tag
 from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.queries.relationships import related_keys
 from pipeline.registry.records.artifact import Visibility, microseconds
 from pipeline.registry.records.run_records import model_id
 
-_MOST_CANDIDATES = 2_000
+MOST_COUNTED = 2_000
+"""Artifacts that hold a text are counted up to about this number."""
 
 
 @dataclass(frozen=True)
@@ -26,54 +28,51 @@ class Conditions:
     Attributes:
         to_find: To find the first artifacts in an order, which are looked at one by one.
         to_count: To count all artifacts that match.
-        holding: The keys of all artifacts that hold a text, where that is all that is asked, and
-            many do.
+        to_sample: To count those that match among the first that hold a text, where too many hold
+            it to count them all.
     """
 
     to_find: Sequence[ColumnElement[bool]]
     to_count: Sequence[ColumnElement[bool]]
-    holding: Select[Any] | None = None
-
-    @property
-    def look_at_many(self) -> bool:
-        """Whether counting looks at the texts of many artifacts."""
-        return self.to_find != self.to_count
+    to_sample: Sequence[ColumnElement[bool]] | None = None
 
 
 def conditions_of(connection: Connection, query: ArtifactQuery) -> Conditions:
     """Return the conditions of a query."""
     few: list[ColumnElement[bool]] = []
-    holding: Select[Any] | None = None
     to_find: list[ColumnElement[bool]] = []
     to_count: list[ColumnElement[bool]] = []
+    sample: Sequence[int] | None = None
+    others: list[ColumnElement[bool]] = []
     for text, everywhere in ((query.search, False), (query.full_text, True)):
         if not text:
             continue
         holding = search_text.keys_with(connection, text, everywhere=everywhere)
-        keys = _candidates(connection, holding) if len(text) >= search_text.TRIGRAM else None
-        if keys is not None:
-            few.append(artifact.c.key.in_(keys))
-        else:
-            to_find.append(search_text.holds(connection, text, everywhere=everywhere))
-            to_count.append(artifact.c.key.in_(holding))
+        if len(text) >= search_text.TRIGRAM:
+            keys, are_all = _first_keys(connection, holding)
+            if are_all:
+                few.append(is_among(connection, artifact.c.key, keys))
+                continue
+            others, sample = [*to_find], keys
+        to_find.append(search_text.holds(connection, text, everywhere=everywhere))
+        to_count.append(artifact.c.key.in_(holding))
     if query.related_to:
         related = related_keys(connection, query.related_to)
-        keys = _candidates(connection, related)
-        few.append(artifact.c.key.in_(related if keys is None else keys))
+        keys, are_all = _first_keys(connection, related)
+        is_related = artifact.c.key.in_(related)
+        few.append(is_among(connection, artifact.c.key, keys) if are_all else is_related)
     plain = [*few, *_plain(connection, query, by_keys=bool(few))]
-    is_alone = len(to_find) == 1 and not few and _asks_for_text_alone(query)
-    return Conditions([*plain, *to_find], [*plain, *to_count], holding if is_alone else None)
+    to_sample = None
+    if sample is not None:
+        is_in_sample = is_among(connection, artifact.c.key, sample)
+        to_sample = [is_in_sample, *few, *_plain(connection, query, by_keys=True), *others]
+    return Conditions([*plain, *to_find], [*plain, *to_count], to_sample)
 
 
-def _asks_for_text_alone(query: ArtifactQuery) -> bool:
-    without = replace(query, search="", full_text="")
-    return without.conditions == ArtifactQuery().conditions
-
-
-def _candidates(connection: Connection, holding: Select[Any]) -> list[int] | None:
-    """Return the keys that a query gives, or None where there are many."""
-    keys = connection.execute(holding.limit(_MOST_CANDIDATES + 1)).scalars().all()
-    return None if len(keys) > _MOST_CANDIDATES else [*keys]
+def _first_keys(connection: Connection, holding: Select[Any]) -> tuple[Sequence[int], bool]:
+    """Return the first keys that a query gives, and whether these are all."""
+    keys = connection.execute(holding.limit(MOST_COUNTED + 1)).scalars().all()
+    return keys, len(keys) <= MOST_COUNTED
 
 
 def _plain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from pipeline.errors import RegistryTimeoutError
-from pipeline.registry.database.connection import Database
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, shape_term, user_tag
-from pipeline.registry.queries.conditions import conditions_of
-from pipeline.registry.queries.listing import CountCache
-from pipeline.registry.queries.query import ArtifactQuery
 
 MAX_VALUES = 100
 """Values of a facet, the most frequent first."""
 
-FACET_SECONDS = 0.2
-"""How long facets may take; after that a list comes without them."""
-
 Facets = Mapping[str, Mapping[str, int]]
-
-_FACET_AGE = 2.0
+"""Field → value → how often it occurs."""
 
 _FEW = 20_000
 _DAY = 86_400 * 10**6
@@ -38,38 +28,6 @@ _COLUMNS = {
     "template": artifact.c.template_id,
 }
 _TERMS = {"component": "component", "measure": "measure", "class": "class", "tag": "tags"}
-
-
-def remembered_facets(
-    database: Database, counts: CountCache, query: ArtifactQuery, total: int | None
-) -> Facets | None:
-    """Return the facets of a list as they are, or as they were a moment ago.
-
-    Args:
-        database: The database.
-        counts: Where facets are kept for the next request.
-        query: The list.
-        total: How many artifacts are in it, where that is known.
-
-    Returns:
-        The facets as `facets_of` gives them; None where counting takes long.
-
-    Raises:
-        RegistryError: The database failed.
-    """
-    key = ("facets", *query.conditions)
-    known = counts.get(key)
-    try:
-        with database.reading(FACET_SECONDS) as connection:
-            revision = database.revision(connection)
-            now = time.monotonic()
-            if known is not None and (known[0] == revision or now - known[1] < _FACET_AGE):
-                return known[2]  # type: ignore[no-any-return]
-            found = facets_of(connection, conditions_of(connection, query).to_count, total)
-    except RegistryTimeoutError:
-        return None if known is None else known[2]
-    counts.put(key, (revision, now, found))
-    return found
 
 
 def facets_of(

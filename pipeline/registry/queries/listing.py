@@ -12,20 +12,19 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, tuple_
 
 from pipeline.errors import RegistryTimeoutError
 from pipeline.registry.database.connection import Database
+from pipeline.registry.database.search_text import TRIGRAM
 from pipeline.registry.database.tables import artifact
 from pipeline.registry.queries.conditions import Conditions, conditions_of
 from pipeline.registry.queries.loading import artifacts
 from pipeline.registry.queries.query import ArtifactQuery, Cursor
-from pipeline.registry.records.artifact import Artifact, Visibility
+from pipeline.registry.records.artifact import Artifact
 
 COUNT_SECONDS = 0.25
 """How long counting all that match may take; after that a list says how many there are at least."""
 
-TEXT_COUNT_SECONDS = 0.1
-"""The same where the texts of many artifacts have to be looked at."""
+SHORT_TEXT_COUNT_SECONDS = 0.03
+"""The same where all texts have to be looked at, as for one of two letters."""
 
-_TOO_MANY = object()
-_MOST_HIDDEN = 500
 _KEPT_COUNTS = 256
 _SORTED = {
     "created": artifact.c.created,
@@ -119,11 +118,10 @@ def page_of(
     if has_more:
         cursor = Cursor(query.sort_by, query.order, shown[-1].value, shown[-1].last).as_text()
     found = artifacts(connection, [row.key for row in shown])
-    total = _total(database, connection, query, conditions, counts)
-    is_exact = total is not None
+    total, is_exact = _total(database, connection, query, conditions, counts)
     return ArtifactPage(
         artifacts=tuple(found),
-        total=query.skip + len(rows) if total is None else total,
+        total=total if is_exact else max(total, query.skip + len(rows)),
         next_cursor=cursor,
         total_is_exact=is_exact,
     )
@@ -135,37 +133,29 @@ def _total(
     query: ArtifactQuery,
     conditions: Conditions,
     counts: CountCache,
-) -> int | None:
-    """How many artifacts match, or None where counting takes too long."""
+) -> tuple[int, bool]:
+    """Return how many artifacts match, or how many there are at least, and which of both it is."""
     key = ("total", database.revision(connection), *query.conditions)
     known = counts.get(key)
-    if known is not None:
-        return None if known is _TOO_MANY else int(known)
-    seconds = TEXT_COUNT_SECONDS if conditions.look_at_many else COUNT_SECONDS
-    try:
-        with database.bounded(connection, seconds):
-            found = _counted(connection, conditions)
-    except RegistryTimeoutError:
-        counts.put(key, _TOO_MANY)
-        return None
-    counts.put(key, found)
-    return found
+    if known is None:
+        texts = [text for text in (query.search, query.full_text) if text]
+        is_short = any(len(text) < TRIGRAM for text in texts)
+        seconds = SHORT_TEXT_COUNT_SECONDS if is_short else COUNT_SECONDS
+        try:
+            with database.bounded(connection, seconds):
+                known = _counted(connection, conditions)
+        except RegistryTimeoutError:
+            known = (0, False)
+        counts.put(key, known)
+    total, is_exact = known
+    return int(total), bool(is_exact)
 
 
-def _counted(connection: Connection, conditions: Conditions) -> int:
-    if conditions.holding is not None and connection.dialect.name == "sqlite":
-        # The index of texts counts its matches soon; those that lists leave out are few.
-        hidden = select(artifact.c.key).where(artifact.c.visibility != Visibility.LISTED.value)
-        keys = connection.execute(hidden.limit(_MOST_HIDDEN + 1)).scalars().all()
-        if len(keys) <= _MOST_HIDDEN:
-            unlisted = conditions.holding.where(conditions.holding.selected_columns[0].in_(keys))
-            return _number(connection, conditions.holding) - _number(connection, unlisted)
-    return _number(connection, select(artifact.c.key).where(*conditions.to_count))
-
-
-def _number(connection: Connection, wanted: Select[Any]) -> int:
-    counting = wanted.with_only_columns(func.count(), maintain_column_froms=True)
-    return int(connection.execute(counting).scalar_one())
+def _counted(connection: Connection, conditions: Conditions) -> tuple[int, bool]:
+    is_exact = conditions.to_sample is None
+    wanted = conditions.to_count if conditions.to_sample is None else conditions.to_sample
+    counting = select(func.count()).select_from(artifact).where(*wanted)
+    return int(connection.execute(counting).scalar_one()), is_exact
 
 
 def _ordered(wanted: Select[Any], column: ColumnElement[Any], query: ArtifactQuery) -> Select[Any]:

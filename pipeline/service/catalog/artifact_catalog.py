@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from connectors.flowtime.discover.discovery import KnownRun
@@ -16,7 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
 from pipeline.registry.known_runs import KnownRuns
 from pipeline.registry.rebuild import RebuildReport
-from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
+from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import BusyError
@@ -94,16 +94,6 @@ class ArtifactCatalog:
         written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
         self._later(lambda: enter(self.registry(), None, written, lambda: None))
 
-    def enter_runs(self, paths: Sequence[str]) -> None:
-        """Enter run directories in the background, as they were just written.
-
-        Args:
-            paths: The directories, relative to the folder of the runs.
-        """
-        runs = self._locations.runs
-        listed = RunsToEnter(runs.storage, runs.path, paths=[join(runs.path, p) for p in paths])
-        self._later(lambda: enter(self.registry(), listed, (), lambda: None))
-
     def enter_comparisons(self) -> None:
         """Enter the comparisons that were written, and forget those that are not kept any more."""
         self._later(lambda: self.registry().rebuild(self._locations.comparisons.url))
@@ -117,7 +107,9 @@ class ArtifactCatalog:
     def _rebuild(self) -> RebuildReport:
         self._is_rebuild_queued = False
         options = self._locations.options
-        return self.registry().rebuild(*self._roots(), storage_options=options)
+        report = self.registry().rebuild(*self._roots(), storage_options=options)
+        self.registry().list(limit=1, facets=True)  # so that the first page need not wait for them
+        return report
 
     def _roots(self) -> Iterator[str]:
         yield self._locations.runs.url

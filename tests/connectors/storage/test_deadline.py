@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.storage import connect
-from connectors.storage.deadline import (
+from connectors.storage.calls.deadline import (
     ContextPool,
     Deadline,
     DeadlinePassed,
@@ -21,7 +21,7 @@ from connectors.storage.deadline import (
     seconds_left,
     within,
 )
-from connectors.storage.retry import retrying
+from connectors.storage.calls.retry import retrying
 
 PASSED = Deadline(-1)
 

@@ -11,7 +11,7 @@ import pytest
 from connectors.errors import StorageError
 from connectors.storage import Storage, claimed, connect, join
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.staged_names import host_mark, staging_for
+from connectors.storage.staging.names import host_mark, staging_for
 from tests.connectors.storage.test_storage import place, put
 
 __all__ = ["place"]

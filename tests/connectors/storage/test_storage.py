@@ -24,7 +24,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from connectors.errors import DeniedError, NotFoundError, StorageError
-from connectors.storage import Folder, Storage, StorageOptions, connect, join, relative, retry
+from connectors.storage import Folder, Storage, StorageOptions, connect, join, relative
+from connectors.storage.calls import retry
 from connectors.storage.s3 import storage as storage_s3
 from connectors.storage.s3 import upload as s3_upload
 from tests.servers import S3Server, serve_http

@@ -145,7 +145,7 @@ def _staged(storage: Storage, path: str) -> StagedFile:
 def _claims(storage: Storage, root: str) -> str:
     put(storage, join(root, "a"), b"x")
     with claimed(storage, root), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("connectors.storage.claim.PATIENCE_SECONDS", 0.2)
+        patch.setattr("connectors.storage.staging.claim.PATIENCE_SECONDS", 0.2)
         with pytest.raises(ConflictError, match="another exporter"):
             claimed(storage, root).__enter__()
     with claimed(storage, root):

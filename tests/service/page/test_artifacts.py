@@ -254,6 +254,11 @@ def test_files_are_previewed_and_downloaded(
         assert (tmp_path / "run.json").read_bytes() == client.get(
             "/v1/artifacts/run_a/files/run.json"
         ).content
+    files.get_by_role("button", name="Preview series/served@A@DEFAULT.csv").click()
+    expect(files.locator("pre")).to_contain_text("bin_index,value")
+    with page.expect_download() as waiting:
+        files.get_by_role("link", name="series/index.json").click()
+    assert waiting.value.suggested_filename == "index.json"
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Download", exact=True).click()
     assert waiting.value.suggested_filename == "Checkout.zip"

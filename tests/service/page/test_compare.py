@@ -104,6 +104,33 @@ def test_a_tolerance_and_a_download(
     assert SERVED in (tmp_path / "report.html").read_text()
 
 
+def test_a_window_of_a_long_series_is_read_again(browser: Browser, tmp_path: Path) -> None:
+    base = {SERVED: [float(n % 9) for n in range(20_000)]}
+    other = {SERVED: [value + (n == 9_000) for n, value in enumerate(base[SERVED])]}
+    runs = write_runs(tmp_path / "runs", RunSpec("base", base), RunSpec("other", other))
+    with serving(runs, tmp_path / "state") as server:
+        asked: list[str] = []
+        for page in opened(browser, server):
+            page.on("request", lambda one: asked.append(one.url))
+            page.goto(f"{server.url}/compare/base/other")
+            notes = page.get_by_role("region", name="Chart of the chosen series")
+            expect(notes).to_contain_text("of 14 bins: zoom in", timeout=COMPARED)
+            for _ in range(4):
+                page.get_by_role("button", name="Zoom in").click()
+            expect(notes).not_to_contain_text("zoom in for every value")
+            assert any("/series/" in url and "from=" in url and "to=" in url for url in asked)
+            assert "from=" in page.url
+            address = page.url
+            page.goto("about:blank")
+            page.goto(address)
+            expect(page.locator(".uplot canvas")).to_be_visible(timeout=COMPARED)
+            expect(notes).not_to_contain_text("zoom in for every value")
+            page.locator(".chart").focus()
+            page.keyboard.press("0")
+            expect(notes).to_contain_text("of 14 bins: zoom in")
+            assert "from=" not in page.url
+
+
 def test_what_cannot_be_compared_says_why(compare_page: Page, compare_server: Server) -> None:
     compare_page.goto(f"{compare_server.url}/compare/base/nothing")
     expect(compare_page.get_by_role("alert").last).to_contain_text("Run not found")

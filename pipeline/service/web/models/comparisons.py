@@ -63,6 +63,9 @@ _CHART: dict[str, Any] = {
     "unit": "entities/bin",
     "timeOrigin": "2025-01-01T00:00:00Z",
     "binMinutes": 5,
+    "bins": 288,
+    "fromBin": 0,
+    "toBin": 288,
     "binsPerPoint": 144,
     "baseline": _RANGE,
     "comparison": _RANGE,
@@ -305,6 +308,9 @@ class CompareChartBody(Data):
         unit: Unit of the values.
         time_origin: Start of the first compared bin, UTC.
         bin_minutes: Width of a bin.
+        bins: Compared bins in all.
+        from_bin: First bin of the window.
+        to_bin: Bin after the last one of the window.
         bins_per_point: Bins in a group.
         baseline, comparison, difference: The values.
         band: The baseline less and plus the tolerance; none where there is no tolerance.
@@ -318,6 +324,9 @@ class CompareChartBody(Data):
     unit: str | None
     time_origin: datetime
     bin_minutes: int
+    bins: int
+    from_bin: int
+    to_bin: int
     bins_per_point: int
     baseline: RangeBody
     comparison: RangeBody
@@ -336,8 +345,8 @@ def session_of(job: Job) -> dict[str, Any]:
     return {
         "session_id": job.id,
         "status": STATUSES[job.state],
-        "baseline": ArtifactBody(artifact_id=request.run),
-        "comparison": ArtifactBody(artifact_id=request.other),
+        "baseline": ArtifactBody(artifact_id=request.run, type=request.forms[0]),
+        "comparison": ArtifactBody(artifact_id=request.other, type=request.forms[1]),
         "configuration": request.options,
         "created": job.created,
         "finished": job.finished,

@@ -161,18 +161,20 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{artifactId}/files/{fileName}", response_class=Response, responses=_FILE)
+@router.get("/{artifactId}/files/{fileName:path}", response_class=Response, responses=_FILE)
 async def get_artifact_file(
     request: Request,
     service: ServiceOf,
     artifact_id: ArtifactId,
     file_name: Annotated[
-        str, Path(alias="fileName", description="One of its top-level files.", max_length=1024)
+        str,
+        Path(alias="fileName", description="A name that its list of files has.", max_length=1024),
     ],
 ) -> Response:
-    """Download one of the top-level files of an artifact."""
+    """Download one of the files of an artifact."""
     _, folder = await _opened(service, artifact_id)
-    return download(request, folder.file(file_name), name=file_name, limiter=service.readers)
+    name = file_name.rpartition("/")[2]
+    return download(request, folder.file(file_name), name=name, limiter=service.readers)
 
 
 _ZIP: dict[int | str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request
@@ -37,6 +37,7 @@ from pipeline.service.web.pages import PAGE
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
     JOB_BEGUN,
+    InstantQuery,
     JobFailedError,
     Prefer,
     ServiceOf,
@@ -134,13 +135,23 @@ async def get_compared_series(
         str, Path(alias="seriesId", description="Id of a compared series.", max_length=1024)
     ],
     points: Annotated[int, Query(ge=10, le=5_000, description="Groups of bins at most.")] = 1_000,
+    start: Annotated[
+        InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
+    ] = None,
+    end: Annotated[
+        InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
+    ] = None,
 ) -> CompareChartBody:
-    """Show a pair of series: both, their difference and the tolerance, thinned out for charts."""
+    """Show a pair of series: both, their difference and the tolerance, thinned out for charts.
+
+    A window of at most `points` bins has every value.
+    """
     result = await _result(service, session_id)
     for one in result["series"]:
         if one["seriesId"] == series_id:
             rows = service.comparisons.store.rows(session_id)
-            return await on_thread(service.parsers, _chart, rows, result, one, points)
+            window = _window(result["alignment"], start, end)
+            return await on_thread(service.parsers, _chart, rows, result, one, points, window)
     raise UnknownError(
         "Series not found", "GET /v1/compare/{sessionId} lists them", code="series-not-found"
     )
@@ -272,8 +283,23 @@ def _metrics(listed: list[dict[str, Any]]) -> MetricsBody:
     )
 
 
-def _chart(rows: Any, result: dict[str, Any], one: dict[str, Any], points: int) -> CompareChartBody:
-    values = series_rows(rows, _key(one))
+def _window(
+    alignment: dict[str, Any], start: datetime | None, end: datetime | None
+) -> tuple[int, int]:
+    """Return the first bin of a window, and the bin after its last; one bin at the least."""
+    origin = datetime.fromisoformat(alignment["from"])
+    width = timedelta(minutes=alignment["grid"]["binSize"])
+    last = alignment["bins"] - 1
+    first = 0 if start is None else min(max(0, (start - origin) // width), last)
+    after = last + 1 if end is None else min(-((origin - end) // width), last + 1)
+    return first, max(first + 1, after)
+
+
+def _chart(
+    rows: Any, result: dict[str, Any], one: dict[str, Any], points: int, window: tuple[int, int]
+) -> CompareChartBody:
+    first, after = window
+    values = series_rows(rows, _key(one)).slice(first, after - first)
     found = pair_chart(values, Tolerance(**one["tolerance"]), points)
     drawn = found.envelopes
     return CompareChartBody(
@@ -281,13 +307,16 @@ def _chart(rows: Any, result: dict[str, Any], one: dict[str, Any], points: int) 
         unit=one["unit"],
         time_origin=datetime.fromisoformat(result["alignment"]["from"]),
         bin_minutes=result["alignment"]["grid"]["binSize"],
+        bins=result["alignment"]["bins"],
+        from_bin=first,
+        to_bin=after,
         bins_per_point=drawn.bins_per_point,
         baseline=RangeBody(**range_of(drawn.baseline)),
         comparison=RangeBody(**range_of(drawn.comparison)),
         difference=RangeBody(**range_of(drawn.difference)),
         band=RangeBody(**range_of(drawn.band)) if drawn.has_tolerance else None,
         bound=finite(drawn.bound.high.tolist()) if drawn.has_tolerance else None,
-        gaps=found.gaps,
+        gaps=[first + gap for gap in found.gaps],
     )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
 from pipeline.service.catalog.export_store import series_file
@@ -30,6 +28,7 @@ from pipeline.service.web.models.runs import (
     SeriesIndexBody,
 )
 from pipeline.service.web.routes.shared import (
+    InstantQuery,
     RunName,
     ServiceOf,
     ShapeOf,
@@ -44,24 +43,6 @@ from pipeline.service.web.service import Service
 from pipeline.service.web.strict_route import StrictRoute
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
-
-
-def _parsed(text: object) -> object:
-    """Return an instant of ISO 8601 or a date; pydantic would accept numbers of seconds, too."""
-    if not isinstance(text, str):
-        return text
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("expected an instant such as 2025-01-31T08:00:00Z") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-InstantQuery = Annotated[
-    datetime,
-    BeforeValidator(_parsed),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
-]
 
 
 @router.get("", response_model=RunPage, responses=errors(503))

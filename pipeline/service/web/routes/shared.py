@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +13,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
 from pipeline.service.api_base import Data
@@ -101,6 +103,25 @@ RunName = Annotated[
         max_length=1024,
     ),
 ]
+
+
+def _parsed(text: object) -> object:
+    """Return an instant of ISO 8601 or a date; pydantic would accept numbers of seconds, too."""
+    if not isinstance(text, str):
+        return text
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected an instant such as 2025-01-31T08:00:00Z") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+InstantQuery = Annotated[
+    datetime,
+    BeforeValidator(_parsed),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
+]
+"""An instant in a query; one without an offset is UTC."""
 
 
 @dataclass(frozen=True)

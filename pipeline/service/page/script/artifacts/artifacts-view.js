@@ -14,6 +14,7 @@ import { FACETS, OTHER_FILTERS } from "./artifact-words.js";
 import { facetPanel } from "./facet-panel.js";
 
 const PAGE_SIZE = 50;
+const COUNTING = 1500;
 const FILTERS = ["fullText", "state", "pinned", "includeArchived", ...Object.values(FACETS).map((facet) => facet.key), ...Object.keys(OTHER_FILTERS)];
 
 /** @type {(main: HTMLElement, route: import("../route.js").Route, signal: AbortSignal) => void} */
@@ -22,12 +23,12 @@ export function artifactsView(main, route, signal) {
   const total = h("p.muted", { role: "status" });
   const list = h("div", {}, loading("artifacts"));
   const pages = h("nav.pager", { "aria-label": "Pages" });
-  const selection = new ArtifactSelection(load);
+  const selection = new ArtifactSelection(() => load());
   const table = new ArtifactTable(query, change, selection);
   const filters = artifactFilters(query, change);
   const facets = facetPanel(query, change);
   const views = savedViews(query, FILTERS.concat("sortBy", "sortOrder"), { path: "#/artifacts", key: "flowtime-artifact-views" });
-  const rescan = action("Look again", lookAgain, { title: "Look for runs and exports that were written, moved or removed" });
+  const rescan = action("Refresh", refresh, { title: "Look for runs and exports that were written, moved or removed" });
   main.append(
     h("div.title-line", {}, h("h1", {}, "Artifacts"), total, views.element, h("span.push", {}, rescan)),
     filters.element,
@@ -36,18 +37,20 @@ export function artifactsView(main, route, signal) {
   );
   let turn = 0;
 
-  async function load() {
+  /** `isAgain`: facets that took long to count are there by now. */
+  async function load({ isAgain = false } = {}) {
     const mine = (turn += 1);
     let page;
     try {
       page = await ask(`/v1/artifacts?${wanted(query)}`, { signal });
     } catch (error) {
-      if (!signal.aborted && mine === turn) fill(list, failure(error, load));
+      if (!signal.aborted && mine === turn) fill(list, failure(error, () => load()));
       return;
     }
     if (mine !== turn || signal.aborted) return;
     fill(total, (page.totalIsExact ? "" : "At least ") + counted(page.total, "artifact"));
     facets.show(page.facets);
+    if (page.facets === null && !isAgain && !query.get("fullText")) setTimeout(() => mine === turn && !signal.aborted && load({ isAgain: true }), COUNTING);
     fill(list, page.artifacts.length ? table.draw(page.artifacts) : nothing());
     selection.show();
     fill(pages, ...pager(pageOf(query), PAGE_SIZE, page.total, (number) => change({ page: number > 1 ? String(number) : "" }, true)));
@@ -72,14 +75,14 @@ export function artifactsView(main, route, signal) {
     load();
   }
 
-  async function lookAgain() {
+  async function refresh() {
     rescan.disabled = true;
     await ask("/v1/artifacts/rescan", { method: "POST", signal }).catch(() => null);
     rescan.disabled = false;
     load();
   }
 
-  live.addEventListener("runs", load, { signal });
+  live.addEventListener("runs", () => load(), { signal });
   load();
 }
 

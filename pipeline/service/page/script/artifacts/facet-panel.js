@@ -24,8 +24,8 @@ export function toggled(facet, query, value) {
  */
 export function facetPanel(query, change) {
   const body = h("div.facets", { id: "facets" });
-  const toggle = h("button.button.only-narrow", { type: "button", "aria-expanded": "false", "aria-controls": "facets", onclick: open }, "Narrow down");
-  const element = h("aside.facet-panel", { "aria-label": "Narrow down" }, toggle, body);
+  const toggle = h("button.button.only-narrow", { type: "button", "aria-expanded": "false", "aria-controls": "facets", onclick: open }, "Facets");
+  const element = h("aside.facet-panel", { "aria-label": "Facets" }, toggle, body);
   const whole = new Set();
 
   /** On phones the facets open on demand. */

@@ -38,13 +38,12 @@ export function fileList(artifact, signal) {
   }
 
   function item(file) {
-    const isTop = !file.name.includes("/");
-    const address = artifactPath(artifact.id, `/files/${encodeURIComponent(file.name)}`);
-    const shown = isTop && TEXTS.test(file.name) && file.size > 0;
+    const address = artifactPath(artifact.id, `/files/${file.name.split("/").map(encodeURIComponent).join("/")}`);
+    const shown = TEXTS.test(file.name) && file.size > 0;
     return h(
       "li",
       {},
-      isTop ? h("a", { href: address, download: plain(file.name) }, foreign(file.name)) : h("span", {}, foreign(file.name)),
+      h("a", { href: address, download: plain(file.name.split("/").at(-1)) }, foreign(file.name)),
       h("small.muted", {}, size(file.size)),
       shown ? action("Preview", () => show(file, address), { kind: "small.plain", label: `Preview ${plain(file.name)}` }) : null,
     );

@@ -59,7 +59,7 @@ export function compareView(main, route, signal) {
   function show(result, exports) {
     fill(downloads, ...exports.map((form) => h("a.button.small", { href: `/v1/compare/${session}/export/${form}`, download: `${plain(baseline)}-${plain(comparison)}.${form}` }, DOWNLOADS[form])));
     const keep = () => remember(query);
-    const chart = new ChartPanel(session, query, keep, signal);
+    const chart = new ChartPanel(session, result.alignment, query, keep, signal);
     const byId = new Map(result.series.map((one) => [one.seriesId, one]));
     const table = new MetricsTable(result.series, query, { changed: keep, choose: (id) => chart.choose(byId.get(id)) });
     fill(place, summary(result), chart.element, table.element, missing(result), models(result), notes(result), definitions(result));

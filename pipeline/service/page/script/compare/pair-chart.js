@@ -33,22 +33,30 @@ let made = 0;
 export class PairChart {
   /**
    * @param {HTMLElement} place
+   * @param {(window: {min: number, max: number} | null) => void} onWindow Called with a window that was chosen; null: all.
    * @param {(at: {time: number, step: number, values: Record<string, [number, number]>} | null) => void} onCursor
    */
-  constructor(place, onCursor) {
+  constructor(place, onWindow, onCursor) {
     this.place = place;
+    this.onWindow = onWindow;
     this.onCursor = onCursor;
     this.plots = [];
   }
 
-  /** @param {Pair} pair @param {keyof typeof VIEWS} view */
-  draw(pair, view) {
+  /**
+   * @param {Pair} pair
+   * @param {keyof typeof VIEWS} view
+   * @param {{min: number, max: number}} window What is shown of it, in seconds since 1970.
+   */
+  draw(pair, view, window) {
     this.clear();
     this.pair = pair;
+    this.window = window;
     this.seconds = pair.binMinutes * 60;
     this.start = Date.parse(pair.timeOrigin) / 1000;
     const step = this.seconds * pair.binsPerPoint;
-    this.times = pair.baseline.highs.map((_, n) => this.start + n * step);
+    const from = this.start + pair.fromBin * this.seconds;
+    this.times = pair.baseline.highs.map((_, n) => from + n * step);
     this.sync = `pair ${(made += 1)}`;
     const { band, bound } = pair;
     const around = bound && { highs: bound, lows: bound.map((one) => (one === null ? null : -one)) };
@@ -62,10 +70,9 @@ export class PairChart {
     for (const plot of this.plots) plot.setSize({ width: this.width, height: TALL });
   }
 
-  /** Show the whole time. */
-  showAll() {
-    const last = this.times.at(-1) + this.seconds * this.pair.binsPerPoint;
-    for (const plot of this.plots) plot.setScale("x", { min: this.start, max: last });
+  /** Show another window of what is drawn. */
+  show(window) {
+    for (const plot of this.plots) plot.setScale("x", window);
   }
 
   clear() {
@@ -105,9 +112,14 @@ export class PairChart {
       height: TALL,
       pxAlign: 0,
       legend: { show: false },
-      scales: { x: { time: false }, y: { range: (_, min, max) => roomy(...(range ?? [min, max])) } },
-      cursor: { y: false, drag: { x: true, y: false, dist: 4 }, sync: { key: this.sync, scales: ["x", null] } },
-      hooks: { setCursor: [(plot) => plot === this.plots[0] && this.pointed(plot)] },
+      scales: { x: { time: false, min: this.window.min, max: this.window.max, range: (_, min, max) => [min, max] }, y: { range: (_, min, max) => roomy(...(range ?? [min, max])) } },
+      cursor: {
+        y: false,
+        drag: { x: true, y: false, setScale: false, dist: 4 },
+        bind: { dblclick: () => () => this.onWindow(null) },
+        sync: { key: this.sync, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
+      },
+      hooks: { setSelect: [(plot) => this.selected(plot)], setCursor: [(plot) => plot === this.plots[0] && this.pointed(plot)] },
       bands: [...(band ? [{ series: [1, 2], fill: faded("--good", 0.2) }] : []), ...fills],
       series: [{}, ...(band ? [hidden(), hidden()] : []), ...lines],
       axes: [this.timeAxis(), valueAxis(this.pair.unit)],
@@ -128,6 +140,14 @@ export class PairChart {
       },
       values: () => labels(found),
     };
+  }
+
+  selected(plot) {
+    const { left, width } = plot.select;
+    if (width <= 0) return;
+    const window = { min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") };
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.onWindow(window);
   }
 
   pointed(plot) {

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from connectors.storage.deadline import check_deadline, seconds_left
-from connectors.storage.failures import SYSTEM, StoreFailures
+from connectors.storage.calls.deadline import check_deadline, seconds_left
+from connectors.storage.calls.failures import SYSTEM, StoreFailures
 
 TRIES = 5
 RETRY_SECONDS = 20.0

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from connectors.errors import StorageError
-from connectors.storage.paths import join
+from connectors.storage.addresses.paths import join
 
 _ACCOUNT_HOST = re.compile(r"(?P<account>[A-Za-z0-9-]+)\.[A-Za-z0-9.-]+")
 _SIGNATURE = re.compile(r"[?&]sig=")

@@ -8,7 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 from connectors.errors import StorageError
-from connectors.storage.object_urls import object_store
+from connectors.storage.addresses.object_urls import object_store
 
 LOCAL_PROTOCOLS = frozenset({"file", "local"})
 READ_ONLY_PROTOCOLS = frozenset({"http", "https"})

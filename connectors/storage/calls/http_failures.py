@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from connectors.storage.failures import CUT_OFF, SILENCE, Diagnosis, StoreFailures
+from connectors.storage.calls.failures import CUT_OFF, SILENCE, Diagnosis, StoreFailures
 
 
 class HttpFailures(StoreFailures):

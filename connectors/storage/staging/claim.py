@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.errors import ConflictError, NotFoundError, StorageError
-from connectors.storage.contract import Mark, Storage
-from connectors.storage.deadline import within
-from connectors.storage.paths import is_safe_name, join
-from connectors.storage.staged_names import is_abandoned, is_own, staged_name
+from connectors.storage.addresses.paths import is_safe_name, join
+from connectors.storage.calls.deadline import within
+from connectors.storage.contract import Failed, Mark, Storage
+from connectors.storage.staging.names import is_abandoned, is_own, staged_name
 
 RENEWAL_SECONDS = 60.0
 """A claim is written again after this time, for as long as it is held."""
@@ -139,15 +139,18 @@ class Claim:
         """What a successor would find recorded if this process died now."""
         return InterruptedWork(self._path, self._scope, self._files)
 
-    def keep_files(self) -> None:
-        """Record no files any more: from now on they may belong to what readers see.
+    def record(self, files: Sequence[str]) -> None:
+        """Record other files in the place of those that were, which others may see from now on.
+
+        Args:
+            files: As for the claim itself.
 
         Raises:
             StorageError: The claim could not be written.
         """
-        if self._files:
-            self._files = ()
-            self._record.pop("files")
+        if self._files != tuple(files):
+            self._files = tuple(files)
+            self._record["files"] = list(files)
             self._content = json.dumps(self._record).encode()
             self._storage.mark(self._path, self._content, durable=True)
 
@@ -295,6 +298,31 @@ def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
             return removed
     storage.delete(mark.path)
     return [*removed, storage.url(mark.path)]
+
+
+def bury_all(storage: Storage, path: str, failed: Failed | None = None) -> list[str]:
+    """Bury what dead exporters left at or below a path.
+
+    Args:
+        storage: The store.
+        path: A folder.
+        failed: Called for each file that could not be removed; by default the first one ends it.
+
+    Returns:
+        URLs of what was removed.
+
+    Raises:
+        StorageError: The path could not be listed, or a file not be removed.
+    """
+    removed: list[str] = []
+    for mark in storage.abandoned(path):
+        try:
+            removed += bury(storage, mark.path.rpartition("/")[0], mark)
+        except StorageError as failure:
+            if failed is None:
+                raise
+            failed(failure)
+    return removed
 
 
 def _work(storage: Storage, mark: Mark) -> InterruptedWork | None:

@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
-from connectors.storage.failures import SYSTEM
-from connectors.storage.staged_names import (
+from connectors.storage.calls.failures import SYSTEM
+from connectors.storage.staging.names import (
     host_mark,
     is_of_the_dead,
     stages_for_another,

@@ -1,0 +1,1 @@
+"""Where bytes are: URLs, paths, and the places that they lead to."""

@@ -1,0 +1,1 @@
+"""Calls to distant stores: bounded in time, repeated, their failures translated."""
