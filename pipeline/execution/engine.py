@@ -49,19 +49,19 @@ def choose_engine(
         has_workers: Whether worker processes have started already.
     """
     if execution.engine == "dask":
-        return EngineChoice("dask", 0, "as the config says")
+        return EngineChoice("dask", 0, "set in the config")
     if execution.engine == "local":
-        return EngineChoice("local", execution.thread_count, "as the config says")
+        return EngineChoice("local", execution.thread_count, "set in the config")
     workers = most_workers(execution)
     if execution.engine == "processes":
-        return EngineChoice("processes", max(1, min(workers, tasks)), "as the config says")
+        return EngineChoice("processes", max(1, min(workers, tasks)), "set in the config")
     here = execution.thread_count
     if workers < 2:
         return EngineChoice("local", here, "processors or memory_limit allow one worker")
     fewest = 2 if has_workers else max(2, _FEWEST_TASKS // (workers - 1))
     if tasks < fewest:
         return EngineChoice(
-            "local", here, f"{counted(tasks, 'task')}, {fewest} are worth {workers} workers"
+            "local", here, f"{counted(tasks, 'task')}; {workers} workers pay off from {fewest}"
         )
     return EngineChoice("processes", min(workers, tasks), counted(tasks, "task"))
 
