@@ -35,15 +35,28 @@ metadata:
 sinks:                               # one pass over the source feeds all of them
 """
 
-_STORAGE = """\
-storage:
+_STORAGES = {
+    "s3": """\
   lake:                              # ${NAME} comes from the environment
     protocol: s3
     endpoint_url: "${S3_ENDPOINT:-https://s3.amazonaws.com}"
     # key: "${AWS_ACCESS_KEY_ID}"      # without them, what the environment offers is used:
     # secret: "${AWS_SECRET_ACCESS_KEY}"   # variables, a profile or a role
-
-"""
+""",
+    "abfs": """\
+  azure:                             # pip install 'flowtime-export[azure]'
+    protocol: abfs
+    account_name: "${AZURE_STORAGE_ACCOUNT_NAME:-account}"
+    # account_key: "${AZURE_STORAGE_ACCOUNT_KEY}"   # or sas_token; without them, what the
+    #                                    environment offers is used, or a managed identity
+""",
+    "gs": """\
+  google:                            # pip install 'flowtime-export[gcs]'
+    protocol: gs
+    token: google_default            # or the path of a service account's JSON file
+""",
+}
+"""Storages of a config by the kind of their URLs; each begins with its name."""
 
 _SINKS = {
     "csv": """\
@@ -89,22 +102,28 @@ def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
     Raises:
         ConfigError: What is asked for makes no valid config.
     """
-    lake = [storage_kind(place) == "s3" for place in (url, out)]
+    source_storage, sink_storage = (_storage_name(storage_kind(place)) for place in (url, out))
+    kinds = dict.fromkeys(storage_kind(place) for place in (url, out))
+    storages = "".join(_STORAGES.get(kind, "") for kind in kinds)
     head = _HEAD.format(
         url=_quoted(url),
-        storage=_STORAGE if any(lake) else "",
-        source_storage="  storage: lake\n" if lake[0] else "",
+        storage=f"storage:\n{storages}\n" if storages else "",
+        source_storage=f"  storage: {source_storage}\n" if source_storage else "",
     )
     sinks = "".join(
         _SINKS[form].format(path=_quoted(_path(out, form, formats))) for form in formats
     )
-    if lake[1]:
-        sinks = sinks.replace("  - format:", "  - storage: lake\n    format:")
+    if sink_storage:
+        sinks = sinks.replace("  - format:", f"  - storage: {sink_storage}\n    format:")
     try:
         parse_config(head + sinks, filename="config")
     except ConfigError as error:
         raise ConfigError(f"these options make no valid config:\n{error}") from error
     return head + sinks
+
+
+def _storage_name(kind: str) -> str:
+    return _STORAGES.get(kind, "").partition(":")[0].strip()
 
 
 def _path(out: str, form: str, formats: Sequence[str]) -> str:

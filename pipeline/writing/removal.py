@@ -109,7 +109,7 @@ def clean(storage: Storage, path: str) -> Cleaned:
     What cannot be removed keeps nothing else from being removed.
 
     Raises:
-        StorageError: Nothing is there, or it could not be listed.
+        StorageError: There is no such folder on a disk, or it could not be listed.
     """
     claims = (mark.path for mark in storage.abandoned(path) if is_claim(mark.path))
     removed: list[str] = []
@@ -121,7 +121,8 @@ def clean(storage: Storage, path: str) -> Cleaned:
         except (StorageError, IntegrityError) as failure:
             failures.append(failure)
     removed += storage.remove_leftovers(path, failures.append)
-    if not removed and not failures and storage.info(path) is None:
+    # On a store a folder is no more than a part of names, and uploads may be all that is below it.
+    if storage.is_local and not removed and not failures and storage.info(path) is None:
         storage.check_list(path)
     return Cleaned(tuple(removed), tuple(dict.fromkeys(map(str, failures))))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from polars.testing import assert_frame_equal
 
 import flowtime_export as fx
@@ -166,3 +168,39 @@ def test_no_option_turns_on_a_cache_of_listings() -> None:
     azure = open_azure("abfs", {"account_name": "a", "account_key": "a2V5", **wanted}, [])
     google = open_google("gs", {"token": "anon", **wanted}, [])
     assert (azure.protocol, google.protocol) == ("abfs", "gs")
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"), [("abfs://a/b", "adlfs", "azure"), ("gs://a/b", "gcsfs", "gcs")]
+)
+def test_a_package_that_is_missing_is_named(
+    url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [one for one in sys.modules if one.startswith("connectors.storage.")]:
+        if name.split(".")[2] in ("azure", "google"):
+            monkeypatch.delitem(sys.modules, name)
+    for name in [one for one in sys.modules if one.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    options = StorageOptions(options={"account_name": f"missing-{extra}"})
+    with pytest.raises(StorageError, match=rf"pip install 'flowtime-export\[{extra}\]'"):
+        connect(url, options)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "names"),
+    [
+        ("s3://sim/runs", "out", ["lake"]),
+        ("abfs://sim/runs", "gs://lake/gold", ["azure", "google"]),
+        ("runs", "az://lake/gold", ["azure"]),
+        ("runs", "out", []),
+    ],
+)
+def test_init_writes_the_storages_that_urls_need(
+    source: str, target: str, names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli(["init", "--source", source, "--to", target, "--format", "csv"]) == 0
+    made = yaml.safe_load(capsys.readouterr().out)
+    assert list(made.get("storage", {})) == names
+    used = [made["source"].get("storage"), *(sink.get("storage") for sink in made["sinks"])]
+    assert [one for one in used if one] == names
