@@ -62,6 +62,15 @@ def test_memory_prints_a_row_for_each_number_of_runs(tmp_path: Path) -> None:
     assert rows == [[*one, runs] for one in each for runs in ("2", "4")]
 
 
+@pytest.mark.slow
+def test_engines_are_timed_in_turns(tmp_path: Path) -> None:
+    options = "--scale 0.005 --rounds 2 --format csv --workers 2"
+    table = run_benchmarks(tmp_path, "benchmarks.scaling", *options.split())
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["csv", "local"], ["csv", "processes, 2"]]
+    assert [float(row[6]) > 0 for row in rows] == [False, True]
+
+
 def test_scaling_shrinks_runs_but_the_bins_of_a_single_run() -> None:
     assert Shape(2_000, 20, 288).scaled(0.005) == Shape(10, 20, 288)
     assert Shape(1, 40, 525_600).scaled(0.01) == Shape(1, 40, 5_256)

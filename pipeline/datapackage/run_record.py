@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any
 
 from pydantic import (
@@ -71,7 +71,13 @@ _Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 _Layout = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9_.+ -]+$")]
 _Bins = Annotated[int, Field(ge=1, le=MAX_BINS)]
 _Count = Annotated[int, Field(ge=0, le=MAX_SERIES)]
-_FACTS = TypeAdapter(RunFacts)
+
+
+@cache
+def _facts() -> TypeAdapter[RunFacts]:
+    """Return the validator; made when it is needed, as workers do without."""
+    return TypeAdapter(RunFacts)
+
 
 _SeriesRow = tuple[
     _Name,
@@ -222,7 +228,7 @@ def read_run(entry: object, where: str) -> DescribedRun:
         )
     try:
         found = _RunEntry.model_validate(entry)
-        facts = _FACTS.validate_python(entry)
+        facts = _facts().validate_python(entry)
     except Invalid as error:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
     _check(found, where)
