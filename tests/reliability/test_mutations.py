@@ -19,19 +19,13 @@ IMPORTS = "tests/reliability/test_killed_imports.py"
 LOCAL, OBJECTS = "connectors/storage/disk/local.py", "connectors/storage/objects/storage.py"
 
 _COMMITS = """\
-        for output in outputs:
-            claim.check()
-            target.storage.commit(output.staged)
+    for one in staged:
+        claim.check()
+        storage.commit(one)
+    claim.check()
 """
 _DESCRIPTOR = """\
-        claim.check()
-        claim.keep_files()
-        version = current.version
-        if change is not None:
-            version = table.commit(change, current.version)
-        if version is not None:
-            package = descriptor.with_table(package, version.reference)
-        write_whole(target.storage, target.descriptor, descriptor.dump(package), current.entry)
+    write_whole(storage, path, descriptor.dump(package), before)
 """
 IN_ORDER = _COMMITS + _DESCRIPTOR
 DESCRIPTOR_FIRST = _DESCRIPTOR + _COMMITS
@@ -73,7 +67,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "if True:", [EXPORTERS, "-k", "overtaken"],
     ),
     "descriptor first": (
-        "pipeline/writing/publish.py", IN_ORDER, DESCRIPTOR_FIRST, [KILLS, "-k", "each_call"],
+        "pipeline/writing/descriptor_file.py", IN_ORDER, DESCRIPTOR_FIRST,
+        [KILLS, "-k", "each_call"],
     ),
     "lost answers are failures": (
         OBJECTS, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
@@ -87,7 +82,8 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
         "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
     ),
     "claims record no files": (
-        "connectors/storage/staging/claim.py", 'record["files"] = list(files)', "pass",
+        "connectors/storage/staging/claim.py",
+        'if files:\n            self._record["files"] = list(files)', "pass",
         [KILLS, FOLDERS, "-k", "at_each_call or killed"],
     ),
     "files of others are recorded as one's own": (

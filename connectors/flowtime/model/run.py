@@ -107,11 +107,13 @@ class RunFacts:
 
     def facts_as_json(self) -> dict[str, Any]:
         """Return the facts with the names that FlowTime's JSON files have for them."""
-        return {to_camel(name): getattr(self, name) for name in RUN_FACTS}
+        return {key: getattr(self, name) for name, key in _JSON_NAMES.items()}
 
 
 RUN_FACTS: tuple[str, ...] = tuple(field.name for field in fields(RunFacts))
 """Names of the facts, in order."""
+
+_JSON_NAMES = {name: to_camel(name) for name in RUN_FACTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,6 +234,27 @@ class RunCatalog:
             return complete[-1]
         raise UnknownError("No run is complete", "GET /v1/runs says why", code="run-not-found")
 
+    async def complete(self, path: str) -> tuple[CatalogEntry, Run]:
+        """Return the complete run in a directory, for a job that was requested before.
+
+        Args:
+            path: The directory, relative to the folder of the runs.
+
+        Raises:
+            UnknownError: It does not exist any more.
+            UnprocessableError: It cannot be exported as it is.
+        """
+        entry = (await self.listing()).by_path.get(path)
+        if entry is None:
+            raise UnknownError(
+                "the run does not exist any more",
+                "GET /v1/runs lists the runs",
+                code="run-not-found",
+            )
+        if entry.run is None:
+            raise not_complete(entry)
+        return entry, entry.run
+
     def begin(self) -> None:
         """List the runs in the background."""
         self._begin()

@@ -120,16 +120,8 @@ class Comparisons:
                     code="artifact-not-found",
                 )
             return CompareSideOrder(url=export.location, shown_as=export.id)
-        entry = (await self._catalog.listing()).by_path.get(path)
-        if entry is None:
-            raise UnknownError(
-                "the run does not exist any more",
-                "GET /v1/runs lists the runs",
-                code="run-not-found",
-            )
-        if entry.run is None:
-            raise not_complete(entry)
-        return CompareSideOrder(url=entry.run.url, shown_as=entry.path)
+        entry, run = await self._catalog.complete(path)
+        return CompareSideOrder(url=run.url, shown_as=entry.path)
 
     def _export(self, artifact_id: str) -> Artifact | None:
         """Return an export that lies below the folders of the service, where there is one."""

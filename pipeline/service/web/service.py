@@ -15,7 +15,7 @@ from pipeline.logs import LOGGER
 from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
 from pipeline.service.catalog.export_store import ExportStore
 from pipeline.service.catalog.locations import Locations
-from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatalog, not_complete
+from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatalog
 from pipeline.service.catalog.upload_room import UploadRoom
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.auto_export import AutoExport
@@ -171,19 +171,11 @@ class Service:
         self, request: ExportRequest, job_id: str
     ) -> tuple[ExportRequest, ExportOrder]:
         """Return the order for the run as it was found last."""
-        entry = (await self.catalog.listing()).by_path.get(request.path)
-        if entry is None:
-            raise UnknownError(
-                "the run does not exist any more",
-                "GET /v1/runs lists the runs",
-                code="run-not-found",
-            )
-        if entry.run is None:
-            raise not_complete(entry)
+        entry, run = await self.catalog.complete(request.path)
         # Ids of a run are known once it is complete, and other runs may get the same ones later.
         request = request.changed(run=entry.key, run_id=entry.run_id)
         folder = str(self.temporary / job_id) if request.temporary else None
-        config = job_config(request, entry.run, self.locations, self.settings, folder)
+        config = job_config(request, run, self.locations, self.settings, folder)
         return request, ExportOrder(config=config, address_space=self.settings.address_space)
 
     def _import_order(self, request: ImportRequest, job_id: str) -> ImportOrder:
