@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pyiceberg.table.snapshots import Snapshot
 from pipeline.config import ExportConfig
 from tests.exporting import config
 from tests.read_outputs import bits
+
+# Polars warns of a faster planner that is not installed; this one says the same.
+os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 
 @dataclass(frozen=True)
