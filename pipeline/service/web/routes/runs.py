@@ -32,6 +32,8 @@ from pipeline.service.web.routes.shared import (
     RunName,
     ServiceOf,
     ShapeOf,
+    WindowEnd,
+    WindowStart,
     complete_run,
     errors,
     format_named,
@@ -132,12 +134,8 @@ async def get_series(
     points: Annotated[
         int | None, Query(ge=2, le=20_000, description="Number of points of a chart.")
     ] = None,
-    start: Annotated[
-        InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
-    ] = None,
-    end: Annotated[
-        InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
-    ] = None,
+    start: WindowStart = None,
+    end: WindowEnd = None,
 ) -> Response:
     """Send a series as CSV; or as JSON, thinned out to `points` points that keep every peak.
 

@@ -123,6 +123,14 @@ InstantQuery = Annotated[
 ]
 """An instant in a query; one without an offset is UTC."""
 
+WindowStart = Annotated[
+    InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
+]
+
+WindowEnd = Annotated[
+    InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
+]
+
 
 @dataclass(frozen=True)
 class Shape:
