@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
+from pipeline.registry.registry import Registry
 from pipeline.service.api_base import Data
 from pipeline.service.catalog.run_catalog import CatalogEntry, not_complete
 from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, ServiceError
@@ -269,6 +270,15 @@ async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
 async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:
     """Call a function on one of a limited number of threads."""
     return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=limiter)
+
+
+async def on_registry(service: Service, work: Callable[[Registry], _T]) -> _T:
+    """Call a function with the registry, on one of the threads for reading.
+
+    Raises:
+        BusyError: The registry cannot be opened.
+    """
+    return await on_thread(service.readers, lambda: work(service.artifacts.registry()))
 
 
 def format_named(name: str) -> Format:
