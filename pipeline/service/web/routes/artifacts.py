@@ -25,7 +25,13 @@ from pipeline.service.web.models.artifacts import (
     RelationshipsBody,
     RescanBody,
 )
-from pipeline.service.web.routes.shared import ServiceOf, errors, on_registry, on_thread
+from pipeline.service.web.routes.shared import (
+    PART_OR_CACHED,
+    ServiceOf,
+    errors,
+    on_registry,
+    on_thread,
+)
 from pipeline.service.web.service import Service
 from pipeline.service.web.strict_route import StrictRoute
 
@@ -156,8 +162,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
         "description": "The file.",
         "content": {"application/octet-stream": {"schema": {"type": "string"}}},
     },
-    206: {"description": "A part of the file."},
-    304: {"description": "The client has the file."},
+    **PART_OR_CACHED,
 }
 
 

@@ -37,6 +37,7 @@ from pipeline.service.web.pages import PAGE
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
     JOB_BEGUN,
+    PART_OR_CACHED,
     JobFailedError,
     Prefer,
     ServiceOf,
@@ -169,8 +170,7 @@ async def get_compared_series(
                 "application/json": {"schema": {"type": "object"}},
             },
         },
-        206: {"description": "A part of the file."},
-        304: {"description": "The client has it already."},
+        **PART_OR_CACHED,
         **errors(404, 409, 416, 502),
     },
 )

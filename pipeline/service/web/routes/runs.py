@@ -28,6 +28,7 @@ from pipeline.service.web.models.runs import (
     SeriesIndexBody,
 )
 from pipeline.service.web.routes.shared import (
+    PART_OR_CACHED,
     InstantQuery,
     RunName,
     ServiceOf,
@@ -113,8 +114,7 @@ async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
             "description": "The series file as it is; with `points`, JSON for a chart.",
             "content": {"text/csv": {"schema": {"type": "string"}}},
         },
-        206: {"description": "A part of the file."},
-        304: {"description": "The client has it already."},
+        **PART_OR_CACHED,
         416: errors(416)[416],
     },
 )

@@ -77,6 +77,13 @@ JOB_BEGUN: dict[str, Any] = {
 """Documentation of the response to a request that does not wait for its job."""
 
 
+PART_OR_CACHED: dict[int | str, dict[str, Any]] = {
+    206: {"description": "A part of the file."},
+    304: {"description": "The client has it already."},
+}
+"""Documentation of the responses to requests for a range of a file, and with a known ETag."""
+
+
 def service_of(request: Request) -> Service:
     """Return the service of a request."""
     service: Service = request.app.state.service
