@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from connectors.flowtime.model.instant import instant_text
 from pipeline.registry.queries.query import MAX_LIMIT, ArtifactQuery
 from pipeline.registry.records.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.registry import Registry
@@ -211,7 +212,7 @@ async def _opened(service: Service, artifact_id: str) -> tuple[Artifact, Artifac
 
 def _index(registry: Registry) -> Iterator[bytes]:
     """Yield the whole index, a page at a time."""
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = instant_text(datetime.now(UTC).replace(microsecond=0))
     head = {"schemaVersion": SCHEMA_VERSION, "lastUpdated": now}
     yield json.dumps(head)[:-1].encode() + b', "artifacts": ['
     count, cursor, separator = 0, None, b""
