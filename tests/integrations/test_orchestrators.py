@@ -117,13 +117,18 @@ def test_a_wrong_config_and_broken_runs_have_their_codes(
 # --------------------------------------------------------------------------- Prefect
 
 
-def test_prefect_exports_verifies_and_publishes_an_artifact(checkout: Path) -> None:
-    python = orchestrator("prefect")
-    env = {
+def prefect_settings(checkout: Path) -> dict[str, str]:
+    """Environment variables of a Prefect of its own, which asks nothing of the network."""
+    return {
         "PREFECT_HOME": str(checkout / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
+
+
+def test_prefect_exports_verifies_and_publishes_an_artifact(checkout: Path) -> None:
+    python = orchestrator("prefect")
+    env = prefect_settings(checkout)
     run(python, snippet("Prefect"), checkout, **env)
     with sqlite3.connect(checkout / "prefect/prefect.db") as database:
         (data,) = database.execute("SELECT data FROM artifact WHERE type = 'table'").fetchone()
@@ -150,11 +155,7 @@ def test_prefect_tries_again_where_that_may_help(checkout: Path) -> None:
         "    state = soon('configs/quickstart.yaml', overrides, return_state=True)\n"
         "    print(state.name, state.message)\n"
     )
-    env = {
-        "PREFECT_HOME": str(checkout / "prefect"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
+    env = prefect_settings(checkout)
     shown = run(python, code, checkout, **env)
     assert "RuntimeError" in shown
     assert "nonsense" in shown
