@@ -18,6 +18,7 @@ from pipeline.lake_tables.commits import WRITE_ID, overtaken
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
 from pipeline.lake_tables.statistics import column_bounds, with_values
 from pipeline.rows.column import Column
+from pipeline.wording import without_secrets
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable, Schema
@@ -177,10 +178,12 @@ class DeltaLakeTable:
         return (DeltaError, OSError, ValueError)
 
     def _error(self, doing: str, error: Exception) -> SinkError:
-        text = str(error)
-        for key, value in self.storage.access(self.path).options.items():
-            if any(word in key for word in ("key", "secret", "token")):
-                text = text.replace(value, "***")
+        secrets = [
+            value
+            for key, value in self.storage.access(self.path).options.items()
+            if any(word in key for word in ("key", "secret", "token"))
+        ]
+        text = without_secrets(str(error), secrets)
         return SinkError(f"{doing} the Delta table {self.url}: {text}")
 
 

@@ -27,6 +27,7 @@ from pipeline.lake_tables.iceberg_storage import (
     plain,
 )
 from pipeline.sinks.iceberg import is_secret_property
+from pipeline.wording import without_secrets
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -172,11 +173,9 @@ class IcebergLakeTable:
         return path if "://" in path or path.startswith("/") else f"{self.location}/{path}"
 
     def _error(self, doing: str, error: Exception) -> SinkError:
-        text = str(error)
-        secrets = {**io_properties(self.storage, self.path), **self.properties}
-        for name, value in secrets.items():
-            if is_secret_property(name, value):
-                text = text.replace(value, "***")
+        properties = {**io_properties(self.storage, self.path), **self.properties}
+        secrets = [value for name, value in properties.items() if is_secret_property(name, value)]
+        text = without_secrets(str(error), secrets)
         return SinkError(f"{doing} the Iceberg table {self.url}: {text}")
 
 
