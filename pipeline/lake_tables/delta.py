@@ -249,7 +249,9 @@ def _removals(table: DeltaTable, paths: Sequence[str]) -> list[RemoveAction]:
 
     if not paths:
         return []
+    partitions = table.metadata().partition_columns
     actions = pa.table(table.get_add_actions(flatten=True))
+    known = actions.select(["path", "size_bytes", *(f"partition.{name}" for name in partitions)])
     moment = int(time.time() * 1000)
     wanted = set(paths)
     return [
@@ -259,11 +261,10 @@ def _removals(table: DeltaTable, paths: Sequence[str]) -> list[RemoveAction]:
             deletion_timestamp=moment,
             size=row["size_bytes"],
             partition_values={
-                name: _partition_text(row[f"partition.{name}"])
-                for name in table.metadata().partition_columns
+                name: _partition_text(row[f"partition.{name}"]) for name in partitions
             },
         )
-        for row in actions.to_pylist()
+        for row in known.to_pylist()
         if (path := unquote(row["path"])) in wanted
     ]
 
