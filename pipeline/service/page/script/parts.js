@@ -36,6 +36,9 @@ export const sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toU
 export const action = (title, onclick, { label, kind = "small", ...properties } = {}) =>
   h(`button.button.${kind}`, { type: "button", "aria-label": label, onclick, ...properties }, title);
 
+/** Make a button that shows a sign, and says in words what it does. */
+export const tool = (sign, label, onclick) => action(sign, onclick, { label, title: label });
+
 /** Make buttons to the pages before and after; nothing where there is one page. */
 export function pager(page, pageSize, total, go, [before, after] = ["Previous page", "Next page"]) {
   const last = Math.max(1, Math.ceil(total / pageSize));

@@ -13,7 +13,6 @@ const FLAT = 170;
 const WIDE_PANEL = 1000;
 const AXIS = 64;
 const TICK_ROOM = 76;
-const LEAST_BINS = 2;
 const WIDE = 1.5;
 const THIN = 0.75;
 
@@ -158,19 +157,6 @@ export class Panels {
     }
     this.onCursor({ time: this.panels[0].data.times[place], values });
   }
-}
-
-/**
- * Bring a window to bins that there are, at least some of them.
- *
- * @param {import("./values.js").WindowReader} reader
- * @param {{min: number, max: number}} window
- */
-export function within(reader, { min, max }) {
-  const { min: first, max: last } = reader.whole;
-  const width = Math.min(last - first, Math.max(max - min, LEAST_BINS * reader.seconds));
-  const start = Math.max(first, Math.min((min + max - width) / 2, last - width));
-  return { min: start, max: start + width };
 }
 
 const line = (slot) => ({ stroke: colour(`--series-${slot + 1}`), width: WIDE, spanGaps: false, pxAlign: 0, points: { size: 5 } });
