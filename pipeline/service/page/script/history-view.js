@@ -3,7 +3,7 @@
 import { fill, h } from "./element.js";
 import { jobTable } from "./job-table.js";
 import { pager } from "./parts.js";
-import { rememberQuery } from "./route.js";
+import { changeQuery } from "./route.js";
 import { JOB_STATES, counted } from "./wording.js";
 
 const PAGE_SIZE = 50;
@@ -35,11 +35,8 @@ export function historyView(main, route, signal) {
     fill(pages, ...pager(found.page, PAGE_SIZE, found.totalCount, go, ["Newer", "Older"]));
   }
 
-  function change(key, value, isStep = true) {
-    if (key !== "page") query.delete("page");
-    if (value) query.set(key, value);
-    else query.delete(key);
-    rememberQuery(query, isStep);
+  function change(key, value, isStep) {
+    changeQuery(query, { [key]: value }, isStep);
     draw();
   }
 
