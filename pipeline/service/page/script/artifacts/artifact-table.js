@@ -1,7 +1,7 @@
 // The table of artifacts: compact rows, headers that sort, boxes that select.
 
 import { foreign, h, plain } from "../element.js";
-import { badge } from "../parts.js";
+import { badge, sortHeader } from "../parts.js";
 import { artifactAddress } from "../route.js";
 import { since } from "../times.js";
 import { RUN_STATES, size } from "../wording.js";
@@ -38,17 +38,14 @@ export class ArtifactTable {
   }
 
   header({ title, sort, first, isNumber }) {
-    const cell = isNumber ? "th.number" : "th";
-    if (!sort) return h(cell, { scope: "col" }, title);
+    if (!sort) return h("th", { scope: "col" }, title);
     const [by, order] = [this.query.get("sortBy") || USUAL[0], this.query.get("sortOrder") || USUAL[1]];
     const isHere = by === sort;
     const next = isHere ? (order === "desc" ? "asc" : "desc") : first;
     const isUsual = sort === USUAL[0] && next === USUAL[1];
     const direction = !isHere ? "none" : order === "desc" ? "descending" : "ascending";
-    const arrow = { none: "", ascending: " ↑", descending: " ↓" }[direction];
     const changes = isUsual ? { sortBy: "", sortOrder: "" } : { sortBy: sort, sortOrder: next };
-    const button = h("button.sorter", { type: "button", onclick: () => this.change(changes) }, title, h("span", { "aria-hidden": "true" }, arrow));
-    return h(cell, { scope: "col", "aria-sort": direction }, button);
+    return sortHeader(title, direction, () => this.change(changes), { isNumber });
   }
 
   row(one) {
