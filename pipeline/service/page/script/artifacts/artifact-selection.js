@@ -7,7 +7,7 @@ import { notify } from "../notifications.js";
 import { action, sentence } from "../parts.js";
 import { Selection } from "../selection.js";
 import { counted } from "../wording.js";
-import { isComparable, isExportable } from "./artifact-words.js";
+import { isComparable, isExportable, tagsOf } from "./artifact-words.js";
 
 const AT_ONCE = 500;
 
@@ -62,7 +62,7 @@ export class ArtifactSelection extends Selection {
     const input = h("input", { type: "text", "aria-label": "Tags to add, separated by commas", placeholder: "Tags, by commas", maxLength: 400, required: true });
     const keep = (event) => {
       event.preventDefault();
-      const addTags = input.value.split(",").map((tag) => tag.trim()).filter(Boolean);
+      const addTags = tagsOf(input.value);
       if (addTags.length) this.change({ addTags }, "tagged");
     };
     return h("form.name-view", { onsubmit: keep }, input, h("button.button.small.primary", { type: "submit" }, "Add"), action("Cancel", () => this.name(false)));

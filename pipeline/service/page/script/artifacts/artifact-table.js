@@ -5,7 +5,7 @@ import { badge, sortHeader } from "../parts.js";
 import { artifactAddress } from "../route.js";
 import { since } from "../times.js";
 import { RUN_STATES, size } from "../wording.js";
-import { TYPES } from "./artifact-words.js";
+import { TYPES, marksOf } from "./artifact-words.js";
 
 const COLUMNS = [
   { title: "Artifact", sort: "title", first: "asc" },
@@ -63,14 +63,13 @@ export class ArtifactTable {
 }
 
 function name(one) {
-  const state = one.state === "complete" ? null : badge(RUN_STATES[one.state]);
-  const marks = [one.pinned ? badge(["busy", "Pinned"]) : null, one.archived ? badge(["", "Archived"]) : null, state];
+  const marks = [...marksOf(one), ...(one.state === "complete" ? [] : [RUN_STATES[one.state]])];
   return h(
     "td.name",
     {},
     h("a", { href: artifactAddress(one.id), title: plain(one.location) }, foreign(one.title || one.id)),
     h("small", {}, foreign(one.id)),
-    ...marks.filter(Boolean).flatMap((mark) => [" ", mark]),
+    ...marks.flatMap((mark) => [" ", badge(mark)]),
     one.reason ? h("small", { data: { tone: "bad" }, title: plain(one.reason) }, foreign(one.reason)) : null,
   );
 }

@@ -7,7 +7,7 @@ import { action, badge, empty, failure, loading, sentence } from "../parts.js";
 import { artifactAddress, artifactsAddress, compareAddress, runAddress } from "../route.js";
 import { since } from "../times.js";
 import { RUN_STATES, count, counted, instant, isDigest, shortened, size } from "../wording.js";
-import { LIKENESSES, TYPES, isComparable, isExportable } from "./artifact-words.js";
+import { LIKENESSES, TYPES, isComparable, isExportable, marksOf } from "./artifact-words.js";
 import { fileList } from "./file-list.js";
 import { Lineage } from "./lineage.js";
 import { userDataForm } from "./user-data-form.js";
@@ -51,9 +51,9 @@ export function artifactView(main, route, signal) {
 }
 
 function title(artifact) {
-  const marks = [artifact.pinned ? badge(["busy", "Pinned"]) : null, artifact.archived ? badge(["", "Archived"]) : null];
+  const marks = marksOf(artifact).map((mark) => badge(mark));
   return [
-    h("div.title-line", {}, h("h1", {}, foreign(artifact.title || artifact.id)), badge(TYPES[artifact.type]), ...marks.filter(Boolean), h("span.push.links", {}, ...actions(artifact))),
+    h("div.title-line", {}, h("h1", {}, foreign(artifact.title || artifact.id)), badge(TYPES[artifact.type]), ...marks, h("span.push.links", {}, ...actions(artifact))),
     h("p.lead", {}, foreign(artifact.id), artifact.created ? " · created " : null, since(artifact.created), artifact.description ? " · " : null, foreign(artifact.description)),
   ];
 }
