@@ -31,6 +31,27 @@ def few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
+def first_names(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of many names.
+
+    >>> first_names(["a", "b", "c"]), first_names(["a", "b", "c", "d"])
+    ('a, b, c', 'a, b, c, ...')
+    """
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+
+
+def names_by_text(notes: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return whom each text concerns, so that what many have in common is said once.
+
+    >>> names_by_text([("run_a", "late"), ("run_b", "short"), ("run_c", "late")])
+    {'late': ['run_a', 'run_c'], 'short': ['run_b']}
+    """
+    found: dict[str, list[str]] = {}
+    for name, text in notes:
+        found.setdefault(text, []).append(name)
+    return found
+
+
 def human_size(size: int) -> str:
     """Return bytes for people.
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,9 +259,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve_http(folder: Path) -> Iterator[str]:
-    """A plain web server over a folder; yields its base URL."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+def serve_requests(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A web server in a thread whose handler answers; yields its base URL."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -271,6 +270,13 @@ def serve_http(folder: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serve_http(folder: Path) -> Iterator[str]:
+    """A plain web server over a folder; yields its base URL."""
+    with serve_requests(functools.partial(_Quiet, directory=str(folder))) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

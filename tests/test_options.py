@@ -21,8 +21,8 @@ import yaml
 
 from pipeline.cli.main import run_cli
 from tests.cli.test_streams import shell
-from tests.service.test_webhooks import receiving, wait_for
 from tests.test_docs import ROOT, checkout, snippets
+from tests.webhooks.receiver import receiving, wait_for
 
 __all__ = ["checkout"]
 

@@ -41,20 +41,26 @@ class ComparisonRegistration:
             return
         self._written += 1
         for side in sides:
-            self._note_side(side)
-        self._descriptors += _described(files)
+            self.note_side(side)
+        for target in files.tables:
+            self.note_table(target)
         if self._written % _BATCH == 0:
             self._enter()
 
     def note_table(self, target: TableTarget) -> None:
-        """Keep a table of several comparisons that was written."""
+        """Keep a table that was written."""
         if self._session is not None:
-            self._descriptors += _described(OutputFiles(tables=(target,)))
+            described = DescriptorToEnter(target.storage, target.descriptor, is_new=True)
+            self._descriptors.append(described)
 
     def note_side(self, side: OpenSide) -> None:
-        """Keep a side of several comparisons."""
-        if self._session is not None:
-            self._note_side(side)
+        """Keep what was compared."""
+        if self._session is None:
+            return
+        if side.descriptor is not None:
+            self._descriptors.append(side.descriptor)
+        elif side.storage is not None:
+            self._runs.append(RunsToEnter(side.storage, [side.run.path], runs=[side.run]))
 
     def finish(self) -> tuple[str, ...]:
         """Enter what was kept, and return a note where that failed."""
@@ -64,12 +70,6 @@ class ComparisonRegistration:
         self._session.close()
         return () if self._session.problem is None else (self._session.problem,)
 
-    def _note_side(self, side: OpenSide) -> None:
-        if side.descriptor is not None:
-            self._descriptors.append(side.descriptor)
-        elif side.storage is not None:
-            self._runs.append(RunsToEnter(side.storage, [side.run.path], runs=[side.run]))
-
     def _enter(self) -> None:
         assert self._session is not None
         for runs in _joined(self._runs):
@@ -77,11 +77,6 @@ class ComparisonRegistration:
         if self._descriptors:
             self._session.enter(None, self._descriptors)
         self._runs, self._descriptors = [], []
-
-
-def _described(files: OutputFiles) -> Iterator[DescriptorToEnter]:
-    for target in files.tables:
-        yield DescriptorToEnter(target.storage, target.descriptor, is_new=True)
 
 
 def _joined(entries: list[RunsToEnter]) -> Iterator[RunsToEnter]:

@@ -19,6 +19,7 @@ from pipeline.comparison.result import METRIC_TYPES, Comparison, metrics_frame
 from pipeline.comparison.sides.side import OpenSide
 from pipeline.config.comparison import ComparisonConfig, ComparisonOutputs
 from pipeline.errors import ConfigError
+from pipeline.registry.records.comparison_records import MAX_SIDES
 from pipeline.rows.column import Column, ColumnType
 from pipeline.writing.table_output import TableTarget, TableWriting
 
@@ -26,7 +27,6 @@ _RUN_FIELDS = ("{run_id}", "{run_name}")
 _COLUMN_TYPES: dict[Any, ColumnType] = {pl.Int64(): "integer", pl.Float64(): "number"}
 _NAMES = ("run_id", "run_name", "run_url", "series_id", "component_id", "measure", "class")
 _DESCRIPTIONS = ("unit", "kind")
-_MOST_SIDES = 1_000
 
 METRIC_COLUMNS = (
     *(Column(name, "text") for name in (*_NAMES, *_DESCRIPTIONS)),
@@ -76,7 +76,7 @@ class SweepOutputs:
             self._add_metrics(found, self._metrics)
             if not files.tables:
                 self._registration.note_side(sides.comparison)
-            if len(self._compared) < _MOST_SIDES:
+            if len(self._compared) < MAX_SIDES:
                 self._compared.append(sides.comparison.as_described())
 
     def _files_of(self, found: Comparison) -> OutputFiles:

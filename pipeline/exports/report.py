@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipeline.execution.engine import EngineChoice
 from pipeline.reading.left_out import LeftOut
-from pipeline.wording import counted, human_size
+from pipeline.wording import counted, first_names, human_size, names_by_text
 
 TargetStatus = Literal["exported", "unchanged", "kept", "removed"]
 
@@ -157,7 +157,6 @@ class Report:
 
 
 _MOST_LINES = 20
-_MOST_NAMES = 3
 _VERDICTS = {
     "broken": "skipped",
     "incomplete": "waiting",
@@ -186,12 +185,8 @@ def _verdict(run: LeftOut) -> str:
 
 
 def _by_text(notes: Sequence[RunNote]) -> Iterator[str]:
-    runs: dict[str, list[str]] = {}
-    for note in notes:
-        runs.setdefault(note.text, []).append(note.run)
-    for text, names in runs.items():
+    for text, names in names_by_text((note.run, note.text) for note in notes).items():
         if len(names) == 1:
             yield f"run {names[0]}: {text}"
-            continue
-        more = ", ..." if len(names) > _MOST_NAMES else ""
-        yield f"{len(names):,} runs ({', '.join(names[:_MOST_NAMES])}{more}): {text}"
+        else:
+            yield f"{len(names):,} runs ({first_names(names)}): {text}"

@@ -65,7 +65,7 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """What came of one variant.
+    """The result of one variant.
 
     Attributes:
         name: The variant.

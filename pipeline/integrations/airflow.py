@@ -18,7 +18,6 @@ from pipeline.integrations.command import RUNS_SKIPPED, run_export
 from pipeline.integrations.published_table import PublishedTable, tables_of
 from pipeline.sinks.formats import ALL_FORMATS
 
-_USAGE_ERROR = 2
 _OVER = frozenset({"done", "failed", "cancelled"})
 _REQUEST_SECONDS = 30
 
@@ -76,10 +75,9 @@ class FlowtimeExportOperator(BaseOperator):
             executable=self.executable,
             env=self.env,
         )
-        if result.exit_code == _USAGE_ERROR:
-            raise AirflowFailException(result.message)
         if result.failed:
-            raise AirflowException(result.message)
+            error = AirflowException if result.may_retry else AirflowFailException
+            raise error(result.message)
         for run in result.skipped_runs:
             self.log.warning("left out: %s", run)
         if result.exit_code == RUNS_SKIPPED and self.on_skipped_runs != "succeed":

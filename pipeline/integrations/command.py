@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, SinkError
 PROGRAM = "flowtime-export"
 RUNS_SKIPPED = 3
 """Exit code of an export that left broken runs out."""
+_USAGE_ERROR = 2
 _LOG_TAIL = 4_000
 
 
@@ -38,6 +39,11 @@ class CommandResult:
     def failed(self) -> bool:
         """Whether nothing was published."""
         return self.exit_code not in (0, RUNS_SKIPPED)
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether it failed and another try may help: not where the config is wrong."""
+        return self.failed and self.exit_code != _USAGE_ERROR
 
     @property
     def skipped_runs(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 # Annotations stay objects in this module: Dagster compares that of `context` with its classes.
 
+import glob
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,10 +81,11 @@ def export_definitions(
     def export(context: AssetExecutionContext) -> Iterator[Any]:
         overrides = {}
         if context.has_partition_key:
-            overrides["source.include"] = f'["{context.partition_key}"]'
+            # The key is a name, not a pattern.
+            overrides["source.include"] = json.dumps([glob.escape(context.partition_key)])
         result = run_export(config, overrides=overrides)
         if result.failed:
-            raise dg.Failure(result.message)
+            raise dg.Failure(result.message, allow_retries=result.may_retry)
         if result.skipped_runs and skipped_runs_fail:
             raise dg.Failure(f"left out: {', '.join(result.skipped_runs)}")
         for run in result.skipped_runs:

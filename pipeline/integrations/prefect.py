@@ -10,22 +10,34 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, State
 
+from pipeline.errors import ConfigError
 from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_command, run_export
 from pipeline.integrations.published_table import tables_of
 
 
-@task(name="flowtime-export run", retries=2, retry_delay_seconds=[10, 60])
+def _may_retry(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """Return whether another try may help, as Prefect asks before each."""
+    return not isinstance(state.result(raise_on_failure=False), ConfigError)
+
+
+@task(
+    name="flowtime-export run",
+    retries=2,
+    retry_delay_seconds=[10, 60],
+    retry_condition_fn=_may_retry,
+)
 def export_task(
     config: str, overrides: Mapping[str, str] | None = None, full_refresh: bool = False
 ) -> CommandResult:
-    """Run the export of a config; a failed one is tried again.
+    """Run the export of a config; a failed one is tried again where that may help.
 
     Raises:
+        ConfigError: The config is wrong.
         RuntimeError: The export failed.
     """
     result = run_export(config, overrides=overrides, full_refresh=full_refresh)
     if result.failed:
-        raise RuntimeError(result.message)
+        raise (RuntimeError if result.may_retry else ConfigError)(result.message)
     return result
 
 

@@ -22,7 +22,7 @@ Obsolete = Mapping[DescriptorKey, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Choice:
-    """What becomes of each target.
+    """What the export does with each target.
 
     Attributes:
         to_write: Targets that are not up to date.

@@ -31,7 +31,6 @@ from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_r
 
 _WAITING = 4
 _DESCRIPTORS_AT_ONCE = 64
-_MAX_DESCRIPTOR_BYTES = 256 * 1024 * 1024
 
 
 @dataclass

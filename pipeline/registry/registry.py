@@ -115,10 +115,7 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(self._read_seconds) as connection:
-            found = artifacts(connection, [*keys_by_id(connection, [artifact_id]).values()])
-            if found:
-                return found[0]
-            raise unknown_artifact(connection, artifact_id)
+            return _artifact(connection, artifact_id)
 
     def relationships(self, artifact_id: str) -> Relationships:
         """Return how an artifact is related to others.
@@ -140,9 +137,11 @@ class Registry:
             UnknownArtifactError: There is none of that id.
             RegistryError: The database failed.
         """
-        related = self.relationships(artifact_id)
+        with self._database.reading(self._read_seconds) as connection:
+            found = _artifact(connection, artifact_id)
+            related = relationships_of(connection, found.key)
         return {
-            **self.get(artifact_id).as_json(),
+            **found.as_json(),
             "relationships": {
                 "derived_from": [one.id for one in related.derived_from],
                 "generates": [one.id for one in related.derivatives],
@@ -430,6 +429,13 @@ def open_registry(url: str | Path) -> Registry:
     if isinstance(url, Path):
         return Registry(f"sqlite:///{url}")
     return Registry(url)
+
+
+def _artifact(connection: Connection, artifact_id: str) -> Artifact:
+    found = artifacts(connection, [*keys_by_id(connection, [artifact_id]).values()])
+    if not found:
+        raise unknown_artifact(connection, artifact_id)
+    return found[0]
 
 
 def _text(value: object) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.wording import counted, human_size
+from pipeline.wording import counted, first_names, human_size, names_by_text
 
 _MOST_FILES = 20
 _MOST_NAMES = 3
@@ -113,21 +113,16 @@ class VerifyReport:
         return f"{self.target}: {files}, {rows:,} rows, {verdict} by {by}"
 
 
-def _condensed(notes: Sequence[str]) -> list[str]:
-    """Return notes for people: what is said of many tables is said once."""
-    tables: dict[str, list[str]] = {}
-    for note in notes:
-        table, _, text = note.partition(": ")
-        tables.setdefault(text or note, []).append(table)
-    return [
-        text if names == [text] else f"{_some(names)}: {text}" for text, names in tables.items()
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
-    if len(names) <= _MOST_NAMES:
-        return ", ".join(names)
-    return f"{len(names):,} tables ({', '.join(names[:_MOST_NAMES])}, ...)"
+def _condensed(notes: Sequence[str]) -> Iterator[str]:
+    """Yield notes for people: what is said of many tables is said once."""
+    parts = (note.partition(": ") for note in notes)
+    for text, names in names_by_text((head, tail or head) for head, _, tail in parts).items():
+        if names == [text]:
+            yield text
+        elif len(names) <= _MOST_NAMES:
+            yield f"{', '.join(names)}: {text}"
+        else:
+            yield f"{len(names):,} tables ({first_names(names, _MOST_NAMES)}): {text}"
 
 
 def _file_lines(file: CheckedFile) -> list[str]:

@@ -20,7 +20,7 @@ from pipeline.writing.removal import claim_scope, remove_data_files
 
 @dataclass(frozen=True)
 class Pruned:
-    """What became of an export whose runs are gone.
+    """The result of pruning an export whose runs are gone.
 
     Attributes:
         export: The export.

@@ -1,4 +1,4 @@
-"""What an export that was killed leaves behind, and what becomes of it.
+"""What an export that was killed leaves behind, and how it is removed.
 
 Seen to fail without `SinkOutput._sweep` (leftovers stay) and without staging (a sink that writes
 its target in place tears the old file).

@@ -103,27 +103,32 @@ def test_a_wrong_config_and_broken_runs_have_their_codes(
 ) -> None:
     monkeypatch.chdir(checkout)
     wrong = run_export("configs/quickstart.yaml", overrides={"source.nonsense": "1"})
-    assert (wrong.exit_code, wrong.failed) == (2, True)
+    assert (wrong.exit_code, wrong.failed, wrong.may_retry) == (2, True, False)
     assert "nonsense" in wrong.message
     broken = spoil(checkout)
     failed = run_export("configs/quickstart.yaml")
-    assert (failed.exit_code, failed.failed) == (1, True)
+    assert (failed.exit_code, failed.failed, failed.may_retry) == (1, True, True)
     assert broken in failed.message
     skipped = run_export("configs/quickstart.yaml", overrides={"source.on_error": "skip"})
-    assert (skipped.exit_code, skipped.failed) == (3, False)
+    assert (skipped.exit_code, skipped.failed, skipped.may_retry) == (3, False, False)
     assert [Path(run).name for run in skipped.skipped_runs] == [broken]
 
 
 # --------------------------------------------------------------------------- Prefect
 
 
-def test_prefect_exports_verifies_and_publishes_an_artifact(checkout: Path) -> None:
-    python = orchestrator("prefect")
-    env = {
+def prefect_settings(checkout: Path) -> dict[str, str]:
+    """Environment variables of a Prefect of its own, which asks nothing of the network."""
+    return {
         "PREFECT_HOME": str(checkout / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
+
+
+def test_prefect_exports_verifies_and_publishes_an_artifact(checkout: Path) -> None:
+    python = orchestrator("prefect")
+    env = prefect_settings(checkout)
     run(python, snippet("Prefect"), checkout, **env)
     with sqlite3.connect(checkout / "prefect/prefect.db") as database:
         (data,) = database.execute("SELECT data FROM artifact WHERE type = 'table'").fetchone()
@@ -138,6 +143,25 @@ def test_prefect_exports_verifies_and_publishes_an_artifact(checkout: Path) -> N
         "return_state=True)\nprint(state.name)"
     )
     assert "Skipped runs" in run(python, skip, checkout, **env)
+
+
+def test_prefect_tries_again_where_that_may_help(checkout: Path) -> None:
+    python = orchestrator("prefect")
+    spoil(checkout)
+    code = (
+        "from pipeline.integrations.prefect import export_task\n"
+        "soon = export_task.with_options(retry_delay_seconds=0)\n"
+        "for overrides in ({}, {'source.nonsense': '1'}):\n"
+        "    state = soon('configs/quickstart.yaml', overrides, return_state=True)\n"
+        "    print(state.name, state.message)\n"
+    )
+    env = prefect_settings(checkout)
+    shown = run(python, code, checkout, **env)
+    assert "RuntimeError" in shown
+    assert "nonsense" in shown
+    with sqlite3.connect(checkout / "prefect/prefect.db") as database:
+        runs = database.execute("SELECT state_name, run_count FROM task_run ORDER BY start_time")
+        assert runs.fetchall() == [("Failed", 3), ("Failed", 1)]
 
 
 # --------------------------------------------------------------------------- Dagster
@@ -157,6 +181,29 @@ def test_dagster_materializes_an_asset_for_each_sink(checkout: Path) -> None:
     for name in ("quickstart_csv", "quickstart_ndjson", "quickstart_parquet"):
         assert f"{name} 4504\n" in shown
         assert f"{name} verified True\n" in shown
+
+
+def test_dagster_tries_again_where_that_may_help(checkout: Path) -> None:
+    python = orchestrator("dagster")
+    spoil(checkout)
+    code = (
+        "import dagster as dg\nfrom pathlib import Path\n"
+        "from pipeline.integrations import dagster as ours\n"
+        "asset = ours.export_definitions(Path('configs/quickstart.yaml')).assets[0]\n"
+        "def tries(**wrong):\n"
+        "    real = ours.run_export\n"
+        "    ours.run_export = lambda config, overrides: real(config, overrides=wrong)\n"
+        "    job = dg.define_asset_job('again', [asset], op_retry_policy=dg.RetryPolicy(2))\n"
+        "    defs = dg.Definitions(assets=[asset], jobs=[job])\n"
+        "    with dg.DagsterInstance.ephemeral() as instance:\n"
+        "        found = defs.resolve_job_def('again').execute_in_process(\n"
+        "            instance=instance, raise_on_error=False)\n"
+        "    events = [event.event_type_value for event in found.all_events]\n"
+        "    ours.run_export = real\n"
+        "    return events.count('STEP_RESTARTED'), events.count('STEP_FAILURE')\n"
+        "print(tries(), tries(**{'source.nonsense': '1'}))"
+    )
+    assert "(2, 1) (0, 1)" in run(python, code, checkout, DAGSTER_HOME="")
 
 
 def test_dagster_loads_the_component_from_yaml(checkout: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from benchmarks.registry_load import records
+from pipeline.registry.database.statements import is_among
+from pipeline.registry.database.tables import artifact
 from pipeline.registry.queries import conditions, facet_cache
 from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.query import ArtifactQuery
@@ -108,8 +110,12 @@ def test_people_see_at_once_what_they_have_changed(
     assert filled.list(facets=True).facets["tags"]["gold"] == 1  # type: ignore[index]
 
 
-def test_ids_by_the_thousand_are_one_parameter(filled: Registry, tmp_path: Path) -> None:
+def test_ids_by_the_thousand_are_one_parameter(filled: Registry) -> None:
     run = filled.list(type="run", limit=1).artifacts[0]
     related = filled.list(related_to=run.id)
     assert related.total >= 3
     assert related.total_is_exact
+    with filled.database.reading() as connection:
+        among = is_among(connection, artifact.c.key, [run.key, *range(70_000)])
+        assert len(among.compile(connection.engine).params) == 1
+        assert connection.execute(select(artifact.c.id).where(among)).scalars().all() == [run.id]

@@ -218,7 +218,7 @@ def test_history_survives_a_crash(runs: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_waits_for_its_run(runs: Path, tmp_path: Path) -> None:
-    """It waits over a restart, without listeners; what became of the run, the job says."""
+    """It waits over a restart, without listeners; the job reports whether it succeeded."""
     write_runs(runs, *(spec(name, run_id=f"id_{name}") for name in ("young", "gone", "bad", "no")))
     manifests = {name: runs / name / "manifest.json" for name in ("young", "gone", "bad", "no")}
     for name, manifest in manifests.items():

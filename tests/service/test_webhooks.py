@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pipeline.webhooks.message import signature
 from tests.exporting import spec, write_runs
 from tests.service.serving import serving
+from tests.webhooks.receiver import receiving, wait_for
 
 SECRET = "a secret of the webhooks"
-
-
-@contextmanager
-def receiving(failures: int = 0) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
-    """A receiver that fails at first; its URL and what it got."""
-    got: list[tuple[dict[str, str], bytes]] = []
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(500 if len(got) <= failures else 204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/hook", got
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def wait_for(got: list[Any], count: int) -> None:
-    end = time.monotonic() + 20
-    while len(got) < count:
-        assert time.monotonic() < end, got
-        time.sleep(0.05)
 
 
 def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from pipeline.exports.run import export
 from pipeline.webhooks import delivery
 from pipeline.webhooks.message import check_webhook_url, signature
 from tests.exporting import config, spec, write_runs
-from tests.service.test_webhooks import receiving, wait_for
+from tests.servers import serve_requests
+from tests.webhooks.receiver import receiving, wait_for
 
 SECRET = "a secret of the webhooks"
 KEY = "storage-key-9f8e7d"
@@ -102,15 +102,8 @@ def redirecting_server(url: str) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             return
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/hook"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serve_requests(Redirecting) as base:
+        yield f"{base}/hook"
 
 
 @pytest.mark.parametrize("kind", ["silent", "refused", "unknown", "failing", "redirecting"])

@@ -282,7 +282,7 @@ def interrupted_work(storage: Storage, folder: str) -> list[InterruptedWork]:
 def bury(storage: Storage, folder: str, mark: Mark) -> list[str]:
     """Remove the claim of a killed exporter, and the uploads that it had recorded.
 
-    A claim that records files stays: what becomes of them depends on what is published.
+    A claim that records files stays: whether they are removed depends on what is published.
 
     Returns:
         URLs of what was removed.

@@ -70,7 +70,7 @@ class SweepEntry:
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What many comparisons came to.
+    """The results of many comparisons.
 
     Attributes:
         name: The config's name.

@@ -128,7 +128,7 @@ def _check_end(grid: TimeGrid, span: TimeSpan, options: ForeignOptions, findings
 
 @dataclass(slots=True)
 class Checked:
-    """What a check came to.
+    """The result of checking rows.
 
     Attributes:
         filled: Bins without a row.

@@ -118,7 +118,7 @@ def _checked(
     grid: TimeGrid,
     store: ValueStore | None,
 ) -> Checked:
-    """Return what became of the rows, their values being stored where there is a store.
+    """Return the result of checking the rows; their values are stored where there is a store.
 
     Raises:
         ForeignDataError: There are problems.

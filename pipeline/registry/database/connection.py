@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,13 +223,12 @@ class Database:
             RegistryTimeoutError: They take longer.
             RegistryError: The database failed.
         """
-        if self.is_sqlite:
-            with self._translated(), self._interrupted(connection, seconds):
-                yield
-            return
-        with self._translated(), connection.begin_nested():
-            milliseconds = max(1, int(seconds * 1000))
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+        # In PostgreSQL a timeout ends the transaction, unless it is that of a savepoint.
+        with (
+            self._translated(),
+            nullcontext() if self.is_sqlite else connection.begin_nested(),
+            self._bounded(connection, seconds),
+        ):
             yield
 
     @contextmanager

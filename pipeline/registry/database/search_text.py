@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.registry.database.statements import parts, upsert
+from pipeline.registry.database.statements import parts, select_described, upsert
 from pipeline.registry.database.tables import (
     POSTGRESQL_TEXT,
     artifact,
@@ -162,25 +162,20 @@ def _pattern(wanted: str) -> str:
 
 
 def _texts(connection: Connection, keys: Sequence[int]) -> Iterator[SearchedText]:
-    wanted = (
-        select(
-            artifact.c.key,
-            artifact.c.id,
-            artifact.c.title,
-            artifact.c.shape,
-            artifact.c.folder,
-            detail.c.description,
-            detail.c.metadata,
-            detail.c.files,
-            user_data.c.note,
-            user_data.c.owner,
-        )
-        .join(detail, detail.c.key == artifact.c.key)
-        .outerjoin(user_data, user_data.c.key == artifact.c.key)
-        .where(artifact.c.key.in_(keys))
-        .order_by(artifact.c.key)
+    wanted = select_described(
+        keys,
+        artifact.c.key,
+        artifact.c.id,
+        artifact.c.title,
+        artifact.c.shape,
+        artifact.c.folder,
+        detail.c.description,
+        detail.c.metadata,
+        detail.c.files,
+        user_data.c.note,
+        user_data.c.owner,
     )
-    rows = connection.execute(wanted).all()
+    rows = connection.execute(wanted.order_by(artifact.c.key)).all()
     tags = tags_of(connection, {row.key: row.shape for row in rows})
     for row in rows:
         values = (str(value) for value in json.loads(row.metadata).values())

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Select,
     Table,
     and_,
     any_,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.registry.database.tables import artifact, detail, user_data
 
 _T = TypeVar("_T")
 _PARAMETERS = 400
@@ -61,6 +64,22 @@ def below(column: Column[str], url: str) -> ColumnElement[bool]:
     folder = url.rstrip("/")
     # "0" is the character after "/".
     return or_(column == folder, and_(column > f"{folder}/", column < f"{folder}0"))
+
+
+def select_described(keys: Sequence[int], *columns: Any) -> Select[Any]:
+    """Return a query of artifacts with their details, and with user data where there is any.
+
+    Args:
+        keys: The artifacts; those without details are left out.
+        columns: What is selected of `artifact`, `detail` and `user_data`.
+    """
+    return (
+        select(*columns)
+        .select_from(artifact)
+        .join(detail, detail.c.key == artifact.c.key)
+        .outerjoin(user_data, user_data.c.key == artifact.c.key)
+        .where(artifact.c.key.in_(keys))
+    )
 
 
 def is_among(

@@ -23,7 +23,7 @@ MOST_COUNTED = 2_000
 
 @dataclass(frozen=True)
 class Conditions:
-    """Return the conditions of a query, in the form in which each use of them is fast.
+    """The conditions of a query, in the form in which each use of them is fast.
 
     Attributes:
         to_find: To find the first artifacts in an order, which are looked at one by one.

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pipeline.registry.database import search_text
-from pipeline.registry.database.statements import parts
+from pipeline.registry.database.statements import parts, select_described
 from pipeline.registry.database.tables import artifact, detail, user_data
 from pipeline.registry.records.artifact import Artifact, instant_of
 
@@ -18,19 +18,15 @@ def artifacts(connection: Connection, keys: Sequence[int]) -> list[Artifact]:
     """Return the artifacts of some keys, in that order; those that are not there are left out."""
     found: dict[int, Artifact] = {}
     for some in parts(keys):
-        wanted = (
-            select(
-                artifact,
-                detail.c.description,
-                detail.c.reason,
-                detail.c.metadata,
-                detail.c.files,
-                user_data.c.note,
-                user_data.c.owner,
-            )
-            .join(detail, detail.c.key == artifact.c.key)
-            .outerjoin(user_data, user_data.c.key == artifact.c.key)
-            .where(artifact.c.key.in_(some))
+        wanted = select_described(
+            some,
+            artifact,
+            detail.c.description,
+            detail.c.reason,
+            detail.c.metadata,
+            detail.c.files,
+            user_data.c.note,
+            user_data.c.owner,
         )
         rows = connection.execute(wanted).all()
         tags = search_text.tags_of(connection, {row.key: row.shape for row in rows})

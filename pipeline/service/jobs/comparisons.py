@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import RegistryError, UnknownArtifactError
+from pipeline.errors import RegistryError
 from pipeline.registry.records.artifact import Artifact
 from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
 from pipeline.service.catalog.artifact_files import place_of
@@ -101,10 +101,10 @@ class Comparisons:
     async def _found(self, name: str) -> _FoundSide:
         try:
             entry = await self._catalog.find(name)
-        except UnknownError as error:
+        except UnknownError:
             export = await asyncio.to_thread(self._export, name)
             if export is None:
-                raise error
+                raise
             return _FoundSide("export", export.id, export.id, export.digest or export.listing)
         if entry.run is None:
             raise not_complete(entry)
@@ -127,7 +127,7 @@ class Comparisons:
         """Return an export that lies below the folders of the service, where there is one."""
         try:
             found = self._artifacts.registry().get(artifact_id)
-        except (BusyError, RegistryError, UnknownArtifactError):
+        except (BusyError, RegistryError):
             return None
         if found.type != "export":
             return None

@@ -207,10 +207,10 @@ class Service:
         if entry is None or entry.run is None:
             return
         if job.state == "done" and not request.temporary:
-            self.artifacts.enter_export(self.locations.folder(entry.run, request.variant))
-        if job.state == "done" and not request.temporary and request.variant is not None:
             folder = self.locations.folder(entry.run, request.variant)
-            self.retention.record(job, folder.path)
+            self.artifacts.enter_export(folder)
+            if request.variant is not None:
+                self.retention.record(job, folder.path)
         self._note_damage(job, entry)
 
     def _note_damage(self, job: Job, entry: CatalogEntry) -> None:

@@ -1,4 +1,4 @@
-"""Foreign tables for tests, and what became of them."""
+"""Foreign tables for tests, and the runs that they are imported as."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class ArtifactFilesBody(Data):
 
 
 class ArtifactResultBody(Data):
-    """What became of one artifact of several."""
+    """Whether one artifact of several was archived, and why not."""
 
     model_config = ConfigDict(json_schema_extra={"example": RESULT})
 
@@ -217,7 +217,7 @@ class ArtifactResultBody(Data):
 
 
 class ArchivedBody(Data):
-    """What became of artifacts that were to be archived."""
+    """The result of archiving artifacts."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -232,7 +232,7 @@ class ArchivedBody(Data):
 
 
 class DeletedBody(Data):
-    """What became of artifacts that were to be deleted: they are archived, and keep their files."""
+    """The result of deleting artifacts: they are archived, and keep their files."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body
 from pydantic import ConfigDict, Field, StrictBool
 
-from pipeline.registry.registry import Registry
 from pipeline.registry.user_data import Label, Note, Tags
 from pipeline.service.api_base import Data
 from pipeline.service.web.models.artifacts import (
@@ -18,7 +17,7 @@ from pipeline.service.web.models.artifacts import (
     ArtifactResultBody,
     DeletedBody,
 )
-from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
+from pipeline.service.web.routes.shared import ServiceOf, errors, on_registry
 from pipeline.service.web.service import Service
 from pipeline.service.web.strict_route import StrictRoute
 
@@ -57,21 +56,13 @@ async def change_artifact(
 ) -> ArtifactItemBody:
     """Give an artifact a title, tags, a note or an owner; pin or archive it."""
     wanted = {k: v for k, v in change.model_dump(by_alias=False).items() if v is not None}
-    found = await on_thread(
-        service.readers,
-        lambda: service.artifacts.registry().change(artifact_id, **wanted).as_json(),
-    )
-    return ArtifactItemBody.model_validate(found)
+    return await _changed(service, artifact_id, **wanted)
 
 
 @router.delete("/{artifactId}", responses=errors(404, 415, 502, 503))
 async def delete_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactItemBody:
     """Archive an artifact: lists leave it out, and its files stay."""
-    found = await on_thread(
-        service.readers,
-        lambda: service.artifacts.registry().change(artifact_id, archived=True).as_json(),
-    )
-    return ArtifactItemBody.model_validate(found)
+    return await _changed(service, artifact_id, archived=True)
 
 
 @router.post("/archive", response_model_exclude_none=True, responses=errors(415, 502, 503))
@@ -101,17 +92,17 @@ async def delete_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> Del
     )
 
 
-async def _archived(service: Service, artifact_ids: list[str]) -> Mapping[str, bool]:
-    def work() -> dict[str, bool]:
-        registry: Registry = service.artifacts.registry()
-        return registry.archive(*artifact_ids)
+async def _changed(service: Service, artifact_id: str, **changes: object) -> ArtifactItemBody:
+    found = await on_registry(service, lambda registry: registry.change(artifact_id, **changes))
+    return ArtifactItemBody.model_validate(found.as_json())
 
-    done: dict[str, bool] = await on_thread(service.readers, work)
-    return done
+
+async def _archived(service: Service, artifact_ids: list[str]) -> Mapping[str, bool]:
+    return await on_registry(service, lambda registry: registry.archive(*artifact_ids))
 
 
 def _results(done: Mapping[str, bool]) -> list[ArtifactResultBody]:
-    found: list[Any] = []
+    found: list[ArtifactResultBody] = []
     for name, is_known in done.items():
         error = None if is_known else f"Artifact '{name}' not found"
         found.append(ArtifactResultBody(id=name, success=is_known, error=error))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from connectors.flowtime.model.instant import instant_text
 from pipeline.registry.queries.query import MAX_LIMIT, ArtifactQuery
 from pipeline.registry.records.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.registry import Registry
@@ -26,7 +26,13 @@ from pipeline.service.web.models.artifacts import (
     RelationshipsBody,
     RescanBody,
 )
-from pipeline.service.web.routes.shared import ServiceOf, errors, on_thread
+from pipeline.service.web.routes.shared import (
+    PART_OR_CACHED,
+    ServiceOf,
+    errors,
+    on_registry,
+    on_thread,
+)
 from pipeline.service.web.service import Service
 from pipeline.service.web.strict_route import StrictRoute
 
@@ -90,13 +96,13 @@ async def list_artifacts(
     error. `minFileSize`, `maxFileSize` and `fullTextSearch` are other names that FlowTime has.
     """
     query = ArtifactQuery.parse(dict(request.query_params))
-    return JSONResponse(await _on(service, partial(_page, query=query)))
+    return JSONResponse(await on_registry(service, lambda registry: registry.list(query).as_json()))
 
 
 @router.get("/stats", responses=errors(502, 503))
 async def get_artifact_stats(service: ServiceOf) -> ArtifactStatsBody:
     """Show how many artifacts there are, and how large they are."""
-    return ArtifactStatsBody.model_validate(await _on(service, Registry.stats))
+    return ArtifactStatsBody.model_validate(await on_registry(service, Registry.stats))
 
 
 @router.post("/index", response_model=ArtifactIndexBody, responses=errors(502, 503))
@@ -122,9 +128,8 @@ async def rescan_artifacts(service: ServiceOf) -> RescanBody:
 @router.get("/{artifactId}", responses=errors(404, 502, 503))
 async def get_artifact(service: ServiceOf, artifact_id: ArtifactId) -> ArtifactDetailBody:
     """Show an artifact, with the ids of what it was made of, and of what was made of it."""
-    return ArtifactDetailBody.model_validate(
-        await _on(service, lambda registry: registry.detail(artifact_id))
-    )
+    found = await on_registry(service, lambda registry: registry.detail(artifact_id))
+    return ArtifactDetailBody.model_validate(found)
 
 
 @router.get("/{artifactId}/relationships", responses=errors(404, 502, 503))
@@ -133,7 +138,9 @@ async def get_relationships(service: ServiceOf, artifact_id: ArtifactId) -> Rela
 
     Relationships come from descriptors, manifests and hashes. What is gone is `missing`.
     """
-    found = await _on(service, lambda registry: registry.relationships(artifact_id).as_json())
+    found = await on_registry(
+        service, lambda registry: registry.relationships(artifact_id).as_json()
+    )
     return RelationshipsBody.model_validate(found)
 
 
@@ -156,8 +163,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
         "description": "The file.",
         "content": {"application/octet-stream": {"schema": {"type": "string"}}},
     },
-    206: {"description": "A part of the file."},
-    304: {"description": "The client has the file."},
+    **PART_OR_CACHED,
 }
 
 
@@ -198,24 +204,15 @@ async def download_artifact(service: ServiceOf, artifact_id: ArtifactId) -> Resp
     )
 
 
-async def _on(service: Service, work: Any) -> Any:
-    """Have the registry answer a question on a thread."""
-    return await on_thread(service.readers, lambda: work(service.artifacts.registry()))
-
-
 async def _opened(service: Service, artifact_id: str) -> tuple[Artifact, ArtifactFolder]:
-    found: Artifact = await _on(service, lambda registry: registry.get(artifact_id))
+    found = await on_registry(service, lambda registry: registry.get(artifact_id))
     folder = await on_thread(service.readers, artifact_folder, service.locations, found)
     return found, folder
 
 
-def _page(registry: Registry, query: ArtifactQuery) -> dict[str, Any]:
-    return registry.list(query).as_json()
-
-
 def _index(registry: Registry) -> Iterator[bytes]:
     """Yield the whole index, a page at a time."""
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = instant_text(datetime.now(UTC).replace(microsecond=0))
     head = {"schemaVersion": SCHEMA_VERSION, "lastUpdated": now}
     yield json.dumps(head)[:-1].encode() + b', "artifacts": ['
     count, cursor, separator = 0, None, b""

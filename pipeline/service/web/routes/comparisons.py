@@ -37,10 +37,12 @@ from pipeline.service.web.pages import PAGE
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
     JOB_BEGUN,
-    InstantQuery,
+    PART_OR_CACHED,
     JobFailedError,
     Prefer,
     ServiceOf,
+    WindowEnd,
+    WindowStart,
     begun_or_done,
     errors,
     on_thread,
@@ -135,12 +137,8 @@ async def get_compared_series(
         str, Path(alias="seriesId", description="Id of a compared series.", max_length=1024)
     ],
     points: Annotated[int, Query(ge=10, le=5_000, description="Groups of bins at most.")] = 1_000,
-    start: Annotated[
-        InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
-    ] = None,
-    end: Annotated[
-        InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
-    ] = None,
+    start: WindowStart = None,
+    end: WindowEnd = None,
 ) -> CompareChartBody:
     """Show a pair of series: both, their difference and the tolerance, thinned out for charts.
 
@@ -172,8 +170,7 @@ async def get_compared_series(
                 "application/json": {"schema": {"type": "object"}},
             },
         },
-        206: {"description": "A part of the file."},
-        304: {"description": "The client has it already."},
+        **PART_OR_CACHED,
         **errors(404, 409, 416, 502),
     },
 )

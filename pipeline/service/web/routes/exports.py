@@ -22,6 +22,7 @@ from pipeline.service.web.models.jobs import ExportAnswer, ExportOptions
 from pipeline.service.web.routes.shared import (
     FORMAT_NAMES,
     JOB_BEGUN,
+    PART_OR_CACHED,
     JobFailedError,
     Prefer,
     RunName,
@@ -101,8 +102,7 @@ _FETCHED: dict[int | str, dict[str, Any]] = {
             "application/vnd.apache.parquet": _BINARY,
         },
     },
-    206: {"description": "A part of the file."},
-    304: {"description": "The client has it already."},
+    **PART_OR_CACHED,
     **errors(404, 409, 416, 500, 502, 503),
 }
 

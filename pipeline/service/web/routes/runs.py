@@ -28,10 +28,13 @@ from pipeline.service.web.models.runs import (
     SeriesIndexBody,
 )
 from pipeline.service.web.routes.shared import (
+    PART_OR_CACHED,
     InstantQuery,
     RunName,
     ServiceOf,
     ShapeOf,
+    WindowEnd,
+    WindowStart,
     complete_run,
     errors,
     format_named,
@@ -111,8 +114,7 @@ async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
             "description": "The series file as it is; with `points`, JSON for a chart.",
             "content": {"text/csv": {"schema": {"type": "string"}}},
         },
-        206: {"description": "A part of the file."},
-        304: {"description": "The client has it already."},
+        **PART_OR_CACHED,
         416: errors(416)[416],
     },
 )
@@ -132,12 +134,8 @@ async def get_series(
     points: Annotated[
         int | None, Query(ge=2, le=20_000, description="Number of points of a chart.")
     ] = None,
-    start: Annotated[
-        InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
-    ] = None,
-    end: Annotated[
-        InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
-    ] = None,
+    start: WindowStart = None,
+    end: WindowEnd = None,
 ) -> Response:
     """Send a series as CSV; or as JSON, thinned out to `points` points that keep every peak.
 

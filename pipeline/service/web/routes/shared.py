@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
+from pipeline.registry.registry import Registry
 from pipeline.service.api_base import Data
 from pipeline.service.catalog.run_catalog import CatalogEntry, not_complete
 from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, ServiceError
@@ -76,6 +77,13 @@ JOB_BEGUN: dict[str, Any] = {
 """Documentation of the response to a request that does not wait for its job."""
 
 
+PART_OR_CACHED: dict[int | str, dict[str, Any]] = {
+    206: {"description": "A part of the file."},
+    304: {"description": "The client has it already."},
+}
+"""Documentation of the responses to requests for a range of a file, and with a known ETag."""
+
+
 def service_of(request: Request) -> Service:
     """Return the service of a request."""
     service: Service = request.app.state.service
@@ -122,6 +130,14 @@ InstantQuery = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("date-time", "date")]}),
 ]
 """An instant in a query; one without an offset is UTC."""
+
+WindowStart = Annotated[
+    InstantQuery | None, Query(alias="from", description="Start of the chart's window.")
+]
+
+WindowEnd = Annotated[
+    InstantQuery | None, Query(alias="to", description="End of the chart's window, excluded.")
+]
 
 
 @dataclass(frozen=True)
@@ -261,6 +277,15 @@ async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
 async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:
     """Call a function on one of a limited number of threads."""
     return await anyio.to_thread.run_sync(partial(work, *arguments), limiter=limiter)
+
+
+async def on_registry(service: Service, work: Callable[[Registry], _T]) -> _T:
+    """Call a function with the registry, on one of the threads for reading.
+
+    Raises:
+        BusyError: The registry cannot be opened.
+    """
+    return await on_thread(service.readers, lambda: work(service.artifacts.registry()))
 
 
 def format_named(name: str) -> Format:
