@@ -90,6 +90,17 @@ def nearest(name: str, choices: Sequence[str]) -> str | None:
     return None
 
 
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with `***` in place of secrets, the longest first: one may be part of another.
+
+    >>> without_secrets("key=abc, token=abcdef", {"abc", "abcdef"})
+    'key=***, token=***'
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
 def first_fault_of(error: ValidationError, *within: str) -> str:
     """Return the first fault of some options: the name of the option, and what is wrong with it.
 

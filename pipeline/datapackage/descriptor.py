@@ -300,11 +300,19 @@ def table_of(resource: Mapping[str, Any]) -> str | None:
     return table if isinstance(table, str) else None
 
 
-def resources_by_target(descriptor: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the resources of ours in a descriptor by the targets that they belong to."""
+def resources_by_target(
+    descriptor: Mapping[str, Any], config: str | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the resources of ours in a descriptor by the targets that they belong to.
+
+    Args:
+        descriptor: The descriptor.
+        config: Name of a config, for those alone that it wrote.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for item in descriptor["resources"]:
-        if target := target_of(item):
+        target = target_of(item)
+        if target and config in (None, _own(item).get("config")):
             found.setdefault(target, []).append(item)
     return found
 

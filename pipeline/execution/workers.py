@@ -63,8 +63,10 @@ class Workers:
             StorageError: The listing failed.
         """
         fewest = self._fewest_folders()
-        folders = None if fewest is None else storage.folders(root.path)
-        if folders is None or len(folders) < (fewest or 0) or "series" in folders:
+        if fewest is None:
+            return None
+        folders = storage.folders(root.path)
+        if folders is None or len(folders) < fewest or "series" in folders:
             return None
         execution = self._config.execution
         if execution.engine == "dask":

@@ -15,6 +15,7 @@ from pipeline.lineage.delivery import Emit, EventDelivery
 from pipeline.logs import LOGGER
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.source_roots import source_roots
+from pipeline.wording import without_secrets
 
 
 class ExportLineage:
@@ -52,9 +53,7 @@ class ExportLineage:
         """Send the event of a failed export."""
         if self._delivery is None:
             return
-        message = f"{type(error).__name__}: {error}"
-        for secret in self._config.secrets():
-            message = message.replace(secret, "***")
+        message = without_secrets(f"{type(error).__name__}: {error}", self._config.secrets())
         sources = list(self._source_urls())
         self._delivery.send(lambda: self._events.get().fail(sources, message))
         if problem := self._delivery.close():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import ExportConfig
 from pipeline.exports.report import Report
 from pipeline.logs import LOGGER
+from pipeline.wording import without_secrets
 
 if TYPE_CHECKING:
     from pipeline.webhooks.delivery import MessageDelivery
@@ -26,7 +27,7 @@ class Notification:
 
     def failed(self, error: BaseException) -> None:
         """Begin to send the message of an export that failed."""
-        message = f"{type(error).__name__}" if not str(error) else str(error)
+        message = str(error) or type(error).__name__
         self._send(
             {
                 "name": self._config.name,
@@ -65,9 +66,7 @@ class Notification:
 def _masked(value: Any, secrets: set[str]) -> Any:
     """Return JSON-compatible data whose texts show no secret."""
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "***")
-        return value
+        return without_secrets(value, secrets)
     if isinstance(value, dict):
         return {key: _masked(child, secrets) for key, child in value.items()}
     if isinstance(value, list | tuple):

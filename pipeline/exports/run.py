@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from pipeline.config import ExportConfig
@@ -11,6 +12,7 @@ from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
 from pipeline.exports.summary import nothing_to_do, summarise
 from pipeline.planning.choice import Choice
+from pipeline.reading.source import Source
 
 
 def export(
@@ -18,6 +20,7 @@ def export(
     *,
     full_refresh: bool = False,
     progress: ProgressCallback | None = None,
+    check: Callable[[Source], None] | None = None,
     now: datetime | None = None,
 ) -> Report:
     """Export the runs of a config to all its sinks.
@@ -26,6 +29,8 @@ def export(
         config: The settings.
         full_refresh: Write targets that have not changed, too.
         progress: Receives the progress.
+        check: Receives the runs that were found; what it raises ends the export before anything is
+            written.
         now: When the export begins; default the current time.
 
     Raises:
@@ -39,7 +44,7 @@ def export(
     session = ExportSession.open(config, now=now, full_refresh=full_refresh, progress=progress)
     try:
         with session.workers, session.clock.enforced():
-            report, choice = _export(session)
+            report, choice = _export(session, check)
         # What is published stays published, whatever happens to registry and lineage.
         report = session.registration.finished(report)
         if choice is not None:
@@ -55,8 +60,12 @@ def export(
     return report if problem is None else report.with_note(problem)
 
 
-def _export(session: ExportSession) -> tuple[Report, Choice | None]:
+def _export(
+    session: ExportSession, check: Callable[[Source], None] | None
+) -> tuple[Report, Choice | None]:
     source = session.find_runs()
+    if check is not None:
+        check(source)
     while source.runs:
         match attempt(session, source):
             case WrittenTargets() as written:

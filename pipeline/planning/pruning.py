@@ -115,11 +115,7 @@ def _of_descriptor(
 ) -> Iterator[GoneExport]:
     storage, root, path = place
     entries = descriptor.runs_of(content)
-    by_target: dict[str, list[Mapping[str, Any]]] = {}
-    for item in content["resources"]:
-        own = item.get("flowtime")
-        if isinstance(own, dict) and own.get("config") == plan.config.name:
-            by_target.setdefault(str(own.get("target")), []).append(item)
+    by_target = descriptor.resources_by_target(content, plan.config.name)
     for identity, resources in by_target.items():
         places = places_of(resources[0]["flowtime"].get("runs"), len(entries))
         runs = [read_run(entries[one], storage.url(path)).run for one in places or ()]

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import yaml
 
+from connectors.flowtime.discover.discovery import discover
 from connectors.storage.staging.names import host_mark
 from pipeline.cli.main import run_cli
 from pipeline.config import parse_config
@@ -240,6 +241,21 @@ def test_export_takes_one_run(tmp_path: Path, capsys: Streams) -> None:
     assert "no run directory was found there" in capsys.readouterr().err
     assert not (tmp_path / "e.csv").exists()
     assert run_cli(["export", str(runs / "run_a"), *out]) == 0
+
+
+def test_export_looks_for_its_run_once(
+    tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def looking(storage: Any, path: str, *args: Any, **options: Any) -> Any:
+        looks.append(path)
+        return discover(storage, path, *args, **options)
+
+    monkeypatch.setattr("pipeline.reading.source.discover", looking)
+    run = str(runs / "run_a")
+    assert run_cli(["export", run, "--format", "csv", "--out", str(tmp_path / "e.csv")]) == 0
+    assert looks == [run]
 
 
 def test_a_plan_counts_in_words(tmp_path: Path, capsys: Streams) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import click
@@ -139,17 +141,16 @@ def export_command(
     chosen = ALL_FORMATS if "all" in formats else tuple(dict.fromkeys(formats))
     settings = single_run_config(run, chosen, out, storage_options, registry)
     redaction.learn(settings.secrets())
-    _refuse_many(settings, run)
-    return _export(settings, as_json=as_json, full_refresh=full_refresh)
+    check = partial(_refuse_many, run)
+    return _export(settings, as_json=as_json, full_refresh=full_refresh, check=check)
 
 
-def _refuse_many(settings: ExportConfig, url: str) -> None:
+def _refuse_many(url: str, source: Source) -> None:
     """Refuse what is not one run directory.
 
     Raises:
         ConfigError: No run is found there, or several.
     """
-    source = find_runs(settings)
     if len(source.runs) == 1:
         return
     if not source.runs:
@@ -163,13 +164,19 @@ def _refuse_many(settings: ExportConfig, url: str) -> None:
 # --------------------------------------------------------------------------- what verbs share
 
 
-def _export(settings: ExportConfig, *, as_json: bool, full_refresh: bool) -> int:
+def _export(
+    settings: ExportConfig,
+    *,
+    as_json: bool,
+    full_refresh: bool,
+    check: Callable[[Source], None] | None = None,
+) -> int:
     stdout = _stdout_sink(settings)
     if stdout is not None:
         _refuse_stdout(stdout, as_json=as_json)
     LOGGER.info("export %s begins", settings.name)
     with _shown_progress() as progress, alarm(settings.execution.timeout):
-        report = export(settings, full_refresh=full_refresh, progress=progress)
+        report = export(settings, full_refresh=full_refresh, progress=progress, check=check)
     _log_report(report)
     print_report(report, as_json=as_json, err=stdout is not None)
     return report.exit_code

@@ -214,7 +214,7 @@ class Findings:
         self.count(kind, total - listed)
 
     def count(self, kind: ProblemKind, number: int) -> None:
-        """Count problems without telling them."""
+        """Count problems without listing them."""
         if number > 0:
             self.counts[kind] = self.counts.get(kind, 0) + number
 
