@@ -21,6 +21,7 @@ from connectors.storage.calls.event_loop import wait_for
 from connectors.storage.calls.http_failures import HttpFailures
 from connectors.storage.calls.retry import retrying
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
+from connectors.storage.options import session_arguments
 from connectors.storage.remote import RemoteStorage
 from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
 
@@ -48,9 +49,7 @@ class FsspecStorage(RemoteStorage):
         super().__init__(protocol, secrets)
         self._options = options
         try:
-            self._fs = driver(protocol)(
-                **{**options, "use_listings_cache": False, "skip_instance_cache": True}
-            )
+            self._fs = driver(protocol)(**session_arguments(options))
         except Exception as failure:  # some drivers connect when they are made
             raise self._translated(failure, "", "connecting to") from failure
 

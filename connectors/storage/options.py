@@ -105,6 +105,18 @@ class StorageOptions:
         )
 
 
+def session_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an fsspec filesystem that keeps no listings and is not shared.
+
+    Args:
+        options: Its other arguments; these two cannot be set by a user.
+
+    >>> session_arguments({"anon": True, "use_listings_cache": True})
+    {'anon': True, 'use_listings_cache': False, 'skip_instance_cache': True}
+    """
+    return {**options, "use_listings_cache": False, "skip_instance_cache": True}
+
+
 def _revealed(value: Any) -> Any:
     if hasattr(value, "get_secret_value"):
         return value.get_secret_value()

@@ -1,4 +1,4 @@
-"""Share among remote storages: local staging, translated errors, retries."""
+"""Define what remote storages share: local staging, reads in parallel, translated errors."""
 
 from __future__ import annotations
 

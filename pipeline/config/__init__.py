@@ -34,6 +34,7 @@ from pipeline.config.blocks import (
 )
 from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
+from pipeline.config.interpolation import literal
 from pipeline.config.loading import document_of, is_ignored_key, read_text, validated
 from pipeline.config.overrides import apply_override
 from pipeline.config.path_template import (
@@ -248,11 +249,11 @@ def single_run_config(
         sinks = [{**sink, "storage": "source"} for sink in sinks]
     plain: dict[str, Any] = {
         "version": 1,
-        "source": {"url": escape_glob(url).replace("${", "$${")},
+        "source": {"url": literal(escape_glob(url))},
         "sinks": sinks,
     }
     if registry is not None:
-        plain["registry"] = {"url": registry.replace("${", "$${")}
+        plain["registry"] = {"url": literal(registry)}
     root = node_of(plain, "command line")
     for option in storage_options:
         apply_override(root, option, option="--storage-option", below=("storage", "source"))
@@ -270,7 +271,7 @@ def registry_block(url: str) -> RegistryBlock:
     Raises:
         ConfigError: It is none of a registry.
     """
-    return validated(node_of({"url": url.replace("${", "$${")}, "registry"), RegistryBlock)
+    return validated(node_of({"url": literal(url)}, "registry"), RegistryBlock)
 
 
 def checked_config(plain: Mapping[str, Any], *, called: str) -> ExportConfig:
@@ -326,7 +327,7 @@ def _sink_path(form: str, formats: Sequence[str], out: str | None) -> str:
     extension = endings.get(form, f".{form}")
     if out is None:
         return "{run_url}/gold/export" + extension
-    path = out.replace("${", "$${")
+    path = literal(out)
     if path == STDOUT and len(formats) == 1:
         return STDOUT
     if path == STDOUT:

@@ -89,7 +89,7 @@ class StorageBlock(BaseModel):
 
     def secrets(self) -> Iterator[str]:
         """Yield the texts that must not be shown."""
-        yield from _secrets_in(self.model_extra)
+        yield from self.options("").secrets()
 
 
 def _hidden(key: str, value: Any) -> Any:
@@ -106,17 +106,6 @@ def _hidden(key: str, value: Any) -> Any:
     if key in _FLAGS and value.lower() in ("true", "false"):
         return value.lower() == "true"  # from the environment everything comes as text
     return SecretStr(value) if is_secret(key, value) else value
-
-
-def _secrets_in(value: object) -> Iterator[str]:
-    if isinstance(value, SecretStr):
-        yield from secret_texts(value.get_secret_value())
-    elif isinstance(value, Mapping):
-        for child in value.values():
-            yield from _secrets_in(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _secrets_in(child)
 
 
 def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:

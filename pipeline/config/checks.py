@@ -182,13 +182,13 @@ def _prune_problems(sink: Sink, path: KeyPath) -> Iterator[ConfigProblem]:
 
 
 def _shared_stdout(sinks: Sequence[Sink]) -> Iterator[ConfigProblem]:
-    first, *others = [index for index, sink in enumerate(sinks) if sink.is_stdout] or [0]
-    for index in others:
+    indexes = [index for index, sink in enumerate(sinks) if sink.is_stdout]
+    for index in indexes[1:]:
         # Two sinks of one format are reported as any other two that share a path.
         if sinks[index].format not in {sink.format for sink in sinks[:index] if sink.is_stdout}:
             yield ConfigProblem(
                 ("sinks", index, "path"),
-                f"sinks[{first}] writes to standard output already; choose another path",
+                f"sinks[{indexes[0]}] writes to standard output already; choose another path",
             )
 
 

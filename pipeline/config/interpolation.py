@@ -19,6 +19,15 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _FILE = "file:"
 
 
+def literal(text: str) -> str:
+    """Return how a document spells a text, so that none of it is taken for a reference.
+
+    >>> literal("runs/${NAME}")
+    'runs/$${NAME}'
+    """
+    return text.replace("${", "$${")
+
+
 class _ReferenceError(Exception):
     """A reference that cannot be followed; the message says why."""
 
@@ -30,7 +39,7 @@ class Interpolation:
     Attributes:
         environ: The variables.
         base_dir: Where relative paths of secret files begin.
-        secrets: TableSpec of the secret files read so far.
+        secrets: Texts of the secret files read so far.
         problems: References that could not be followed.
         put_in: The texts that references were replaced by, in their places.
     """

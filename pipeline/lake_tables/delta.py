@@ -13,7 +13,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from connectors.storage import Storage, StoreAccess
-from pipeline.errors import PublishConflictError, SinkError
+from pipeline.errors import SinkError
+from pipeline.lake_tables.commits import WRITE_ID, overtaken
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
 from pipeline.lake_tables.statistics import column_bounds, with_values
 from pipeline.rows.column import Column
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 APPLICATION = "flowtime-export"
 """Application id of the transactions that the commits carry."""
 
-_WRITE_ID = "flowtime.writeId"
 _COMMITS_SEARCHED = 20
 _MILLISECOND = timedelta(milliseconds=1)
 _TYPES: Mapping[str, pa.DataType] = {
@@ -74,7 +74,7 @@ class DeltaLakeTable:
         table = self._open()
         found = None if table is None else _version(table)
         if (found and found.files) != (before and before.files):
-            raise self._conflict()
+            raise overtaken(self.url, "Delta")
         if table is not None:
             self._refuse_unsupported(table)
         access = self.storage.access(self.path)
@@ -150,7 +150,7 @@ class DeltaLakeTable:
             return
         before = -1 if table is None else table.version()
         if now is not None and now.version() > before:
-            raise self._conflict() from error
+            raise overtaken(self.url, "Delta") from error
         raise self._error("committing to", error) from error
 
     def _after(self, change: TableChange) -> TableVersion:
@@ -186,12 +186,6 @@ class DeltaLakeTable:
         text = without_secrets(str(error), secrets)
         return SinkError(f"{doing} the Delta table {self.url}: {text}")
 
-    def _conflict(self) -> PublishConflictError:
-        return PublishConflictError(
-            f"{self.url}: another writer has committed to the Delta table since this export "
-            "began; nothing was changed: run it again, and one exporter of a table at a time"
-        )
-
 
 def _version(table: DeltaTable) -> TableVersion:
     actions = pa.table(table.get_add_actions(flatten=True))
@@ -201,7 +195,7 @@ def _version(table: DeltaTable) -> TableVersion:
 
 
 def _is_in_history(table: DeltaTable, write_id: str) -> bool:
-    return any(one.get(_WRITE_ID) == write_id for one in table.history(_COMMITS_SEARCHED))
+    return any(one.get(WRITE_ID) == write_id for one in table.history(_COMMITS_SEARCHED))
 
 
 def _schema(columns: Sequence[Column]) -> Schema:
@@ -230,7 +224,7 @@ def _commit_properties(change: TableChange, table: DeltaTable | None) -> CommitP
     last = None if table is None else table.transaction_version(APPLICATION)
     moment = int(time.time() * 1000)
     return CommitProperties(
-        custom_metadata={**change.properties, _WRITE_ID: change.write_id},
+        custom_metadata={**change.properties, WRITE_ID: change.write_id},
         # A commit that was overtaken by another is never laid over that one.
         max_commit_retries=0,
         app_transactions=[Transaction(APPLICATION, 0 if last is None else last + 1, moment)],

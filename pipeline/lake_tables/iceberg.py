@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connectors.storage import Storage, relative
-from connectors.storage.addresses.paths import is_safe_name
-from pipeline.errors import ConfigError, PublishConflictError, SinkError
+from connectors.storage import Storage
+from pipeline.errors import ConfigError, SinkError
+from pipeline.lake_tables.commits import WRITE_ID, overtaken
 from pipeline.lake_tables.contract import TableChange, TableVersion
 from pipeline.lake_tables.iceberg_files import data_file, data_files, refuse_outside, version_of
 from pipeline.lake_tables.iceberg_schema import (
@@ -23,6 +23,7 @@ from pipeline.lake_tables.iceberg_storage import (
     io_properties,
     is_missing_database,
     location_of,
+    path_below,
     plain,
 )
 from pipeline.sinks.iceberg import is_secret_property
@@ -31,8 +32,6 @@ from pipeline.wording import without_secrets
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table, Transaction
-
-_WRITE_ID = "flowtime.writeId"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class IcebergLakeTable:
         try:
             table = self._open()
             return None if table is None else version_of(table)
-        except self._errors as error:
+        except failures() as error:
             raise self._error("reading", error) from error
 
     def commit(self, change: TableChange, before: TableVersion | None) -> TableVersion:
@@ -89,16 +88,16 @@ class IcebergLakeTable:
             table = self._open()
             found = None if table is None else version_of(table)
             if (found and found.files) != (before and before.files):
-                raise self._conflict()
+                raise overtaken(self.url, "Iceberg")
             try:
                 self._write(change, table)
-            except self._errors as error:
+            except failures() as error:
                 self._refuse_uncommitted(change, table, error)
             after = self._open()
             if after is None:
                 raise SinkError(f"{self.url}: the table has gone since the commit")
             return version_of(after)
-        except self._errors as error:
+        except failures() as error:
             raise self._error("committing to", error) from error
 
     def _write(self, change: TableChange, table: Table | None) -> None:
@@ -107,7 +106,7 @@ class IcebergLakeTable:
         else:
             transaction = strict_transaction(table)
             evolve(transaction, change)
-        properties = {**change.properties, _WRITE_ID: change.write_id}
+        properties = {**change.properties, WRITE_ID: change.write_id}
         update = transaction.update_snapshot(snapshot_properties=properties)
         with update.overwrite() as snapshot:
             for gone in data_files(table, {self._uri(path) for path in change.removed}):
@@ -141,13 +140,13 @@ class IcebergLakeTable:
         """
         now = self._open()
         if now is not None and any(
-            snapshot.summary is not None and snapshot.summary.get(_WRITE_ID) == change.write_id
+            snapshot.summary is not None and snapshot.summary.get(WRITE_ID) == change.write_id
             for snapshot in now.snapshots()
         ):
             return
         before = None if table is None else table.metadata_location
         if now is not None and now.metadata_location != before:
-            raise self._conflict() from error
+            raise overtaken(self.url, "Iceberg") from error
         raise self._error("committing to", error) from error
 
     def _open(self) -> Table | None:
@@ -173,26 +172,16 @@ class IcebergLakeTable:
     def _uri(self, path: str) -> str:
         return path if "://" in path or path.startswith("/") else f"{self.location}/{path}"
 
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        return failures()
-
     def _error(self, doing: str, error: Exception) -> SinkError:
         properties = {**io_properties(self.storage, self.path), **self.properties}
         secrets = [value for name, value in properties.items() if is_secret_property(name, value)]
         text = without_secrets(str(error), secrets)
         return SinkError(f"{doing} the Iceberg table {self.url}: {text}")
 
-    def _conflict(self) -> PublishConflictError:
-        return PublishConflictError(
-            f"{self.url}: another writer has committed to the Iceberg table since this export "
-            "began; nothing was changed: run it again, and one exporter of a table at a time"
-        )
-
 
 @dataclass(frozen=True)
 class IcebergVersion:
-    """A version of an Iceberg table, by its metadata file: no catalog is asked.
+    """A version of an Iceberg table, by its metadata file, without any request to a catalog.
 
     Attributes:
         storage: Where the table's folder is.
@@ -213,11 +202,11 @@ class IcebergVersion:
         from pyiceberg.table import StaticTable  # noqa: PLC0415 an extra
 
         url = self.storage.url(self.path)
-        below = relative(plain(self.metadata), plain(location_of(self.storage, self.path)))
-        if below is None or not is_safe_name(below):
+        root = location_of(self.storage, self.path)
+        below = path_below(root, self.metadata)
+        if below is None:
             raise SinkError(f"{url}: the metadata file {self.metadata} is not below the table")
         try:
-            root = location_of(self.storage, self.path)
             properties = io_properties(self.storage, self.path)
             table = StaticTable.from_metadata(f"{root}/{below}", properties)
             if plain(table.location()) != plain(root):

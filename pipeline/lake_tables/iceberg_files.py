@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
-from connectors.storage import relative
-from connectors.storage.addresses.paths import is_safe_name
 from pipeline.lake_tables.contract import AddedFile, TableVersion
-from pipeline.lake_tables.iceberg_storage import plain
+from pipeline.lake_tables.iceberg_storage import path_below, plain
 from pipeline.lake_tables.statistics import column_bounds, with_values
 
 if TYPE_CHECKING:
@@ -26,15 +24,13 @@ def refuse_outside(table: Table) -> None:
     current = table.current_snapshot()
     if current is None:
         return
-    root = plain(table.location())
-    _refuse_outside(current.manifest_list, root)
+    _refuse_outside(current.manifest_list, table.location())
     for manifest in current.manifests(table.io):
-        _refuse_outside(manifest.manifest_path, root)
+        _refuse_outside(manifest.manifest_path, table.location())
 
 
 def _refuse_outside(uri: str, root: str) -> None:
-    below = relative(plain(uri), root)
-    if below is None or not is_safe_name(below):
+    if path_below(root, uri) is None:
         raise ValueError(f"{uri} is not below the table")
 
 

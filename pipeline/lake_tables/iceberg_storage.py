@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from connectors.storage import Storage
+from connectors.storage import Storage, relative
+from connectors.storage.addresses.paths import is_safe_name
 
 _S3_PROPERTIES = {
     "aws_endpoint": "s3.endpoint",
@@ -47,6 +48,16 @@ def plain(uri: str) -> str:
     if text.startswith("file:"):
         return "/" + text.removeprefix("file:").lstrip("/")
     return "s3://" + text.partition("://")[2] if text.startswith(("s3a://", "s3n://")) else text
+
+
+def path_below(folder: str, uri: str) -> str | None:
+    """Return the path of a URI relative to a folder; None where it is not below, or no safe path.
+
+    >>> path_below("/lake/gold", "file:///lake/gold/metadata/v1.json")
+    'metadata/v1.json'
+    """
+    path = relative(plain(uri), plain(folder))
+    return path if path is not None and is_safe_name(path) else None
 
 
 def is_missing_database(uri: str) -> bool:

@@ -19,11 +19,6 @@ class DeltaSink(ParquetFiles):
 
     format: Literal["delta"]
 
-    @property
-    def file_format(self) -> str:
-        """`parquet`."""
-        return "parquet"
-
     def check_names(self, names: Collection[str]) -> None:
         """Raise a ValueError if engines would not take the names for those of Delta columns."""
         seen: dict[str, str] = {}

@@ -101,11 +101,6 @@ class IcebergSink(ParquetFiles):
         path = f"{warehouse.rstrip('/')}/{table.replace('.', '/')}"
         return {**value, "path": path.replace("{", "{{").replace("}", "}}")}
 
-    @property
-    def file_format(self) -> str:
-        """`parquet`."""
-        return "parquet"
-
     def secrets(self) -> Iterator[str]:
         """Yield the secrets of the catalog."""
         return self.catalog.secrets()

@@ -74,6 +74,11 @@ class ParquetFiles(Sink):
         return self
 
     @property
+    def file_format(self) -> str:
+        """`parquet`."""
+        return "parquet"
+
+    @property
     def extension(self) -> str:
         """`.parquet`; the codec is inside."""
         return ".parquet"

@@ -176,6 +176,12 @@ def _by_run(folder: Path, names: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
+def whole(lake: Lake, number: int | None = None) -> pa.Table:
+    """All rows of a table, of an earlier version where one is named."""
+    found = lake.dataset(number)
+    return found if isinstance(found, pa.Table) else found.to_table()
+
+
 def rows(table: pa.Table) -> Counter[tuple[Any, ...]]:
     """Rows of a table as they compare: run, instant, series, and the bits of the value."""
     names = ["run_id", "time_bin", "component_id", "measure", "class", "value"]

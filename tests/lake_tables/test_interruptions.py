@@ -23,12 +23,7 @@ from pipeline.lake_tables.iceberg import IcebergLakeTable
 from pipeline.verification.check import verify
 from pipeline.writing.removal import clean
 from tests.exporting import names, spec, write_runs
-from tests.lake_tables.lakes import LAKES, DeltaLake, Lake
-
-
-@pytest.fixture(params=LAKES)
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    return LAKES[request.param](tmp_path / "gold")
+from tests.lake_tables.lakes import DeltaLake, Lake
 
 
 class Killed(BaseException):

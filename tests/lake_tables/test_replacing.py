@@ -16,21 +16,11 @@ from pipeline.exports.run import export
 from pipeline.imports.importer import import_export
 from pipeline.verification.check import verify
 from tests.exporting import config, descriptor, spec, write_runs
-from tests.lake_tables.lakes import LAKES, DeltaLake, IcebergLake, Lake, query, rows
+from tests.lake_tables.lakes import LAKES, DeltaLake, IcebergLake, Lake, query, rows, whole
 from tests.read_outputs import read_runs
 
 NAN, INF = math.nan, math.inf
 ODD = ("a b", "it's", "100%", "%41", 'say "x"', "ü€", "a&b=c", "_x")
-
-
-@pytest.fixture(params=LAKES)
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    return LAKES[request.param](tmp_path / "gold")
-
-
-def whole(lake: Lake, number: int | None = None) -> pa.Table:
-    found = lake.dataset(number)
-    return found if isinstance(found, pa.Table) else found.to_table()
 
 
 def test_a_commit_holds_the_runs_that_differ(tmp_path: Path, lake: Lake) -> None:

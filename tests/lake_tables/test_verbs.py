@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from pyiceberg.catalog import load_catalog
 
-from connectors.storage import connect
+from connectors.storage import Storage, StorageOptions, connect
 from pipeline.cli.main import run_cli
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
@@ -21,15 +21,10 @@ from pipeline.exports.run import export
 from pipeline.registry.registry import open_registry
 from pipeline.verification.check import verify
 from tests.exporting import config, spec, write_runs
-from tests.lake_tables.lakes import LAKES, Lake, rows
+from tests.lake_tables.lakes import LAKES, Lake, rows, whole
 from tests.servers import AzureServer, S3Server
 
 Streams = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(params=LAKES)
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    return LAKES[request.param](tmp_path / "gold")
 
 
 @pytest.fixture
@@ -39,8 +34,7 @@ def written(tmp_path: Path) -> Callable[..., str]:
     def write(lake: Lake, runs: Path, **changes: Any) -> str:
         sink: dict[str, Any] = {"format": lake.form, "path": str(lake.folder)}
         if lake.form == "iceberg":
-            uri = f"sqlite:///{tmp_path}/catalog.db"
-            sink |= {"table": "ns.gold", "catalog": {"type": "sql", "uri": uri}}
+            sink |= {"table": "ns.gold", "catalog": lake.catalog}  # type: ignore[union-attr]
         file = tmp_path / "config.json"
         file.write_text(
             json.dumps({"version": 1, "source": {"url": str(runs)}, "sinks": [{**sink, **changes}]})
@@ -98,11 +92,6 @@ def test_a_table_is_compared(tmp_path: Path, lake: Lake) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     export(lake.config(runs, partition_by=["measure"]))
     assert run_cli(["compare", str(lake.folder), str(runs / "run_a"), "--fail-on", "any"]) == 0
-
-
-def whole(lake: Lake) -> pa.Table:
-    found = lake.dataset()
-    return found if isinstance(found, pa.Table) else found.to_table()
 
 
 def test_worker_processes_write_the_same_files(tmp_path: Path) -> None:
@@ -263,21 +252,34 @@ def server(request: pytest.FixtureRequest) -> S3Server:
     return found
 
 
-def test_s3(tmp_path: Path, lake: Lake, server: S3Server) -> None:
+def check_two_exports(
+    tmp_path: Path, url: str, options: StorageOptions, sink: Mapping[str, Any]
+) -> tuple[Storage, str]:
+    """Export two runs to a table, then again with one of them changed; return where the table is.
+
+    Args:
+        tmp_path: Holds the runs.
+        url: The table's folder.
+        options: Of the store.
+        sink: The sink but for its place.
+    """
     runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
-    url = f"s3://{server.bucket}/tables/{lake.form}"
-    options = server.options()
-    blocks = {"storage": {"lake": {"protocol": "s3", **options.revealed()}}}
-    sink: dict[str, Any] = {"format": lake.form, "path": url, "storage": "lake"}
-    if lake.form == "iceberg":
-        sink |= {"table": "ns.gold", "catalog": lake.catalog}  # type: ignore[union-attr]
-    made = config(runs, sink, **blocks)
+    lake = {"protocol": url.partition("://")[0], **options.revealed()}
+    made = config(runs, {**sink, "path": url, "storage": "lake"}, storage={"lake": lake})
     export(made)
     write_runs(runs, spec("run_b", values=(3.0,)))
     export(made)
     assert export(made).targets[0].status == "unchanged"
     assert verify(url, str(runs), options).ok
-    storage, path = connect(url, options)
+    return connect(url, options)
+
+
+def test_s3(tmp_path: Path, lake: Lake, server: S3Server) -> None:
+    url = f"s3://{server.bucket}/tables/{lake.form}"
+    sink: dict[str, Any] = {"format": lake.form}
+    if lake.form == "iceberg":
+        sink |= {"table": "ns.gold", "catalog": lake.catalog}  # type: ignore[union-attr]
+    storage, path = check_two_exports(tmp_path, url, server.options(), sink)
     stored = b"".join(
         storage.read(file.path) for folder in storage.walk(path) for file in folder.files
     )
@@ -300,17 +302,8 @@ def test_s3(tmp_path: Path, lake: Lake, server: S3Server) -> None:
 
 
 def test_delta_on_azure(tmp_path: Path, azure_server: AzureServer) -> None:
-    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
     url = f"abfs://{azure_server.bucket}/tables/{tmp_path.name}"
-    options = azure_server.options()
-    blocks = {"storage": {"lake": {"protocol": "abfs", **options.revealed()}}}
-    made = config(runs, {"format": "delta", "path": url, "storage": "lake"}, **blocks)
-    export(made)
-    write_runs(runs, spec("run_b", values=(3.0,)))
-    export(made)
-    assert export(made).targets[0].status == "unchanged"
-    assert verify(url, str(runs), options).ok
-    storage, path = connect(url, options)
+    storage, path = check_two_exports(tmp_path, url, azure_server.options(), {"format": "delta"})
     table = DeltaTable(url, storage_options=dict(storage.access(path).options))
     assert (table.version(), table.to_pyarrow_table().num_rows) == (1, 15)
     for folder in storage.walk(path):

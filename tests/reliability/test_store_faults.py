@@ -20,7 +20,6 @@ import pytest
 from connectors.errors import StorageError
 from connectors.storage import connect
 from connectors.storage.calls import retry
-from connectors.storage.contract import Storage
 from connectors.storage.s3 import options as s3_options
 from connectors.storage.s3 import storage as s3_storage
 from connectors.storage.s3 import upload as s3_upload
@@ -28,14 +27,20 @@ from pipeline.errors import FlowtimeExportError
 from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
 from tests.reliability.failing_store import FAULTS, Faults, before
+from tests.reliability.fault_cells import (
+    ACTS,
+    CALL_SECONDS,
+    CONTENT,
+    COUNTS,
+    FOR_EVER,
+    LARGE,
+    Act,
+    marked,
+    run_cell,
+    shorten_times,
+)
 from tests.servers import S3Server
-
-FOR_EVER = 1_000_000
-CALL_SECONDS = 2.0
-BOUND_SECONDS = 9.0
-"""Of a call that is made of up to three requests, when each may take `CALL_SECONDS`."""
-CONTENT = bytes(range(256)) * 400
-LARGE = b"0123456789abcdef" * 340_000  # above 5 MiB, the least that S3 takes for a part
+from tests.stores import put
 
 
 @pytest.fixture(scope="module")
@@ -47,53 +52,11 @@ def proxied(moto_s3: S3Server) -> Iterator[tuple[S3Server, Faults]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The times of the policy, shortened by the same factor."""
-    monkeypatch.setattr(retry, "CALL_SECONDS", CALL_SECONDS)
-    monkeypatch.setattr(retry, "RETRY_SECONDS", CALL_SECONDS)
-    monkeypatch.setattr(retry, "SLOWEST_BYTES_PER_SECOND", 100 * 1024 * 1024)
-    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
+    shorten_times(monkeypatch)
     monkeypatch.setattr(s3_upload, "PART_BYTES", 5 * 1024 * 1024)
     monkeypatch.setattr(s3_upload, "GIVING_UP_SECONDS", CALL_SECONDS / 10)
 
 
-def commit(storage: Storage, path: str, data: bytes) -> None:
-    staged = storage.stage(path)
-    try:
-        staged.local.write_bytes(data)
-        storage.commit(staged)
-    finally:
-        storage.discard(staged)
-
-
-def read_many(storage: Storage, root: str) -> None:
-    for found in storage.read_many([f"{root}/old", f"{root}/old"]):
-        if isinstance(found, StorageError):
-            raise found
-        assert found == CONTENT
-
-
-def check(condition: bool) -> None:
-    assert condition
-
-
-Act = Callable[[Storage, str], None]
-ACTS: dict[str, tuple[str, Act]] = {
-    "list": ("list", lambda s, root: check([f.path for f in s.walk(root)] == [root])),
-    "head": ("head", lambda s, root: check(s.info(f"{root}/old") is not None)),
-    "get": ("get", lambda s, root: check(s.read(f"{root}/old") == CONTENT)),
-    "bulk get": ("get", read_many),
-    "get range": (
-        "get range",
-        lambda s, root: check(b"".join(s.blocks(f"{root}/old", 50_000)) == CONTENT),
-    ),
-    "put": ("put", lambda s, root: commit(s, f"{root}/new", CONTENT)),
-    "create upload": ("create upload", lambda s, root: commit(s, f"{root}/new", LARGE)),
-    "upload part": ("upload part", lambda s, root: commit(s, f"{root}/new", LARGE)),
-    "complete upload": ("complete upload", lambda s, root: commit(s, f"{root}/new", LARGE)),
-    "list uploads": ("list uploads", lambda s, root: check(not s.abort_uploads([root], 0.0))),
-    "delete": ("delete", lambda s, root: s.delete(f"{root}/old")),
-}
-COUNTS = {"once": 1, "twice": 2, "for ever": FOR_EVER}
-PASSING = frozenset({"500", "503 SlowDown", "503", "429", "reset", "closed", "lost answer"})
 # What has no body to be harmed, and GETs whose bytes nothing but a hash could judge (below).
 SENSELESS = {
     *(("bit flip", act) for act in ("head", "get", "bulk get", "get range", "delete")),
@@ -107,14 +70,7 @@ CELLS = [
 IN_CI = set(random.Random(5).sample(CELLS, 60))
 
 
-def cells() -> list[Any]:
-    return [
-        pytest.param(*cell, id="-".join(cell), marks=() if cell in IN_CI else pytest.mark.slow)
-        for cell in CELLS
-    ]
-
-
-@pytest.mark.parametrize(("fault", "act", "count"), cells())
+@pytest.mark.parametrize(("fault", "act", "count"), marked(CELLS, IN_CI))
 @pytest.mark.usefixtures("quick")
 def test_right_bytes_or_a_typed_error(
     proxied: tuple[S3Server, Faults],
@@ -126,52 +82,11 @@ def test_right_bytes_or_a_typed_error(
     count: str,
 ) -> None:
     server, faults = proxied
-    faults.clear()
-    passes = fault in PASSING and count != "for ever"
-    if passes:
-        # The next try will do, however busy this machine is.
-        monkeypatch.setattr(retry, "CALL_SECONDS", BOUND_SECONDS)
-        monkeypatch.setattr(retry, "RETRY_SECONDS", BOUND_SECONDS)
-    direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}", moto_s3.options())
-    commit(direct, f"{root}/old", CONTENT)
-    storage, _ = connect(root and f"s3://{root}", server.options())
-    operation, work = ACTS[act]
+    url = f"s3://{server.bucket}/{tmp_path.name}"
+    storage, _ = connect(url, server.options())
     if act == "bulk get":
         storage._bulk._stores.clear()  # type: ignore[attr-defined]
-    faults.plan(operation, fault, COUNTS[count])
-    began = time.monotonic()
-    failure = None
-    try:
-        work(storage, root)
-    except StorageError as error:
-        failure = error
-    assert time.monotonic() - began < BOUND_SECONDS
-    if passes:
-        assert failure is None
-    if count == "for ever" and fault in PASSING - {"lost answer"}:
-        assert failure is not None, "an operation that always fails cannot have worked"
-    requests = faults.requests[operation]
-    calls = {"upload part": 2, "get range": 3, "bulk get": 2}.get(act, 1)
-    # aiohttp sends what may be sent twice again, once, where a connection ends without an answer.
-    twice = 2 if fault in {"reset", "closed", "lost answer", "truncated"} else 1
-    assert requests <= retry.TRIES * calls * twice, "tries multiply"
-    if failure is not None:
-        assert f"s3://{root}" in str(failure)
-        assert server.secret not in str(failure)
-    check_stored(direct, root, act, done=failure is None)
-
-
-def check_stored(direct: Storage, root: str, act: str, *, done: bool) -> None:
-    """What is stored is whole, as old or as new."""
-    new = direct.info(f"{root}/new")
-    if new is not None:
-        assert direct.read(f"{root}/new") in (CONTENT, LARGE)
-    if act in ("put", "create upload", "upload part", "complete upload"):
-        assert not done or new is not None
-    if act == "delete":
-        assert not done or direct.info(f"{root}/old") is None
-    else:
-        assert direct.read(f"{root}/old") == CONTENT
+    run_cell(url, moto_s3, server, faults, (fault, act, count), monkeypatch)
 
 
 @pytest.mark.usefixtures("quick")
@@ -191,7 +106,7 @@ def test_a_store_that_joins_parts_slowly_is_waited_for(
             time.sleep(2 * CALL_SECONDS)
 
     faults.hook = slow
-    commit(made, f"{root}/new", LARGE)
+    put(made, f"{root}/new", LARGE)
     assert made.read(f"{root}/new") == LARGE
 
 
@@ -206,7 +121,7 @@ def test_a_silent_store_is_an_error_within_a_minute(
     server, faults = proxied
     faults.clear()
     direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}", moto_s3.options())
-    commit(direct, f"{root}/old", CONTENT)
+    put(direct, f"{root}/old", CONTENT)
     storage, _ = connect(f"s3://{root}", server.options())
     storage.info(f"{root}/old")  # so that it is connected
     acts = {act: work for act, (kind, work) in ACTS.items() if kind == operation}
@@ -259,7 +174,7 @@ def test_a_flipped_bit_of_a_series_is_found(
     direct, root = connect(f"s3://{server.bucket}/{tmp_path.name}/runs", moto_s3.options())
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     for file in (path for path in runs.rglob("*") if path.is_file()):
-        commit(direct, f"{root}/{file.relative_to(runs).as_posix()}", file.read_bytes())
+        put(direct, f"{root}/{file.relative_to(runs).as_posix()}", file.read_bytes())
     lake = {"protocol": "s3", **server.options().options}
     made = config(
         f"s3://{root}",

@@ -13,6 +13,7 @@ from connectors.storage.calls import retry
 from connectors.storage.calls.event_loop import wait_for
 from connectors.storage.contract import StoreAccess
 from connectors.storage.objects.storage import ObjectStorage
+from connectors.storage.options import session_arguments
 
 _SCOPE = "https://storage.azure.com/.default"
 _ACCOUNT_HOST = ".blob.core.windows.net"
@@ -32,9 +33,8 @@ class AzureStorage(ObjectStorage):
     """
 
     def __init__(self, options: dict[str, Any], secrets: Iterable[str]) -> None:
-        wanted = {**options, "use_listings_cache": False, "skip_instance_cache": True}
         try:
-            self._fs: Any = adlfs.AzureBlobFileSystem(**wanted)
+            self._fs: Any = adlfs.AzureBlobFileSystem(**session_arguments(options))
         except Exception as failure:  # The SDK raises many classes for what is wrong with options.
             raise AZURE_FAILURES.translate(
                 failure, "abfs://", "connecting to", secrets

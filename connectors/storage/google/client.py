@@ -85,7 +85,7 @@ class GoogleClient(ObjectClient):
 
     def head(self, path: str) -> FileInfo:
         """Return what is stored at a path."""
-        found = self._stored(path)
+        found = self._resource(path)
         return FileInfo(path, int(found["size"]), str(found["generation"]))
 
     def get(
@@ -154,7 +154,7 @@ class GoogleClient(ObjectClient):
             stored = ResumableUpload(put, self._loop, file, size).send()
         except GoogleAnswerError as failure:
             # The answer to the last part was lost: the upload is gone because it is complete.
-            stored = self._stored(path) if failure.status in _GONE else {}
+            stored = self._resource(path) if failure.status in _GONE else {}
             if stored.get("md5Hash") != digest:
                 raise
         if stored.get("md5Hash", digest) != digest:
@@ -173,7 +173,7 @@ class GoogleClient(ObjectClient):
         """Remove an object; one that is not there is an error."""
         self._call("DELETE", self._url(*split_key(path)))
 
-    def _stored(self, path: str) -> dict[str, Any]:
+    def _resource(self, path: str) -> dict[str, Any]:
         return self._call("GET", self._url(*split_key(path))).resource
 
     def _url(self, bucket: str, key: str | None = None) -> str:

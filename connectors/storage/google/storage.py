@@ -10,6 +10,7 @@ from gcsfs.core import GCSFileSystem
 from connectors.storage.google.client import GoogleClient
 from connectors.storage.google.failures import GOOGLE_FAILURES
 from connectors.storage.objects.storage import ObjectStorage
+from connectors.storage.options import session_arguments
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> ObjectStorage:
@@ -23,9 +24,8 @@ def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str])
     Raises:
         StorageError: The options cannot be used.
     """
-    wanted = {**options, "use_listings_cache": False, "skip_instance_cache": True}
     try:
-        filesystem = GCSFileSystem(**wanted)
+        filesystem = GCSFileSystem(**session_arguments(options))
     except Exception as failure:  # gcsfs raises many classes for what is wrong with credentials.
         raise GOOGLE_FAILURES.translate(failure, "gs://", "connecting to", secrets) from failure
     return ObjectStorage("gs", GoogleClient(filesystem, options), secrets)

@@ -1,4 +1,4 @@
-"""A large file to Google Cloud Storage, by an upload that is visible once it is complete."""
+"""Upload a large file to Google Cloud Storage in parts that become visible at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GoogleAnswer:
 class ResumableUpload:
     """The upload of one file.
 
-    A part is not sent twice: after a failure the store is asked how much it has.
+    A part is not sent twice: after a failure, sending continues behind what the store has.
 
     Args:
         put: Sends bytes to the upload with a `Content-Range`.

@@ -20,6 +20,7 @@ from connectors.storage.contract import (
 )
 from connectors.storage.objects.client import StoredObject, key_prefix, split_key
 from connectors.storage.objects.storage import ObjectStorage
+from connectors.storage.options import session_arguments
 from connectors.storage.s3.bulk import BulkReader
 from connectors.storage.s3.client import S3Client
 from connectors.storage.s3.failures import S3_FAILURES
@@ -108,8 +109,6 @@ class S3Storage(ObjectStorage):
                         return
                     if item.key >= first:  # Some stores list from the beginning all the same.
                         yield item
-        except StorageError:
-            raise
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
 
@@ -148,13 +147,8 @@ def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str])
 
 
 def _filesystem(options: dict[str, Any], secrets: Iterable[str]) -> Any:
-    wanted = {
-        **options,
-        "config_kwargs": client_config(options),
-        "use_listings_cache": False,
-        "skip_instance_cache": True,
-    }
+    wanted = {**options, "config_kwargs": client_config(options)}
     try:
-        return s3fs.S3FileSystem(**wanted)
+        return s3fs.S3FileSystem(**session_arguments(wanted))
     except (TypeError, ValueError, KeyError) as failure:
         raise S3_FAILURES.translate(failure, "s3://", "connecting to", secrets) from failure
