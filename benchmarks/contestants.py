@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +38,14 @@ class Task:
 
 def ours(task: Task) -> list[str]:
     """Return the command line as users type it, with a config written for the task."""
-    config = task.out / "config.yaml"
+    return export_command(_config(task), task.out / "config.yaml")
+
+
+def export_command(config: Mapping[str, object], file: Path) -> list[str]:
+    """Write a config to a file, and return the command line that runs it."""
     # JSON is YAML: the benchmark needs no YAML writer.
-    config.write_text(json.dumps(_config(task), indent=2), encoding="utf-8")
-    return [*PROGRAM, "run", str(config), "--json"]
+    file.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    return [*PROGRAM, "run", str(file), "--json"]
 
 
 def _config(task: Task) -> dict[str, object]:

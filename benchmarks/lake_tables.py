@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.contestants import METADATA, PROGRAM
+from benchmarks.contestants import METADATA, export_command
 from benchmarks.measure import Measurement, measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
@@ -59,7 +58,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _steps(form: str, source: Path, work: Path) -> Iterator[tuple[str, Measurement]]:
     """Measure a first export, one with nothing new, and one that leaves a run out."""
-    config = work / f"{form}.yaml"
     sink: dict[str, object] = {"format": form, "path": str(work / form)}
     if form == "iceberg":
         sink |= {"table": "ns.gold", "catalog": {"type": "sql", "uri": f"sqlite:///{work}/c.db"}}
@@ -70,8 +68,7 @@ def _steps(form: str, source: Path, work: Path) -> Iterator[tuple[str, Measureme
         "metadata": {"columns": list(METADATA)},
         "sinks": [sink],
     }
-    config.write_text(json.dumps(content), encoding="utf-8")
-    command = [*PROGRAM, "run", str(config), "--json"]
+    command = export_command(content, work / f"{form}.yaml")
     first = min(one.name for one in source.iterdir())
     yield "first", measure(command)
     yield "nothing new", measure(command)

@@ -7,7 +7,6 @@ and takes about as much processor time.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import polars as pl
 import s3fs
 
-from benchmarks.contestants import METADATA, OURS, Task, commands
+from benchmarks.contestants import METADATA, Task, export_command
 from benchmarks.measure import measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
@@ -80,11 +79,8 @@ def _steps(server: S3Server, peer_objects: int) -> list[list[str]]:
 
 
 def _export(server: S3Server, task: Task) -> list[str]:
-    """Return the command line from S3 and to S3."""
-    arguments = commands(())[OURS](task)
-    config = task.out / "config.yaml"
-    config.write_text(json.dumps(_config(server)), encoding="utf-8")
-    seconds = measure(arguments).seconds
+    """Measure an export from S3 and to S3."""
+    seconds = measure(export_command(_config(server), task.out / "config.yaml")).seconds
     return _row("export to Parquet on S3, whole process", 25 * task.workload.shape.runs, seconds)
 
 

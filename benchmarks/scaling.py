@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.contestants import PROGRAM
+from benchmarks.contestants import export_command
 from benchmarks.measure import measure
 from benchmarks.rounds import clear
 from benchmarks.tables import aligned
@@ -99,9 +99,7 @@ def _once(source: Path, work: Path, form: str, workers: int) -> EngineTime:
         "sinks": [{"format": form, "path": str(work / "set")}],
         "execution": {**engine, "memory_limit": "1GB"},
     }
-    file = work / "config.yaml"
-    file.write_text(json.dumps(config), encoding="utf-8")
-    found = measure([*PROGRAM, "run", str(file), "--json"])
+    found = measure(export_command(config, work / "config.yaml"))
     of_workers = float(json.loads(found.stdout)["seconds"]["cpu"]["workers"])
     # The report counts from the first line of the export; the program has been imported before.
     return EngineTime(found.seconds, found.cpu_seconds - of_workers, of_workers, found.peak_bytes)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from connectors.flowtime.discover.discovery import Refusal, discover_each
 from connectors.flowtime.model.run import Run
 from connectors.storage import FileInfo, Folder, Storage
-from pipeline.errors import IntegrityError, RegistryError, StorageError
+from pipeline.errors import IntegrityError, StorageError
 from pipeline.registry.database.connection import Database
 from pipeline.registry.database.statements import below, parts
 from pipeline.registry.database.tables import artifact
@@ -229,7 +229,7 @@ class _Writer:
             try:
                 with self._database.writing() as connection:
                     register(connection, batch)
-            except RegistryError as error:
+            except BaseException as error:  # raised in the thread that adds
                 self._failure = error
 
 

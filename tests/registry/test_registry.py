@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
+from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
@@ -333,6 +334,17 @@ def test_nothing_is_forgotten_where_listing_fails(registry: Registry, runs: Path
         registry.rebuild(str(runs))
     assert registry.list(type="run").total == 3
     assert len(registry.rebuild().problems) == 1
+
+
+def test_whatever_fails_while_records_are_written_ends_a_rebuild(
+    registry: Registry, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(rebuild, "register", fail)
+    with pytest.raises(ZeroDivisionError):
+        registry.rebuild(str(runs))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ def shots(tmp_path: Path) -> Path:
     return folder
 
 
+def names(page: Page) -> list[str]:
+    """Return what the rows of a list are called."""
+    return page.locator("tbody .name a").all_inner_texts()
+
+
 def notices(page: Page) -> Locator:
     """Return the entries of the tray, which is opened where it is closed."""
     button = page.locator("#tray-button")

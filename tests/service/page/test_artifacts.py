@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import flowtime_export as fx
 from tests.exporting import spec, write_runs
-from tests.service.page.browsing import CHROMIUM, go, notices, opened, shots
+from tests.service.page.browsing import CHROMIUM, go, names, notices, opened, shots
 from tests.service.serving import Server, serving
 
 pytestmark = [
@@ -69,10 +69,6 @@ def artifact_page(browser: Browser, artifact_server: Server) -> Iterator[Page]:
         go(page, "#/artifacts")
         expect(page.locator("tbody tr").first).to_be_visible()
         yield page
-
-
-def names(page: Page) -> list[str]:
-    return page.locator("tbody .name a").all_inner_texts()
 
 
 def test_any_artifact_is_three_clicks_away(artifact_page: Page, artifact_server: Server) -> None:

@@ -9,12 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.exporting import spec, write_runs
-from tests.service.page.browsing import go, notices, opened
+from tests.service.page.browsing import go, names, notices, opened
 from tests.service.serving import Server, serving
-
-
-def names(page: Page) -> list[str]:
-    return page.locator("tbody .name a").all_inner_texts()
 
 
 def test_words_are_found_in_any_order(page: Page) -> None:

@@ -1,9 +1,10 @@
 // The history of all exports and imports.
 
 import { fill, h } from "./element.js";
+import { field, searchInput, select } from "./fields.js";
 import { jobTable } from "./job-table.js";
 import { pager } from "./parts.js";
-import { rememberQuery } from "./route.js";
+import { changeQuery } from "./route.js";
 import { JOB_STATES, counted } from "./wording.js";
 
 const PAGE_SIZE = 50;
@@ -18,7 +19,6 @@ export function historyView(main, route, signal) {
   const place = h("section.panel", { "aria-label": "Jobs" });
   const pages = h("nav.pager", { "aria-label": "Pages" });
   let drawing = new AbortController();
-  let pause = 0;
   signal.addEventListener("abort", () => drawing.abort());
 
   function draw() {
@@ -35,30 +35,17 @@ export function historyView(main, route, signal) {
     fill(pages, ...pager(found.page, PAGE_SIZE, found.totalCount, go, ["Newer", "Older"]));
   }
 
-  function change(key, value, isStep = true) {
-    if (key !== "page") query.delete("page");
-    if (value) query.set(key, value);
-    else query.delete(key);
-    rememberQuery(query, isStep);
+  function change(key, value, isStep) {
+    changeQuery(query, { [key]: value }, isStep);
     draw();
   }
 
-  const select = (label, key, titles) => {
-    const options = Object.entries(titles).map(([value, title]) => h("option", { value, selected: value === (query.get(key) ?? "") }, title));
-    return h("label.field", {}, h("span", {}, label), h("select", { onchange: ({ target }) => change(key, target.value) }, ...options));
-  };
-  const search = h("input", {
-    type: "search",
-    value: query.get("search") ?? "",
-    placeholder: "Words of a run's id or a file's name  ( / )",
-    oninput: ({ target }) => {
-      clearTimeout(pause);
-      pause = setTimeout(() => change("search", target.value.trim(), false), TYPING_PAUSE);
-    },
-  });
+  const choice = (title, key, titles) => field(title, select(titles, query.get(key), (value) => change(key, value)));
+  const placeholder = "Words of a run's id or a file's name  ( / )";
+  const search = searchInput(query.get("search"), placeholder, (words) => change("search", words, false), TYPING_PAUSE);
   main.append(
     h("div.title-line", {}, h("h1", {}, "History"), total),
-    h("form.filters.short", { role: "search", onsubmit: (event) => event.preventDefault() }, h("label.field", {}, h("span", {}, "Search jobs"), search), select("Kind", "kind", KINDS), select("State", "state", STATES)),
+    h("form.filters.short", { role: "search", onsubmit: (event) => event.preventDefault() }, field("Search jobs", search), choice("Kind", "kind", KINDS), choice("State", "state", STATES)),
     place,
     pages,
   );

@@ -36,6 +36,23 @@ export const sentence = (text) => (/^[a-z]+[ ,]/.test(text) ? text.charAt(0).toU
 export const action = (title, onclick, { label, kind = "small", ...properties } = {}) =>
   h(`button.button.${kind}`, { type: "button", "aria-label": label, onclick, ...properties }, title);
 
+/** Make a button that shows a sign, and says in words what it does. */
+export const tool = (sign, label, onclick) => action(sign, onclick, { label, title: label });
+
+/**
+ * Make the header of a column that sorts.
+ *
+ * @param {string} title
+ * @param {"none" | "ascending" | "descending"} direction How the column is sorted now.
+ * @param {() => void} sort
+ * @param {{isNumber?: boolean, about?: string}} [options]
+ */
+export function sortHeader(title, direction, sort, { isNumber = false, about } = {}) {
+  const arrow = { none: "", ascending: " ↑", descending: " ↓" }[direction];
+  const button = h("button.sorter", { type: "button", title: about, onclick: sort }, title, h("span", { "aria-hidden": "true" }, arrow));
+  return h(isNumber ? "th.number" : "th", { scope: "col", "aria-sort": direction }, button);
+}
+
 /** Make buttons to the pages before and after; nothing where there is one page. */
 export function pager(page, pageSize, total, go, [before, after] = ["Previous page", "Next page"]) {
   const last = Math.max(1, Math.ceil(total / pageSize));

@@ -46,6 +46,22 @@ export function rememberQuery(query, isStep = false) {
   else history.replaceState(null, "", address);
 }
 
+/**
+ * Take over changes of the state of a list; it begins at its first page unless they name another.
+ *
+ * @param {URLSearchParams} query
+ * @param {Record<string, string | number | false>} changes What is empty or false is removed.
+ * @param {boolean} [isStep] Whether the browser's back button returns to the state before.
+ */
+export function changeQuery(query, changes, isStep = true) {
+  if (!("page" in changes)) query.delete("page");
+  for (const [key, value] of Object.entries(changes)) {
+    if (value) query.set(key, value);
+    else query.delete(key);
+  }
+  rememberQuery(query, isStep);
+}
+
 function decoded(text) {
   try {
     return decodeURIComponent(text);

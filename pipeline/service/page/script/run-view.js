@@ -10,7 +10,7 @@ import { badge, failure, loading, sentence } from "./parts.js";
 import { previewPanel } from "./preview-panel.js";
 import { since } from "./times.js";
 import { setWaiting, waitingJob } from "./when-complete.js";
-import { RUN_STATES, count, counted, instant, size, width } from "./wording.js";
+import { RUN_STATES, count, counted, instant, isDigest, shortened, size, width } from "./wording.js";
 
 const JOBS_SHOWN = 8;
 
@@ -136,14 +136,9 @@ function facts(run) {
     Model: run.modelHash === run.scenarioHash ? null : run.modelHash,
   };
   const pairs = Object.entries(known).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const rows = pairs.flatMap(([key, value]) => {
-    const isHash = String(value).startsWith("sha256:");
-    return [h("dt", {}, key), isHash ? h("dd.mono", { title: plain(value) }, shortened(value)) : h("dd", {}, foreign(value))];
-  });
+  const rows = pairs.flatMap(([key, value]) => [h("dt", {}, key), isDigest(value) ? h("dd.mono", { title: plain(value) }, shortened(value)) : h("dd", {}, foreign(value))]);
   return h("section.panel", {}, h("header", {}, h("h2", {}, "About this run")), h("dl.facts", {}, ...rows));
 }
-
-const shortened = (hash) => `${hash.slice("sha256:".length, 19)}…`;
 
 function history(run, signal) {
   const table = jobTable({ query: { runId: run.id, pageSize: JOBS_SHOWN }, withRun: false, signal });

@@ -1,7 +1,8 @@
 // Chosen rows of a table, over all of its pages, and the bar of what can be done with them.
 
-import { fill, h, plain } from "./element.js";
+import { fill, foreign, h, plain } from "./element.js";
 import { action } from "./parts.js";
+import { compareAddress } from "./route.js";
 import { counted } from "./wording.js";
 
 export class Selection {
@@ -55,5 +56,10 @@ export class Selection {
   /** Return the buttons of the bar. */
   actions() {
     return [];
+  }
+
+  /** Make the link that compares two rows: the first chosen is the baseline. */
+  compareLink([baseline, comparison]) {
+    return h("a.button.small", { href: compareAddress(baseline, comparison), title: `${plain(baseline)} is the baseline` }, "Compare ", foreign(baseline), " with ", foreign(comparison));
   }
 }

@@ -95,6 +95,12 @@ export function span(seconds) {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
+/** Whether a value is a digest, which is shown shortened. */
+export const isDigest = (value) => String(value).startsWith("sha256:");
+
+/** Return the beginning of a digest, without its algorithm. */
+export const shortened = (digest) => `${digest.slice("sha256:".length, 19)}…`;
+
 /** Return the width of a bin in words. */
 export function width(minutes) {
   if (minutes % 1440 === 0) return counted(minutes / 1440, "day");

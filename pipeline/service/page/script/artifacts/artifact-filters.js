@@ -1,11 +1,11 @@
 // Search, dates, order and switches of the list of artifacts, and what is chosen as chips.
 
 import { fill, foreign, h, plain } from "../element.js";
+import { dayInput, field, opener, options, searchInput, select } from "../fields.js";
 import { instant } from "../wording.js";
 import { FACETS, OTHER_FILTERS } from "./artifact-words.js";
 import { chosenOf, toggled } from "./facet-panel.js";
 
-const TYPING_PAUSE = 200;
 const SORTS = {
   "": "Newest first",
   "created asc": "Oldest first",
@@ -22,26 +22,17 @@ const STATES = { "": "Usable", broken: "Broken", incomplete: "Being written", li
  * @param {(changes: Record<string, string | false>, isStep?: boolean) => void} change
  */
 export function artifactFilters(query, change) {
-  let pause = 0;
-  const search = h("input", {
-    type: "search",
-    value: query.get("fullText") ?? "",
-    placeholder: "Part of a title, id, tag, file, value …  ( / )",
-    oninput: ({ target }) => {
-      clearTimeout(pause);
-      pause = setTimeout(() => change({ fullText: target.value.trim() }, false), TYPING_PAUSE);
-    },
-  });
+  const placeholder = "Part of a title, id, tag, file, value …  ( / )";
+  const search = searchInput(query.get("fullText"), placeholder, (words) => change({ fullText: words }, false));
   const order = h("select", { onchange: ({ target }) => change(orderOf(target.value)) });
-  const state = h("select", { onchange: ({ target }) => change({ state: target.value }) }, ...options(STATES, query.get("state") ?? ""));
-  const day = (title, key, clock) =>
-    field(title, h("input", { type: "date", value: (query.get(key) ?? "").slice(0, 10), onchange: ({ target }) => change({ [key]: target.value && target.value + clock }) }));
+  const state = select(STATES, query.get("state"), (value) => change({ state: value }));
+  const day = (title, key, clock) => field(title, dayInput(query.get(key), (value) => change({ [key]: value && value + clock })));
   const chips = h("ul.chips.chosen", { "aria-label": "Chosen filters" });
   const form = h(
     "form.filters",
     { role: "search", onsubmit: (event) => event.preventDefault() },
     field("Search artifacts", search),
-    h("button.button.only-narrow", { type: "button", "aria-expanded": "false", onclick: toggle }, "Filters and order"),
+    opener("Filters and order"),
     field("State", state),
     day("Created from", "createdAfter", "T00:00:00Z"),
     day("Created until", "createdBefore", "T23:59:59Z"),
@@ -52,12 +43,6 @@ export function artifactFilters(query, change) {
   function flag(title, key) {
     const input = h("input", { type: "checkbox", checked: query.get(key) === "true", onchange: () => change({ [key]: input.checked && "true" }) });
     return h("label.check", {}, input, title);
-  }
-
-  /** On phones the filters open on demand. */
-  function toggle({ target }) {
-    const isOpen = form.toggleAttribute("data-open");
-    target.setAttribute("aria-expanded", String(isOpen));
   }
 
   /** Show what is chosen as chips that take it away, and the order, which headers change too. */
@@ -87,6 +72,3 @@ function orderOf(text) {
   const [sortBy = "", sortOrder = ""] = text.split(" ");
   return { sortBy, sortOrder };
 }
-
-const field = (title, input) => h("label.field", {}, h("span", {}, title), input);
-const options = (titles, chosen) => Object.entries(titles).map(([value, title]) => h("option", { value, selected: value === chosen }, title));

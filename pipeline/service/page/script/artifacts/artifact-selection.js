@@ -1,14 +1,13 @@
 // Chosen artifacts: exported, tagged, archived and compared together.
 
 import { artifactPath, send } from "../api.js";
-import { foreign, h, plain } from "../element.js";
+import { h } from "../element.js";
 import { exportRuns } from "../exporting.js";
 import { notify } from "../notifications.js";
 import { action, sentence } from "../parts.js";
-import { compareAddress } from "../route.js";
 import { Selection } from "../selection.js";
 import { counted } from "../wording.js";
-import { isComparable, isExportable } from "./artifact-words.js";
+import { isComparable, isExportable, tagsOf } from "./artifact-words.js";
 
 const AT_ONCE = 500;
 
@@ -39,15 +38,13 @@ export class ArtifactSelection extends Selection {
       this.isNaming ? this.tagForm() : action("Tag", () => this.name(true)),
       action(areArchived ? "Restore from the archive" : "Archive", () => this.archive(!areArchived)),
       this.comparison(),
-    ].filter(Boolean);
+    ];
   }
 
-  /** A link for two artifacts with values: the first chosen is the baseline. */
   comparison() {
     const pair = this.chosen;
     if (pair.length !== 2 || !pair.every(isComparable)) return h("span.muted.small", {}, "Select two runs or exports to compare them");
-    const [baseline, comparison] = pair.map((one) => one.id);
-    return h("a.button.small", { href: compareAddress(baseline, comparison), title: `${plain(baseline)} is the baseline` }, "Compare ", foreign(baseline), " with ", foreign(comparison));
+    return this.compareLink(pair.map((one) => one.id));
   }
 
   export(runs) {
@@ -65,7 +62,7 @@ export class ArtifactSelection extends Selection {
     const input = h("input", { type: "text", "aria-label": "Tags to add, separated by commas", placeholder: "Tags, by commas", maxLength: 400, required: true });
     const keep = (event) => {
       event.preventDefault();
-      const addTags = input.value.split(",").map((tag) => tag.trim()).filter(Boolean);
+      const addTags = tagsOf(input.value);
       if (addTags.length) this.change({ addTags }, "tagged");
     };
     return h("form.name-view", { onsubmit: keep }, input, h("button.button.small.primary", { type: "submit" }, "Add"), action("Cancel", () => this.name(false)));

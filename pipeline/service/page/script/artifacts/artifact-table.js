@@ -1,11 +1,11 @@
 // The table of artifacts: compact rows, headers that sort, boxes that select.
 
 import { foreign, h, plain } from "../element.js";
-import { badge } from "../parts.js";
+import { badge, sortHeader } from "../parts.js";
 import { artifactAddress } from "../route.js";
 import { since } from "../times.js";
 import { RUN_STATES, size } from "../wording.js";
-import { TYPES } from "./artifact-words.js";
+import { TYPES, marksOf } from "./artifact-words.js";
 
 const COLUMNS = [
   { title: "Artifact", sort: "title", first: "asc" },
@@ -38,17 +38,14 @@ export class ArtifactTable {
   }
 
   header({ title, sort, first, isNumber }) {
-    const cell = isNumber ? "th.number" : "th";
-    if (!sort) return h(cell, { scope: "col" }, title);
+    if (!sort) return h("th", { scope: "col" }, title);
     const [by, order] = [this.query.get("sortBy") || USUAL[0], this.query.get("sortOrder") || USUAL[1]];
     const isHere = by === sort;
     const next = isHere ? (order === "desc" ? "asc" : "desc") : first;
     const isUsual = sort === USUAL[0] && next === USUAL[1];
     const direction = !isHere ? "none" : order === "desc" ? "descending" : "ascending";
-    const arrow = { none: "", ascending: " ↑", descending: " ↓" }[direction];
     const changes = isUsual ? { sortBy: "", sortOrder: "" } : { sortBy: sort, sortOrder: next };
-    const button = h("button.sorter", { type: "button", onclick: () => this.change(changes) }, title, h("span", { "aria-hidden": "true" }, arrow));
-    return h(cell, { scope: "col", "aria-sort": direction }, button);
+    return sortHeader(title, direction, () => this.change(changes), { isNumber });
   }
 
   row(one) {
@@ -66,14 +63,13 @@ export class ArtifactTable {
 }
 
 function name(one) {
-  const state = one.state === "complete" ? null : badge(RUN_STATES[one.state]);
-  const marks = [one.pinned ? badge(["busy", "Pinned"]) : null, one.archived ? badge(["", "Archived"]) : null, state];
+  const marks = [...marksOf(one), ...(one.state === "complete" ? [] : [RUN_STATES[one.state]])];
   return h(
     "td.name",
     {},
     h("a", { href: artifactAddress(one.id), title: plain(one.location) }, foreign(one.title || one.id)),
     h("small", {}, foreign(one.id)),
-    ...marks.filter(Boolean).flatMap((mark) => [" ", mark]),
+    ...marks.flatMap((mark) => [" ", badge(mark)]),
     one.reason ? h("small", { data: { tone: "bad" }, title: plain(one.reason) }, foreign(one.reason)) : null,
   );
 }

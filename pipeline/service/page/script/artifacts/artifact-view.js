@@ -6,8 +6,8 @@ import { exportAndReport } from "../exporting.js";
 import { action, badge, empty, failure, loading, sentence } from "../parts.js";
 import { artifactAddress, artifactsAddress, compareAddress, runAddress } from "../route.js";
 import { since } from "../times.js";
-import { RUN_STATES, count, counted, instant, size } from "../wording.js";
-import { LIKENESSES, TYPES, isComparable, isExportable } from "./artifact-words.js";
+import { RUN_STATES, count, counted, instant, isDigest, shortened, size } from "../wording.js";
+import { LIKENESSES, TYPES, isComparable, isExportable, marksOf } from "./artifact-words.js";
 import { fileList } from "./file-list.js";
 import { Lineage } from "./lineage.js";
 import { userDataForm } from "./user-data-form.js";
@@ -51,9 +51,9 @@ export function artifactView(main, route, signal) {
 }
 
 function title(artifact) {
-  const marks = [artifact.pinned ? badge(["busy", "Pinned"]) : null, artifact.archived ? badge(["", "Archived"]) : null];
+  const marks = marksOf(artifact).map((mark) => badge(mark));
   return [
-    h("div.title-line", {}, h("h1", {}, foreign(artifact.title || artifact.id)), badge(TYPES[artifact.type]), ...marks.filter(Boolean), h("span.push.links", {}, ...actions(artifact))),
+    h("div.title-line", {}, h("h1", {}, foreign(artifact.title || artifact.id)), badge(TYPES[artifact.type]), ...marks, h("span.push.links", {}, ...actions(artifact))),
     h("p.lead", {}, foreign(artifact.id), artifact.created ? " · created " : null, since(artifact.created), artifact.description ? " · " : null, foreign(artifact.description)),
   ];
 }
@@ -115,13 +115,12 @@ function facts(artifact) {
     ...Object.fromEntries(Object.entries(artifact.metadata).map(([key, value]) => [worded(key), value])),
   };
   const pairs = Object.entries(known).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const rows = pairs.flatMap(([key, value]) => [h("dt", {}, foreign(key)), h(isHash(value) ? "dd.mono" : "dd", { title: plain(text(value)) }, foreign(shortened(text(value))))]);
+  const rows = pairs.flatMap(([key, value]) => [h("dt", {}, foreign(key)), fact(text(value))]);
   return h("section.panel", { "aria-label": "Metadata" }, h("header", {}, h("h2", {}, "Metadata")), rows.length ? h("dl.facts", {}, ...rows) : empty("None"));
 }
 
-const isHash = (value) => String(value).startsWith("sha256:");
-const shortened = (value) => (isHash(value) ? `${value.slice("sha256:".length, 19)}…` : value);
-const text = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? String(value) : String(value));
+const fact = (value) => h(isDigest(value) ? "dd.mono" : "dd", { title: plain(value) }, foreign(isDigest(value) ? shortened(value) : value));
+const text = (value) => (Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value));
 
 /** Return a camelCase name in words: `engineVersion` is `Engine version`. */
 const worded = (name) => sentence(name.replace(/([a-z])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`) + " ").trim();

@@ -9,6 +9,12 @@ export const TYPES = {
   comparison: ["warn", "Comparison"],
 };
 
+/** Return tone and word of each mark that people gave an artifact. */
+export const marksOf = ({ pinned, archived }) => [...(pinned ? [["busy", "Pinned"]] : []), ...(archived ? [["", "Archived"]] : [])];
+
+/** Return the tags of a text that separates them by commas. */
+export const tagsOf = (text) => text.split(",").map((tag) => tag.trim()).filter(Boolean);
+
 /** What an artifact is to one that was made of it, by their relation. */
 export const SOURCES = {
   exportOf: "its run",

@@ -4,7 +4,7 @@ import { ask } from "../api.js";
 import { fill, h } from "../element.js";
 import { live } from "../live.js";
 import { action, empty, failure, loading, pager } from "../parts.js";
-import { rememberQuery } from "../route.js";
+import { changeQuery } from "../route.js";
 import { savedViews } from "../saved-views.js";
 import { counted } from "../wording.js";
 import { artifactFilters } from "./artifact-filters.js";
@@ -62,14 +62,9 @@ export function artifactsView(main, route, signal) {
     return empty("No artifacts yet", "Runs, exports and comparisons appear here soon after they are written.");
   }
 
-  /** Take over changes of the state; `isStep`: the back button returns to the state before. */
-  function change(changes, isStep = true) {
-    if (!("page" in changes)) query.delete("page");
-    for (const [key, value] of Object.entries(changes)) {
-      if (value) query.set(key, value);
-      else query.delete(key);
-    }
-    rememberQuery(query, isStep);
+  /** Take over changes of the state, and show it. */
+  function change(changes, isStep) {
+    changeQuery(query, changes, isStep);
     views.refresh();
     filters.refresh();
     load();

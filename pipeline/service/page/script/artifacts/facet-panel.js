@@ -1,6 +1,7 @@
 // Facets beside the list: how often each value occurs among what is found, and which are chosen.
 
 import { fill, foreign, h, plain } from "../element.js";
+import { opener } from "../fields.js";
 import { action } from "../parts.js";
 import { count } from "../wording.js";
 import { FACETS } from "./artifact-words.js";
@@ -24,15 +25,9 @@ export function toggled(facet, query, value) {
  */
 export function facetPanel(query, change) {
   const body = h("div.facets", { id: "facets" });
-  const toggle = h("button.button.only-narrow", { type: "button", "aria-expanded": "false", "aria-controls": "facets", onclick: open }, "Facets");
+  const toggle = opener("Facets", { "aria-controls": "facets" });
   const element = h("aside.facet-panel", { "aria-label": "Facets" }, toggle, body);
   const whole = new Set();
-
-  /** On phones the facets open on demand. */
-  function open() {
-    const isOpen = element.toggleAttribute("data-open");
-    toggle.setAttribute("aria-expanded", String(isOpen));
-  }
 
   /** Show the facets of an answer; null where counting takes too long. */
   function show(facets) {

@@ -4,6 +4,7 @@ import { artifactPath, send } from "../api.js";
 import { fill, foreign, h, plain } from "../element.js";
 import { action, failure } from "../parts.js";
 import { artifactsAddress } from "../route.js";
+import { tagsOf } from "./artifact-words.js";
 
 /**
  * Make the form.
@@ -50,7 +51,7 @@ export function userDataForm(artifact, changed) {
 
   function addTag(event) {
     event.preventDefault();
-    const addTags = tag.value.split(",").map((one) => one.trim()).filter(Boolean);
+    const addTags = tagsOf(tag.value);
     if (!addTags.length) return;
     tag.value = "";
     keep({ addTags });

@@ -2,20 +2,21 @@
 
 import { ask, runPath } from "../api.js";
 import { fill, h } from "../element.js";
-import { action, empty, failure, loading } from "../parts.js";
+import { empty, failure, loading, tool } from "../parts.js";
 import { rememberQuery } from "../route.js";
 import { notify } from "../notifications.js";
 import { theme } from "../theme.js";
 import { count } from "../wording.js";
 import { Legend, summary } from "./legend.js";
-import { MOST_SERIES, Panels, within } from "./panels.js";
+import { KEYS_IN_WORDS, Navigation } from "./navigation.js";
+import { MOST_SERIES, Panels } from "./panels.js";
 import { seriesPicker } from "./picker.js";
 import { asCsv, picture, save } from "./save.js";
 import { WindowReader } from "./values.js";
 
 const AT_FIRST = 2;
+const POINTS = 2000;
 const PAUSE = 120;
-const KEYS = { "+": ["zoom", 0.5], "-": ["zoom", 2], ArrowLeft: ["pan", -0.25], ArrowRight: ["pan", 0.25], 0: ["all"] };
 
 /**
  * @param {object} run
@@ -32,18 +33,19 @@ class ChartView {
     this.run = run;
     this.query = query;
     this.signal = signal;
-    this.reader = new WindowReader(run, signal);
+    const time = { from: run.timeOrigin, bins: run.grid.bins, binMinutes: run.grid.binMinutes };
+    this.reader = new WindowReader(time, (id) => runPath(run.id, `/series/${encodeURIComponent(id)}`), POINTS, signal);
     this.chosen = new Set(query.getAll("series").slice(0, MOST_SERIES));
     this.slots = new Map();
     this.lines = [];
     this.turn = 0;
-    this.window = this.windowOfAddress();
-    this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": "Chart. Plus and minus zoom, arrows move, 0 shows all.", onkeydown: (event) => this.key(event) }, loading("series"));
+    this.navigation = new Navigation(this.reader, query, () => this.moved());
+    this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": `Chart. ${KEYS_IN_WORDS}`, onkeydown: (event) => this.navigation.key(event) }, loading("series"));
     this.thinned = h("p.muted.small.thinned", { role: "status" });
     this.legend = new Legend((id) => this.remove(id));
     this.numbers = h("details.small", {}, h("summary", {}, "Values in numbers"));
     this.below = h("div");
-    this.panels = new Panels(this.place, this.reader, (window) => this.go(window), (at) => this.legend.point(at));
+    this.panels = new Panels(this.place, this.reader, (window) => this.navigation.go(window), (at) => this.legend.point(at));
     this.element = h("section.panel.chart-panel", {}, h("header", {}, h("h2", {}, "Series"), this.tools()), this.legend.element, this.place, this.thinned, this.numbers, this.below);
     this.watch();
     this.begin();
@@ -60,15 +62,10 @@ class ChartView {
   }
 
   tools() {
-    const tool = (title, label, act) => action(title, act, { label, title: label });
     return h(
       "span.chart-tools",
       {},
-      tool("←", "Earlier", () => this.pan(-0.5)),
-      tool("→", "Later", () => this.pan(0.5)),
-      tool("+", "Zoom in", () => this.zoom(0.5)),
-      tool("−", "Zoom out", () => this.zoom(2)),
-      tool("All", "Show the whole time", () => this.all()),
+      ...this.navigation.tools(),
       tool("PNG", "Save the chart as a picture", () => this.savePicture()),
       tool("Copy", "Copy the chart as a picture", () => this.copyPicture()),
       tool("CSV", "Save the shown values as CSV", () => this.saveValues()),
@@ -98,7 +95,7 @@ class ChartView {
     const turn = (this.turn += 1);
     this.place.setAttribute("aria-busy", "true");
     try {
-      const { window } = this;
+      const { window } = this.navigation;
       const series = await Promise.all([...this.chosen].map((id) => this.reader.read(id, window)));
       if (turn !== this.turn || this.signal.aborted) return;
       this.paint(series);
@@ -122,7 +119,7 @@ class ChartView {
       return;
     }
     if (!this.panels.panels.length) fill(this.place);
-    this.panels.draw(drawable, this.window);
+    this.panels.draw(drawable, this.navigation.window);
   }
 
   repaint() {
@@ -153,53 +150,13 @@ class ChartView {
     this.choose();
   }
 
-  // ----------------------------------------------------------------- the window
-
-  windowOfAddress() {
-    const { whole } = this.reader;
-    const from = Date.parse(this.query.get("from") ?? "") / 1000;
-    const to = Date.parse(this.query.get("to") ?? "") / 1000;
-    if (Number.isNaN(from) && Number.isNaN(to)) return whole;
-    return within(this.reader, { min: Number.isNaN(from) ? whole.min : from, max: Number.isNaN(to) ? whole.max : to });
-  }
-
-  go(window) {
-    this.window = within(this.reader, window);
-    const { min, max } = this.reader.whole;
-    const isAll = this.window.min <= min && this.window.max >= max;
-    for (const [key, at] of [["from", this.window.min], ["to", this.window.max]]) {
-      if (isAll) this.query.delete(key);
-      else this.query.set(key, new Date(Math.round(at) * 1000).toISOString().replace(".000Z", "Z"));
-    }
+  /** Show another window: first of what is drawn, then with its own values. */
+  moved() {
     rememberQuery(this.query, true);
-    this.panels.show(this.window);
+    this.panels.show(this.navigation.window);
     this.place.setAttribute("aria-busy", "true");
     clearTimeout(this.later);
     this.later = setTimeout(() => this.load(), PAUSE);
-  }
-
-  zoom(factor) {
-    const { min, max } = this.window;
-    const half = ((max - min) / 2) * factor;
-    this.go({ min: (min + max) / 2 - half, max: (min + max) / 2 + half });
-  }
-
-  pan(share) {
-    const { min, max } = this.window;
-    const whole = this.reader.whole;
-    const step = Math.max(whole.min - min, Math.min(whole.max - max, (max - min) * share));
-    this.go({ min: min + step, max: max + step });
-  }
-
-  all() {
-    this.go(this.reader.whole);
-  }
-
-  key(event) {
-    const found = KEYS[event.key];
-    if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    this[found[0]](found[1]);
   }
 
   // ----------------------------------------------------------------- saving
@@ -224,7 +181,7 @@ class ChartView {
 
   saveValues() {
     if (!this.lines.length) return;
-    const text = asCsv(this.reader, this.lines.map((one) => one.series), this.window);
+    const text = asCsv(this.reader, this.lines.map((one) => one.series), this.navigation.window);
     save(new Blob([text], { type: "text/csv" }), `${this.run.runId}.shown.csv`);
   }
 }

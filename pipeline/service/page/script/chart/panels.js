@@ -4,6 +4,7 @@ import uPlot from "../../vendor/uPlot.js";
 import { h } from "../element.js";
 import { colour } from "../theme.js";
 import { measured } from "../wording.js";
+import { faded, reportDragged, roomy, sharedCursor, timeScale } from "./plot.js";
 import { labels, ticks } from "./ticks.js";
 import { laidOut } from "./values.js";
 
@@ -13,7 +14,6 @@ const FLAT = 170;
 const WIDE_PANEL = 1000;
 const AXIS = 64;
 const TICK_ROOM = 76;
-const LEAST_BINS = 2;
 const WIDE = 1.5;
 const THIN = 0.75;
 
@@ -32,7 +32,7 @@ export class Panels {
   /**
    * @param {HTMLElement} place
    * @param {import("./values.js").WindowReader} reader
-   * @param {(window: {min: number, max: number}) => void} onWindow Called when the user zooms.
+   * @param {(window: import("./plot.js").Window | null) => void} onWindow Called with a window that was chosen; null: all.
    * @param {(at: {time: number, values: Map<string, [number, number]>} | null) => void} onCursor
    */
   constructor(place, reader, onWindow, onCursor) {
@@ -109,15 +109,10 @@ export class Panels {
       height,
       pxAlign: 0,
       legend: { show: false },
-      scales: { x: { time: false, min: window.min, max: window.max, range: (_, min, max) => [min, max] }, y: { range: roomy } },
-      cursor: {
-        y: false,
-        drag: { x: true, y: false, setScale: false, dist: 4 },
-        bind: { dblclick: () => () => this.onWindow(this.reader.whole) },
-        sync: { key: this.sync, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
-      },
-      hooks: { setSelect: [(plot) => this.selected(plot)], setCursor: [(plot) => plot === this.panels[0]?.plot && this.pointed(plot)] },
-      bands: lines.map((_, n) => ({ series: [2 * n + 1, 2 * n + 2], fill: faded(lines[n].slot) })),
+      scales: { x: timeScale(window), y: { range: (_, min, max) => grounded(min, max) } },
+      cursor: sharedCursor(this.sync, this.onWindow),
+      hooks: { setSelect: [(plot) => reportDragged(plot, this.onWindow)], setCursor: [(plot) => plot === this.panels[0]?.plot && this.pointed(plot)] },
+      bands: lines.map((_, n) => ({ series: [2 * n + 1, 2 * n + 2], fill: faded(`--series-${lines[n].slot + 1}`, 0.28) })),
       series: [{}, ...lines.flatMap(({ slot }) => [line(slot), line(slot)])],
       axes: this.axes(unit, isLast),
     };
@@ -138,14 +133,6 @@ export class Panels {
     return [time, values];
   }
 
-  selected(plot) {
-    const { left, width } = plot.select;
-    if (width <= 0) return;
-    const window = { min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") };
-    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.onWindow(window);
-  }
-
   pointed(plot) {
     const place = plot.cursor.left < 0 ? null : plot.cursor.idx;
     if (place === null || place === undefined) {
@@ -160,29 +147,10 @@ export class Panels {
   }
 }
 
-/**
- * Bring a window to bins that there are, at least some of them.
- *
- * @param {import("./values.js").WindowReader} reader
- * @param {{min: number, max: number}} window
- */
-export function within(reader, { min, max }) {
-  const { min: first, max: last } = reader.whole;
-  const width = Math.min(last - first, Math.max(max - min, LEAST_BINS * reader.seconds));
-  const start = Math.max(first, Math.min((min + max - width) / 2, last - width));
-  return { min: start, max: start + width };
-}
-
 const line = (slot) => ({ stroke: colour(`--series-${slot + 1}`), width: WIDE, spanGaps: false, pxAlign: 0, points: { size: 5 } });
 
-function faded(slot) {
-  return colour(`--series-${slot + 1}`).replace(/^rgb\((.*)\)$/, "rgba($1, 0.28)");
-}
-
-/** A range with some room; a constant gets one too. */
-function roomy(_, min, max) {
-  if (min === null || max === null) return [0, 1];
-  const room = max > min ? (max - min) * 0.06 : Math.abs(max) * 0.1 || 1;
-  const isPositive = min >= 0 && min - room < 0;
-  return [isPositive ? 0 : min - room, max + room];
+/** A range with some room, which does not go below 0 where no value does. */
+function grounded(min, max) {
+  const [low, high] = roomy(min, max);
+  return [min >= 0 && low < 0 ? 0 : low, high];
 }

@@ -1,8 +1,7 @@
 // Values of series within a window of time, as the service reads them from the files.
 
-import { ask, runPath } from "../api.js";
+import { ask } from "../api.js";
 
-const POINTS = 2000;
 const KEPT = 60;
 
 /**
@@ -17,15 +16,21 @@ const KEPT = 60;
  * @property {{bins: number[], lows: number[], highs: number[]} | null} band
  */
 
-/** Reads windows of a run's series, and keeps those that were read last. */
+/** Reads windows of series, and keeps those that were read last. */
 export class WindowReader {
-  /** @param {object} run @param {AbortSignal} signal */
-  constructor(run, signal) {
-    this.run = run;
+  /**
+   * @param {{from: string, bins: number, binMinutes: number}} time The time of the series, from the start of bin 0.
+   * @param {(id: string) => string} pathOf Path of a series.
+   * @param {number} points Most points of a window.
+   * @param {AbortSignal} signal
+   */
+  constructor({ from, bins, binMinutes }, pathOf, points, signal) {
+    this.pathOf = pathOf;
+    this.points = points;
     this.signal = signal;
-    this.start = Date.parse(run.timeOrigin) / 1000;
-    this.seconds = run.grid.binMinutes * 60;
-    this.bins = run.grid.bins;
+    this.start = Date.parse(from) / 1000;
+    this.seconds = binMinutes * 60;
+    this.bins = bins;
     this.kept = new Map();
   }
 
@@ -41,7 +46,7 @@ export class WindowReader {
    *
    * @param {string} id
    * @param {{min: number, max: number}} window
-   * @returns {Promise<SeriesValues>}
+   * @returns {Promise<any>} `SeriesValues` of a run, a `Pair` of a comparison.
    */
   read(id, window) {
     const from = Math.max(0, Math.floor((window.min - this.start) / this.seconds) - 1);
@@ -49,11 +54,10 @@ export class WindowReader {
     const key = `${from} ${to} ${id}`;
     const known = this.kept.get(key);
     if (known) return known;
-    const query = new URLSearchParams({ points: String(POINTS) });
+    const query = new URLSearchParams({ points: String(this.points) });
     if (from > 0) query.set("from", this.instant(from));
     if (to < this.bins) query.set("to", this.instant(to));
-    const path = runPath(this.run.id, `/series/${encodeURIComponent(id)}?${query}`);
-    const reading = ask(path, { signal: this.signal });
+    const reading = ask(`${this.pathOf(id)}?${query}`, { signal: this.signal });
     this.kept.set(key, reading);
     reading.catch(() => this.kept.delete(key));
     for (const old of this.kept.keys()) {

@@ -1,18 +1,16 @@
 // The chart of one pair of series, with the ways to show it.
 
-import { ask } from "../api.js";
+import { KEYS_IN_WORDS, Navigation } from "../chart/navigation.js";
+import { WindowReader } from "../chart/values.js";
 import { fill, foreign, h, plain } from "../element.js";
-import { action, badge, failure, tabs } from "../parts.js";
+import { badge, failure, tabs } from "../parts.js";
 import { theme } from "../theme.js";
 import { counted, exactly, instant, measured } from "../wording.js";
 import { STATUSES } from "./metrics-table.js";
 import { PairChart, VIEWS } from "./pair-chart.js";
 
 const POINTS = 1500;
-const LEAST_BINS = 2;
 const PAUSE = 120;
-const KEPT = 40;
-const KEYS = { "+": ["zoom", 0.5], "-": ["zoom", 2], ArrowLeft: ["pan", -0.25], ArrowRight: ["pan", 0.25], 0: ["go", null] };
 const NAMES = { baseline: "Baseline", comparison: "Comparison", difference: "Difference" };
 
 export class ChartPanel {
@@ -24,23 +22,21 @@ export class ChartPanel {
    * @param {AbortSignal} signal
    */
   constructor(session, alignment, query, changed, signal) {
-    this.session = session;
-    this.start = Date.parse(alignment.from) / 1000;
-    this.seconds = alignment.grid.binSize * 60;
-    this.bins = alignment.bins;
+    const { from, bins, grid } = alignment;
+    const pathOf = (id) => `/v1/compare/${encodeURIComponent(session)}/series/${encodeURIComponent(id)}`;
+    this.reader = new WindowReader({ from, bins, binMinutes: grid.binSize }, pathOf, POINTS, signal);
+    this.navigation = new Navigation(this.reader, query, () => this.moved(), () => this.pair !== null);
     this.changed = changed;
     this.query = query;
     this.signal = signal;
-    this.known = new Map();
     this.turn = 0;
     this.pair = null;
     this.series = null;
-    this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": "Chart", onkeydown: (event) => this.key(event) });
+    this.place = h("div.chart", { tabIndex: 0, role: "group", "aria-label": "Chart", onkeydown: (event) => this.navigation.key(event) });
     this.title = h("h2", {}, "Chart");
     this.readout = h("dl.readout", { "aria-live": "off" });
     this.notes = h("p.muted.small", { role: "status" });
-    this.chart = new PairChart(this.place, (window) => this.go(window), (at) => this.point(at));
-    this.window = this.windowOf(query);
+    this.chart = new PairChart(this.place, (window) => this.navigation.go(window), (at) => this.point(at));
     const chosen = query.get("view") in VIEWS ? query.get("view") : "overlay";
     this.view = chosen;
     const views = tabs("How to show the series", VIEWS, chosen, (view) => this.show(view, changed));
@@ -55,7 +51,7 @@ export class ChartPanel {
     this.element = h(
       "section.panel",
       { "aria-label": "Chart of the chosen series", hidden: true },
-      h("header", {}, this.title, this.tools()),
+      h("header", {}, this.title, h("span.chart-tools.push", {}, ...this.navigation.tools())),
       views,
       this.place,
       keys,
@@ -82,7 +78,7 @@ export class ChartPanel {
     this.place.setAttribute("aria-busy", "true");
     let pair;
     try {
-      pair = await this.read(series.seriesId);
+      pair = await this.reader.read(series.seriesId, this.navigation.window);
     } catch (error) {
       if (this.signal.aborted || mine !== this.turn) return;
       this.pair = null;
@@ -97,94 +93,12 @@ export class ChartPanel {
     this.place.removeAttribute("aria-busy");
   }
 
-  /** Read a series within the window; one bin more on each side lets lines run to the edges. */
-  async read(id) {
-    const query = new URLSearchParams({ points: String(POINTS) });
-    const from = Math.max(0, Math.floor((this.window.min - this.start) / this.seconds) - 1);
-    const to = Math.min(this.bins, Math.ceil((this.window.max - this.start) / this.seconds) + 1);
-    if (from > 0) query.set("from", this.instant(this.start + from * this.seconds));
-    if (to < this.bins) query.set("to", this.instant(this.start + to * this.seconds));
-    const path = `/v1/compare/${encodeURIComponent(this.session)}/series/${encodeURIComponent(id)}?${query}`;
-    if (!this.known.has(path)) {
-      this.known.set(path, await ask(path, { signal: this.signal }));
-      for (const old of this.known.keys()) {
-        if (this.known.size <= KEPT) break;
-        this.known.delete(old);
-      }
-    }
-    return this.known.get(path);
-  }
-
-  // ----------------------------------------------------------------- the window
-
-  get whole() {
-    return { min: this.start, max: this.start + this.bins * this.seconds };
-  }
-
-  instant(at) {
-    return new Date(Math.round(at) * 1000).toISOString().replace(".000Z", "Z");
-  }
-
-  windowOf(query) {
-    const [min, max] = ["from", "to"].map((key) => Date.parse(query.get(key) ?? "") / 1000);
-    const { whole } = this;
-    return this.within({ min: Number.isNaN(min) ? whole.min : min, max: Number.isNaN(max) ? whole.max : max });
-  }
-
-  /** Bring a window to bins that there are, at least some of them. */
-  within({ min, max }) {
-    const { min: first, max: last } = this.whole;
-    const width = Math.min(last - first, Math.max(max - min, LEAST_BINS * this.seconds));
-    const start = Math.max(first, Math.min((min + max - width) / 2, last - width));
-    return { min: start, max: start + width };
-  }
-
-  /** Show a window, null for all, and read its values. */
-  go(window) {
-    if (!this.pair) return;
-    this.window = this.within(window ?? this.whole);
-    const { min, max } = this.whole;
-    const isAll = this.window.min <= min && this.window.max >= max;
-    for (const [key, at] of [["from", this.window.min], ["to", this.window.max]]) {
-      if (isAll) this.query.delete(key);
-      else this.query.set(key, this.instant(at));
-    }
+  /** Show another window: first of what is drawn, then with its own values. */
+  moved() {
     this.changed();
-    this.chart.show(this.window);
+    this.chart.show(this.navigation.window);
     clearTimeout(this.later);
     this.later = setTimeout(() => this.choose(this.series), PAUSE);
-  }
-
-  zoom(factor) {
-    const { min, max } = this.window;
-    const half = ((max - min) / 2) * factor;
-    this.go({ min: (min + max) / 2 - half, max: (min + max) / 2 + half });
-  }
-
-  pan(share) {
-    const { min, max } = this.window;
-    const step = (max - min) * share;
-    this.go({ min: min + step, max: max + step });
-  }
-
-  key(event) {
-    const found = KEYS[event.key];
-    if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    this[found[0]](found[1]);
-  }
-
-  tools() {
-    const tool = (title, label, act) => action(title, act, { label, title: label });
-    return h(
-      "span.chart-tools.push",
-      {},
-      tool("←", "Earlier", () => this.pan(-0.5)),
-      tool("→", "Later", () => this.pan(0.5)),
-      tool("+", "Zoom in", () => this.zoom(0.5)),
-      tool("−", "Zoom out", () => this.zoom(2)),
-      tool("All", "Show the whole time", () => this.go(null)),
-    );
   }
 
   show(view, changed) {
@@ -198,8 +112,8 @@ export class ChartPanel {
 
   paint() {
     const { pair } = this;
-    this.chart.draw(pair, this.view, this.window);
-    this.place.setAttribute("aria-label", `${VIEWS[this.view]} of ${plain(pair.seriesId)}. Plus and minus zoom, arrows move, 0 shows all.`);
+    this.chart.draw(pair, this.view, this.navigation.window);
+    this.place.setAttribute("aria-label", `${VIEWS[this.view]} of ${plain(pair.seriesId)}. ${KEYS_IN_WORDS}`);
     const parts = [];
     if (pair.binsPerPoint > 1) parts.push(`Each point shows the lowest and highest value of ${counted(pair.binsPerPoint, "bin")}: zoom in for every value.`);
     if (pair.gaps.length) parts.push(`In ${counted(pair.gaps.length, "place")} a value is NaN or infinite, first at ${instant(this.at(pair.gaps[0]))}.`);

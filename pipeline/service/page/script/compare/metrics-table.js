@@ -1,7 +1,7 @@
 // The metrics of each pair of series: a table that sorts, filters, and shows only differences.
 
 import { fill, foreign, h, plain } from "../element.js";
-import { action, badge, empty } from "../parts.js";
+import { action, badge, empty, sortHeader } from "../parts.js";
 import { count, counted, measured } from "../wording.js";
 
 const AT_ONCE = 200;
@@ -111,9 +111,7 @@ export class MetricsTable {
     const isHere = now === name;
     const next = isHere ? (isDown ? name : "") : isNumber || name === "status" ? `-${name}` : name;
     const direction = !isHere ? "none" : isDown ? "descending" : "ascending";
-    const arrow = { none: "", ascending: " ↑", descending: " ↓" }[direction];
-    const button = h("button.sorter", { type: "button", title: about, onclick: () => this.set("sort", next) }, title, h("span", { "aria-hidden": "true" }, arrow));
-    return h(isNumber ? "th.number" : "th", { scope: "col", "aria-sort": direction }, button);
+    return sortHeader(title, direction, () => this.set("sort", next), { isNumber, about });
   }
 
   row(one) {

@@ -1,6 +1,7 @@
 // A pair of series drawn over time: one over the other, side by side, or their difference.
 
 import uPlot from "../../vendor/uPlot.js";
+import { faded, reportDragged, roomy, sharedCursor, timeScale } from "../chart/plot.js";
 import { labels, ticks } from "../chart/ticks.js";
 import { h } from "../element.js";
 import { colour } from "../theme.js";
@@ -33,7 +34,7 @@ let made = 0;
 export class PairChart {
   /**
    * @param {HTMLElement} place
-   * @param {(window: {min: number, max: number} | null) => void} onWindow Called with a window that was chosen; null: all.
+   * @param {(window: import("../chart/plot.js").Window | null) => void} onWindow Called with a window that was chosen; null: all.
    * @param {(at: {time: number, step: number, values: Record<string, [number, number]>} | null) => void} onCursor
    */
   constructor(place, onWindow, onCursor) {
@@ -112,14 +113,9 @@ export class PairChart {
       height: TALL,
       pxAlign: 0,
       legend: { show: false },
-      scales: { x: { time: false, min: this.window.min, max: this.window.max, range: (_, min, max) => [min, max] }, y: { range: (_, min, max) => roomy(...(range ?? [min, max])) } },
-      cursor: {
-        y: false,
-        drag: { x: true, y: false, setScale: false, dist: 4 },
-        bind: { dblclick: () => () => this.onWindow(null) },
-        sync: { key: this.sync, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
-      },
-      hooks: { setSelect: [(plot) => this.selected(plot)], setCursor: [(plot) => plot === this.plots[0] && this.pointed(plot)] },
+      scales: { x: timeScale(this.window), y: { range: (_, min, max) => roomy(...(range ?? [min, max])) } },
+      cursor: sharedCursor(this.sync, this.onWindow),
+      hooks: { setSelect: [(plot) => reportDragged(plot, this.onWindow)], setCursor: [(plot) => plot === this.plots[0] && this.pointed(plot)] },
       bands: [...(band ? [{ series: [1, 2], fill: faded("--good", 0.2) }] : []), ...fills],
       series: [{}, ...(band ? [hidden(), hidden()] : []), ...lines],
       axes: [this.timeAxis(), valueAxis(this.pair.unit)],
@@ -140,14 +136,6 @@ export class PairChart {
       },
       values: () => labels(found),
     };
-  }
-
-  selected(plot) {
-    const { left, width } = plot.select;
-    if (width <= 0) return;
-    const window = { min: plot.posToVal(left, "x"), max: plot.posToVal(left + width, "x") };
-    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.onWindow(window);
   }
 
   pointed(plot) {
@@ -181,15 +169,4 @@ function valueAxis(unit) {
     labelSize: unit ? 20 : 0,
     values: (_, found) => found.map(measured),
   };
-}
-
-function faded(name, share) {
-  return colour(name).replace(/^rgb\((.*)\)$/, `rgba($1, ${share})`);
-}
-
-/** A range with some room; a constant gets one too. */
-function roomy(min, max) {
-  if (min === null || max === null) return [0, 1];
-  const room = max > min ? (max - min) * 0.06 : Math.abs(max) * 0.1 || 1;
-  return [min - room, max + room];
 }

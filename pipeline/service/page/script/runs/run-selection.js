@@ -1,9 +1,8 @@
 // Chosen runs, and what can be done with them together.
 
-import { foreign, h, plain } from "../element.js";
+import { h } from "../element.js";
 import { exportRuns } from "../exporting.js";
 import { action } from "../parts.js";
-import { compareAddress } from "../route.js";
 import { Selection } from "../selection.js";
 import { FORMATS, counted } from "../wording.js";
 
@@ -17,11 +16,9 @@ export class RunSelection extends Selection {
     return [action("Export in all formats", () => this.export(), { kind: "small.primary" }), ...formats, this.comparison()];
   }
 
-  /** A link for two runs: the first chosen is the baseline. */
   comparison() {
     if (this.ids.size !== 2) return h("span.muted.small", {}, "Select two runs to compare them");
-    const [baseline, comparison] = this.ids;
-    return h("a.button.small", { href: compareAddress(baseline, comparison), title: `${plain(baseline)} is the baseline` }, "Compare ", foreign(baseline), " with ", foreign(comparison));
+    return this.compareLink(this.ids);
   }
 
   export(formats) {

@@ -2,7 +2,7 @@
 
 import { foreign, h, plain } from "../element.js";
 import { exportAndReport } from "../exporting.js";
-import { badge } from "../parts.js";
+import { badge, sortHeader } from "../parts.js";
 import { runAddress } from "../route.js";
 import { since } from "../times.js";
 import { RUN_STATES, count, counted, instant, size, width } from "../wording.js";
@@ -46,15 +46,12 @@ export class RunTable {
   }
 
   header({ title, sort, first = sort, isNumber }) {
-    const cell = isNumber ? "th.number" : "th";
-    if (!sort) return h(cell, { scope: "col" }, title);
+    if (!sort) return h("th", { scope: "col" }, title);
     const now = this.query.get("sort") ?? USUAL;
     const isHere = now.replace(/^-/, "") === sort;
     const next = isHere ? (now.startsWith("-") ? sort : `-${sort}`) : first;
     const direction = !isHere ? "none" : now.startsWith("-") ? "descending" : "ascending";
-    const arrow = { none: "", ascending: " ↑", descending: " ↓" }[direction];
-    const button = h("button.sorter", { type: "button", onclick: () => this.change({ sort: next === USUAL ? "" : next }) }, title, h("span", { "aria-hidden": "true" }, arrow));
-    return h(cell, { scope: "col", "aria-sort": direction }, button);
+    return sortHeader(title, direction, () => this.change({ sort: next === USUAL ? "" : next }), { isNumber });
   }
 
   row(run) {

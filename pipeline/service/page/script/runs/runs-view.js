@@ -5,7 +5,7 @@ import { autoExportSwitch } from "../auto-export.js";
 import { fill, foreign, h } from "../element.js";
 import { live } from "../live.js";
 import { empty, failure, loading, pager } from "../parts.js";
-import { rememberQuery } from "../route.js";
+import { changeQuery } from "../route.js";
 import { savedViews } from "../saved-views.js";
 import { serviceFacts } from "../service-facts.js";
 import { count, counted } from "../wording.js";
@@ -66,14 +66,9 @@ export function runsView(main, route, signal) {
 
   const clear = () => h("p", {}, h("a", { href: "#/" }, "Show all runs"));
 
-  /** Take over changes of the state; `isStep`: the back button returns to the state before. */
-  function change(changes, isStep = true) {
-    if (!("page" in changes)) query.delete("page");
-    for (const [key, value] of Object.entries(changes)) {
-      if (value) query.set(key, value);
-      else query.delete(key);
-    }
-    rememberQuery(query, isStep);
+  /** Take over changes of the state, and show it. */
+  function change(changes, isStep) {
+    changeQuery(query, changes, isStep);
     views.refresh();
     load();
   }
