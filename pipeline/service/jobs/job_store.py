@@ -261,10 +261,22 @@ class JobStore:
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value))
             )
 
-    def completed_runs(self) -> dict[str, str]:
-        """Return the version of each run directory whose completion was handled, by its path."""
+    def completed_runs(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return the versions of those run directories whose completion was handled.
+
+        Args:
+            paths: The directories, relative to the folder of the runs.
+
+        Returns:
+            The version in which each was handled, by its path.
+        """
         with self._reading() as database:
-            return dict(database.execute("SELECT path, version FROM completed_runs").fetchall())
+            found = database.execute(
+                "SELECT path, version FROM completed_runs "
+                "WHERE path IN (SELECT value FROM json_each(?))",
+                (json.dumps([*paths]),),
+            )
+            return dict(found.fetchall())
 
     def note_completed(self, versions: Mapping[str, str]) -> None:
         """Store that the completion of run directories was handled."""

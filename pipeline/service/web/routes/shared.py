@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
 from pipeline.registry.registry import Registry
+from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.service.api_base import Data
-from pipeline.service.catalog.run_catalog import CatalogEntry, not_complete
 from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, ServiceError
 from pipeline.service.jobs.job import ExportRequest, Job, JobError
 from pipeline.service.web.access import Client
@@ -156,7 +156,7 @@ class Shape:
     filter: str | None
     escape_formulas: bool = False
 
-    def request(self, entry: CatalogEntry, *formats: Format) -> ExportRequest:
+    def request(self, entry: ListedRun, *formats: Format) -> ExportRequest:
         """Return the request of an export of a run."""
         return ExportRequest(
             run=entry.key,
@@ -261,7 +261,7 @@ class JobFailedError(ServiceError):
         self.status = error.status
 
 
-async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
+async def complete_run(service: Service, name: str) -> tuple[ListedRun, Run]:
     """Return a run that can be read.
 
     Raises:
@@ -269,9 +269,7 @@ async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
         UnprocessableError: It is broken or still being written.
     """
     entry = await service.catalog.find(name)
-    if entry.run is None:
-        raise not_complete(entry)
-    return entry, entry.run
+    return entry, await service.catalog.run(entry)
 
 
 async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:
