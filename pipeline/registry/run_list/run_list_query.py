@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, false
 
 from pipeline.registry.database.search_text import TRIGRAM
 from pipeline.registry.database.tables import LISTED_RUN
+from pipeline.registry.queries.query import is_plain
 from pipeline.registry.records.artifact import ArtifactState, microseconds
 
 RunSort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", "-rows"]
@@ -50,7 +51,7 @@ class RunListQuery:
     @property
     def phrases(self) -> str:
         """What the index of texts is asked for: all words that it can find; empty without any."""
-        long = [word for word in self.words if len(word) >= TRIGRAM and "\0" not in word]
+        long = [word for word in self.words if len(word) >= TRIGRAM and is_plain(word)]
         return " AND ".join('"' + word.replace('"', '""') + '"' for word in long)
 
     @property
@@ -64,7 +65,8 @@ class RunListQuery:
         columns = LISTED_RUN.c
         found: list[ColumnElement[bool]] = []
         if self.source is not None:
-            found.append(columns.source == self.source)
+            is_source = columns.source == self.source
+            found.append(is_source if is_plain(self.source) else false())
         if self.has_warnings is not None:
             found.append(columns.warnings > 0 if self.has_warnings else columns.warnings == 0)
         if self.created_from is not None:
@@ -95,8 +97,8 @@ class RunListQuery:
 
 
 def _holds(word: str) -> ColumnElement[bool]:
-    if "\0" in word:
-        return false()  # LIKE ends there, and no text has it
+    if not is_plain(word):
+        return false()
     return LISTED_RUN.c.text.contains(word, autoescape=True)
 
 

@@ -11,6 +11,7 @@ from pipeline.registry.registry import Registry
 from pipeline.service.errors import BusyError
 
 _RETRY_SECONDS = 5.0
+_WRITE_SECONDS = 30.0
 _ASK = "try again later, or check the registry's database"
 
 
@@ -50,7 +51,7 @@ class RegistryHandle:
     def _opened(self) -> Registry:
         if time.monotonic() >= self._failed_until:
             try:
-                return Registry(self._url)
+                return Registry(self._url, write_seconds=_WRITE_SECONDS)
             except FlowtimeExportError as error:
                 LOGGER.warning("%s", error)
                 self._failure = f"the registry cannot be opened: {error}"
