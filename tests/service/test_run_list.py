@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import pytest
 from fastapi.testclient import TestClient
 
-from connectors.flowtime.discover import discovery
 from connectors.flowtime.discover.discovery import discover
+from connectors.flowtime.parse import dialects
 from connectors.storage import connect
 from pipeline.registry.run_list.run_list_query import RunListQuery
 from pipeline.service.catalog import registry_handle, run_catalog
@@ -127,13 +127,13 @@ def test_a_restart_reads_no_run_again(
 ) -> None:
     state = tmp_path / "state"
     read: list[str] = []
-    parse = discovery.parse_run
+    parse = dialects.parse_run
 
     def noting(files: Any) -> Any:
         read.append(files.name)
         return parse(files)
 
-    monkeypatch.setattr(discovery, "parse_run", noting)
+    monkeypatch.setattr("connectors.flowtime.discover.discovery.parse_run", noting)
 
     async def listed(catalog: RunCatalog) -> list[str]:
         await catalog.listing()
