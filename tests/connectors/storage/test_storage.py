@@ -269,7 +269,7 @@ def test_urls_that_are_refused(url: str, options: StorageOptions | None, match: 
 
 
 def test_a_driver_that_is_not_installed() -> None:
-    with pytest.raises(ConfigError, match="^oci:// cannot be used: .*ocifs"):
+    with pytest.raises(ConfigError, match=r"^oci:// cannot be used: .*ocifs"):
         connect("oci://bucket/x")
 
 
