@@ -235,7 +235,7 @@ def test_names_of_delta_columns(tmp_path: Path) -> None:
 
 
 def test_each_commit_is_a_transaction_of_its_own(tmp_path: Path) -> None:
-    """By an application's version that goes up by one: readers tell commits apart by it."""
+    """By an application's version that goes up by one: readers identify commits by it."""
     lake = DeltaLake(tmp_path / "gold")
     runs = write_runs(tmp_path / "runs", spec("run_a"))
 
