@@ -13,7 +13,6 @@ from pipeline.config.blocks import (
     ExecutionBlock,
     MetadataBlock,
     SourceBlock,
-    StorageBlock,
     TransformBlock,
 )
 from pipeline.config.document import KeyPath
@@ -27,6 +26,7 @@ from pipeline.config.path_template import (
     template_fields,
 )
 from pipeline.config.problems import ConfigProblem
+from pipeline.config.storage_block import StorageBlock
 from pipeline.config.values import check_no_password
 from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
