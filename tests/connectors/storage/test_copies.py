@@ -72,7 +72,7 @@ def test_a_file_that_is_gone_is_no_content(place: tuple[Storage, str]) -> None:
     assert storage.read(path) == b"old"
 
 
-def test_the_store_is_told_which_version_to_copy(server: Any) -> None:
+def test_the_version_to_copy_is_a_condition(server: Any) -> None:
     asked: list[str] = []
 
     def look(request: Request) -> None:
