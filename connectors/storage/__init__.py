@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any
 
-from connectors.errors import StorageError
+from connectors.errors import ConfigError, StorageError
 from connectors.storage.addresses.location import Location
 from connectors.storage.addresses.object_urls import ObjectStore, object_store
 from connectors.storage.addresses.paths import join, relative
@@ -96,8 +96,9 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
         options: The options to connect with.
 
     Raises:
+        ConfigError: The package for the protocol is not installed.
         StorageError: The URL is not one, its protocol is not the options' or not one of a
-            storage, or the package that knows the protocol is missing.
+            storage.
     """
     options = options or StorageOptions()
     check_url(url)
@@ -173,9 +174,8 @@ def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> 
             "connectors.storage.fsspec_storage" if store is None else store.module
         )
     except ImportError as failure:
-        raise StorageError(
-            f"{protocol}:// cannot be used: {_how_to_install(store)} ({failure})",
-            url=f"{protocol}://",
+        raise ConfigError(
+            f"{protocol}:// cannot be used: {_how_to_install(store)} ({failure})"
         ) from failure
     # What a URL carries (user and password of an FTP server) is as secret as an option.
     secrets = options.secrets() | StorageOptions(options=arguments).secrets()

@@ -15,7 +15,8 @@ from connectors.storage import Owner, staging_owner
 from pipeline.config import ExportConfig
 from pipeline.execution.discovery import refuse_other_version
 from pipeline.execution.task import ExportTask
-from pipeline.planning.plan import ExportPlan, Shown, SinkPlan, metadata_tables
+from pipeline.planning.make_plan import metadata_tables
+from pipeline.planning.plan import ExportPlan, Shown, SinkPlan
 from pipeline.planning.segments import Segment
 from pipeline.planning.target import TargetResolver
 from pipeline.planning.target_part import FilePlace, TargetPart

@@ -38,6 +38,8 @@ class Request:
     def operation(self) -> str:
         """What is asked for, in the words of S3, whichever client it comes from."""
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if {"x-amz-copy-source", "x-ms-copy-source"} & set(self.headers):
+            return "copy"
         if "x-ms-version" in self.headers:
             return self._of_azure(query)
         if "/storage/v1/b/" in self.path or "uploadType" in query:
@@ -73,6 +75,8 @@ class Request:
             if urlsplit(self.path).path.endswith("/o"):
                 return "list"
             return self._get if "alt" in query else "head"
+        if "/rewriteTo/" in self.path:
+            return "copy"
         if self.method == "POST":
             return "put" if query["uploadType"] == ["multipart"] else "create upload"
         return "upload part" if self.method == "PUT" else "delete"
