@@ -47,6 +47,9 @@ class ProcessExecutor:
 
     Attributes:
         is_usable: Whether it can take further tasks.
+
+    Raises:
+        SinkError: This machine does not let them be prepared.
     """
 
     def __init__(self, workers: int) -> None:
@@ -55,12 +58,16 @@ class ProcessExecutor:
         self._folder = ExitStack()
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
-        self._pool = ProcessPoolExecutor(
-            workers,
-            initializer=_begin,
-            initargs=(os.getpid(), str(self._stop)),
-            env={"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": "1"},
-        )
+        try:
+            self._pool = ProcessPoolExecutor(
+                workers,
+                initializer=_begin,
+                initargs=(os.getpid(), str(self._stop)),
+                env={"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            self._folder.close()
+            raise _not_started(error) from error
 
     def __enter__(self) -> ProcessExecutor:
         return self
@@ -74,9 +81,17 @@ class ProcessExecutor:
         self._folder.close()
 
     def start(self) -> None:
-        """Start the processes, which import their libraries meanwhile."""
-        for _ in range(self.workers):
-            self._pool.submit(_ready)
+        """Start the processes, which import their libraries meanwhile.
+
+        Raises:
+            SinkError: This machine does not let them be started.
+        """
+        try:
+            for _ in range(self.workers):
+                self._pool.submit(_ready)
+        except OSError as error:
+            self.is_usable = False
+            raise _not_started(error) from error
 
     @property
     def lead(self) -> int:
@@ -129,6 +144,13 @@ class ProcessExecutor:
         _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
         self.is_usable = not still_running
         self._stop.unlink(missing_ok=True)
+
+
+def _not_started(error: OSError) -> SinkError:
+    return SinkError(
+        f"worker processes could not be started ({error.strerror or error}), and nothing was "
+        "published: free memory, processes or room in /dev/shm, or set execution.engine to local"
+    )
 
 
 def _reason(error: BrokenProcessPool) -> str:
