@@ -17,8 +17,8 @@ from loky.process_executor import BrokenProcessPool
 
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
-from connectors.storage import discard_all, scratch_folder, staging_for
-from pipeline.errors import SinkError
+from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
+from pipeline.errors import SinkError, StorageError
 from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.handover import handed_over
 from pipeline.execution.job import ExportJob
@@ -78,6 +78,10 @@ class ProcessExecutor:
     def close(self) -> None:
         """End the processes; one that does not stop at its next batch is killed."""
         self._pool.shutdown(wait=True, kill_workers=not self.is_usable)
+        if not self.is_usable:
+            # An error of this, too, would hide why they were ended.
+            with suppress(StorageError):
+                remove_abandoned()
         self._folder.close()
 
     def start(self) -> None:

@@ -88,12 +88,13 @@ def test_a_killed_worker_fails_the_export_and_leaves_nothing(runs: Path, tmp_pat
     with pytest.raises(SinkError, match=r"a worker process ended .* nothing was published"):
         export(settings(runs, out), progress=Kills())
     assert [name for name in names(out) if not name.endswith(".part")] == []
+    # This process lives on: the next export removes what it has given up.
     export(settings(runs, out))
     assert whole(out)
+    assert [name for name in names(out) if name.endswith(".part")] == []
 
 
-@pytest.mark.parametrize("published", [False, True])
-@pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.5])
+@pytest.mark.parametrize(("published", "after"), [(False, 0.1), (True, 0.3)])
 def test_a_killed_parent_takes_its_workers_along(
     runs: Path, tmp_path: Path, published: bool, after: float
 ) -> None:
