@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -27,6 +28,17 @@ _LEVEL = 1
 _SUFFIX = re.compile(r"[^_-]+\Z")
 _NO_SUMMARY = RunOverview()
 _DAMAGED = (zstandard.ZstdError, ValueError, TypeError, KeyError, IntegrityError)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _OfThread(threading.local):
+    """What no two threads may use at a time."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+_OF_THREAD = _OfThread()
 
 _Terms = frozenset[tuple[TermKind, str]]
 
@@ -167,11 +179,10 @@ def _described(body: bytes) -> dict[str, Any]:
 
 
 def _document(run: Run) -> bytes | None:
-    sizes = [one.size for one in run.series.digests()]
-    text = json.dumps({**describe_run(run), "sizes": sizes}, separators=(",", ":"))
+    text = _as_json({**describe_run(run), "sizes": [one.size for one in run.series.digests()]})
     if len(text) > _MAX_DOCUMENT_BYTES:
         return None
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
+    return _OF_THREAD.compressor.compress(text.encode())
 
 
 def _title(run: Run, summary: RunOverview) -> str:
