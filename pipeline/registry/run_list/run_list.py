@@ -106,6 +106,14 @@ class RunList:
             RegistryError: The database failed.
         """
         update_list(self._database, self._root, damage, self._masked)
+        return self.state()
+
+    def state(self) -> RunListState:
+        """Return the list as a whole.
+
+        Raises:
+            RegistryError: The database failed.
+        """
         with self._reading() as connection:
             return state_of(connection)
 

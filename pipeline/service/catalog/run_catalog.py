@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -22,6 +23,7 @@ from pipeline.registry.run_list.run_list_query import RunListQuery
 from pipeline.registry.run_list.updating import RunDamage, RunListState
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
+from pipeline.service.catalog.run_listing import RunLister, list_runs, run_list_of
 from pipeline.service.errors import (
     BusyError,
     RequestConflictError,
@@ -33,6 +35,7 @@ _LEAST_SECONDS = 1.0
 _MOST_SHOWN = 5
 _CLOCK_SKEW = timedelta(minutes=5)
 _LOOKUPS = 2
+_MOST_HERE = 500
 _REMEMBERED = 16
 _MOST_REMEMBERED_SERIES = 2_000
 
@@ -63,8 +66,9 @@ class Listing:
 class RunCatalog:
     """The runs of a folder, in a registry; they are listed again when the last listing is old.
 
-    Listings run on a thread, one at a time, and read only the runs that are new or have changed.
-    In between the registry answers; no run is held in memory but the few that were asked for last.
+    Listings are made one at a time, and read only the runs that are new or have changed: on a
+    thread where there are few, else by a lister. In between the registry answers; no run is held
+    in memory but the few that were asked for last.
 
     Args:
         locations: Where the runs are.
@@ -73,6 +77,7 @@ class RunCatalog:
         changed: Called when the runs have changed.
         damage: Returns the runs that jobs have found damaged.
         problem_changed: Called when listing begins or ceases to fail.
+        lister: Lists many runs; None to list them all on a thread.
 
     Attributes:
         problem: Why the runs could not be listed when it was last tried; None if they could.
@@ -86,6 +91,7 @@ class RunCatalog:
         changed: Callable[[Listing], None],
         damage: Callable[[], RunDamage] = dict,
         problem_changed: Callable[[], None] = lambda: None,
+        lister: RunLister | None = None,
     ) -> None:
         self._locations = locations
         self._registry = registry
@@ -93,11 +99,13 @@ class RunCatalog:
         self._changed = changed
         self._damage = damage
         self._problem_changed = problem_changed
+        self._lister = lister
         self._runs: RunList | None = None
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="flowtime-runs")
         self._remembered: OrderedDict[tuple[int, str], Run] = OrderedDict()
         self._listing: Listing | None = None
         self._report = RebuildReport()
+        self._found_elsewhere = 0
         self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
         self._tried = 0.0
@@ -111,7 +119,7 @@ class RunCatalog:
     @property
     def looked_at(self) -> int:
         """How many runs and exports the listing that is being made has found."""
-        return self._report.added + self._report.unchanged
+        return self._found_elsewhere or self._report.added + self._report.unchanged
 
     @property
     def is_old(self) -> bool:
@@ -276,8 +284,7 @@ class RunCatalog:
 
     def _list(self) -> RunList:
         if self._runs is None:
-            database = self._registry.registry().database
-            self._runs = RunList(database, self._locations.runs.url, self._locations.masked)
+            self._runs = run_list_of(self._registry.registry(), self._locations)
         return self._runs
 
     def _whole(self, runs: RunList, listed: ListedRun) -> Run:
@@ -318,7 +325,9 @@ class RunCatalog:
             self._changed(self._listing)
 
     async def close(self) -> None:
-        """Wait for a listing that is being made."""
+        """End the listing that is being made, or wait for it."""
+        if self._lister is not None:
+            await self._lister.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
         self._lookups.shutdown()
@@ -333,7 +342,7 @@ class RunCatalog:
         wanted = self._wanted
         before, had_problem = self._listing, self.problem is not None
         try:
-            listing = await asyncio.to_thread(self._listed)
+            listing = await self._listed()
         except FlowtimeExportError as error:
             self.problem = self._locations.masked(str(error))
             LOGGER.warning("the runs cannot be listed: %s", error)
@@ -350,15 +359,44 @@ class RunCatalog:
             self._changed(listing)
         return listing
 
-    def _listed(self) -> Listing:
+    async def _listed(self) -> Listing:
         began = time.monotonic()
-        self._report = RebuildReport()
-        url, options = self._locations.runs.url, self._locations.options
-        self._registry.registry().rebuild(url, storage_options=options, report=self._report)
-        for problem in self._report.problems:
-            LOGGER.info("%s", problem)
-        state = self._list().update(self._damage())
+        self._found_elsewhere, self._report = 0, RebuildReport()
+        damage = await asyncio.to_thread(self._damage)
+        if self._lister is None:
+            state = await asyncio.to_thread(self._list_here, damage)
+        else:
+            state = await self._list_where_it_is_best(damage, self._lister)
         return Listing(state, datetime.now(UTC), time.monotonic() - began)
+
+    async def _list_where_it_is_best(self, damage: RunDamage, lister: RunLister) -> RunListState:
+        known = await self._asked(lambda runs: runs.state())
+        if known.total <= _MOST_HERE:
+            with suppress(_ManyRunsError):
+                return await asyncio.to_thread(self._list_here, damage, _MOST_HERE)
+        return await lister.list_runs(damage, self._note_found)
+
+    def _list_here(self, damage: RunDamage, most: int | None = None) -> RunListState:
+        """List the runs on this thread.
+
+        Raises:
+            _ManyRunsError: More than `most` had to be read.
+        """
+        report = self._report
+
+        def proceed() -> None:
+            if most is not None and report.added >= most:
+                raise _ManyRunsError
+
+        registry = self._registry.registry()
+        return list_runs(registry, self._locations, damage, report, proceed)
+
+    def _note_found(self, found: int) -> None:
+        self._found_elsewhere = found
+
+
+class _ManyRunsError(FlowtimeExportError):
+    """There are more runs to be read than a thread should read."""
 
 
 def not_complete(listed: ListedRun) -> UnprocessableError:

@@ -32,6 +32,7 @@ from pipeline.service.jobs.job_config import job_config
 from pipeline.service.jobs.job_request import revealed
 from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
+from pipeline.service.jobs.run_lister import ProcessLister
 from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access, ClientSlots, TokenBook
@@ -104,6 +105,8 @@ class Service:
             self._runs_changed,
             self.store.damaged_runs,
             self._listing_problem_changed,
+            # What is in memory is in this process alone.
+            None if settings.runs.startswith("memory:") else ProcessLister(settings),
         )
         self.exports = ExportStore(self.locations)
         self.run_pages = RunPages(self.catalog, self.exports)
