@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -22,6 +25,7 @@ from pipeline.service.catalog import registry_handle, run_catalog
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
 from pipeline.service.catalog.run_catalog import Listing, RunCatalog
+from pipeline.service.jobs import run_lister
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.app import create_app
 from tests.exporting import spec, write_runs
@@ -58,6 +62,15 @@ def in_status(client: TestClient, status: str) -> dict[str, Any]:
         client.app.state.service.health.expire()  # type: ignore[attr-defined]
         time.sleep(0.02)
     return dict(body)
+
+
+def refreshed(client: TestClient, status: int) -> httpx.Response:
+    """The list once it was made again with this result."""
+    end = time.monotonic() + SECONDS
+    while (answer := client.get("/v1/runs?refresh=true")).status_code != status:
+        assert time.monotonic() < end, answer.text
+        time.sleep(0.02)
+    return answer
 
 
 def with_catalog(runs: Path, state: Path, work: Callable[[RunCatalog], Awaitable[_T]]) -> _T:
@@ -108,7 +121,7 @@ def test_a_registry_that_another_program_writes_serves_the_last_list(
         other = sqlite3.connect(state / "registry.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         try:
-            refused = client.get("/v1/runs?refresh=true")
+            refused = refreshed(client, 503)
             assert (refused.status_code, refused.json()["code"]) == (503, "busy")
             assert "did not answer in time" in refused.json()["error"]
             body = in_status(client, "degraded")
@@ -118,7 +131,7 @@ def test_a_registry_that_another_program_writes_serves_the_last_list(
         finally:
             other.execute("ROLLBACK")
             other.close()
-        assert client.get("/v1/runs?refresh=true").json()["totalCount"] == 3
+        assert refreshed(client, 200).json()["totalCount"] == 3
         in_status(client, "ok")
 
 
@@ -177,3 +190,40 @@ def test_a_state_that_served_another_folder(runs: Path, tmp_path: Path) -> None:
             items = client.get("/v1/runs?sort=id").json()["items"]
             assert [one["id"] for one in items] == ["run_a", "run_b"]
             assert client.get("/v1/runs/run_a/index").status_code == 200
+
+
+def test_many_runs_are_listed_in_a_process(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends with the service, and another one follows where it was killed."""
+    monkeypatch.setattr(run_catalog, "_MOST_HERE", 0)
+    with client_of(runs, tmp_path / "state") as client:
+        assert client.get("/v1/runs").json()["totalCount"] == 2
+        lister = client.app.state.service.catalog._lister  # type: ignore[attr-defined]
+        first = lister._worker.pid
+        os.kill(first, signal.SIGKILL)
+        write_runs(runs, spec("run_c"))
+        while refreshed(client, 200).json()["totalCount"] < 3:
+            time.sleep(0.02)
+        second = lister._worker.pid
+        assert second != first
+        (runs / "run_c" / "manifest.json").unlink()
+        while client.get("/v1/runs?refresh=true").json()["states"].get("incomplete") != 1:
+            time.sleep(0.02)
+        assert lister._worker.pid == second
+        shutil.move(runs, tmp_path / "elsewhere")
+        assert "no such" in refreshed(client, 503).json()["error"].lower()
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+def test_a_process_that_dies_is_a_problem_of_the_runs(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_catalog, "_MOST_HERE", 0)
+    monkeypatch.setattr(run_lister, "_MODULE", "pipeline.service.worker.nothing")
+    with client_of(runs, tmp_path / "state") as client:
+        body = in_status(client, "failing")
+        assert "the process that lists the runs" in body["problem"]
+        monkeypatch.undo()
+        assert refreshed(client, 200).json()["totalCount"] == 2

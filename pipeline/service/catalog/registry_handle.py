@@ -22,10 +22,12 @@ class RegistryHandle:
 
     Args:
         url: The registry's URL.
+        name: What messages call it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "the registry") -> None:
         self._url = url
+        self._name = name
         self._registry: Registry | None = None
         self._opening = threading.Lock()
         self._failed_until = 0.0
@@ -54,6 +56,6 @@ class RegistryHandle:
                 return Registry(self._url, write_seconds=_WRITE_SECONDS)
             except FlowtimeExportError as error:
                 LOGGER.warning("%s", error)
-                self._failure = f"the registry cannot be opened: {error}"
+                self._failure = f"{self._name} cannot be opened: {error}"
                 self._failed_until = time.monotonic() + _RETRY_SECONDS
         raise BusyError(self._failure, _ASK)

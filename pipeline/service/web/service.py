@@ -92,7 +92,9 @@ class Service:
         self.metrics = ServiceMetrics()
         self.store = JobStore(settings.state_folder, settings.keep_jobs)
         # The runs are always in a registry of this machine: another one may be out of reach.
-        self._registry = RegistryHandle(settings.local_registry_url)
+        self._registry = RegistryHandle(
+            settings.local_registry_url, "registry.db in the folder of the state"
+        )
         is_other = settings.registry_url != settings.local_registry_url
         self._other_registry = RegistryHandle(settings.registry_url) if is_other else None
         self.artifacts = ArtifactCatalog(
