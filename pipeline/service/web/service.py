@@ -35,6 +35,7 @@ from pipeline.service.web.access import Access, ClientSlots, TokenBook
 from pipeline.service.web.health import HealthMonitor
 from pipeline.service.web.metrics import ServiceMetrics
 from pipeline.service.web.run_pages import RunPages
+from pipeline.service.web.transfers import Transfers
 
 MOST_STREAMS = 200
 _READERS = 32
@@ -91,6 +92,7 @@ class Service:
             "event streams", MOST_STREAMS, settings.streams_per_client, "poll GET /v1/jobs instead"
         )
         self.readers = anyio.CapacityLimiter(_READERS)
+        self.transfers = Transfers(2)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
         # More threads would only compete for the interpreter, and delay all other requests.
         self.searchers = anyio.CapacityLimiter(_SEARCHERS)
