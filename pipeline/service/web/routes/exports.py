@@ -68,7 +68,7 @@ class DownloadWish:
     variant: str | None
 
 
-def _wish_of(
+async def _wish_of(
     shape: ShapeOf,
     form: Annotated[
         str,
