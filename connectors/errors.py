@@ -1,7 +1,7 @@
 """The root of the error tree.
 
     FlowtimeExportError
-    ├── ConfigError        what was asked for is wrong              (pipeline.errors)
+    ├── ConfigError        what was asked for is wrong
     ├── RunError           a run directory is not as a run should be
     │   └── RunExistsError another exists where it is to be written
     ├── StorageError       a store refused, failed or did not answer
@@ -49,6 +49,12 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or (lines and c == "\n") else ascii(c)[1:-1] for c in text)
+
+
+class ConfigError(FlowtimeExportError):
+    """What was asked for is wrong: a config, an option or an argument; a line for each problem."""
+
+    _spans_lines = True
 
 
 class StorageError(FlowtimeExportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connectors.errors import (
+    ConfigError,
     FlowtimeExportError,
     IntegrityError,
     NotFoundError,
@@ -27,12 +28,6 @@ __all__ = [
     "StorageError",
     "UnknownArtifactError",
 ]
-
-
-class ConfigError(FlowtimeExportError):
-    """What was asked for is wrong: a config, an option or an argument; a line for each problem."""
-
-    _spans_lines = True
 
 
 class NotAnExportError(IntegrityError):

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any
 
-from connectors.errors import StorageError
+from connectors.errors import ConfigError, StorageError
 from connectors.storage.addresses.location import Location
 from connectors.storage.addresses.object_urls import ObjectStore, object_store
 from connectors.storage.addresses.paths import join, relative
@@ -42,8 +42,20 @@ from connectors.storage.staging.claim import (
     interrupted_work,
     is_claim,
 )
-from connectors.storage.staging.folders import remove_scratch, scratch_below, scratch_folder
-from connectors.storage.staging.names import Owner, staged_name, staging_for, staging_owner
+from connectors.storage.staging.folders import (
+    remove_abandoned,
+    remove_scratch,
+    scratch_below,
+    scratch_folder,
+)
+from connectors.storage.staging.names import (
+    Owner,
+    give_up,
+    owner_of_group,
+    staged_name,
+    staging_for,
+    staging_owner,
+)
 from connectors.storage.standard_output import StandardOutput
 
 __all__ = [
@@ -66,11 +78,14 @@ __all__ = [
     "connect",
     "discard_all",
     "escape_glob",
+    "give_up",
     "interrupted_work",
     "is_claim",
     "join",
+    "owner_of_group",
     "protocol_of",
     "relative",
+    "remove_abandoned",
     "scratch_below",
     "scratch_folder",
     "sha256_of",
@@ -96,8 +111,9 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
         options: The options to connect with.
 
     Raises:
+        ConfigError: The package for the protocol is not installed.
         StorageError: The URL is not one, its protocol is not the options' or not one of a
-            storage, or the package that knows the protocol is missing.
+            storage.
     """
     options = options or StorageOptions()
     check_url(url)
@@ -173,9 +189,8 @@ def _made(protocol: str, arguments: dict[str, Any], options: StorageOptions) -> 
             "connectors.storage.fsspec_storage" if store is None else store.module
         )
     except ImportError as failure:
-        raise StorageError(
-            f"{protocol}:// cannot be used: {_how_to_install(store)} ({failure})",
-            url=f"{protocol}://",
+        raise ConfigError(
+            f"{protocol}:// cannot be used: {_how_to_install(store)} ({failure})"
         ) from failure
     # What a URL carries (user and password of an FTP server) is as secret as an option.
     secrets = options.secrets() | StorageOptions(options=arguments).secrets()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
-from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.errors import ConfigError, DeniedError, NotFoundError, StorageError
 from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.addresses.urls import READ_ONLY_PROTOCOLS
 from connectors.storage.calls.event_loop import wait_for
@@ -40,7 +40,8 @@ class FsspecStorage(RemoteStorage):
         secrets: Texts that no message may show.
 
     Raises:
-        StorageError: There is no such protocol, or its package is missing.
+        ConfigError: The package for the protocol is not installed.
+        StorageError: There is no such protocol, or the driver failed.
     """
 
     failures = HttpFailures()
@@ -48,8 +49,9 @@ class FsspecStorage(RemoteStorage):
     def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__(protocol, secrets)
         self._options = options
+        open_driver = driver(protocol)
         try:
-            self._fs = driver(protocol)(**session_arguments(options))
+            self._fs = open_driver(**session_arguments(options))
         except Exception as failure:  # some drivers connect when they are made
             raise self._translated(failure, "", "connecting to") from failure
 
@@ -313,14 +315,13 @@ def driver(protocol: str) -> Any:
     """Return the class of fsspec for a protocol.
 
     Raises:
-        StorageError: There is none, or its package is missing.
+        ConfigError: The package for the protocol is not installed.
+        StorageError: There is no such protocol.
     """
     try:
         return fsspec.get_filesystem_class(protocol)
     except ImportError as failure:
-        raise StorageError(
-            f"{protocol}:// cannot be used: {failure}", url=f"{protocol}://"
-        ) from failure
+        raise ConfigError(f"{protocol}:// cannot be used: {failure}") from failure
     except ValueError as failure:
         raise StorageError(
             f"{protocol}:// is not a protocol that fsspec knows: correct the URL, or install the "

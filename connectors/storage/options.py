@@ -32,7 +32,9 @@ _PUBLIC_OPTIONS = frozenset(
         "version_aware",
     }
 )
-_SECRET_NAME = re.compile(r"(?:.*_)?(?:key|secret|password|passwd|passphrase|token|sas|credential)")
+_SECRET_NAME = re.compile(
+    r"(?:.*[_.-])?(?:key(?:[_-]id)?|secret|password|passwd|passphrase|token|sas|credential)"
+)
 _SIGN_INS = frozenset({"anon", "browser", "cache", "cloud", "google_default"})
 """What `token` may say beside a token: how gcsfs signs in."""
 _SECRET_PART = re.compile(r"(?:^|[;?&])(?:AccountKey|SharedAccessSignature|sig)=([^;&]+)")
@@ -65,8 +67,10 @@ def secret_texts(text: str) -> frozenset[str]:
 def names_secret(option: str) -> bool:
     """Return whether the name of an option says that its value is a secret.
 
-    >>> names_secret("aws_session_token"), names_secret("connect_timeout")
-    (True, False)
+    >>> names_secret("aws_session_token"), names_secret("s3.access-key-id")
+    (True, True)
+    >>> names_secret("connect_timeout"), names_secret("s3.connect-timeout")
+    (False, False)
     """
     return _SECRET_NAME.fullmatch(option) is not None
 

@@ -14,7 +14,8 @@ from pipeline.exports.notification import Notification
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
-from pipeline.planning.plan import ExportPlan, make_plan
+from pipeline.planning.make_plan import make_plan
+from pipeline.planning.plan import ExportPlan
 from pipeline.planning.target import TargetResolver
 from pipeline.reading.source import Look, Source, find_runs
 

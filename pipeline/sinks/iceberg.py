@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from connectors.storage.options import names_secret
 from pipeline.sinks.parquet import ParquetFiles
 
 _PUBLIC_PROPERTIES = frozenset(
@@ -61,6 +62,9 @@ def _hidden(name: str, value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
+        if names_secret(name):
+            # YAML reads 0123 as 123: a secret of digits would be another one.
+            raise ValueError(f"catalog.{name} is a number; put text in quotes")
         return str(value)
     if not isinstance(value, str | SecretStr):
         raise ValueError(f"catalog.{name} should be text")

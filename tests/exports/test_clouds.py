@@ -14,7 +14,7 @@ import yaml
 from polars.testing import assert_frame_equal
 
 import flowtime_export as fx
-from connectors.errors import StorageError
+from connectors.errors import ConfigError, StorageError
 from connectors.storage import StorageOptions, connect, join
 from connectors.storage.azure.storage import open_storage as open_azure
 from connectors.storage.google.storage import open_storage as open_google
@@ -170,21 +170,39 @@ def test_no_option_turns_on_a_cache_of_listings() -> None:
     assert (azure.protocol, google.protocol) == ("abfs", "gs")
 
 
-@pytest.mark.parametrize(
-    ("url", "module", "extra"), [("abfs://a/b", "adlfs", "azure"), ("gs://a/b", "gcsfs", "gcs")]
-)
-def test_a_package_that_is_missing_is_named(
-    url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=[("abfs://a/b", "adlfs", "azure"), ("gs://a/b", "gcsfs", "gcs")])
+def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """A URL whose package is missing, and the extra that brings it."""
+    url, module, extra = request.param
     for name in [one for one in sys.modules if one.startswith("connectors.storage.")]:
         if name.split(".")[2] in ("azure", "google"):
             monkeypatch.delitem(sys.modules, name)
     for name in [one for one in sys.modules if one.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    options = StorageOptions(options={"account_name": f"missing-{extra}"})
-    with pytest.raises(StorageError, match=rf"pip install 'flowtime-export\[{extra}\]'"):
-        connect(url, options)
+    monkeypatch.setattr("connectors.storage._known", {})  # so that no earlier storage is found
+    return url, extra
+
+
+def test_a_package_that_is_missing_is_named(
+    missing: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every missing extra: what was asked for is wrong, by exit code 2."""
+    url, extra = missing
+    with pytest.raises(ConfigError, match=rf"pip install 'flowtime-export\[{extra}\]'"):
+        connect(url, StorageOptions(options={"account_name": "a"}))
+    assert run_cli(["runs", url]) == 2
+    config = tmp_path / "e.yaml"
+    config.write_text(
+        f"version: 1\nsource: {{url: {url}}}\nsinks: [{{format: csv, path: e.csv}}]\n"
+    )
+    assert run_cli(["run", str(config)]) == 2
+    capsys.readouterr()
+    assert run_cli(["doctor", str(config)]) == 1
+    shown = capsys.readouterr().out
+    assert f"FAIL source can be listed: {url}\n" in shown
+    assert f"pip install 'flowtime-export[{extra}]'" in shown
+    assert "ok   sink 1 (csv) can be written: ." in shown
 
 
 @pytest.mark.parametrize(

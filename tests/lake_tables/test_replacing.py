@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from deltalake import DeltaTable
 
 from pipeline.errors import ConfigError, PublishConflictError, SinkError
 from pipeline.exports.run import export
@@ -230,6 +232,32 @@ def test_names_of_delta_columns(tmp_path: Path) -> None:
             export(lake.config(runs, blocks={"transform": {"rename": rename}}))
     export(lake.config(runs, blocks={"transform": {"rename": {"component_id": "größe.é"}}}))
     assert "größe.é" in lake.scan().collect_schema().names()
+
+
+def test_each_commit_is_a_transaction_of_its_own(tmp_path: Path) -> None:
+    """By an application's version that goes up by one: readers identify commits by it."""
+    lake = DeltaLake(tmp_path / "gold")
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+
+    def transactions() -> list[list[tuple[str, int]]]:
+        logs = sorted((lake.folder / "_delta_log").glob("*.json"))
+        actions = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs]
+        return [
+            [(one["txn"]["appId"], one["txn"]["version"]) for one in commit if "txn" in one]
+            for commit in actions
+        ]
+
+    export(lake.config(runs))
+    write_runs(runs, spec("run_b"))
+    export(lake.config(runs))
+    more = {"metadata": {"columns": ["run_id", "unit", "kind"]}}
+    export(lake.config(runs, blocks=more))  # another schema
+    export(lake.config(runs, blocks=more, partition_by=["run_id"]))  # a table that is made anew
+    assert transactions() == [[("flowtime-export", number)] for number in range(4)]
+    assert DeltaTable(lake.folder).transaction_version("flowtime-export") == 3
+    same = export(lake.config(runs, blocks=more, partition_by=["run_id"]))
+    assert same.targets[0].status == "unchanged"
+    assert len(transactions()) == 4
 
 
 def test_tables_of_both_formats_at_once(tmp_path: Path) -> None:

@@ -178,6 +178,20 @@ def test_no_secret_of_a_catalog_is_shown(
     assert secret not in repr(made) + made.model_dump_json()
 
 
+@pytest.mark.parametrize("name", ["token", "credential", "s3.secret-access-key", "adls.sas-token"])
+def test_a_secret_of_a_catalog_that_yaml_took_for_a_number(
+    tmp_path: Path, name: str, written: Callable[..., str], capsys: Streams
+) -> None:
+    """It would be shown, and be another one: YAML reads 0123 as 123."""
+    catalog = {"type": "rest", "uri": "http://127.0.0.1:9", name: 471100}
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    file = written(LAKES["iceberg"](tmp_path / "gold"), runs, catalog=catalog)
+    assert run_cli(["plan", file]) == 2
+    shown = capsys.readouterr()
+    assert f"catalog.{name} is a number; put text in quotes" in shown.err
+    assert "471100" not in shown.out + shown.err
+
+
 def test_the_folder_is_that_of_the_warehouse(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", spec("run_a"))
     catalog = {

@@ -6,13 +6,11 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager, suppress
-from operator import attrgetter
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
-from connectors.errors import ChangedError, DeniedError, NotFoundError, StorageError
+from connectors.errors import StorageError
 from connectors.storage.addresses.location import Location
 from connectors.storage.addresses.paths import relative
 from connectors.storage.calls.deadline import check_deadline
@@ -29,13 +27,27 @@ from connectors.storage.contract import (
     StoreAccess,
     Writable,
 )
+from connectors.storage.disk.failures import translating
+from connectors.storage.disk.listing import (
+    abandoned_among,
+    abandoned_below,
+    file_info,
+    list_folder,
+    mark_of,
+    refuse_absent,
+    walk_below,
+)
+from connectors.storage.disk.location import locate
+from connectors.storage.disk.reading import (
+    check_unchanged,
+    open_regular,
+    read_range,
+    read_whole,
+)
 from connectors.storage.disk.steady_file import SteadyFile
 from connectors.storage.staging.claim import bury, bury_all
 from connectors.storage.staging.folders import abandoned_folders, remove_folders
-from connectors.storage.staging.names import is_abandoned, is_staged_name, staged_name
-
-# Not following links, and not waiting for the other end of a pipe, whatever the path names.
-_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+from connectors.storage.staging.names import staged_name
 
 
 class LocalStorage(Storage):
@@ -59,14 +71,14 @@ class LocalStorage(Storage):
     def locations(self, paths: Sequence[str]) -> list[Location]:
         """By device and inode, as far as there are any: links, mounts and case do not count."""
         known: dict[str, Location] = {}
-        return [_location(path, known) for path in paths]
+        return [locate(path, known) for path in paths]
 
     def walk(
         self, path: str, *, enter: Enter | None = None, denied: Denied | None = None
     ) -> Iterator[Folder]:
         """Yield folders depth first, names in order."""
-        _refuse_absent(path)
-        return _walked([path], path, enter, denied)
+        refuse_absent(path)
+        return walk_below([path], path, enter, denied)
 
     def walk_some(
         self,
@@ -81,45 +93,45 @@ class LocalStorage(Storage):
             return super().walk_some(path, names, enter=enter, denied=denied)
         folders = (f"{path.rstrip('/')}/{name}" for name in sorted(names, reverse=True))
         # One may have become a link since it was listed.
-        return _walked([one for one in folders if not os.path.islink(one)], path, enter, denied)
+        return walk_below([one for one in folders if not os.path.islink(one)], path, enter, denied)
 
     def folders(self, path: str) -> list[str] | None:
         """Return the names in order; a link is no folder."""
-        _refuse_absent(path)
-        files, _, below = _listed(path)
+        refuse_absent(path)
+        files, _, below = list_folder(path)
         return None if files else [folder.rpartition("/")[2] for folder in below]
 
     def info(self, path: str) -> FileInfo | None:
         """Return the file; a link counts as none."""
         check_deadline()
-        with _translating(path, "looking for"):
+        with translating(path, "looking for"):
             try:
                 status = os.lstat(path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        return _entry(path, status) if stat.S_ISREG(status.st_mode) else None
+        return file_info(path, status) if stat.S_ISREG(status.st_mode) else None
 
     def read(self, path: str, *, start: int = 0, end: int | None = None) -> bytes:
         """From one open file, checked for changes in between."""
         check_deadline()
-        with _translating(path, "reading"), _opened(path) as (file, before):
+        with translating(path, "reading"), open_regular(path) as (file, before):
             stop = before.st_size if end is None else min(end, before.st_size)
-            data = _read_exactly(file, start, stop)
-            _check_unchanged(path, file, before, whole=len(data) == max(stop - start, 0))
+            data = read_range(file, start, stop)
+            check_unchanged(path, file, before, whole=len(data) == max(stop - start, 0))
             return data
 
     def read_many(self, paths: Sequence[str]) -> list[bytes | StorageError]:
         """Read one after the other: the page cache answers faster than a thread starts."""
-        return [_whole(path) for path in paths]
+        return [read_whole(path) for path in paths]
 
     def blocks(self, path: str, block_bytes: int) -> Iterator[bytes]:
         """From one open file, checked for changes after each block."""
-        with _translating(path, "reading"), _opened(path) as (file, before):
+        with translating(path, "reading"), open_regular(path) as (file, before):
             for start in range(0, before.st_size, block_bytes):
                 check_deadline()
                 stop = min(start + block_bytes, before.st_size)
-                block = _read_exactly(file, start, stop)
-                _check_unchanged(path, file, before, whole=len(block) == stop - start)
+                block = read_range(file, start, stop)
+                check_unchanged(path, file, before, whole=len(block) == stop - start)
                 yield block
 
     def refuse_links(self, root: str, path: str) -> None:
@@ -139,7 +151,7 @@ class LocalStorage(Storage):
         check_deadline()
         target = Path(path)
         _refuse_folder(path)
-        with _translating(path, "writing"):
+        with translating(path, "writing"):
             _make_folders(target.parent)
             local = target.parent / staged_name(target.name)
             self._staged.add(local)
@@ -155,7 +167,7 @@ class LocalStorage(Storage):
         """Sync the bytes, then rename, then sync the folder."""
         check_deadline()
         _refuse_folder(staged.target)
-        with _translating(staged.target, "writing"):
+        with translating(staged.target, "writing"):
             _sync(staged.local)
             staged.local.replace(staged.target)
             _sync(staged.local.parent)
@@ -163,7 +175,7 @@ class LocalStorage(Storage):
 
     def mark(self, path: str, data: bytes, *, durable: bool = False) -> None:
         """In place, so that the same bytes written again are whole at any instant."""
-        with _translating(path, "writing"):
+        with translating(path, "writing"):
             _make_folders(Path(path).parent)
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
@@ -179,7 +191,7 @@ class LocalStorage(Storage):
 
     def marks(self, folder: str, prefix: str) -> list[Mark]:
         """In the order of names."""
-        with _translating(folder, "listing"):
+        with translating(folder, "listing"):
             try:
                 names = [name for name in os.listdir(folder) if name.startswith(prefix)]
             except FileNotFoundError:
@@ -187,12 +199,12 @@ class LocalStorage(Storage):
         found = []
         for name in sorted(names):
             with suppress(FileNotFoundError):
-                found.append(_mark(f"{folder}/{name}"))
+                found.append(mark_of(f"{folder}/{name}"))
         return found
 
     def discard(self, staged: StagedFile) -> None:
         """Remove the staged file; folders made for it stay."""
-        with _translating(staged.target, "discarding"):
+        with translating(staged.target, "discarding"):
             staged.local.unlink(missing_ok=True)
         self._staged.discard(staged.local)
 
@@ -204,12 +216,12 @@ class LocalStorage(Storage):
 
     def delete(self, path: str) -> None:
         """Remove the file, or the link itself where it is one."""
-        with _translating(path, "deleting"):
+        with translating(path, "deleting"):
             Path(path).unlink(missing_ok=True)
 
     def remove_folder(self, path: str) -> None:
         """Only the folder itself, never through a link."""
-        with _translating(path, "deleting"):
+        with translating(path, "deleting"):
             try:
                 Path(path).rmdir()
             except (FileNotFoundError, NotADirectoryError):
@@ -220,11 +232,11 @@ class LocalStorage(Storage):
 
     def abandoned(self, path: str) -> list[Mark]:
         """Of processes of this machine that live no more, or older than a day."""
-        return list(_abandoned(path))
+        return list(abandoned_below(path))
 
     def leftovers(self, path: str) -> list[str]:
         """Return the abandoned files, and folders in the temporary directory."""
-        return [*(mark.path for mark in _abandoned(path)), *abandoned_folders()]
+        return [*(mark.path for mark in abandoned_below(path)), *abandoned_folders()]
 
     def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Remove what `leftovers` finds, but for claims that record files, and return it."""
@@ -241,7 +253,7 @@ class LocalStorage(Storage):
             return
         except OSError as failure:
             raise SYSTEM.translate(failure, folder, "listing") from failure
-        for mark in _abandoned_among(folder, names):
+        for mark in abandoned_among(folder, names):
             self._bury(mark)
 
     def _bury(self, mark: Mark) -> list[str]:
@@ -249,7 +261,7 @@ class LocalStorage(Storage):
 
     def check_list(self, path: str) -> None:
         """Open the folder."""
-        with _translating(path, "listing"), os.scandir(path) as entries:
+        with translating(path, "listing"), os.scandir(path) as entries:
             next(entries, None)
 
     def check_write(self, path: str) -> None:
@@ -257,218 +269,16 @@ class LocalStorage(Storage):
         folder = Path(path)
         while not os.path.exists(folder) and folder != folder.parent:
             folder = folder.parent
-        with _translating(path, "writing"):
+        with translating(path, "writing"):
             if not os.path.isdir(folder):
                 raise NotADirectoryError
         staged = self.stage(str(folder / "probe"))
         try:
-            with _translating(path, "writing"):
+            with translating(path, "writing"):
                 staged.local.write_bytes(b"probe")
                 _sync(staged.local)
         finally:
             self.discard(staged)
-
-
-# --------------------------------------------------------------------------- listing
-
-
-def _walked(
-    pending: list[str], root: str, enter: Enter | None, denied: Denied | None
-) -> Iterator[Folder]:
-    """Yield some folders, the last one first, each before those below it."""
-    while pending:
-        check_deadline()
-        folder = pending.pop()
-        if folder != root and enter is not None and not enter(folder):
-            continue
-        try:
-            files, links, below = _listed(folder)
-        except DeniedError as error:
-            if folder == root or denied is None:
-                raise
-            denied(folder, error)
-            continue
-        if files or links:
-            yield Folder(folder, tuple(files), tuple(links))
-        pending.extend(reversed(below))
-
-
-def _refuse_absent(path: str) -> None:
-    with _translating(path, "listing"):
-        try:
-            os.stat(path)
-        except FileNotFoundError as failure:
-            raise NotFoundError(
-                f"listing {path}: there is no such file or folder: correct the path", url=path
-            ) from failure
-
-
-def _location(path: str, known: dict[str, Location]) -> Location:
-    """Look at each folder once; what is known already is looked up."""
-    if path not in known:
-        known[path] = _located(path, known)
-    return known[path]
-
-
-def _located(path: str, known: dict[str, Location]) -> Location:
-    parent, name = os.path.split(path)
-    above = () if parent == path else _location(parent, known).chain
-    try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode) and (real := os.path.realpath(path)) != path:
-            return _location(real, known)
-    except OSError:  # nothing is there, or nothing that may be looked at
-        return Location((f"{above[0] if above else ''}/{name}", *above))
-    return Location((f"{status.st_dev}:{status.st_ino}", *above))
-
-
-def _listed(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
-    """Return files, names of links and paths of folders, each in order."""
-    files: list[FileInfo] = []
-    links: list[str] = []
-    folders: list[str] = []
-    with _translating(path, "listing"):
-        try:
-            with os.scandir(path) as entries:
-                found = sorted(entries, key=attrgetter("name"))
-        except FileNotFoundError:
-            # What vanishes between two looks is as if it had gone before both.
-            return files, links, folders
-        except NotADirectoryError as failure:
-            raise NotFoundError(
-                f"listing {path}: this is a file, not a folder: name the folder above", url=path
-            ) from failure
-        for entry in found:
-            name = entry.name
-            if not name.isascii() and not _is_text(name):
-                links.append(name.encode("utf-8", "backslashreplace").decode())
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            elif not entry.is_file(follow_symlinks=False):
-                links.append(name)
-            elif not is_staged_name(name):
-                try:
-                    files.append(_entry(entry.path, entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue
-    return files, links, folders
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _mark(path: str) -> Mark:
-    return Mark(path, os.lstat(path).st_mtime)
-
-
-def _entry(path: str, status: os.stat_result) -> FileInfo:
-    return FileInfo(path, status.st_size, str(status.st_mtime_ns))
-
-
-def _abandoned(path: str) -> Iterator[Mark]:
-    """Yield abandoned files; what may not be listed could not be removed either."""
-
-    def refuse(failure: OSError) -> None:
-        if failure.filename != path and isinstance(failure, PermissionError):
-            return
-        if not isinstance(failure, FileNotFoundError | NotADirectoryError):
-            raise SYSTEM.translate(failure, path, "listing") from failure
-
-    for folder, _, names in os.walk(path, onerror=refuse):
-        yield from _abandoned_among(folder, names)
-
-
-def _abandoned_among(folder: str, names: Iterable[str]) -> Iterator[Mark]:
-    for name in sorted(filter(is_staged_name, names)):
-        try:
-            mark = _mark(f"{folder.rstrip('/')}/{name}")
-        except FileNotFoundError:
-            continue
-        if is_abandoned(name, mark.modified):
-            yield mark
-
-
-# --------------------------------------------------------------------------- reading
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
-    file = os.open(path, _OPEN)
-    try:
-        status = os.fstat(file)
-        _refuse_special(path, status)
-        yield file, status
-    finally:
-        os.close(file)
-
-
-def _refuse_special(path: str, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-        raise StorageError(f"reading {path}: it is {kind}, not a file", url=path)
-
-
-def _read_exactly(file: int, start: int, stop: int) -> bytes:
-    """Return the bytes from `start` to `stop`; fewer only where the file has been cut meanwhile."""
-    if stop <= start:
-        return b""
-    data = os.pread(file, stop - start, start)
-    if len(data) == stop - start:
-        return data
-    pieces = [data]
-    at = start + len(data)
-    while pieces[-1] and at < stop:
-        pieces.append(os.pread(file, stop - at, at))
-        at += len(pieces[-1])
-    return b"".join(pieces)
-
-
-def _check_unchanged(path: str, file: int, before: os.stat_result, *, whole: bool) -> None:
-    after = os.fstat(file)
-    if not whole or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        _refuse_change(path)
-
-
-def _refuse_change(path: str) -> NoReturn:
-    raise ChangedError(
-        f"reading {path}: it changed while it was being read: try again when it is at rest",
-        url=path,
-    )
-
-
-def _whole(path: str) -> bytes | StorageError:
-    """Read a whole file, without the steps that only parts of files need."""
-    check_deadline()
-    try:
-        file = os.open(path, _OPEN)
-        try:
-            # Called for each of many thousand files, so that steps are inlined where all is well.
-            before = os.fstat(file)
-            _refuse_special(path, before)
-            size = before.st_size
-            data = os.pread(file, size, 0)
-            if len(data) != size:
-                data = _read_exactly(file, 0, size)
-            after = os.fstat(file)
-            if (after.st_size, after.st_mtime_ns, len(data)) != (size, before.st_mtime_ns, size):
-                _refuse_change(path)
-        finally:
-            os.close(file)
-    except StorageError as failure:
-        return failure
-    except (OSError, ValueError) as failure:
-        error = SYSTEM.translate(failure, path, "reading")
-        error.__cause__ = failure
-        return error
-    return data
-
-
-# --------------------------------------------------------------------------- writing
 
 
 def _refuse_folder(path: str) -> None:
@@ -493,11 +303,3 @@ def _sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-@contextmanager
-def _translating(path: str, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as failure:
-        raise SYSTEM.translate(failure, path, doing) from failure

@@ -10,7 +10,11 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
+from pipeline.cli.commands.foreign_table_options import (
+    foreign_options,
+    showing_problems,
+    table_options,
+)
 from pipeline.cli.console import (
     STDIN,
     json_option,
@@ -35,7 +39,6 @@ from pipeline.comparison.sides.side import SideSource
 from pipeline.comparison.sweep import compare_all
 from pipeline.config.comparison import load_comparison_config, parse_comparison_config
 from pipeline.errors import ConfigError
-from pipeline.imports.telemetry import ForeignDataError
 
 _MOST_LINES = 20
 _MOST_NAMES = 10
@@ -91,13 +94,7 @@ _MOST_NAMES = 10
 )
 @click.option("--baseline-run", metavar="ID", help="The run, where BASELINE holds several.")
 @click.option("--other-run", metavar="ID", help="The run, where OTHER holds several.")
-@click.option("--column", "columns", multiple=True, metavar="NAME=COLUMN", help="Of a plain table.")
-@click.option("--bin-size", metavar="WIDTH", help="Of a plain table, e.g. 5m.")
-@click.option("--time-origin", metavar="INSTANT", help="Of a plain table: start of bin 0.")
-@click.option("--time-unit", type=click.Choice(["text", "s", "ms", "us", "bin"]))
-@click.option("--time-zone", help="Of a plain table's times that name none; default UTC.")
-@click.option("--gaps", type=click.Choice(["error", "nan"]), help="Of a plain table.")
-@click.option("--duplicates", type=click.Choice(["error", "last"]), help="Of a plain table.")
+@table_options
 @storage_option
 @registry_option()
 @json_option
@@ -147,14 +144,10 @@ def compare_command(
     files = OutputFiles.of(outputs, storage_of(outputs[0], storage_options) if outputs else None)
     request = ComparisonRequest(sides[0], sides[1], options)
     registration = ComparisonRegistration(registry_session(registry))
-    try:
-        with open_sides(request) as opened:
-            comparison = compare_matched(opened, request)
-            write_outputs(comparison, opened, files)
-            registration.note(files, opened.baseline, opened.comparison)
-    except ForeignDataError as error:
-        show_problems(error, as_json=as_json)
-        raise
+    with showing_problems(as_json=as_json), open_sides(request) as opened:
+        comparison = compare_matched(opened, request)
+        write_outputs(comparison, opened, files)
+        registration.note(files, opened.baseline, opened.comparison)
     comparison = replace(comparison, notes=(*comparison.notes, *registration.finish()))
     if as_json:
         print_json(comparison.as_json())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from connectors.errors import FlowtimeExportError, StorageError
+from connectors.errors import ConfigError, FlowtimeExportError, StorageError
 from connectors.storage import Storage, StorageOptions, connect, split_glob
 from pipeline.config import ExportConfig
 from pipeline.config.path_template import format_of, names_run
@@ -75,7 +75,7 @@ def _tried(
     try:
         storage, path = connect(url, options)
         attempt(storage, path)
-    except StorageError as error:
+    except (ConfigError, StorageError) as error:
         return Finding(what, url, str(error))
     return Finding(what, url, None)
 

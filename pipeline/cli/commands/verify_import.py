@@ -5,7 +5,11 @@ from __future__ import annotations
 import click
 
 from connectors.storage import protocol_of
-from pipeline.cli.commands.foreign_table_options import foreign_options, show_problems
+from pipeline.cli.commands.foreign_table_options import (
+    foreign_options,
+    showing_problems,
+    table_options,
+)
 from pipeline.cli.console import (
     json_option,
     print_report,
@@ -17,7 +21,6 @@ from pipeline.cli.console import (
 from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
-from pipeline.imports.telemetry import ForeignDataError
 from pipeline.readback.unpacking import MAX_EXPANSION
 from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.verification import verify
@@ -77,24 +80,14 @@ def verify_command(
 @click.option("--values-only", is_flag=True, help="Accept right values in other bytes.")
 @click.option("--as-telemetry", is_flag=True, help="Take an export for a plain table.")
 @click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
+@table_options
 @click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="NAME=COLUMN",
-    help="What a plain table calls time_bin, component_id, measure, class or value.",
+    "--format", "format_", type=click.Choice(ALL_FORMATS), help="By default that of the names."
 )
-@click.option("--format", "format_", type=click.Choice(ALL_FORMATS))
 @click.option("--separator", help="Of CSV; found in the header by default.")
-@click.option("--bin-size", metavar="WIDTH", help="Of a plain table, e.g. 5m; inferred by default.")
-@click.option("--time-origin", metavar="INSTANT", help="Start of bin 0; default the earliest time.")
-@click.option("--time-unit", type=click.Choice(["text", "s", "ms", "us", "bin"]))
-@click.option("--time-zone", help="Of times that name none; default UTC.")
 @click.option("--restamp", is_flag=True, help="Times only number the bins, as in FlowTime's CSV.")
 @click.option("--class-name", help="Class of rows that name none; default DEFAULT.")
 @click.option("--run-id", help="Id of the telemetry run.")
-@click.option("--gaps", type=click.Choice(["error", "nan"]), help="Bins without a row.")
-@click.option("--duplicates", type=click.Choice(["error", "last"]), help="Bins with two rows.")
 @_max_expansion
 @registry_option()
 @storage_option
@@ -131,7 +124,7 @@ def import_command(
     storage = storage_of(files[0], storage_options)
     is_alike = protocol_of(out) == protocol_of(files[0])
     same = out_storage_options or (storage_options if is_alike else ())
-    try:
+    with showing_problems(as_json=as_json):
         report = import_export(
             files,
             out,
@@ -140,9 +133,6 @@ def import_command(
             out_storage=storage_of(out, same),
             registry=registry_session(registry),
         )
-    except ForeignDataError as error:
-        show_problems(error, as_json=as_json)
-        raise
     print_report(report, as_json=as_json)
     return DONE
 

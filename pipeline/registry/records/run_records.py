@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -24,6 +25,17 @@ _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 _LEVEL = 1
 _SUFFIX = re.compile(r"[^_-]+\Z")
 _NO_SUMMARY = RunOverview()
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _OfThread(threading.local):
+    """What no two threads may use at a time."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+_OF_THREAD = _OfThread()
 
 _Terms = frozenset[tuple[TermKind, str]]
 
@@ -140,10 +152,10 @@ def run_of_document(body: bytes) -> Run | None:
 
 
 def _document(run: Run) -> bytes | None:
-    text = json.dumps(describe_run(run), separators=(",", ":"))
+    text = _as_json(describe_run(run))
     if len(text) > _MAX_DOCUMENT_BYTES:
         return None
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
+    return _OF_THREAD.compressor.compress(text.encode())
 
 
 def _title(run: Run, summary: RunOverview) -> str:

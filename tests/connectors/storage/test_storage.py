@@ -23,7 +23,7 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.errors import ConfigError, DeniedError, NotFoundError, StorageError
 from connectors.storage import Folder, Storage, StorageOptions, connect, join, relative
 from connectors.storage.calls import retry
 from connectors.storage.s3 import storage as storage_s3
@@ -257,7 +257,6 @@ def test_local_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("", None, "neither a path nor"),
         ("nosuch://x/y", None, "not a protocol"),
-        ("oci://bucket/x", None, "ocifs"),
         ("s3://", None, "no bucket"),
         ("s3://b//k", None, "plain relative path"),
         ("s3://b/../k", None, "plain relative path"),
@@ -267,6 +266,11 @@ def test_local_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_urls_that_are_refused(url: str, options: StorageOptions | None, match: str) -> None:
     with pytest.raises(StorageError, match=match):
         connect(url, options)
+
+
+def test_a_driver_that_is_not_installed() -> None:
+    with pytest.raises(ConfigError, match=r"^oci:// cannot be used: .*ocifs"):
+        connect("oci://bucket/x")
 
 
 def test_credentials_in_an_s3_url_are_refused_unseen() -> None:
