@@ -111,8 +111,8 @@ def _format(storage: Storage, path: str) -> Format:
     found = format_of(path)
     if found is None:
         raise NotAnExportError(
-            f"{storage.url(path)}: not an export of flowtime-export: its name does not end in .csv, "
-            ".tsv, .ndjson, .jsonl or .parquet (with .gz or .zst), nor in datapackage.json"
+            f"{storage.url(path)}: not an export of flowtime-export: its name does not end in "
+            ".csv, .tsv, .ndjson, .jsonl or .parquet (with .gz or .zst), nor in datapackage.json"
         )
     return found
 
