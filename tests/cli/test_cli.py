@@ -418,5 +418,5 @@ def test_a_signal_in_the_midst_of_an_export(tmp_path: Path, number: int, code: i
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (code, "")
     # Python may complain before of a generator that the signal hit while it was being closed.
-    assert stderr.splitlines()[-1].endswith("nothing was published half")
+    assert stderr.splitlines()[-1].endswith("nothing was published in part")
     assert names(out) == []

@@ -112,7 +112,7 @@ def clean_command(
     if unfinished:
         oldest = _begun(min(unfinished, key=lambda one: one.begun))
         click.echo(
-            f"{len(unfinished)} unfinished uploads, the oldest begun {oldest}: no claim of ours "
+            f"{len(unfinished)} unfinished uploads, the oldest begun {oldest}: no claim "
             "names them; --abort-uploads 7d aborts those older than a week",
             err=True,
         )

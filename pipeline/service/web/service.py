@@ -39,10 +39,13 @@ from pipeline.service.web.access import Access, ClientSlots, TokenBook
 from pipeline.service.web.health import HealthMonitor
 from pipeline.service.web.metrics import ServiceMetrics
 from pipeline.service.web.run_pages import RunPages
+from pipeline.service.web.transfers import Transfers
 
 MOST_STREAMS = 200
 _READERS = 32
 _PARSERS = 2
+_LOCAL_BLOCKS = 2
+_REMOTE_BLOCKS = 16  # most of them wait for the store
 _SEARCHERS = 2
 _TIDY_SECONDS = 3600.0
 _ENDED_BY_FORCE = ("WorkerDied", "Timeout", "Interrupted")
@@ -118,6 +121,8 @@ class Service:
             "event streams", MOST_STREAMS, settings.streams_per_client, "poll GET /v1/jobs instead"
         )
         self.readers = anyio.CapacityLimiter(_READERS)
+        is_local = self.exports.is_local and self.locations.runs.storage.is_local
+        self.transfers = Transfers(_LOCAL_BLOCKS if is_local else _REMOTE_BLOCKS)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
         # The database works without the interpreter, but not without a processor.
         self.searchers = anyio.CapacityLimiter(_SEARCHERS)

@@ -68,7 +68,7 @@ class DownloadWish:
     variant: str | None
 
 
-def _wish_of(
+async def _wish_of(
     shape: ShapeOf,
     form: Annotated[
         str,
@@ -250,7 +250,7 @@ async def _fetch(
             f"Run POST /v1/runs/{entry.key}/export to create it first, or add ?fresh=true",
             code="export-not-found",
         )
-    return download(request, files[wish.format], name=name, limiter=service.readers)
+    return download(request, files[wish.format], name=name, transfers=service.transfers)
 
 
 async def _made_now(
@@ -272,7 +272,7 @@ async def _made_now(
                 code="export-not-found",
             )
         file = export.files[wanted.formats[0]]
-        return download(request, file, name=name, limiter=service.readers, after=remove)
+        return download(request, file, name=name, transfers=service.transfers, after=remove)
     except BaseException:
         remove()
         raise

@@ -158,7 +158,7 @@ async def get_series(
             run.series.digest(place).sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
-        return download(request, file, name=name, limiter=service.readers)
+        return download(request, file, name=name, transfers=service.transfers)
     storage, window = service.locations.runs.storage, window_of(run, start, end)
     values = await on_thread(service.parsers, chart_values, storage, run, series, points, window)
     band = values.band

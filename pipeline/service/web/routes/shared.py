@@ -84,7 +84,8 @@ PART_OR_CACHED: dict[int | str, dict[str, Any]] = {
 """Documentation of the responses to requests for a range of a file, and with a known ETag."""
 
 
-def service_of(request: Request) -> Service:
+# Dependencies are coroutines: FastAPI calls a plain function on a thread, for each request.
+async def service_of(request: Request) -> Service:
     """Return the service of a request."""
     service: Service = request.app.state.service
     return service
@@ -93,7 +94,7 @@ def service_of(request: Request) -> Service:
 ServiceOf = Annotated[Service, Depends(service_of)]
 
 
-def client_of(request: Request) -> str:
+async def client_of(request: Request) -> str:
     """Return whom a request counts for."""
     client: Client = request.state.client
     return client.key
@@ -170,7 +171,7 @@ class Shape:
         )
 
 
-def _shape_of(
+async def _shape_of(
     columns: Annotated[
         list[str] | None,
         Query(max_length=200, description="Choice and order of the columns, once for each name."),
