@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from loky import ProcessPoolExecutor
+from loky.backend import resource_tracker
 from loky.process_executor import BrokenProcessPool
 
 from connectors.flowtime.discover.discovery import Discovery
@@ -60,6 +62,7 @@ class ProcessExecutor:
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
         try:
+            _start_tracker()
             self._pool = ProcessPoolExecutor(
                 workers,
                 initializer=_begin,
@@ -153,6 +156,19 @@ class ProcessExecutor:
         _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
         self.is_usable = not still_running
         self._stop.unlink(missing_ok=True)
+
+
+def _start_tracker() -> None:
+    """Start loky's process that removes the semaphores of the dead, without its warning.
+
+    It warns of each that a killed worker leaves, after the error that says so already.
+    """
+    quiet = "ignore:resource_tracker"
+    sys.warnoptions.append(quiet)  # It takes over the options of this process.
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(quiet)
 
 
 def _not_started(error: OSError) -> SinkError:
