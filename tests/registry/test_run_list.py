@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +22,13 @@ from pipeline.registry.records.artifact import (
     ArtifactState,
     mark_of,
 )
+from pipeline.registry.register import remove
 from pipeline.registry.registry import Registry, open_registry
 from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.registry.run_list.run_list import RunList
 from pipeline.registry.run_list.run_list_query import RunListQuery, RunSort
 from pipeline.registry.run_list.updating import RunDamage
+from tests.exporting import spec, write_runs
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LETTERS = 'abAB1_%/"~.ß\u017f\u212a\u0130\u03c3\u03c2\u4e2d\u0301'
@@ -214,8 +218,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 def entered(registry: Registry, root: str, before: Sequence[Made], now: Sequence[Made]) -> None:
     """Have the registry know the runs of now instead of those of before."""
-    from pipeline.registry.register import remove
-
     gone = {one.path for one in before} - {one.path for one in now}
     with registry.database.writing() as connection:
         remove(connection, [one.record(root).key for one in before if one.path in gone])
@@ -361,3 +363,31 @@ def test_another_folder_has_another_list(registry: Registry) -> None:
     itself = RunList(registry.database, "/both/a/run_1")
     itself.update({})
     assert [one.path for one in itself.find("x")] == ["."]
+
+
+def test_a_registry_of_the_first_schema_gets_its_list(tmp_path: Path) -> None:
+    folder = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    file = tmp_path / "registry.db"
+    with open_registry(file) as registry:
+        registry.rebuild(str(folder))
+        registry.tag("run_a", "kept")
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(
+            "DROP TABLE listed_run_text; DROP TABLE listed_run; DROP TABLE listed_run_detail;"
+            "DELETE FROM state WHERE name = 'listed_runs'; DELETE FROM document;"
+            "UPDATE detail SET metadata = json_remove(metadata, '$.seriesBytes');"
+            "UPDATE alembic_version SET version_num = '0001';"
+        )
+    with open_registry(file) as registry:
+        runs = RunList(registry.database, str(folder))
+        assert registry.rebuild(str(folder)).added == 2
+        assert runs.update({}).readable == 2
+        page = runs.page(RunListQuery(sort="id"), 1, 10)
+        for one in page.runs:
+            size = sum(path.stat().st_size for path in (folder / one.path).glob("series/*.csv"))
+            assert one.bytes == size
+            whole = runs.whole(one, f"{folder}/{one.path}")
+            assert whole is not None
+            assert sum(whole.series.sizes()) == size
+        assert "kept" in registry.get("run_a").tags
+        assert registry.rebuild(str(folder)).added == 0
