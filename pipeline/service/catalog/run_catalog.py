@@ -16,7 +16,7 @@ from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.records.artifact import mark_of
+from pipeline.registry.records.artifact import MARKED_NAMES, mark_of
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import (
     BusyError,
@@ -414,7 +414,7 @@ def _judged(entry: CatalogEntry, damage: Damage) -> CatalogEntry:
 
 
 def _with_keys(entries: list[CatalogEntry], root: str) -> list[CatalogEntry]:
-    """Key each entry by its run's id, with a mark of its URL where several have that id.
+    """Key each entry as the registry does: with a mark of its URL where several have that id.
 
     A directory that cannot be exported never takes an id from a run that can.
     """
@@ -422,8 +422,11 @@ def _with_keys(entries: list[CatalogEntry], root: str) -> list[CatalogEntry]:
     others = Counter(entry.key for entry in entries if entry.run is None)
     return [
         entry
-        if (complete[entry.key] == 1 and entry.run is not None)
-        or (complete[entry.key] == 0 and others[entry.key] == 1)
+        if entry.key not in MARKED_NAMES
+        and (
+            (complete[entry.key] == 1 and entry.run is not None)
+            or (complete[entry.key] == 0 and others[entry.key] == 1)
+        )
         else _marked(entry, root)
         for entry in entries
     ]
