@@ -1,4 +1,4 @@
-"""Write a document as one file, published whole, with a descriptor beside it where that is asked for."""
+"""Write a document as one file, published whole, where asked for with a descriptor beside it."""
 
 from __future__ import annotations
 
