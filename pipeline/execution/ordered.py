@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from connectors.flowtime.scan.scanner import ScanProgress
+from connectors.storage import give_up
 from connectors.storage.calls.deadline import check_deadline
 from pipeline.execution.job import ExportJob
 from pipeline.execution.message import TaskMessage
@@ -63,6 +64,7 @@ def results(
             yield next_result()
     finally:
         if pending:
+            give_up(job.owner)  # What a worker has staged that was killed, no result names.
             pool.cancel([future for _, future in pending])
             for numbers, future in pending:
                 _discard(job, numbers, future)

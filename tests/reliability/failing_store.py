@@ -151,6 +151,25 @@ class Faults:
     chance: Callable[[], str | None] = lambda: None
     _planned: dict[str, tuple[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request for as long as the context lasts."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def wait_until_idle(self) -> None:
+        """Wait until no request of a killed client is on its way to the store any more."""
+        until = time.monotonic() + 30
+        while self._under_way:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
     def plan(self, operation: str, fault: str, times: int) -> None:
         """Let the next requests of an operation fail."""
@@ -175,9 +194,9 @@ class Faults:
 
 class _Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        with suppress(OSError, ValueError):
+        server: Any = self.server
+        with suppress(OSError, ValueError), server.faults.counted():
             while (request := self._request()) is not None:
-                server: Any = self.server
                 if server.faults.hook is not None:
                     server.faults.hook(request)
                 fault = server.faults.next(request)

@@ -276,9 +276,10 @@ class Database:
                     f"registry {self.name} did not answer in time ({reason}): "
                     "ask for less, or try again"
                 ) from error
-            raise RegistryError(
-                f"registry {self.name}: {reason}: check the URL and the database"
-            ) from error
+            hint = "check the URL and the database"
+            if type(cause) is sqlite3.DatabaseError:
+                hint = "it is damaged: move it away, and what it holds is found again"
+            raise RegistryError(f"registry {self.name}: {reason}: {hint}") from error
         except SQLAlchemyError as error:
             raise RegistryError(f"registry {self.name}: {error}") from error
 
