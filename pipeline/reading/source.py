@@ -166,7 +166,7 @@ def _selected(run: Run, selection: Selection) -> Run:
     """Return the run with the wanted series, and how many others it has."""
     chosen = select_series(run, selection)
     left_out = run.series_left_out + len(run.series) - len(chosen.series)
-    return replace(chosen, series_left_out=left_out)
+    return replace(chosen, series_left_out=left_out) if left_out else chosen
 
 
 def _selection(config: ExportConfig, now: datetime) -> Selection:
