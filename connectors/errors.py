@@ -3,7 +3,8 @@
     FlowtimeExportError
     ├── ConfigError        what was asked for is wrong
     ├── RunError           a run directory is not as a run should be
-    │   └── RunExistsError another exists where it is to be written
+    │   ├── RunExistsError another exists where it is to be written
+    │   └── IncomparableError  two have nothing to compare          (pipeline.errors)
     ├── StorageError       a store refused, failed or did not answer
     │   ├── NotFoundError  nothing is stored there
     │   ├── DeniedError    it may not be read, listed or written

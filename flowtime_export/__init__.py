@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.config import ExportConfig, load_config
     from pipeline.errors import (
         ConfigError,
+        IncomparableError,
         NotAnExportError,
         PublishConflictError,
         RegistryError,
@@ -64,6 +65,7 @@ __all__ = [
     "ExportConfig",
     "FlowtimeExportError",
     "ImportReport",
+    "IncomparableError",
     "IntegrityError",
     "NotAnExportError",
     "NotFoundError",
@@ -115,6 +117,7 @@ _MODULES = {
     "pipeline.config": ("ExportConfig", "load_config"),
     "pipeline.errors": (
         "ConfigError",
+        "IncomparableError",
         "NotAnExportError",
         "PublishConflictError",
         "RegistryError",

@@ -16,6 +16,7 @@ __all__ = [
     "ConfigError",
     "DamagedDescriptorError",
     "FlowtimeExportError",
+    "IncomparableError",
     "IntegrityError",
     "NotAnExportError",
     "NotFoundError",
@@ -28,6 +29,10 @@ __all__ = [
     "StorageError",
     "UnknownArtifactError",
 ]
+
+
+class IncomparableError(RunError):
+    """Two runs have no series, units or bins in common that could be compared."""
 
 
 class NotAnExportError(IntegrityError):

@@ -42,8 +42,20 @@ from connectors.storage.staging.claim import (
     interrupted_work,
     is_claim,
 )
-from connectors.storage.staging.folders import remove_scratch, scratch_below, scratch_folder
-from connectors.storage.staging.names import Owner, staged_name, staging_for, staging_owner
+from connectors.storage.staging.folders import (
+    remove_abandoned,
+    remove_scratch,
+    scratch_below,
+    scratch_folder,
+)
+from connectors.storage.staging.names import (
+    Owner,
+    give_up,
+    owner_of_group,
+    staged_name,
+    staging_for,
+    staging_owner,
+)
 from connectors.storage.standard_output import StandardOutput
 
 __all__ = [
@@ -66,11 +78,14 @@ __all__ = [
     "connect",
     "discard_all",
     "escape_glob",
+    "give_up",
     "interrupted_work",
     "is_claim",
     "join",
+    "owner_of_group",
     "protocol_of",
     "relative",
+    "remove_abandoned",
     "scratch_below",
     "scratch_folder",
     "sha256_of",

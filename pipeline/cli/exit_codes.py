@@ -5,7 +5,7 @@ from __future__ import annotations
 DONE = 0
 """Done, or nothing to do."""
 FAILED = 1
-"""Failed, and nothing is half published."""
+"""Failed; nothing was published in part."""
 USAGE = 2
 """Wrong usage or config."""
 SKIPPED = 3

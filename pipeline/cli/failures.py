@@ -93,9 +93,9 @@ def _described(error: BaseException) -> tuple[int, str, str]:
         case click.ClickException():
             return USAGE, "UsageError", error.format_message()
         case KeyboardInterrupt() | click.Abort():
-            return INTERRUPTED, "Interrupted", "interrupted; nothing was published half"
+            return INTERRUPTED, "Interrupted", "interrupted; nothing was published in part"
         case Terminated():
-            return TERMINATED, "Terminated", "terminated; nothing was published half"
+            return TERMINATED, "Terminated", "terminated; nothing was published in part"
         case FlowtimeExportError():
             code = USAGE if isinstance(error, ConfigError) else FAILED
             return code, type(error).__name__, str(error)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 
 from pipeline.cli.signals import keep_interruptible
+from pipeline.wording import suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,21 @@ class LazyGroup(click.Group):
             command.params += [one for one in self._shared if known.isdisjoint(one.opts)]
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that the arguments begin with, loaded.
+
+        Raises:
+            click.UsageError: There is none of that name; the message names the nearest one.
+        """
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"No such command {args[0]!r}; {suggestion(args[0], names)}", ctx
+            )
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs with their summaries, without loading them."""

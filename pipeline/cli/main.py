@@ -66,9 +66,9 @@ _BACK = "pipeline.cli.commands.verify_import"
 _VERBS = {
     "artifacts": LazyCommand(
         "pipeline.cli.commands.artifacts",
-        "List, show, tag, archive and find again what a registry knows.",
+        "List, search, tag, archive and delete the artifacts of a registry.",
     ),
-    "clean": LazyCommand(_STORAGE, "Remove what a crashed export of ours left at or below TARGET."),
+    "clean": LazyCommand(_STORAGE, "Remove what a crashed export left at or below TARGET."),
     "compare": LazyCommand(
         "pipeline.cli.commands.compare",
         "Compare OTHER with BASELINE: runs, exports, telemetry bundles or plain tables.",
@@ -108,13 +108,18 @@ _VERBS = {
 )
 @click.version_option(VERSION, prog_name="flowtime-export")
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", help="Of stderr."
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the logs on stderr.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="warning",
     show_default=True,
+    help="Least severe messages that are logged on stderr.",
 )
 def cli(log_format: str, log_level: str) -> None:
     """Turn FlowTime run directories into verified CSV, NDJSON and Parquet tables."""

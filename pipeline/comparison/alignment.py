@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import Run
-from pipeline.errors import RunError
+from pipeline.errors import IncomparableError
 
 AlignmentMethod = Literal["auto", "start_time", "bin", "timestamp"]
 """How two grids are laid over each other.
@@ -97,8 +97,8 @@ def align(baseline: Run, comparison: Run, method: AlignmentMethod = "auto") -> A
         method: How.
 
     Raises:
-        RunError: The grids have no bin in common, or bins of one do not fit into those of the
-            other.
+        IncomparableError: The grids have no bin in common, or bins of one do not fit into those of
+            the other.
     """
     notes: list[str] = []
     resolved = _resolved(baseline, comparison, method, notes)
@@ -119,7 +119,7 @@ def align(baseline: Run, comparison: Run, method: AlignmentMethod = "auto") -> A
         (comparison.grid.bins - first[1]) // factors[1],
     )
     if bins <= 0:
-        raise RunError(
+        raise IncomparableError(
             f"the grids of {baseline.url} ({_span(baseline)}) and {comparison.url} "
             f"({_span(comparison)}) have no bin in common by alignment {resolved}: compare them "
             "by the time since their starts with alignment start_time"
@@ -168,7 +168,7 @@ def _factors(baseline: Run, comparison: Run) -> tuple[int, int]:
         return theirs // ours, 1
     if ours % theirs == 0:
         return 1, ours // theirs
-    raise RunError(
+    raise IncomparableError(
         f"bins of {ours} minutes in {baseline.url} and of {theirs} minutes in {comparison.url}: "
         "neither width is a multiple of the other, so they cannot be aggregated; compare them by "
         "their number with alignment bin"
@@ -180,7 +180,7 @@ def _offset(baseline: Run, comparison: Run) -> int:
     offset, rest = divmod(comparison.time_origin - baseline.time_origin, _MINUTE)
     finer = min(baseline.grid.bin_minutes, comparison.grid.bin_minutes)
     if rest or offset % finer:
-        raise RunError(
+        raise IncomparableError(
             f"{baseline.url} starts at {instant_text(baseline.time_origin)} and {comparison.url} "
             f"at {instant_text(comparison.time_origin)}, so bins of {finer} minutes do not begin "
             "at the same instants: compare them by the time since their starts with alignment "

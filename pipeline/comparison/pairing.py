@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.model.series import SeriesSpec
-from pipeline.errors import ConfigError, RunError
+from pipeline.errors import ConfigError, IncomparableError
 from pipeline.wording import counted, few, suggestion
 
 _Key = tuple[str, str, str]
@@ -77,7 +77,7 @@ def pair_series(
 
     Raises:
         ConfigError: A mapping names what is not there, or leads two series to one.
-        RunError: No series has a counterpart, or units differ.
+        IncomparableError: No series has a counterpart, or units differ.
     """
     mapping = dict(renamed or {})
     _refuse_unknown(mapping, baseline, comparison)
@@ -91,10 +91,10 @@ def pair_series(
         if row in found
     )
     if not pairs:
-        raise RunError(
+        raise IncomparableError(
             f"no series of {baseline.url} ({_shown(ours)}) is in {comparison.url} "
-            f"({_shown(theirs)}): say which components were renamed, by --map OLD=NEW or by "
-            "`renamed` in a config"
+            f"({_shown(theirs)}): say which components were renamed, by --map OLD=NEW, or by "
+            "`renamed` in a config or a request"
         )
     _refuse_units(pairs, baseline, comparison)
     taken = set(found.values())
@@ -189,7 +189,7 @@ def _refuse_units(pairs: Iterable[SeriesPair], baseline: Run, comparison: Run) -
         if pair.baseline.unit != pair.comparison.unit
     ]
     if apart:
-        raise RunError(
+        raise IncomparableError(
             f"units differ between {baseline.url} and {comparison.url}: "
             f"{few(apart, _MOST_SHOWN)}: convert one of them before comparing"
         )

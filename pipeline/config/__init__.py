@@ -27,13 +27,12 @@ from pipeline.config.blocks import (
     RegistryBlock,
     SeriesBlock,
     SourceBlock,
-    StorageBlock,
     TransformBlock,
     WebhooksBlock,
-    unvalidated_secrets,
 )
 from pipeline.config.checks import Settings, find_problems
 from pipeline.config.document import node_of
+from pipeline.config.document_secrets import unvalidated_secrets
 from pipeline.config.interpolation import literal
 from pipeline.config.loading import document_of, is_ignored_key, read_text, validated
 from pipeline.config.overrides import apply_override
@@ -47,6 +46,7 @@ from pipeline.config.path_template import (
 )
 from pipeline.config.problems import ProblemReport, UnfitBlocksError
 from pipeline.config.schema import document_schema
+from pipeline.config.storage_block import StorageBlock
 from pipeline.config.values import ConfigName, NotEmpty, Version
 from pipeline.errors import ConfigError
 from pipeline.sinks.formats import FORMATS, AnySink

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from connectors.storage import StorageOptions
-from connectors.storage.options import is_secret, names_secret, secret_texts
 from pipeline.config.values import (
     Address,
     BinWidth,
@@ -22,7 +20,6 @@ from pipeline.config.values import (
     MetadataColumn,
     Moment,
     NotEmpty,
-    Protocol,
     RegistryUrl,
     Seconds,
     SourceUrls,
@@ -34,7 +31,6 @@ from pipeline.config.values import (
 from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
 from pipeline.rows.resampling import Resampling
-from pipeline.sinks.iceberg import is_secret_property
 from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.
@@ -42,8 +38,6 @@ _BATCH_BYTES = 9 * 10**6
 _MOST_AUTO_WORKERS = 8
 DEFAULT_REGISTRY_SECONDS = 10.0
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-
-_FLAGS = frozenset({"anon", "use_ssl", "requester_pays", "version_aware"})
 
 
 class ConfigBlock(BaseModel):
@@ -57,99 +51,6 @@ class ConfigBlock(BaseModel):
     @classmethod
     def _accept_nothing(cls, value: Any) -> Any:
         return {} if value is None else value
-
-
-class StorageBlock(BaseModel):
-    """A named option set for a storage; other keys are passed on to fsspec.
-
-    Attributes:
-        protocol: fsspec protocol such as `s3`, where the URL does not name it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
-
-    protocol: Protocol | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _hide_texts(cls, value: Any) -> Any:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: child if key == "protocol" else _hidden(key, child) for key, child in value.items()
-        }
-
-    def options(self, name: str) -> StorageOptions:
-        """Return the options in the terms of the storages, under the name the config gives them."""
-        return StorageOptions(
-            name=name, protocol=self.protocol, options=dict(self.model_extra or {})
-        )
-
-    def secrets(self) -> Iterator[str]:
-        """Yield the texts that must not be shown."""
-        yield from self.options("").secrets()
-
-
-def _hidden(key: str, value: Any) -> Any:
-    """Return an option with every text that could be a secret put out of sight."""
-    if isinstance(value, dict):
-        return {name: _hidden(name, child) for name, child in value.items()}
-    if isinstance(value, list | tuple):
-        return [_hidden(key, child) for child in value]
-    if isinstance(value, int | float) and not isinstance(value, bool) and names_secret(key):
-        # YAML reads 0123 as 123: a secret of digits would be another one.
-        raise ValueError(f"{key} is a number; put text in quotes")
-    if not isinstance(value, str):
-        return value
-    if key in _FLAGS and value.lower() in ("true", "false"):
-        return value.lower() == "true"  # from the environment everything comes as text
-    return SecretStr(value) if is_secret(key, value) else value
-
-
-def unvalidated_secrets(document: Mapping[str, Any]) -> set[str]:
-    """Return the texts of a document that are not to be shown, whether it is valid or not."""
-    registry = document.get("registry")
-    url = registry.get("url") if isinstance(registry, dict) else None
-    passwords = passwords_in(url) if isinstance(url, str) else ()
-    webhooks = set(_texts_in(document.get("webhooks")))
-    catalogs = _secrets_of_catalogs(document.get("sinks"))
-    return {*_secrets_of_storages(document.get("storage")), *catalogs, *passwords, *webhooks}
-
-
-def _texts_in(value: object) -> Iterator[str]:
-    if isinstance(value, str) and value:
-        yield value
-    elif isinstance(value, Mapping):
-        for child in value.values():
-            yield from _texts_in(child)
-    elif isinstance(value, list | tuple):
-        for child in value:
-            yield from _texts_in(child)
-
-
-def _secrets_of_catalogs(sinks: object) -> Iterator[str]:
-    for sink in sinks if isinstance(sinks, list) else ():
-        catalog = sink.get("catalog") if isinstance(sink, dict) else None
-        for name, value in (catalog if isinstance(catalog, dict) else {}).items():
-            if isinstance(value, str) and is_secret_property(str(name), value):
-                yield value
-
-
-def _secrets_of_storages(storage: object) -> set[str]:
-    found: set[str] = set()
-    stack: list[tuple[str, object]] = [("", storage)]
-    while stack:
-        key, value = stack.pop()
-        if isinstance(value, dict):
-            stack += [(str(name), child) for name, child in value.items()]
-        elif isinstance(value, list):
-            stack += [(key, child) for child in value]
-        elif isinstance(value, str) and key != "protocol":
-            hidden = _hidden(key, value)
-            found.update(secret_texts(value) if isinstance(hidden, SecretStr) else ())
-    return found
 
 
 def _shown(bound: datetime | timedelta | None) -> str:

@@ -13,7 +13,6 @@ from pipeline.config.blocks import (
     ExecutionBlock,
     MetadataBlock,
     SourceBlock,
-    StorageBlock,
     TransformBlock,
 )
 from pipeline.config.document import KeyPath
@@ -27,6 +26,7 @@ from pipeline.config.path_template import (
     template_fields,
 )
 from pipeline.config.problems import ConfigProblem
+from pipeline.config.storage_block import StorageBlock
 from pipeline.config.values import check_no_password
 from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
@@ -229,7 +229,7 @@ def _file_problems(sink: Sink, path: KeyPath, name: str) -> Iterator[ConfigProbl
         if getattr(sink, key):
             yield ConfigProblem((*path, key), f"needs a folder as path; {file} is a file")
     if form != sink.format:
-        yield ConfigProblem((*path, "path"), f"format {sink.format} writes no .{form} file")
+        yield ConfigProblem((*path, "path"), _wrong_ending(sink, form))
         return
     codec = codec_of(probe)
     if sink.format == "parquet":
@@ -304,6 +304,13 @@ def _unknown_column(name: str, settings: Settings) -> str:
     if name in CATALOGUE_NAMES:
         return f"no column {name!r}; add it to metadata.columns"
     return f"no column {name!r}; {suggestion(name, settings.finals)}"
+
+
+def _wrong_ending(sink: Sink, form: str) -> str:
+    return (
+        f"format {sink.format} writes no .{form} file; set the format to {form}, or give the path "
+        "another ending"
+    )
 
 
 def _shared_paths(sinks: Collection[Sink]) -> Iterator[ConfigProblem]:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from connectors.storage import StorageOptions
-from pipeline.config.blocks import ConfigBlock, RegistryBlock, StorageBlock
+from pipeline.config.blocks import ConfigBlock, RegistryBlock
 from pipeline.config.loading import document_of, read_text, validated
 from pipeline.config.problems import ConfigProblem, UnfitBlocksError
+from pipeline.config.storage_block import StorageBlock
 from pipeline.config.values import ConfigName, NotEmpty, Url, Version
 from pipeline.rows.aggregation import Aggregation
 from pipeline.wording import suggestion

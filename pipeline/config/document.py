@@ -182,9 +182,17 @@ def _syntax_error(error: yaml.YAMLError, text: str, builder: _Builder) -> Config
     place = builder.place(1, 1) if mark is None else builder.place(mark.line + 1, mark.column + 1)
     problem = getattr(error, "problem", None) or "the text cannot be read"
     hint = ""
-    if mark is not None and "${" in "\n".join(text.splitlines()[: mark.line + 1][-2:]):
+    if mark is not None and _begins_with_tab(text, mark):
+        problem, hint = "a tab where only spaces may indent", "; replace tabs by spaces"
+    elif mark is not None and "${" in "\n".join(text.splitlines()[: mark.line + 1][-2:]):
         hint = "; between { } or [ ], put ${...} in quotes"
     return ConfigError(f"{place}: not YAML: {problem}{hint}")
+
+
+def _begins_with_tab(text: str, mark: yaml.Mark) -> bool:
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    return line[mark.column : mark.column + 1] == "\t" and not line[: mark.column].strip()
 
 
 def _scalar(text: str, place: DocumentPosition) -> Scalar:

@@ -10,8 +10,8 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.blocks import unvalidated_secrets
 from pipeline.config.document import Node, read_document
+from pipeline.config.document_secrets import unvalidated_secrets
 from pipeline.config.env_file import ENV_FILE, with_env_files
 from pipeline.config.interpolation import Interpolation
 from pipeline.config.problems import ProblemReport

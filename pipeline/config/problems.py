@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pipeline.config.document import KeyPath, Node, show_path
 from pipeline.errors import ConfigError
+from pipeline.sinks.formats import SINK_FORMATS
 from pipeline.wording import nearest, suggestion
 
 MOST_SHOWN = 10
@@ -154,7 +155,7 @@ class ProblemReport:
         field = str(context["discriminator"]).strip("'")
         place = (*path, field)
         if kind == "union_tag_not_found":
-            return ConfigProblem(place, "is required; choose from csv, ndjson, parquet")
+            return ConfigProblem(place, f"is required; choose from {', '.join(SINK_FORMATS)}")
         tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
         found = self._found(context["tag"], place)
         return ConfigProblem(
@@ -187,8 +188,12 @@ class ProblemReport:
         what = _EXPECTED.get(kind.partition("_")[0])
         if what is None:
             return "is not valid" if path[:1] == ("storage",) else message
-        quoted = what == "text" and (value is None or isinstance(value, bool | int | float))
-        return f"expected {what}, {found}" + ("; put text in quotes" if quoted else "")
+        hint = ""
+        if what == "text" and (value is None or isinstance(value, bool | int | float)):
+            hint = "; put text in quotes"
+        elif what == "a block of keys" and isinstance(value, str):
+            hint = _block_hint(_model_at(self.model, path))
+        return f"expected {what}, {found}{hint}"
 
     def _found(self, value: object, path: KeyPath) -> str:
         """Return the value at a path, as far as it may be shown."""
@@ -223,6 +228,13 @@ def _beginning(hidden: str, text: str) -> str:
         if hidden[:length] in text:
             return hidden[:length]
     return ""
+
+
+def _block_hint(model: type[BaseModel] | None) -> str:
+    """Return what to write in place of a text that one key of a block would hold."""
+    fields = {} if model is None else model.model_fields
+    required = [field.alias or name for name, field in fields.items() if field.is_required()]
+    return f"; write {{{required[0]}: ...}}" if len(required) == 1 else ""
 
 
 def _amount(kind: str, count: int) -> str:

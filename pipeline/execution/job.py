@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from connectors.flowtime.scan.series_files import SeriesFiles
-from connectors.storage import Storage
+from connectors.storage import Owner, Storage, owner_of_group
 from pipeline.execution.message import PartMessage, TaskMessage
 from pipeline.execution.task import ExportTask
 from pipeline.planning.plan import ExportPlan
@@ -31,12 +31,14 @@ class ExportJob:
         plan: The plan of the export.
         pending: The targets that are to be written.
         wanted: Whether the file of each series is read.
+        owner: What other processes stage for it belongs to.
     """
 
     storage: Storage
     plan: ExportPlan
     pending: tuple[Pending, ...]
     wanted: np.ndarray[Any, np.dtype[np.bool_]]
+    owner: Owner = field(default_factory=owner_of_group)
 
     @property
     def files(self) -> SeriesFiles:
@@ -104,6 +106,7 @@ class ExportJob:
             kept=plan.is_kept[begin:stop],
             wanted=wanted,
             parts=parts,
+            owner=self.owner,
         )
 
     def _part(self, number: int, cut: Segment, first: int, end: int) -> PartMessage | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.scan.arrays import as_column
-from connectors.storage import Owner, staging_owner
+from connectors.storage import Owner
 from pipeline.config import ExportConfig
 from pipeline.execution.discovery import refuse_other_version
 from pipeline.execution.task import ExportTask
@@ -79,7 +79,7 @@ class TaskMessage:
     kept: np.ndarray[Any, np.dtype[np.bool_]]
     wanted: np.ndarray[Any, np.dtype[np.bool_]]
     parts: tuple[PartMessage, ...]
-    owner: Owner = field(default_factory=staging_owner)
+    owner: Owner
     version: str = VERSION
 
     def task(self) -> ExportTask:

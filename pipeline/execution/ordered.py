@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from connectors.storage import give_up
 from connectors.storage.calls.deadline import check_deadline
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def results(
             yield next_result()
     finally:
         if pending:
+            give_up(job.owner)  # What a worker has staged that was killed, no result names.
             pool.cancel([future for _, future in pending])
             for numbers, future in pending:
                 _discard(job, numbers, future)

@@ -16,8 +16,8 @@ from loky import ProcessPoolExecutor
 from loky.process_executor import BrokenProcessPool
 
 from connectors.flowtime.discover.discovery import Discovery
-from connectors.storage import discard_all, scratch_folder, staging_for
-from pipeline.errors import SinkError
+from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
+from pipeline.errors import SinkError, StorageError
 from pipeline.execution.copied_process import WorkerContext, signals_held_back, take_signals
 from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.ordered import results
@@ -50,6 +50,9 @@ class ProcessExecutor:
 
     Attributes:
         is_usable: Whether it can take further tasks.
+
+    Raises:
+        SinkError: This machine does not let them be prepared.
     """
 
     def __init__(self, workers: int) -> None:
@@ -58,20 +61,21 @@ class ProcessExecutor:
         self._folder = ExitStack()
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
-        self._pool = ProcessPoolExecutor(
-            workers,
-            context=WorkerContext(),
-            initializer=_begin,
-            initargs=(
-                os.getpid(),
-                str(self._stop),
-                {
-                    "POLARS_MAX_THREADS": str(threads),
-                    "OMP_NUM_THREADS": "1",
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
-            ),
-        )
+        environment = {
+            "POLARS_MAX_THREADS": str(threads),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        try:
+            self._pool = ProcessPoolExecutor(
+                workers,
+                context=WorkerContext(),
+                initializer=_begin,
+                initargs=(os.getpid(), str(self._stop), environment),
+            )
+        except OSError as error:
+            self._folder.close()
+            raise _not_started(error) from error
 
     def __enter__(self) -> ProcessExecutor:
         return self
@@ -82,12 +86,24 @@ class ProcessExecutor:
     def close(self) -> None:
         """End the processes; one that does not stop at its next batch is killed."""
         self._pool.shutdown(wait=True, kill_workers=not self.is_usable)
+        if not self.is_usable:
+            # An error of this, too, would hide why they were ended.
+            with suppress(StorageError):
+                remove_abandoned()
         self._folder.close()
 
     def start(self) -> None:
-        """Start the processes."""
-        with signals_held_back():
-            self._pool.submit(_ready)
+        """Start the processes.
+
+        Raises:
+            SinkError: This machine does not let them be started.
+        """
+        try:
+            with signals_held_back():
+                self._pool.submit(_ready)
+        except OSError as error:
+            self.is_usable = False
+            raise _not_started(error) from error
 
     def load(self) -> None:
         """Have the processes import what tasks need, once they have nothing else to do."""
@@ -145,6 +161,13 @@ class ProcessExecutor:
         _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
         self.is_usable = not still_running
         self._stop.unlink(missing_ok=True)
+
+
+def _not_started(error: OSError) -> SinkError:
+    return SinkError(
+        f"worker processes could not be started ({error.strerror or error}), and nothing was "
+        "published: free memory, processes or room in /dev/shm, or set execution.engine to local"
+    )
 
 
 def _reason(error: BrokenProcessPool) -> str:

@@ -26,6 +26,7 @@ def summarise(session: ExportSession, source: Source, done: WrittenTargets) -> R
         bytes_read=done.staged.size,
         targets=(*_by_table(targets, done.published.changed), *_removed(done.pruned)),
         sink_notes=(
+            *done.plan.notes,
             *(note for sink in done.plan.sinks for note in sink.notes),
             *done.choice.notes,
             *done.pruning.notes,

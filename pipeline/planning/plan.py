@@ -112,6 +112,16 @@ class ExportPlan:
         block = self.config.transform.resample
         return None if block is None else block.resampling
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why the tables have no rows, where that is known beforehand."""
+        if any(run.series for run in self.runs):
+            cause = None if len(self.kept) else "no series can fulfil transform.filter"
+        else:
+            is_selected = any(run.series_left_out for run in self.runs)
+            cause = "no series matches source.series" if is_selected else None
+        return () if cause is None else (f"{cause}: the tables have no rows",)
+
     @cached_property
     def is_kept(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether the file of each series is read."""

@@ -81,7 +81,7 @@ def csv_metadata(file: ExportFile) -> FileMetadata:
     lines = _comment_lines(file)
     if not lines or not lines[0].startswith(_FIRST_LINE):
         raise file.error(
-            "not an export of ours by itself: it has no metadata header; put its "
+            "not an export of flowtime-export by itself: it has no metadata header; put its "
             "descriptor (*.datapackage.json) beside it",
             NotAnExportError,
         )
@@ -125,7 +125,7 @@ def parquet_metadata(file: ExportFile) -> FileMetadata:
     ]
     if not own:
         raise file.error(
-            "not an export of ours by itself: its footer holds no flowtime.* entries; "
+            "not an export of flowtime-export by itself: its footer holds no flowtime.* entries; "
             "put its descriptor (*.datapackage.json) beside it",
             NotAnExportError,
         )
@@ -159,7 +159,9 @@ def _metadata(
     try:
         found = _Metadata.model_validate(raw)
     except Invalid as error:
-        raise file.error(f"not an export of ours: its metadata: {first_fault(error)}") from error
+        raise file.error(
+            f"not an export of flowtime-export: its metadata: {first_fault(error)}"
+        ) from error
     if found.format != f"flowtime-gold-{format_}":
         raise IntegrityError(
             f"{file.url}: its metadata are of {found.format[:60]!r}, not {format_}"

@@ -63,7 +63,7 @@ def _descriptor_in(storage: Storage, folder: str) -> str:
             f"{storage.url(folder)}: holds {len(found)} descriptors: name one of them ({names})"
         )
     raise NotAnExportError(
-        f"{storage.url(folder)}: holds no descriptor, so this is not an export of ours: "
+        f"{storage.url(folder)}: holds no descriptor, so this is not an export of flowtime-export: "
         "name a descriptor, a folder that holds one, or a data file"
     )
 
@@ -111,8 +111,8 @@ def _format(storage: Storage, path: str) -> Format:
     found = format_of(path)
     if found is None:
         raise NotAnExportError(
-            f"{storage.url(path)}: not an export of ours: its name ends neither in .csv, .tsv, "
-            ".ndjson, .jsonl or .parquet (with .gz or .zst) nor in that of a descriptor"
+            f"{storage.url(path)}: not an export of flowtime-export: its name does not end in "
+            ".csv, .tsv, .ndjson, .jsonl or .parquet (with .gz or .zst), nor in datapackage.json"
         )
     return found
 
@@ -185,7 +185,7 @@ def _own_metadata(stored: ExportFile, format_: Format) -> FileMetadata:
     if format_ == "parquet":
         return parquet_metadata(stored)
     raise stored.error(
-        "not an export of ours by itself: NDJSON has no metadata of its own; put its "
+        "not an export of flowtime-export by itself: NDJSON has no metadata of its own; put its "
         "descriptor (*.datapackage.json) beside it",
         NotAnExportError,
     )

@@ -29,7 +29,7 @@ from pipeline.registry.records.descriptor_records import (
 from pipeline.registry.records.run_records import record_of_refusal, record_of_run
 from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
 
-_WAITING = 4
+_BATCH_BYTES = 16 * 1024 * 1024
 _DESCRIPTORS_AT_ONCE = 64
 
 
@@ -195,7 +195,8 @@ class _Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batch: list[ArtifactRecord] = []
-        self._waiting: queue.Queue[list[ArtifactRecord] | None] = queue.Queue(_WAITING)
+        self._bytes = 0
+        self._waiting: queue.Queue[list[ArtifactRecord] | None] = queue.Queue(1)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="flowtime-registry", daemon=True)
 
@@ -213,10 +214,12 @@ class _Writer:
 
     def add(self, record: ArtifactRecord) -> None:
         self._batch.append(record)
-        if len(self._batch) >= BATCH:
+        self._bytes += len(record.document or b"")
+        if len(self._batch) >= BATCH or self._bytes >= _BATCH_BYTES:
             self._raise_failure()
             self._waiting.put(self._batch)
             self._batch = []
+            self._bytes = 0
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, delete, select
 
 from pipeline.registry.database import search_text
 from pipeline.registry.database.search_text import SearchedText
-from pipeline.registry.database.statements import insert_into, parts, upsert
+from pipeline.registry.database.statements import insert_into, is_among, write_rows
 from pipeline.registry.database.tables import (
     artifact,
     detail,
@@ -20,18 +20,20 @@ from pipeline.registry.database.tables import (
     shape_term,
     user_data,
 )
-from pipeline.registry.names import assign_ids
+from pipeline.registry.names import assign_ids, free_names
 from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Visibility,
-    key_of,
     microseconds,
     shape_of,
 )
 from pipeline.registry.records.run_records import model_id, record_of_model
 
-BATCH = 500
-"""Artifacts that are written in one transaction: others wait no longer than for these."""
+BATCH = 2_000
+"""Artifacts that are written in one transaction: other writers wait no longer than for these.
+
+Rows are scattered over all pages of the indexes, so that small transactions write most pages again.
+"""
 
 MAX_LOCATION = 2_000
 """Characters of a location; no index of PostgreSQL holds much more."""
@@ -47,21 +49,31 @@ def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
     wanted = {one.key: one for one in records if len(one.location) <= MAX_LOCATION}
     if not wanted:
         return
-    wanted |= _models(connection, wanted.values())
+    models = _models(wanted.values())
+    before = _before(connection, [*wanted, *models])
+    wanted |= {
+        key: model
+        for key, model in models.items()
+        if key not in before or model.location <= before[key].location
+    }
+    # FTS5 writes rows together only where their keys ascend.
     ordered = [wanted[key] for key in sorted(wanted)]
-    ids = assign_ids(connection, ordered)
+    ids = assign_ids(
+        connection, ordered, before={key: row.id for key, row in before.items() if key in wanted}
+    )
     users = _users(connection, [*wanted])
-    before = _existing(connection, [*wanted])
-    rows = [_row(one, ids[one.key], users.get(one.key)) for one in ordered]
-    connection.execute(upsert(connection, artifact), rows)
-    connection.execute(upsert(connection, detail), [_detail(one) for one in ordered])
-    documents = [{"key": r.key, "body": r.document} for r in ordered if r.document is not None]
-    if documents:
-        connection.execute(upsert(connection, document), documents)
+    write_rows(
+        connection,
+        artifact,
+        [_row(one, ids[one.key], users.get(one.key)) for one in ordered],
+        on_conflict="replace",
+    )
+    write_rows(connection, detail, [_detail(one) for one in ordered], on_conflict="replace")
+    documents = [(one.key, one.document) for one in ordered if one.document is not None]
+    write_rows(connection, document, documents, on_conflict="replace")
     _write_terms(connection, ordered)
     _write_edges(connection, ordered, before)
-    plain = [one for one in ordered if one.key not in users]
-    texts = [_text(one, ids[one.key]) for one in plain]
+    texts = [_text(one, ids[one.key]) for one in ordered if one.key not in users]
     search_text.write(connection, texts, before)
     search_text.rewrite(connection, [*users])
 
@@ -74,85 +86,72 @@ def register_root(connection: Connection, url: str) -> None:
 
 def remove(connection: Connection, keys: Sequence[int]) -> None:
     """Forget artifacts; what users say of them stays, in case they come back."""
-    for some in parts(keys):
-        named = select(artifact.c.name).where(artifact.c.key.in_(some)).distinct()
-        gone = connection.execute(named).scalars().all()
-        for table, column in (
-            (artifact, artifact.c.key),
-            (detail, detail.c.key),
-            (document, document.c.key),
-            (edge, edge.c.source),
-        ):
-            connection.execute(delete(table).where(column.in_(some)))
-        search_text.remove(connection, some)
-        assign_ids(connection, [], gone)
+    if not keys:
+        return
+    named = select(artifact.c.name).where(is_among(connection, artifact.c.key, keys)).distinct()
+    gone = connection.execute(named).scalars().all()
+    for column in (artifact.c.key, detail.c.key, document.c.key, edge.c.source):
+        connection.execute(delete(column.table).where(is_among(connection, column, keys)))
+    search_text.remove(connection, keys)
+    free_names(connection, gone)
 
 
-def _models(connection: Connection, records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
+def _models(records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
     """Return the models of some runs, each described by the run of the smallest location."""
-    found: dict[int, ArtifactRecord] = {}
+    first: dict[str, ArtifactRecord] = {}
     for one in records:
-        if one.type != "run" or one.model_hash is None:
-            continue
-        key = key_of("model", one.model_hash)
-        if key not in found or one.location < found[key].location:
-            model = record_of_model(one)
-            if model is not None:
-                found[key] = model
-    for some in parts([*found]):
-        known = select(artifact.c.key, artifact.c.location).where(artifact.c.key.in_(some))
-        for key, location in connection.execute(known):
-            if location < found[key].location:
-                del found[key]
-    return found
+        if one.type == "run" and one.model_hash is not None:
+            before = first.setdefault(one.model_hash, one)
+            if one.location < before.location:
+                first[one.model_hash] = one
+    models = (record_of_model(one) for one in first.values())
+    return {model.key: model for model in models if model is not None}
 
 
-def _existing(connection: Connection, keys: Sequence[int]) -> set[int]:
-    found: set[int] = set()
-    for some in parts(keys):
-        known = select(artifact.c.key).where(artifact.c.key.in_(some))
-        found.update(connection.execute(known).scalars())
-    return found
+def _before(connection: Connection, keys: Sequence[int]) -> dict[int, Any]:
+    """Return the id and the location of those artifacts that are there, by their keys."""
+    known = select(artifact.c.key, artifact.c.id, artifact.c.location)
+    found = connection.execute(known.where(is_among(connection, artifact.c.key, keys)))
+    return {row.key: row for row in found}
 
 
 def _users(connection: Connection, keys: Sequence[int]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for some in parts(keys):
-        known = select(
-            user_data.c.key, user_data.c.title, user_data.c.archived, user_data.c.pinned
-        ).where(user_data.c.key.in_(some))
-        found.update((row.key, row) for row in connection.execute(known))
-    return found
+    columns = user_data.c
+    known = select(columns.key, columns.title, columns.archived, columns.pinned)
+    found = connection.execute(known.where(is_among(connection, columns.key, keys)))
+    return {row.key: row for row in found}
 
 
-def _row(one: ArtifactRecord, name: str, user: Any | None) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "type": one.type,
-        "id": name,
-        "name": one.name,
-        "mark": one.mark,
-        "folder": one.folder,
-        "location": one.location,
-        "state": one.state,
-        "title": user.title if user is not None and user.title else one.title,
-        "created": microseconds(one.created),
-        "modified": microseconds(one.modified or one.created),
-        "size": one.size,
-        "source": one.source,
-        "template_id": one.template_id,
-        "model_id": _model_of(one),
-        "scenario": one.scenario,
-        "digest": one.digest,
-        "listing": one.listing,
-        "shape": shape_of(one.terms),
-        "series": one.series,
-        "rows": one.rows,
-        "warnings": one.warnings,
-        "visibility": Visibility.of(one.state, archived=user is not None and user.archived),
-        "archived": user is not None and user.archived,
-        "pinned": user is not None and user.pinned,
-    }
+def _row(one: ArtifactRecord, name: str, user: Any | None) -> tuple[Any, ...]:
+    """Return the row of an artifact, in the order of the table's columns."""
+    is_archived = user is not None and bool(user.archived)
+    return (
+        one.key,
+        one.type,
+        name,
+        one.name,
+        one.mark,
+        one.folder,
+        one.location,
+        one.state,
+        user.title if user is not None and user.title else one.title,
+        microseconds(one.created),
+        microseconds(one.modified or one.created),
+        one.size,
+        one.source,
+        one.template_id,
+        _model_of(one),
+        one.scenario,
+        one.digest,
+        one.listing,
+        shape_of(one.terms),
+        one.series,
+        one.rows,
+        one.warnings,
+        int(Visibility.of(one.state, archived=is_archived)),
+        is_archived,
+        user is not None and bool(user.pinned),
+    )
 
 
 def _text(one: ArtifactRecord, name: str) -> SearchedText:
@@ -168,55 +167,55 @@ def _model_of(one: ArtifactRecord) -> str | None:
     return None if is_without else model_id(one.model_hash or "")
 
 
-def _detail(one: ArtifactRecord) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "title": one.title,
-        "description": one.description,
-        "reason": one.reason,
-        "metadata": compact(one.metadata),
-        "files": compact(list(one.files)),
-    }
+def _detail(one: ArtifactRecord) -> tuple[Any, ...]:
+    """Return the details of an artifact, in the order of the table's columns."""
+    return (
+        one.key,
+        one.title,
+        one.description,
+        one.reason,
+        compact(one.metadata),
+        compact(one.files),
+    )
 
 
-def compact(value: Any) -> str:
-    """Return JSON without blanks."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Return JSON without blanks."""
 
 
 def _write_terms(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
     shapes = {shape_of(one.terms): one.terms for one in records}
-    known: set[int] = set()
-    for some in parts([*shapes]):
-        there = select(shape_term.c.shape).where(shape_term.c.shape.in_(some)).distinct()
-        known.update(connection.execute(there).scalars())
+    there = select(shape_term.c.shape).distinct()
+    known = {*connection.scalars(there.where(is_among(connection, shape_term.c.shape, [*shapes])))}
     rows = [
-        {"shape": shape, "kind": kind, "value": value}
+        (shape, kind, value)
         for shape, terms in shapes.items()
         if shape not in known
         for kind, value in sorted(terms)
     ]
-    if rows:
-        connection.execute(insert_into(connection, shape_term).on_conflict_do_nothing(), rows)
+    write_rows(connection, shape_term, rows, on_conflict="keep")
 
 
 def _write_edges(
-    connection: Connection, records: Iterable[ArtifactRecord], before: set[int]
+    connection: Connection, records: Iterable[ArtifactRecord], before: Container[int]
 ) -> None:
-    rows: dict[tuple[int, str, int], Mapping[str, Any]] = {}
+    replaced: list[int] = []
+    rows: list[tuple[Any, ...]] = []
     for one in records:
-        for link in one.links:
-            rows[one.key, link.relation, link.key] = {
-                "source": one.key,
-                "relation": link.relation,
-                "target": link.key,
-                "target_type": link.type,
-                "target_name": link.name,
-                "target_location": link.location,
-                "target_digest": link.digest,
-            }
-    replaced = [{"gone": one.key} for one in records if one.key in before]
+        if one.key in before:
+            replaced.append(one.key)
+        rows += [
+            (
+                one.key,
+                link.relation,
+                link.key,
+                link.type,
+                link.name,
+                link.location,
+                link.digest,
+            )
+            for link in one.links
+        ]
     if replaced:
-        connection.execute(delete(edge).where(edge.c.source == bindparam("gone")), replaced)
-    if rows:
-        connection.execute(insert_into(connection, edge).on_conflict_do_nothing(), [*rows.values()])
+        connection.execute(delete(edge).where(is_among(connection, edge.c.source, replaced)))
+    write_rows(connection, edge, rows, on_conflict="keep")

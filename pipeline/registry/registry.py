@@ -300,6 +300,7 @@ class Registry:
         *urls: str,
         storage_options: StorageOptions | Mapping[str, Any] | None = None,
         proceed: Callable[[], None] = lambda: None,
+        report: RebuildReport | None = None,
     ) -> RebuildReport:
         """Register all runs and exports below some folders, and forget what is gone there.
 
@@ -307,6 +308,7 @@ class Registry:
             urls: The folders; without any, those that the registry knows.
             storage_options: Of their storage.
             proceed: Called now and then; may raise to stop.
+            report: What is found is counted here as it is found; by default in a new one.
 
         Raises:
             ConfigError: There is no folder to look in.
@@ -319,7 +321,7 @@ class Registry:
         options = storage_options
         if isinstance(options, Mapping):
             options = StorageOptions(options=options)
-        report = RebuildReport()
+        report = RebuildReport() if report is None else report
         for url in wanted:
             storage, path = connect(url, options)
             try:

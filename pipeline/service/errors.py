@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pipeline.errors import (
     ConfigError,
     FlowtimeExportError,
+    IncomparableError,
     RegistryError,
     RegistryTimeoutError,
     RunError,
@@ -47,6 +48,7 @@ CODES: Mapping[str, str] = {
     "not-found": "There is nothing at this path",
     "range-not-satisfiable": "The file ends before the requested range",
     "registry-failed": "The registry's database failed",
+    "not-comparable": "The two have nothing in common that can be compared",
     "run-damaged": "The run's files do not hold what the run promises",
     "run-exists": "A run of this name exists already",
     "run-not-complete": "The run cannot be exported in its current state",
@@ -214,6 +216,7 @@ class BusyError(ServiceError):
 
 
 _REPAIR = "repair the run's files, or evaluate its model again"
+_FIT = "name renamed components in `renamed`, or choose another `alignment`"
 _STORE = "check the storage, then send the request again"
 _KINDS: tuple[tuple[type[FlowtimeExportError], int, str, str], ...] = (
     (ConfigError, 400, "invalid-options", "GET /docs describes the options"),
@@ -223,6 +226,7 @@ _KINDS: tuple[tuple[type[FlowtimeExportError], int, str, str], ...] = (
         "run-exists",
         "send ifExists=replace to replace it, or ifExists=skip to keep it",
     ),
+    (IncomparableError, 422, "not-comparable", _FIT),
     (RunError, 422, "run-damaged", _REPAIR),
     (UnknownArtifactError, 404, "artifact-not-found", "GET /v1/artifacts lists the artifacts"),
     (RegistryTimeoutError, 503, "busy", "ask for less, or send the request again"),

@@ -134,6 +134,11 @@ class ServiceSettings(BaseModel):
         """The URL of the registry, with its password."""
         if self.registry is not None:
             return self.registry.get_secret_value()
+        return self.local_registry_url
+
+    @property
+    def local_registry_url(self) -> str:
+        """The URL of the registry in the folder of the state, which always has the runs."""
         return f"sqlite:///{self.state_folder / 'registry.db'}"
 
     @property

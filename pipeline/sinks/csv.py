@@ -12,7 +12,9 @@ from pipeline.rows.column import Table
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level
 from pipeline.sinks.csv_dialect import (
     COMMENT,
+    QuoteMark,
     QuoteStyle,
+    Separator,
     check_decimal,
     check_null_value,
     check_quote,
@@ -55,9 +57,9 @@ class CsvSink(Sink):
 
     format: Literal["csv"]
     preset: Literal["excel-eu"] | None = Field(default=None, alias="dialect")
-    separator: Annotated[str, Field(pattern=r"^[\t\x20-\x7e]$")] = ","
+    separator: Separator = ","
     decimal: Literal[".", ","] = "."
-    quote: Annotated[str, Field(pattern=r"^[\x21-\x7e]$")] = '"'
+    quote: QuoteMark = '"'
     quote_style: QuoteStyle = "necessary"
     null_value: Annotated[str, Field(max_length=32, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     bom: Flag = False

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import string
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from connectors.flowtime.model.instant import parse_instant
 
@@ -14,6 +18,27 @@ BOOLEAN_CHARACTERS = frozenset("truefalse")
 """What numbers, timestamps and booleans are written with."""
 
 QuoteStyle = Literal["necessary", "always", "non_numeric"]
+
+_SEPARATOR = r"^[\t\x20-\x7e]$"
+_QUOTE = r"^[\x21-\x7e]$"
+
+
+def _check_one(pattern: str, what: str, text: str) -> str:
+    if re.fullmatch(pattern, text) is None:
+        raise ValueError(f"expected {what}, found text {text!r}")
+    return text
+
+
+Separator = Annotated[
+    str,
+    AfterValidator(partial(_check_one, _SEPARATOR, "one printable ASCII character or a tab")),
+    Field(json_schema_extra={"pattern": _SEPARATOR}),
+]
+QuoteMark = Annotated[
+    str,
+    AfterValidator(partial(_check_one, _QUOTE, "one printable ASCII character")),
+    Field(json_schema_extra={"pattern": _QUOTE}),
+]
 
 _UNQUOTED: dict[QuoteStyle, frozenset[str]] = {
     "necessary": NUMBER_CHARACTERS | TIMESTAMP_CHARACTERS | BOOLEAN_CHARACTERS,

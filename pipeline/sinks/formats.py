@@ -59,6 +59,8 @@ FORMATS: Mapping[Format, FormatSpec] = MappingProxyType(
 )
 
 ALL_FORMATS: tuple[Format, ...] = tuple(FORMATS)
+SINK_FORMATS: tuple[str, ...] = (*ALL_FORMATS, *TABLE_FORMATS)
+"""Formats that a sink of a config can have."""
 
 READING_ORDER: tuple[Format, ...] = ("parquet", "ndjson", "csv")
 """Formats of one export in the order of preference for reading it back: the exact ones first."""

@@ -36,6 +36,7 @@ ERRORS = {
     "SinkError": "FlowtimeExportError",
     "IntegrityError": "RunError",
     "RunExistsError": "RunError",
+    "IncomparableError": "RunError",
     "NotAnExportError": "IntegrityError",
     "NotFoundError": "StorageError",
     "DeniedError": "StorageError",

@@ -148,6 +148,39 @@ def test_runs(runs: Path, capsys: Streams) -> None:
     assert run_cli(["runs", "/nowhere/at/all"]) == 1
 
 
+def test_runs_says_where_a_run_is_broken(runs: Path, capsys: Streams) -> None:
+    (runs / "run_b" / "run.json").write_text('{"runId": ')
+    reason = "file run.json line 1: is cut off at column 10"
+    assert run_cli(["runs", str(runs)]) == 0
+    assert f"  broken: {reason}" in capsys.readouterr().out.splitlines()[-1]
+    assert run_cli(["runs", str(runs), "--json"]) == 0
+    broken = printed(capsys)[-1]
+    assert (broken["name"], broken["kind"]) == ("run_b", "broken")
+    assert broken["reason"].startswith(reason)
+
+
+def test_runs_warns_of_a_folder_without_runs(tmp_path: Path, capsys: Streams) -> None:
+    assert run_cli(["runs", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert err == f"WARNING no run directories found under {tmp_path}\n"
+    assert run_cli(["runs", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("rum", "No such command 'rum'; did you mean 'run'?"),
+        ("exprot", "No such command 'exprot'; did you mean 'export'?"),
+        ("qqq", "No such command 'qqq'; choose from artifacts, clean, compare,"),
+    ],
+)
+def test_a_mistyped_verb(typed: str, message: str, capsys: Streams) -> None:
+    assert run_cli([typed]) == 2
+    assert f"Error: {message}" in capsys.readouterr().err
+
+
 def test_export_all(runs: Path, tmp_path: Path, capsys: Streams) -> None:
     run = runs / "run_a"
     assert run_cli(["export", str(run), "--format", "all"]) == 0
@@ -385,5 +418,5 @@ def test_a_signal_in_the_midst_of_an_export(tmp_path: Path, number: int, code: i
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (code, "")
     # Python may complain before of a generator that the signal hit while it was being closed.
-    assert stderr.splitlines()[-1].endswith("nothing was published half")
+    assert stderr.splitlines()[-1].endswith("nothing was published in part")
     assert names(out) == []

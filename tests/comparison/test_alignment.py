@@ -18,7 +18,7 @@ from pipeline.comparison import (
     compare_sides,
 )
 from pipeline.comparison.alignment import AlignmentMethod
-from pipeline.errors import ConfigError, RunError
+from pipeline.errors import ConfigError, IncomparableError
 from pipeline.rows.aggregation import aggregate
 from tests.exporting import write_runs
 from tests.run_builder import RunSpec
@@ -210,7 +210,7 @@ def test_by_bin_grids_of_any_width_are_compared(tmp_path: Path) -> None:
 def test_grids_that_do_not_fit_are_refused(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], reason: str
 ) -> None:
-    with pytest.raises(RunError, match=reason):
+    with pytest.raises(IncomparableError, match=reason):
         compared(
             tmp_path, run("one", SIX, **one), run("other", SIX, **other), alignment="timestamp"
         )

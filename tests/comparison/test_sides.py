@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipeline.comparison import Comparison, ComparisonRequest, SideSource, compare, compare_sides
-from pipeline.errors import ConfigError, IntegrityError, RunError, StorageError
+from pipeline.errors import ConfigError, IncomparableError, IntegrityError, RunError, StorageError
 from pipeline.exports.run import export
 from pipeline.imports.importer import import_export
 from tests.exporting import config, spec, upload, write_runs
@@ -209,7 +209,7 @@ def test_units_that_differ_are_refused(tmp_path: Path) -> None:
     write_runs(tmp_path, spec("one"), spec("other"))
     index = tmp_path / "other" / "series" / "index.json"
     index.write_text(index.read_text().replace("entities/bin", "hours", 1))
-    with pytest.raises(RunError, match=r"units differ.*\(entities/bin and hours\)"):
+    with pytest.raises(IncomparableError, match=r"units differ.*\(entities/bin and hours\)"):
         compare(str(tmp_path / "one"), str(tmp_path / "other"))
     write_runs(tmp_path, spec("plain", units=False))
     assert compare(str(tmp_path / "one"), str(tmp_path / "plain")).summary["equal"] == 3
@@ -217,5 +217,7 @@ def test_units_that_differ_are_refused(tmp_path: Path) -> None:
 
 def test_no_series_in_common(tmp_path: Path) -> None:
     write_runs(tmp_path, spec("one"), spec("other", "errors@Z@DEFAULT"))
-    with pytest.raises(RunError, match=r"no series of .*one.*is in .*other.*errors@Z@DEFAULT"):
+    with pytest.raises(
+        IncomparableError, match=r"no series of .*one.*is in .*other.*errors@Z@DEFAULT"
+    ):
         compare(str(tmp_path / "one"), str(tmp_path / "other"))

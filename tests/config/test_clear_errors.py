@@ -87,6 +87,34 @@ def test_a_server_that_is_not_there(tmp_path: Path, capsys: Streams) -> None:
     assert "Traceback" not in shown
 
 
+# --------------------------------------------------------------------------- other slips
+
+SLIPS = {
+    "version: 1\nsource: /data/runs\nsinks: [{format: csv, path: a.csv}]\n": (
+        "c.yaml:2:9: source: expected a block of keys, found text '/data/runs'; write {url: ...}"
+    ),
+    "version: 1\nsource:\n\turl: runs\nsinks: [{format: csv, path: a.csv}]\n": (
+        "c.yaml:3:1: not YAML: a tab where only spaces may indent; replace tabs by spaces"
+    ),
+    "version: 1\nsource: {url: runs}\nsinks: [{format: csv, path: a.csv, separator: '||'}]\n": (
+        "c.yaml:3:47: sinks[0].separator: expected one printable ASCII character or a tab, found "
+        "text '||'"
+    ),
+    "version: 1\nsource: {url: runs}\nsinks: [{format: csv, path: a.csv, quote: ''}]\n": (
+        "c.yaml:3:43: sinks[0].quote: expected one printable ASCII character, found text ''"
+    ),
+    "version: 1\nsource: {url: runs}\nsinks: [{format: csv, path: a.parquet}]\n": (
+        "c.yaml:3:29: sinks[0].path: format csv writes no .parquet file; set the format to "
+        "parquet, or give the path another ending"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SLIPS, ids=["text", "tab", "separator", "quote", "ending"])
+def test_a_slip_is_named_with_what_would_be_right(text: str) -> None:
+    assert refusal(text) == SLIPS[text]
+
+
 # --------------------------------------------------------------------------- home folders
 
 

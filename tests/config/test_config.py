@@ -221,7 +221,9 @@ WRONG_TAILS = {
     "  - {format: cvs, path: x}": (
         "c.yaml:6:14: sinks[1].format: unknown format, found text 'cvs'; did you mean 'csv'?"
     ),
-    "  - {path: x}": ("c.yaml:6:5: sinks[1].format: is required; choose from csv, ndjson, parquet"),
+    "  - {path: x}": (
+        "c.yaml:6:5: sinks[1].format: is required; choose from csv, ndjson, parquet, delta, iceberg"
+    ),
     "  - {format: csv}": "c.yaml:6:5: sinks[1].path: is required",
     "    if_exists: replaced": (
         "c.yaml:6:16: sinks[0].if_exists: expected replace, skip or error, "
@@ -361,7 +363,8 @@ WRONG_TAILS = {
         "c.yaml:6:25: sinks[1].path: sinks[0] writes there already; choose another path"
     ),
     "  - {format: csv, path: a.parquet}": (
-        "c.yaml:6:25: sinks[1].path: format csv writes no .parquet file"
+        "c.yaml:6:25: sinks[1].path: format csv writes no .parquet file; set the format to "
+        "parquet, or give the path another ending"
     ),
     "  - {format: parquet, path: a.parquet.gz}": (
         "c.yaml:6:29: sinks[1].path: Parquet compresses inside the file; end the path in .parquet"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
+from pipeline.cli.main import run_cli
 from pipeline.cli.output.render import runs_as_lines
 from pipeline.exports.run import export
 from tests.exporting import config, spec, write_runs
@@ -19,6 +24,28 @@ def test_a_note_that_runs_share_is_one_line_that_names_some(tmp_path: Path) -> N
     assert line.startswith("  note: 5 runs (run_a, run_b, run_c, ...): time origin assumed")
     notes = report.as_json()["notes"]
     assert [note.split(":")[0] for note in notes] == [f"run {name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "cause"),
+    [
+        ({"source": {"series": {"measures": ["nope"]}}}, "no series matches source.series"),
+        ({"transform": {"filter": "measure = 'nope'"}}, "no series can fulfil transform.filter"),
+    ],
+)
+def test_tables_without_rows_are_explained(
+    tmp_path: Path, blocks: dict[str, Any], cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A selection that matches nothing is likely a slip."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"))
+    made = config(runs, {"path": tmp_path / "out.csv"}, **blocks)
+    note = f"{cause}: the tables have no rows"
+    assert export(made).notes == (note,)
+    assert export(made).notes == (note,)  # also where nothing has changed
+    (tmp_path / "c.json").write_text(json.dumps(made.model_dump(mode="json", exclude_unset=True)))
+    assert run_cli(["plan", str(tmp_path / "c.json")]) == 0
+    assert f"  note: {note}\n" in capsys.readouterr().out
+    assert export(config(runs, {"path": tmp_path / "all.csv"})).notes == ()
 
 
 def test_a_note_of_one_run_names_it(tmp_path: Path) -> None:

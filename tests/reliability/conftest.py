@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from connectors.storage.staging import folders as staging
-from tests.reliability.killing import Victims
-from tests.reliability.stage import FORMATS, Stage
+from pipeline.planning import plan as planning
+from tests.reliability.killing import SEGMENT_ROWS, Victims
+from tests.reliability.stage import IN_CI, STAGES, Stage
 
 
 @pytest.fixture
@@ -57,11 +58,24 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(params=[f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS])
-def stage(request: pytest.FixtureRequest, tmp_path: Path, temporary: Path) -> Stage:
-    """Where an export begins, or replaces another, in each format."""
-    state, form = str(request.param).split("-")
-    return Stage(tmp_path, form, published=state == "overwrite")
+_BY_WORKERS = [
+    pytest.param(f"{stage}-processes", marks=() if stage == IN_CI else pytest.mark.slow)
+    for stage in STAGES
+]
+
+
+@pytest.fixture(params=[*STAGES, *_BY_WORKERS])
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
+    """Where an export begins, or replaces another, in each format, on both engines."""
+    state, form, engine = f"{request.param}-local".split("-")[:3]
+    if engine == "processes":
+        monkeypatch.setattr(planning, "SEGMENT_ROWS", SEGMENT_ROWS)
+    return Stage(tmp_path, form, published=state == "overwrite", engine=engine)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

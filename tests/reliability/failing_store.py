@@ -38,6 +38,8 @@ class Request:
     def operation(self) -> str:
         """What is asked for, in the words of S3, whichever client it comes from."""
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if {"x-amz-copy-source", "x-ms-copy-source"} & set(self.headers):
+            return "copy"
         if "x-ms-version" in self.headers:
             return self._of_azure(query)
         if "/storage/v1/b/" in self.path or "uploadType" in query:
@@ -73,6 +75,8 @@ class Request:
             if urlsplit(self.path).path.endswith("/o"):
                 return "list"
             return self._get if "alt" in query else "head"
+        if "/rewriteTo/" in self.path:
+            return "copy"
         if self.method == "POST":
             return "put" if query["uploadType"] == ["multipart"] else "create upload"
         return "upload part" if self.method == "PUT" else "delete"
@@ -147,6 +151,25 @@ class Faults:
     chance: Callable[[], str | None] = lambda: None
     _planned: dict[str, tuple[str, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request for as long as the context lasts."""
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+
+    def wait_until_idle(self) -> None:
+        """Wait until no request of a killed client is on its way to the store any more."""
+        until = time.monotonic() + 30
+        while self._under_way:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
     def plan(self, operation: str, fault: str, times: int) -> None:
         """Let the next requests of an operation fail."""
@@ -171,9 +194,9 @@ class Faults:
 
 class _Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        with suppress(OSError, ValueError):
+        server: Any = self.server
+        with suppress(OSError, ValueError), server.faults.counted():
             while (request := self._request()) is not None:
-                server: Any = self.server
                 if server.faults.hook is not None:
                     server.faults.hook(request)
                 fault = server.faults.next(request)

@@ -30,6 +30,13 @@ def read_many(storage: Storage, root: str) -> None:
         assert found == CONTENT
 
 
+def hand_over(storage: Storage, root: str) -> None:
+    """Have the store copy a file that it was sent under another name."""
+    staged = storage.stage(f"{root}/new")
+    staged.local.write_bytes(CONTENT)
+    storage.commit(storage.hand_over(staged, root))
+
+
 def check(condition: bool) -> None:
     assert condition
 
@@ -45,6 +52,7 @@ ACTS: dict[str, tuple[str, Act]] = {
         lambda s, root: check(b"".join(s.blocks(f"{root}/old", 50_000)) == CONTENT),
     ),
     "put": ("put", lambda s, root: put(s, f"{root}/new", CONTENT)),
+    "copy": ("copy", hand_over),
     "create upload": ("create upload", lambda s, root: put(s, f"{root}/new", LARGE)),
     "upload part": ("upload part", lambda s, root: put(s, f"{root}/new", LARGE)),
     "complete upload": ("complete upload", lambda s, root: put(s, f"{root}/new", LARGE)),
@@ -133,7 +141,7 @@ def check_stored(direct: Storage, root: str, act: str, *, done: bool) -> None:
     new = direct.info(f"{root}/new")
     if new is not None:
         assert direct.read(f"{root}/new") in (CONTENT, LARGE)
-    if act in ("put", "create upload", "upload part", "complete upload"):
+    if act in ("put", "copy", "create upload", "upload part", "complete upload"):
         assert not done or new is not None
     if act == "delete":
         assert not done or direct.info(f"{root}/old") is None

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import multiprocessing
 import multiprocessing.util
 import re
 import resource
-import secrets
 import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,8 @@ from pipeline.errors import FlowtimeExportError
 from pipeline.execution import processes
 from pipeline.exports.run import export
 from pipeline.imports.importer import ImportOptions, import_export
+from pipeline.planning import plan as planning
+from tests.reliability.numbered import begin_numbered_worker, number_names
 
 CALLS = ("openat", "write", "fsync", "rename", "unlink", "mkdir")
 _SYNONYMS = {
@@ -43,6 +43,11 @@ PRELOADED = [
 """What the process has imported that others are forked from."""
 _LINE = re.compile(r"(?P<thread>\d+)\s+(?P<call>[a-z0-9_]+)\(")
 _PATH = re.compile(r'[<"](/[^>"]+)[>"]')
+_NUMBERED = re.compile(r"(?<=-)[1-9a-f](?P<count>[0-9a-f]{7})(?=\.flowtime-export\.part)")
+"""What `number_names` gives to files that workers stage."""
+WORKERS = 2
+SEGMENT_ROWS = 500
+"""What a task of worker processes has: a series, so that there are six."""
 
 
 class Victims:
@@ -127,8 +132,18 @@ class Trace:
         return cls(pid, tuple(paths), tuple(instants))
 
     def paths_of(self, pid: int) -> list[str]:
-        """The same paths as another process names them."""
-        return [path.replace(f"-{self.pid}-", f"-{pid}-") for path in self.paths]
+        """The same paths as another process names them, whichever of its workers makes which."""
+        found = (path.replace(f"-{self.pid}-", f"-{pid}-") for path in self.paths)
+        return list(dict.fromkeys(name for path in found for name in self._names(path)))
+
+    def _names(self, path: str) -> Iterator[str]:
+        if not _NUMBERED.search(path):
+            yield path
+            return
+        counts = [int(one["count"], 16) for path in self.paths if (one := _NUMBERED.search(path))]
+        for worker in range(1, WORKERS + 1):
+            for count in range(1, max(counts) + 1):
+                yield _NUMBERED.sub(f"{worker:x}{count:07x}", path)
 
 
 class Victim:
@@ -183,6 +198,47 @@ class Victim:
             tracer.wait(20)
 
 
+def is_killed(result: str) -> bool:
+    """Whether an exporter has died, or reports that one of its workers has."""
+    return result == "killed" or result.startswith("SinkError: a worker process ended")
+
+
+def children_of(pid: int) -> list[int]:
+    """The worker processes of an exporter."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if int(fields[1]) == pid and b"loky" in command and b"resource_tracker" not in command:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until_gone(pids: Collection[int]) -> None:
+    """Wait until processes have ended."""
+    until = time.monotonic() + 30
+    while left := [pid for pid in pids if _is_running(pid)]:
+        assert time.monotonic() < until, f"workers are still there: {left}"
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def threads_in(log: Path) -> set[int]:
+    """All threads of which strace has written."""
+    lines = log.read_text(errors="replace").splitlines()
+    return {int(line.split()[0]) for line in lines if line.split()[0].isdigit()}
+
+
 def spread(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
     """So many points, evenly spread from the one at `start`; all again where more are wanted.
 
@@ -200,9 +256,8 @@ def tries(points: Sequence[Any], wanted: int, start: int) -> list[Any]:
 
 
 def _work(pipe: Any, temporary: str, work: Callable[[], str]) -> None:
-    # Names of staged files that are the same in each process but for its number: see `Trace`.
-    numbers = itertools.count(1)
-    secrets.token_hex = lambda size=32: f"{next(numbers):0{2 * (size or 32)}x}"
+    number_names(0)  # see `Trace`
+    processes._begin = begin_numbered_worker
     tempfile.tempdir = temporary
     pipe.recv()
     try:
@@ -220,6 +275,8 @@ def _exported(
     part_bytes: int | None,
     handed_over_bytes: int | None,
 ) -> str:
+    if settings.get("execution", {}).get("engine") == "processes":
+        planning.SEGMENT_ROWS = SEGMENT_ROWS
     if handed_over_bytes is not None:
         processes.FEWEST_BYTES = handed_over_bytes
     if part_bytes is not None:

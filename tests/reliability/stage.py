@@ -23,6 +23,10 @@ from pipeline.exports.run import export
 from tests.exporting import names, spec, write_runs
 
 FORMATS = ("csv", "ndjson", "parquet")
+STAGES = [f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS]
+"""Whether another export is published before, and the format."""
+IN_CI = "overwrite-parquet"
+"""What CI tries by worker processes, which take a second to start."""
 _DESCRIPTORS = ("e.datapackage.json", "gold/_datapackage.json")
 _BINS = 150
 _COUNTED = {
@@ -32,13 +36,16 @@ _COUNTED = {
 }
 
 
-def settings(runs: Path, root: str, form: str, lake: dict[str, Any] | None = None) -> Any:
+def settings(
+    runs: Path, root: str, form: str, lake: dict[str, Any] | None = None, engine: str = "local"
+) -> Any:
     """One file and one data set."""
     sinks: list[dict[str, Any]] = [
         {"format": form, "path": f"{root}/e.{form}"},
         {"format": form, "path": f"{root}/gold", "partition_by": ["measure"]},
     ]
     made: dict[str, Any] = {"version": 1, "source": {"url": str(runs)}, "sinks": sinks}
+    made["execution"] = {"engine": engine, "workers": 2}
     if lake is not None:
         made["storage"] = {"lake": lake}
         made["sinks"] = [{**sink, "storage": "lake"} for sink in sinks]
@@ -70,8 +77,8 @@ class Version:
 class Stage:
     """A source, what an export of it looks like, and what was published there before."""
 
-    def __init__(self, folder: Path, form: str, *, published: bool) -> None:
-        self.form, self.published = form, published
+    def __init__(self, folder: Path, form: str, *, published: bool, engine: str = "local") -> None:
+        self.form, self.published, self.engine = form, published, engine
         chance = random.Random(3)
         values = [chance.uniform(0, 100) for _ in range(_BINS)]
         self._folder = folder
@@ -84,6 +91,10 @@ class Stage:
         self.versions = [self.new, self.old] if published else [self.new]
         self._reader = duckdb.connect()
         self._accepted: set[str] = set()
+
+    def settings(self, root: str, lake: dict[str, Any] | None = None) -> Any:
+        """What is exported, by the engine that is tried."""
+        return settings(self.runs, root, self.form, lake, self.engine)
 
     @property
     def offset(self) -> int:
@@ -218,9 +229,13 @@ def _files(storage: Storage, root: str) -> Iterator[tuple[str, bytes]]:
             yield entry.path.removeprefix(f"{root}/"), storage.read(entry.path)
 
 
-def converges(storage: Storage, root: str, stage: Stage, made: dict[str, Any]) -> None:
+def converges(
+    storage: Storage, root: str, stage: Stage, lake: dict[str, Any] | None = None
+) -> None:
     """What readers see now, what the next export makes of it, and what `clean` leaves."""
     stage.check_whole(storage, root)
+    # On this process alone, as the next one may be, and as its bytes have to be the same.
+    made = settings(stage.runs, storage.url(root), stage.form, lake)
     export(ExportConfig.model_validate(made))
     storage.remove_leftovers(root)
     stage.check_done(storage, root)

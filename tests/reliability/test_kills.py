@@ -1,4 +1,4 @@
-"""An exporter that dies at a chosen instant of its commit.
+"""An exporter, or one of its workers, that dies at a chosen instant of its commit.
 
 Afterwards the old export or the new one is whole, as DuckDB reads the folder, pyarrow the files and
 frictionless the descriptor's own list; the next export finishes the work; nothing of the dead is
@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,18 +25,26 @@ import pytest
 from connectors.storage import connect
 from connectors.storage.contract import Storage
 from tests.reliability.failing_store import Faults, before
-from tests.reliability.killing import Trace, Victims, tries
-from tests.reliability.stage import Stage, converges, settings
+from tests.reliability.killing import (
+    Trace,
+    Victims,
+    children_of,
+    is_killed,
+    threads_in,
+    tries,
+    wait_until_gone,
+)
+from tests.reliability.stage import STAGES, Stage, converges
 from tests.servers import S3Server, serve_moto
 
-KILLS_AT_CALLS = 18
-KILLS_AT_REQUESTS = 9
-"""In CI, for each format and state, and before and after requests; 216 in all."""
+KILLS_AT_CALLS = {"local": 18, "processes": 2}
+KILLS_AT_REQUESTS = {"local": 9, "processes": 1}
+"""In CI, for each format and state, and before and after requests; 216 in all by one process."""
 
 
 def traced(victims: Victims, stage: Stage, out: Path) -> Trace:
     """An undisturbed export."""
-    victim = victims.start(settings(stage.runs, str(stage.fresh(out)), stage.form))
+    victim = victims.start(stage.settings(str(stage.fresh(out))))
     log = out.with_name("log")
     assert victim.run_traced(log) == "exported,exported"
     return Trace.read(log, victim.pid, out)
@@ -47,29 +56,40 @@ def test_kill_at_each_call(
 ) -> None:
     storage, _ = connect(str(tmp_path))
     out = tmp_path / "out"
-    made = settings(stage.runs, str(out), stage.form)
+    made = stage.settings(str(out))
     trace = traced(victims, stage, out)
     assert {one.call for one in trace.instants} >= {"openat", "write", "fsync", "rename"}
     ends: Counter[str] = Counter()
-    wanted = KILLS_AT_CALLS * times
+    wanted = KILLS_AT_CALLS[stage.engine] * times
     for instant in tries(trace.instants, wanted, stage.offset):
-        if ends["killed"] == wanted:
+        if killed(ends) == wanted:
             break
         stage.fresh(out)
         rule = instant.rule("signal=KILL")
         ends[victims.start(made).run_traced(tmp_path / "log", rule, like=trace)] += 1
-        converges(storage, str(out), stage, made)
-    assert set(ends) <= {"killed", "exported,exported"}
-    assert ends["killed"] >= 0.8 * wanted, ends
-    tried(ends["killed"])
+        wait_until_gone(threads_in(tmp_path / "log"))
+        converges(storage, str(out), stage)
+    check_ends(ends, wanted)
+    tried(killed(ends))
+
+
+def killed(ends: Counter[str]) -> int:
+    """How often an exporter has died, or has reported that a worker has."""
+    return sum(count for result, count in ends.items() if is_killed(result))
+
+
+def check_ends(ends: Counter[str], wanted: int) -> None:
+    assert all(is_killed(one) or one == "exported,exported" for one in ends), ends
+    assert killed(ends) >= 0.8 * wanted, ends
 
 
 @pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("stage", STAGES, indirect=True)
 def test_bytes_are_on_the_disk_before_their_name(
     victims: Victims, stage: Stage, tmp_path: Path
 ) -> None:
     """Each file before its rename, its folder after it; meant to fail without either fsync."""
-    victim = victims.start(settings(stage.runs, str(tmp_path / "out"), stage.form))
+    victim = victims.start(stage.settings(str(tmp_path / "out")))
     assert victim.run_traced(tmp_path / "log") == "exported,exported"
     lines = (tmp_path / "log").read_text().splitlines()
     renames = 0
@@ -118,7 +138,10 @@ def test_kill_at_each_request(
     moment: str,
     tried: Callable[[int], None],
 ) -> None:
-    """Killed before the store hears of the nth request, or after it has answered it."""
+    """Killed before the store hears of the nth request, or after it has answered it.
+
+    With worker processes, which send their files themselves, one of these and the exporter in turn.
+    """
     server, faults = proxied
     lake = {"protocol": "s3", **server.options().options}
     # Two parts for each of the larger files, one put for descriptors.
@@ -126,17 +149,24 @@ def test_kill_at_each_request(
 
     def run(root: str, kill_at: int) -> str:
         faults.clear()
-        victim = victims.start(settings(stage.runs, root, stage.form, lake), part_bytes=part_bytes)
+        victim = victims.start(
+            stage.settings(root, lake), part_bytes=part_bytes, handed_over_bytes=1
+        )
         counts = itertools.count(1)
+        workers: list[int] = []
 
         def kill(_: Any) -> None:
             if next(counts) == kill_at:
-                os.kill(victim.pid, 9)
+                workers.extend(children_of(victim.pid))
+                os.kill(workers[0] if workers and kill_at % 2 else victim.pid, signal.SIGKILL)
                 raise ConnectionError("its exporter is dead")
 
         faults.hook = kill if kill_at and moment == "before" else None
         faults.answered = kill if kill_at and moment == "after" else None
-        return victim.run()
+        result = victim.run()
+        wait_until_gone(workers)
+        faults.wait_until_idle()
+        return result
 
     ends: Counter[str] = Counter()
     numbers = itertools.count()
@@ -149,21 +179,21 @@ def test_kill_at_each_request(
 
     _, _, root = place()
     assert run(root, 0) == "exported,exported"
-    assert faults.requests["complete upload"] >= 1
+    assert faults.requests["complete upload"] >= 1 or stage.engine == "processes"
+    assert faults.requests["copy"] >= 1 or stage.engine == "local"
     last = faults.requests.total()
-    wanted = KILLS_AT_REQUESTS * times
+    wanted = KILLS_AT_REQUESTS[stage.engine] * times
     for number in tries(range(1, last + 1), wanted, stage.offset):
-        if ends["killed"] == wanted:
+        if killed(ends) == wanted:
             break
         storage, path, root = place()
         ends[run(root, number)] += 1
         faults.clear()
-        converges(storage, path, stage, settings(stage.runs, root, stage.form, lake))
+        converges(storage, path, stage, lake)
         assert unfinished_uploads(client, server, path.partition("/")[2]) == []
     # It happens that a run needs a request less than the one that was counted.
-    assert set(ends) <= {"killed", "exported,exported"}
-    assert ends["killed"] >= 0.8 * wanted, ends
-    tried(ends["killed"])
+    check_ends(ends, wanted)
+    tried(killed(ends))
 
 
 def unfinished_uploads(client: Any, server: S3Server, prefix: str) -> list[str]:

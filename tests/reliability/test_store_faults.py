@@ -242,7 +242,13 @@ def random_faults(seed: int, rate: float) -> Callable[[], str | None]:
     return draw
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times that users have, as twenty writers may keep this machine busy; short pauses."""
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.005)
+
+
+@pytest.mark.usefixtures("patient")
 def test_runs_over_a_store_that_fails_one_time_in_ten(
     proxied: tuple[S3Server, Faults], moto_s3: S3Server, tmp_path: Path, times: int
 ) -> None:
@@ -259,7 +265,7 @@ def test_runs_over_a_store_that_fails_one_time_in_ten(
         faults.chance = random_faults(zlib.crc32(f"{repeat}".encode()), 0.1)
         root = f"s3://{server.bucket}/{tmp_path.name}/{repeat}"
 
-        def one(number: int, root: str = root) -> bool:
+        def one(number: int, root: str = root) -> str:
             name = f"run_{number:03d}"
             sink = {"path": f"{root}/{name}/e.csv", "storage": "lake"}
             try:
@@ -272,16 +278,16 @@ def test_runs_over_a_store_that_fails_one_time_in_ten(
                         metadata={"constants": {"writer": name}},
                     )
                 )
-            except FlowtimeExportError:
-                return False
-            return True
+            except FlowtimeExportError as failure:
+                return str(failure)
+            return ""
 
         with ThreadPoolExecutor(20) as pool:
-            done = list(pool.map(one, range(200)))
+            errors = list(pool.map(one, range(200)))
         faults.clear()
         direct, path = connect(root, moto_s3.options())
-        assert sum(done) >= 190
-        for number, committed in enumerate(done):
-            if committed:
+        assert len([error for error in errors if error]) <= 10, sorted(set(errors))
+        for number, error in enumerate(errors):
+            if not error:
                 name = f"run_{number:03d}"
                 check_whole(direct, f"{path}/{name}", name)

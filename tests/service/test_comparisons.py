@@ -210,22 +210,23 @@ def test_tolerances_and_options(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "word"),
+    ("sent", "status", "code", "word"),
     [
-        (body("nothing", "base"), 404, "Run not found"),
-        (body("base", "apart"), 422, "no series"),
-        (body("base", "other", renamed={"Q": "A"}), 400, "no component or series"),
-        (body("base", "other", alignment="sideways"), 422, "alignment"),
-        (body("base", "other", tolerance={"absolute": -1}), 422, "absolute"),
-        ({"baselineId": "base"}, 422, "comparisonId"),
-        ({"baseline": {"artifactId": "base"}, "comparisonId": "other"}, 422, ""),
+        (body("nothing", "base"), 404, "run-not-found", "Run not found"),
+        (body("base", "apart"), 422, "not-comparable", "no series"),
+        (body("base", "big", alignment="timestamp"), 422, "not-comparable", "no series"),
+        (body("base", "other", renamed={"Q": "A"}), 400, "invalid-options", "no component or se"),
+        (body("base", "other", alignment="sideways"), 422, "invalid-value", "alignment"),
+        (body("base", "other", tolerance={"absolute": -1}), 422, "invalid-value", "absolute"),
+        ({"baselineId": "base"}, 422, "invalid-value", "comparisonId"),
+        ({"baseline": {"artifactId": "base"}, "comparisonId": "other"}, 422, "invalid-value", ""),
     ],
 )
 def test_what_is_wrong(
-    client: httpx.Client, runs: Path, sent: dict[str, object], status: int, word: str
+    client: httpx.Client, runs: Path, sent: dict[str, object], status: int, code: str, word: str
 ) -> None:
     found = client.post("/v1/compare", json=sent)
-    assert found.status_code == status, found.text
+    assert (found.status_code, found.json()["code"]) == (status, code), found.text
     assert word in found.json()["error"]
     assert str(runs) not in found.text
 

@@ -396,7 +396,7 @@ def _judge(
         try:
             run = _run(storage, candidate, files, options)
         except RunError as error:
-            refusal = _refusal(storage, candidate.path, candidate.name, error.reason, error)
+            refusal = _refusal(storage, candidate.path, candidate.name, error.detail, error)
             kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
             found.refusals.append(replace(refusal, kind=kind))
         else:

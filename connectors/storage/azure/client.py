@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobBlock, BlobProperties
+from azure.storage.blob import (
+    BlobBlock,
+    BlobProperties,
+    BlobSasPermissions,
+    generate_blob_sas,
+)
 
 from connectors.storage.azure.failures import AZURE_FAILURES
 from connectors.storage.calls.event_loop import wait_for
@@ -24,7 +30,11 @@ from connectors.storage.objects.client import (
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in blocks of at least this size."""
+STORAGE_SCOPE = "https://storage.azure.com/.default"
+"""What a token is asked for."""
 _MOST_PARTS = 50_000
+_READABLE = timedelta(hours=1)
+"""How long a signature lets a blob be read that is to be copied."""
 _FOLDER_MARK = "hdi_isfolder"
 """Metadata of the blobs that represent folders in accounts with hierarchical namespaces."""
 _REQUEST: dict[str, Any] = {
@@ -46,6 +56,7 @@ class AzureClient(ObjectClient):
     """
 
     failures = AZURE_FAILURES
+    most_copied_bytes = 256 * 2**20
 
     def __init__(self, filesystem: Any) -> None:
         self._loop = filesystem.loop
@@ -134,6 +145,47 @@ class AzureClient(ObjectClient):
     def needs_parts(self, size: int) -> bool:
         """Above 16 MiB."""
         return size > PART_BYTES
+
+    def copy(self, file: FileInfo, path: str) -> None:
+        """Copy a blob by a request that is answered once it is done.
+
+        The other request for copies shows the blob while it is being filled.
+        """
+
+        async def attempt() -> None:
+            url, access = await self._readable(file.path)
+            await self._blob(path).start_copy_from_url(
+                url,
+                requires_sync=True,
+                source_etag=f'"{file.version}"',
+                source_match_condition=MatchConditions.IfNotModified,
+                **access,
+                **_REQUEST,
+            )
+
+        self._call(attempt, transfer_bytes=file.size)
+
+    async def _readable(self, path: str) -> tuple[str, dict[str, str]]:
+        """Return a URL by which the store itself may read a blob, and what it shows for that.
+
+        The credentials of a request are those for what it writes alone.
+        """
+        blob = self._blob(path)
+        credential = blob.credential
+        if hasattr(credential, "get_token"):
+            token = await credential.get_token(STORAGE_SCOPE)
+            return blob.url, {"source_authorization": f"Bearer {token.token}"}
+        if not hasattr(credential, "account_key"):
+            return blob.url, {}  # With the signature of a SAS token in it, or public.
+        signature = generate_blob_sas(
+            credential.account_name,
+            blob.container_name,
+            blob.blob_name,
+            account_key=credential.account_key,
+            permission=BlobSasPermissions(read=True),
+            expiry=datetime.now(UTC) + _READABLE,
+        )
+        return f"{blob.url}?{signature}", {}
 
     def delete(self, path: str) -> None:
         """Remove a blob; one that is not there is an error."""

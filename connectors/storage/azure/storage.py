@@ -7,7 +7,7 @@ from typing import Any
 
 import adlfs
 
-from connectors.storage.azure.client import AzureClient
+from connectors.storage.azure.client import STORAGE_SCOPE, AzureClient
 from connectors.storage.azure.failures import AZURE_FAILURES
 from connectors.storage.calls import retry
 from connectors.storage.calls.event_loop import wait_for
@@ -15,7 +15,6 @@ from connectors.storage.contract import StoreAccess
 from connectors.storage.objects.storage import ObjectStorage
 from connectors.storage.options import session_arguments
 
-_SCOPE = "https://storage.azure.com/.default"
 _ACCOUNT_HOST = ".blob.core.windows.net"
 
 
@@ -67,7 +66,7 @@ class AzureStorage(ObjectStorage):
         yield "account_key", given.get("AccountKey") or self._fs.account_key
         yield "sas_token", given.get("SharedAccessSignature") or self._fs.sas_token
         if self._fs.credential is not None:
-            work = self._fs.credential.get_token(_SCOPE)
+            work = self._fs.credential.get_token(STORAGE_SCOPE)
             yield "token", wait_for(self._fs.loop, work, retry.CALL_SECONDS).token
         elif self._fs.anon:
             yield "skip_signature", "true"

@@ -52,10 +52,12 @@ class ObjectClient(ABC):
 
     Attributes:
         failures: What these errors mean.
+        most_copied_bytes: The store copies no larger objects by one call of `copy`.
         store: What distinguishes the store from others of its protocol, such as its endpoint.
     """
 
     failures: ClassVar[StoreFailures]
+    most_copied_bytes: ClassVar[int]
     store: str
 
     @abstractmethod
@@ -94,6 +96,13 @@ class ObjectClient(ABC):
     @abstractmethod
     def send(self, path: str, file: Path, size: int) -> None:
         """Store a large file in parts that become visible at once."""
+
+    @abstractmethod
+    def copy(self, file: FileInfo, path: str) -> None:
+        """Copy an object within the store, on the condition that it still is that version.
+
+        The copy becomes visible at once, as a whole.
+        """
 
     @abstractmethod
     def delete(self, path: str) -> None:

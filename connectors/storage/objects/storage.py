@@ -223,6 +223,28 @@ class ObjectStorage(RemoteStorage):
         # Some stores ignore the condition, so it is looked at here as well.
         return block if version == entry.version else None
 
+    def _publish_stored(self, file: FileInfo, target: str) -> None:
+        """Have the store copy it; through this machine where it does not copy such a file."""
+        if file.size <= self._client.most_copied_bytes:
+            try:
+                self._client.copy(file, target)
+            except Exception as failure:
+                if self.failures.is_transient(failure):
+                    raise self._translated(failure, target, "writing") from failure
+                self._refuse_other(file, target, failure)
+            else:
+                return
+        super()._publish_stored(file, target)
+
+    def _refuse_other(self, file: FileInfo, target: str, failure: Exception) -> None:
+        """Raise an error where a file that was to be copied is not what it was."""
+        if self.info(file.path) != file:
+            raise StorageError(
+                f"writing {self.url(target)}: its content, which was stored as "
+                f"{self.url(file.path)}, has been removed or replaced there: run the export again",
+                url=self.url(target),
+            ) from failure
+
     def _publish(self, staged: StagedFile, size: int) -> None:
         try:
             if self._client.needs_parts(size):

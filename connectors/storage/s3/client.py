@@ -35,6 +35,7 @@ class S3Client(ObjectClient):
     """
 
     failures = S3_FAILURES
+    most_copied_bytes = 5 * 10**9
 
     def __init__(self, filesystem: Any, options: dict[str, Any]) -> None:
         self._fs = filesystem

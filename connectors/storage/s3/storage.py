@@ -12,7 +12,6 @@ from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.contract import (
     Denied,
     Enter,
-    FileInfo,
     Folder,
     StoreAccess,
     UnfinishedUpload,
@@ -27,8 +26,6 @@ from connectors.storage.s3.failures import S3_FAILURES
 from connectors.storage.s3.options import client_config, s3fs_options
 from connectors.storage.staging.names import is_staged_name
 
-_MOST_COPIED_BYTES = 5 * 10**9
-"""S3 copies no larger objects in one request."""
 _UPLOADS_UNKNOWN = frozenset({404, 405, 501})
 
 
@@ -111,15 +108,6 @@ class S3Storage(ObjectStorage):
                         yield item
         except Exception as failure:
             raise self._translated(failure, path, "listing") from failure
-
-    def _publish_stored(self, file: FileInfo, target: str) -> None:
-        if file.size > _MOST_COPIED_BYTES:
-            super()._publish_stored(file, target)
-            return
-        try:
-            self._client.copy(file, target)
-        except Exception as failure:
-            raise self._translated(failure, target, "writing") from failure
 
     def unfinished_uploads(self, path: str) -> list[UnfinishedUpload]:
         """From the bucket's list of uploads; a store without such a list is taken to have none."""

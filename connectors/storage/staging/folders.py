@@ -15,14 +15,18 @@ from pathlib import Path
 
 from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.staging.names import (
+    Owner,
     host_mark,
-    is_of_the_dead,
+    is_of_none,
     stages_for_another,
     staging_owner,
 )
 
 _PREFIX = "flowtime-export-"
-_NAME = re.compile(_PREFIX + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[A-Za-z0-9_]{8}")
+_NAME = re.compile(
+    _PREFIX
+    + r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<group>(?:[0-9a-f]{8})?)[A-Za-z0-9_]{8}"
+)
 
 
 _place: ContextVar[Path | None] = ContextVar("flowtime_export_scratch", default=None)
@@ -63,8 +67,7 @@ class StagingFolders:
         Raises:
             OSError: It could not be made.
         """
-        host, pid = staging_owner()
-        prefix = f"{_PREFIX}{host}-{pid}-"
+        prefix = f"{_PREFIX}{staging_owner().mark}"
         if stages_for_another():
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place.get()))
             self._of_another.add(folder)
@@ -126,7 +129,7 @@ def scratch_folder() -> Iterator[Path]:
 @cache
 def _sweep() -> None:
     """Once, as a process may need thousands of folders."""
-    remove_folders(abandoned_folders())
+    remove_abandoned()
 
 
 def remove_scratch() -> None:
@@ -135,7 +138,7 @@ def remove_scratch() -> None:
 
 
 def abandoned_folders() -> list[str]:
-    """Return folders of this user whose process lives no more.
+    """Return folders of this user whose process lives no more, or has given them up.
 
     Raises:
         StorageError: There is no temporary directory that can be listed.
@@ -147,6 +150,15 @@ def abandoned_folders() -> list[str]:
         raise SYSTEM.translate(failure, "the temporary directory (TMPDIR)", "listing") from failure
 
 
+def remove_abandoned() -> None:
+    """Remove folders of this user whose process lives no more, or has given them up.
+
+    Raises:
+        StorageError: There is no temporary directory that can be listed.
+    """
+    remove_folders(abandoned_folders())
+
+
 def remove_folders(paths: list[str]) -> None:
     """Remove folders; another process may do so at the same time."""
     for path in paths:
@@ -155,13 +167,19 @@ def remove_folders(paths: list[str]) -> None:
 
 def _is_own(folder: Path) -> bool:
     """Return whether another process has made a folder of this one."""
-    match = _NAME.fullmatch(folder.name)
-    return match is not None and (match["host"], int(match["pid"])) == (host_mark(), os.getpid())
+    owner = _owner_of(folder.name)
+    return owner is not None and (owner.host, owner.pid) == (host_mark(), os.getpid())
+
+
+def _owner_of(name: str) -> Owner | None:
+    """Return whose folder a name says that it is, if it says so."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else Owner(match["host"], int(match["pid"]), match["group"])
 
 
 def _is_abandoned(entry: os.DirEntry[str]) -> bool:
-    match = _NAME.fullmatch(entry.name)
-    if match is None or not is_of_the_dead(match["host"], int(match["pid"])):
+    owner = _owner_of(entry.name)
+    if owner is None or not is_of_none(owner):
         return False
     try:
         owned = entry.stat(follow_symlinks=False).st_uid == os.getuid()

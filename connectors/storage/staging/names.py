@@ -11,17 +11,39 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 
 _STAGED_SUFFIX = ".flowtime-export.part"
 _STAGED_NAME = re.compile(
-    r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{8}\.flowtime-export\.part"
+    r"\..+\.(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-(?P<group>(?:[0-9a-f]{8})?)[0-9a-f]{8}"
+    r"\.flowtime-export\.part"
 )
 _STALE_SECONDS = 24 * 3600.0
 _NAME_BYTES = 255
 
 
-Owner = tuple[str, int]
-"""A process: the mark of its machine, and its id."""
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that staged files belong to.
+
+    Attributes:
+        host: The mark of its machine.
+        pid: Its id.
+        group: What sets files apart that others stage for it; empty for those of its own.
+    """
+
+    host: str
+    pid: int
+    group: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What the names of its files have in them; a random part follows."""
+        return f"{self.host}-{self.pid}-{self.group}"
+
+
+_given_up: set[Owner] = set()
+"""Groups of files that others have staged for this process, and that are not wanted any more."""
 
 _owner: ContextVar[Owner | None] = ContextVar("flowtime_export_staging_owner", default=None)
 
@@ -41,7 +63,17 @@ def staging_for(owner: Owner) -> Iterator[None]:
 
 def staging_owner() -> Owner:
     """Return the process that what is staged belongs to."""
-    return _owner.get() or (host_mark(), os.getpid())
+    return _owner.get() or Owner(host_mark(), os.getpid())
+
+
+def owner_of_group() -> Owner:
+    """Return this process as the owner of a new group of files, which others stage for it."""
+    return replace(staging_owner(), group=secrets.token_hex(4))
+
+
+def give_up(group: Owner) -> None:
+    """Have the files of a group be abandoned, as those are of a process that has died."""
+    _given_up.add(group)
 
 
 def stages_for_another() -> bool:
@@ -51,8 +83,7 @@ def stages_for_another() -> bool:
 
 def staged_name(name: str) -> str:
     """Return a hidden, unique name for the file that is to become `name`."""
-    host, pid = staging_owner()
-    mark = f".{host}-{pid}-{secrets.token_hex(4)}{_STAGED_SUFFIX}"
+    mark = f".{staging_owner().mark}{secrets.token_hex(4)}{_STAGED_SUFFIX}"
     room = _NAME_BYTES - len(mark) - 1
     return f".{name.encode()[:room].decode(errors='ignore')}{mark}"
 
@@ -74,7 +105,7 @@ def is_abandoned(name: str, modified: float | None) -> bool:
         return False
     if modified is not None and time.time() - modified > _STALE_SECONDS:
         return True
-    return is_of_the_dead(match["host"], int(match["pid"]))
+    return is_of_none(Owner(match["host"], int(match["pid"]), match["group"]))
 
 
 def is_own(name: str) -> bool:
@@ -83,9 +114,12 @@ def is_own(name: str) -> bool:
     return match is not None and match["host"] == host_mark() and int(match["pid"]) == os.getpid()
 
 
-def is_of_the_dead(host: str, pid: int) -> bool:
-    """Return whether a process of this machine has ended; False for other machines."""
-    return host == host_mark() and not _is_alive(pid)
+def is_of_none(owner: Owner) -> bool:
+    """Return whether a process of this machine has ended, or has given up what others staged.
+
+    False for other machines.
+    """
+    return owner in _given_up or (owner.host == host_mark() and not _is_alive(owner.pid))
 
 
 def _is_alive(pid: int) -> bool:

@@ -59,47 +59,75 @@ class _Moment(click.ParamType[str]):
 
 @click.group("artifacts")
 def artifacts_command() -> None:
-    """List, show, tag, archive and find again what a registry knows."""
+    """List, search, tag, archive and delete the artifacts of a registry."""
 
 
 def _filters(command: _Command) -> _Command:
     """Add the filters of a list, by the names that HTTP has."""
     texts = {
-        "search": "Text in a title or in metadata, in any case.",
-        "full-text": "Text in these, in ids, tags or names of files.",
-        "tags": "With one of these tags, separated by commas.",
-        "related-to": "Related to the artifact of this id.",
-        "template-id": "Of this template.",
-        "model-id": "Of this model: its id or its hash.",
-        "source": "Of this source, e.g. engine.",
-        "component": "With series of this component.",
-        "measure": "With series of this measure.",
-        "class": "With series of this class.",
-        "owner": "Of this owner.",
-        "day": "Created on this UTC day, e.g. 2025-01-31.",
-        "cursor": "The nextCursor of the page before.",
+        "search": "Artifacts whose title or metadata contain this text, in any case.",
+        "full-text": "Likewise, and in ids, tags and names of files.",
+        "tags": "Artifacts with one of these tags, separated by commas.",
+        "related-to": "Artifacts related to the one with this id.",
+        "template-id": "Artifacts of this template.",
+        "model-id": "Artifacts of this model, by its id or hash.",
+        "source": "Artifacts from this source, e.g. engine.",
+        "component": "Artifacts with series of this component.",
+        "measure": "Artifacts with series of this measure.",
+        "class": "Artifacts with series of this class.",
+        "owner": "Artifacts of this owner.",
+        "day": "Artifacts created on this UTC day, e.g. 2025-01-31.",
+        "cursor": "Continue after a page: its nextCursor.",
     }
     for name, text in reversed(texts.items()):
         command = click.option(f"--{name}", help=text)(command)
-    for name in ("created-before", "created-after"):
-        command = click.option(f"--{name}", type=_Moment(), help="Included.")(command)
-    for name in ("max-size", "min-size"):
+    for name, text in (("created-before", "Latest"), ("created-after", "Earliest")):
+        text = f"{text} instant of creation, itself included."
+        command = click.option(f"--{name}", type=_Moment(), help=text)(command)
+    for name, text in (("max-size", "Largest"), ("min-size", "Smallest")):
+        text = f"{text} size, itself included."
         size = click.IntRange(min=0)
-        command = click.option(f"--{name}", type=size, metavar="BYTES", help="Included.")(command)
+        command = click.option(f"--{name}", type=size, metavar="BYTES", help=text)(command)
     return command
 
 
 @artifacts_command.command("list")
-@click.option("--type", type=click.Choice(TYPES, case_sensitive=False), help="Of this type.")
+@click.option(
+    "--type", type=click.Choice(TYPES, case_sensitive=False), help="Artifacts of this type."
+)
 @_filters
-@click.option("--state", type=click.Choice(STATES))
-@click.option("--pinned/--not-pinned", default=None, help="Pinned ones alone, or the others.")
-@click.option("--include-archived", is_flag=True, help="With the archived ones.")
-@click.option("--sort-by", type=click.Choice(SORT_KEYS), default="created", show_default=True)
-@click.option("--sort-order", type=click.Choice(["asc", "desc"]), default="desc", show_default=True)
-@click.option("--skip", type=click.IntRange(min=0), default=0)
-@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
-@click.option("--facets", is_flag=True, help="Count the values of some fields, too.")
+@click.option("--state", type=click.Choice(STATES), help="Artifacts in this state.")
+@click.option(
+    "--pinned/--not-pinned", default=None, help="Only pinned artifacts, or only the others."
+)
+@click.option("--include-archived", is_flag=True, help="Include archived artifacts.")
+@click.option(
+    "--sort-by",
+    type=click.Choice(SORT_KEYS),
+    default="created",
+    show_default=True,
+    help="What the list is sorted by.",
+)
+@click.option(
+    "--sort-order",
+    type=click.Choice(["asc", "desc"]),
+    default="desc",
+    show_default=True,
+    help="Ascending or descending.",
+)
+@click.option(
+    "--skip", type=click.IntRange(min=0), default=0, help="Artifacts to pass over at the start."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=50,
+    show_default=True,
+    help="Most artifacts to list.",
+)
+@click.option(
+    "--facets", is_flag=True, help="Also count the values of type, source, tags and other fields."
+)
 @_answered
 def list_command(registry: str, as_json: bool, **filters: object) -> int:
     """List artifacts, the newest first."""
@@ -138,10 +166,10 @@ def untag_command(artifact_id: str, tags: tuple[str, ...], registry: str, as_jso
 
 @artifacts_command.command("edit")
 @_id
-@click.option("--title", help="In place of the automatic title; an empty text takes it away.")
-@click.option("--note", help="Free text; an empty one takes it away.")
-@click.option("--owner", help="Who answers for it; an empty text takes it away.")
-@click.option("--pinned/--not-pinned", default=None)
+@click.option("--title", help="Title in place of the automatic one; an empty text removes it.")
+@click.option("--note", help="Note, as free text; an empty one removes it.")
+@click.option("--owner", help="Person or team responsible; an empty text removes it.")
+@click.option("--pinned/--not-pinned", default=None, help="Pin the artifact, or unpin it.")
 @_answered
 def edit_command(artifact_id: str, registry: str, as_json: bool, **changes: object) -> int:
     """Give an artifact a title, a note or an owner, or pin it."""
@@ -155,7 +183,7 @@ def edit_command(artifact_id: str, registry: str, as_json: bool, **changes: obje
 @_ids
 @_answered
 def archive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
-    """Have lists leave artifacts out; their files stay."""
+    """Hide artifacts from lists; their files stay."""
     return _archived(registry, artifact_ids, as_json, archived=True)
 
 
@@ -163,7 +191,7 @@ def archive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool)
 @_ids
 @_answered
 def unarchive_command(artifact_ids: tuple[str, ...], registry: str, as_json: bool) -> int:
-    """Have lists show archived artifacts again."""
+    """Show archived artifacts in lists again."""
     return _archived(registry, artifact_ids, as_json, archived=False)
 
 
@@ -171,7 +199,10 @@ def unarchive_command(artifact_ids: tuple[str, ...], registry: str, as_json: boo
 @_id
 @_answered
 def relationships_command(artifact_id: str, registry: str, as_json: bool) -> int:
-    """Show what an artifact was made of, what was made of it, and what is like it."""
+    """Show what an artifact derives from and leads to.
+
+    Also lists the artifacts that share its scenario or model.
+    """
     with _opened(registry) as known:
         found = known.relationships(artifact_id)
     return _shown(found.as_json(), relationship_lines(found), as_json)
@@ -184,9 +215,10 @@ def relationships_command(artifact_id: str, registry: str, as_json: bool) -> int
 def rebuild_command(
     urls: tuple[str, ...], registry: str, storage_options: tuple[str, ...], as_json: bool
 ) -> int:
-    """Enter all runs and exports below URLs, and forget what is gone there.
+    """Register what is below URLs, and drop what is gone.
 
-    Without a URL: below the folders that the registry knows.
+    Runs, exports and comparisons are registered. Without a URL, the folders that the registry
+    knows are searched again.
     """
     with _opened(registry, may_be_new=True) as known:
         places = urls or known.roots()
@@ -203,7 +235,7 @@ def rebuild_command(
 @artifacts_command.command("stats")
 @_answered
 def stats_command(registry: str, as_json: bool) -> int:
-    """Show how much a registry knows."""
+    """Show counts and sizes by type."""
     with _opened(registry) as known:
         found = known.stats()
     return _shown(found, stats_lines(found), as_json)
@@ -212,7 +244,7 @@ def stats_command(registry: str, as_json: bool) -> int:
 @artifacts_command.command("delete")
 @_ids
 @click.option("--dry-run", is_flag=True, help="Show which files would be deleted, and stop.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without asking for confirmation.")
 @storage_option
 @_answered
 def delete_command(
@@ -223,7 +255,10 @@ def delete_command(
     storage_options: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Delete the files of artifacts; `archive` only hides them."""
+    """Delete the files of artifacts.
+
+    Use `archive` to hide artifacts and keep their files.
+    """
     with _opened(registry) as known:
         places = [known.get(name).location for name in artifact_ids]
         options = storage_of(places[0], storage_options) if storage_options else None
@@ -249,7 +284,10 @@ def delete_command(
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @registry_option(required=True)
 def export_user_data_command(file: Path, registry: str) -> int:
-    """Write tags, titles, notes, owners, pins and archive flags to a JSON FILE."""
+    """Write what users have added to a JSON FILE.
+
+    That is tags, titles, notes, owners, pins and archive flags.
+    """
     with _opened(registry) as known:
         data = known.export_user_data()
     try:
@@ -264,7 +302,7 @@ def export_user_data_command(file: Path, registry: str) -> int:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @registry_option(required=True)
 def import_user_data_command(file: Path, registry: str) -> int:
-    """Take over what `export-user-data` has written to FILE."""
+    """Read what `export-user-data` wrote to FILE."""
     try:
         data = file.read_bytes()
     except OSError as error:

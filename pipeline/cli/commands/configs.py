@@ -13,20 +13,28 @@ from pipeline.config import config_schema
 from pipeline.errors import ConfigError
 from pipeline.logs import LOGGER
 from pipeline.planning.warnings import config_warnings
-from pipeline.sinks.formats import ALL_FORMATS, TABLE_FORMATS
+from pipeline.sinks.formats import ALL_FORMATS, SINK_FORMATS
 
 
 @click.command("init")
-@click.option("--source", "url", default="runs", show_default=True, help="Where the runs are.")
+@click.option(
+    "--source", "url", default="runs", show_default=True, help="Folder or URL of the runs."
+)
 @click.option(
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice([*ALL_FORMATS, *TABLE_FORMATS]),
-    help="Repeatable.",
+    type=click.Choice(SINK_FORMATS),
+    help="Format to write; can be repeated. Default csv, ndjson and parquet.",
 )
-@click.option("--to", "target", default="out", show_default=True, help="Where the tables go.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
+@click.option(
+    "--to", "target", default="out", show_default=True, help="Folder or URL for the tables."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write the config to; default stdout.",
+)
 def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | None) -> int:
     """Write a commented config to begin with, to stdout or --out."""
     text = config_template(url, formats or ALL_FORMATS, out=target)

@@ -50,12 +50,16 @@ if TYPE_CHECKING:
 @set_option
 @json_option
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
-@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@click.option(
+    "--full-refresh",
+    is_flag=True,
+    help="Write every target again, also those that have not changed.",
+)
 @click.option(
     "--watch",
     type=DurationType(),
     metavar="INTERVAL",
-    help="Again at an interval such as 30s or 5m.",
+    help="Repeat the export at an interval such as 30s or 5m, until interrupted.",
 )
 def run_command(
     config: Path,
@@ -91,7 +95,13 @@ def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int
 @config_argument
 @set_option
 @json_option
-@click.option("--rows", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Number of rows to show.",
+)
 def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
     """Show the first rows each sink would write."""
     # Here and below imported when needed: `run` finds runs before Polars and Arrow are loaded.
@@ -124,12 +134,18 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
     multiple=True,
     required=True,
     type=click.Choice([*ALL_FORMATS, "all"]),
-    help="Repeatable.",
+    help="Format of the export; can be repeated.",
 )
 @click.option(
-    "--out", metavar="PATH", help="Folder or, for one format, file or - (stdout); default gold/."
+    "--out",
+    metavar="PATH",
+    help="Folder or, for one format, a file or - (stdout); default the gold/ folder of the run.",
 )
-@click.option("--full-refresh", is_flag=True, help="Write what has not changed, too.")
+@click.option(
+    "--full-refresh",
+    is_flag=True,
+    help="Write every target again, also those that have not changed.",
+)
 @registry_option()
 @storage_option
 @json_option
@@ -246,7 +262,7 @@ def _shown_progress() -> AbstractContextManager[ProgressCallback]:
 
 def _log_report(report: Report) -> None:
     if not report.runs:
-        LOGGER.warning("no runs found under %s", report.source)
+        _warn_of_no_runs(report.source)
     for run in report.left_out:
         LOGGER.warning("%s left out: %s", run.url, run.reason)
     fields = {"runs": report.runs, "rows": report.rows_read, "seconds": report.seconds}
@@ -259,8 +275,13 @@ def _planned(session: ExportSession) -> tuple[Source, ExportPlan]:
 
 
 def _nothing_found(source: Source) -> int:
-    LOGGER.warning("no runs found under %s", source.url)
+    _warn_of_no_runs(source.url)
     return DONE
+
+
+def _warn_of_no_runs(source: str) -> None:
+    chosen = "source.url, include, exclude, created and latest"
+    LOGGER.warning("no runs found under %s: check %s", source, chosen)
 
 
 def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:

@@ -54,6 +54,8 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
     """List the runs below URL: id, created, bins, series, complete or why not."""
     storage, path = connect(url, storage_of(url, storage_options))
     found = discover(storage, path)
+    if not found.runs and not found.refusals:
+        LOGGER.warning("no run directories found under %s", storage.url(path))
     if as_json:
         print_json(runs_as_data(found))
         return DONE
@@ -70,14 +72,14 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
     metavar="AGE",
     type=DurationType(),
     help="Also abort S3 uploads to TARGET or below it that were begun longer ago than AGE, such as "
-    "7d, and never completed, those of others included.",
+    "7d, and never completed; this includes the uploads of other programs.",
 )
 @storage_option
 @json_option
 def clean_command(
     target: str, age: float | None, storage_options: tuple[str, ...], as_json: bool
 ) -> int:
-    """Remove what a crashed export of ours left at or below TARGET.
+    """Remove what a crashed export left at or below TARGET.
 
     Parts of S3 uploads that others never completed are reported, and aborted with --abort-uploads.
     """
@@ -110,7 +112,7 @@ def clean_command(
     if unfinished:
         oldest = _begun(min(unfinished, key=lambda one: one.begun))
         click.echo(
-            f"{len(unfinished)} unfinished uploads, the oldest begun {oldest}: no claim of ours "
+            f"{len(unfinished)} unfinished uploads, the oldest begun {oldest}: no claim "
             "names them; --abort-uploads 7d aborts those older than a week",
             err=True,
         )

@@ -51,6 +51,7 @@ def plan_as_data(source: Source, plan: ExportPlan, *, has_workers: bool = False)
             {"url": run.url, "reason": run.reason, "kind": run.kind} for run in source.left_out
         ],
         "notes": [
+            *plan.notes,
             *(note for sink in plan.sinks for note in sink.notes),
             *_notes(choice),
             *pruning.notes,
@@ -181,8 +182,15 @@ def runs_as_data(found: Discovery) -> list[dict[str, Any]]:
         for run in found.runs
     ]
     broken = [
-        {"id": None, "name": r.name, "url": r.url, "complete": False, "reason": r.error.detail}
-        for r in found.refusals
+        {
+            "id": None,
+            "name": one.name,
+            "url": one.url,
+            "complete": False,
+            "kind": one.kind,
+            "reason": one.reason,
+        }
+        for one in found.refusals
     ]
     return [*complete, *broken]
 

@@ -31,6 +31,7 @@ _CONNECT_SECONDS = 5
 _OLDEST_SQLITE = (3, 34)
 _POOL = 8
 _MOST_CONNECTIONS = 40
+_PAGE_BYTES = 8_192
 _CACHE_KILOBYTES = 16_000
 _STEPS = 20_000
 _DEADLINE = "deadline"
@@ -171,6 +172,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, _record: object) -> None:
             connection.execute(f"PRAGMA busy_timeout = {wait}")
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
             _use_wal(connection, self._write_seconds)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
@@ -274,9 +276,10 @@ class Database:
                     f"registry {self.name} did not answer in time ({reason}): "
                     "ask for less, or try again"
                 ) from error
-            raise RegistryError(
-                f"registry {self.name}: {reason}: check the URL and the database"
-            ) from error
+            hint = "check the URL and the database"
+            if type(cause) is sqlite3.DatabaseError:
+                hint = "it is damaged: move it away, and what it holds is found again"
+            raise RegistryError(f"registry {self.name}: {reason}: {hint}") from error
         except SQLAlchemyError as error:
             raise RegistryError(f"registry {self.name}: {error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.registry.database.statements import parts, select_described, upsert
+from pipeline.registry.database.statements import is_among, parts, select_described, write_rows
 from pipeline.registry.database.tables import (
     POSTGRESQL_TEXT,
     artifact,
@@ -42,6 +42,7 @@ _HASH_DIGITS = 16
 _LONG_HASH = re.compile(rf"({_HASH})?([0-9a-f]{{{_HASH_DIGITS}}})[0-9a-f]{{1,48}}")
 _CONTENT = table("search_text_content", column("id"), column("c0"), column("c1"))
 _FTS = table("search_text", column("rowid"), column("main"), column("more"))
+_ADDING = "INSERT INTO search_text (rowid, main, more) VALUES (?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def rewrite(connection: Connection, keys: Sequence[int]) -> None:
     write(connection, texts, set(keys))
 
 
-def write(connection: Connection, texts: Sequence[SearchedText], replaced: Collection[int]) -> None:
+def write(connection: Connection, texts: Sequence[SearchedText], replaced: Container[int]) -> None:
     """Index the texts of artifacts.
 
     Args:
@@ -83,25 +84,24 @@ def write(connection: Connection, texts: Sequence[SearchedText], replaced: Colle
         texts: The texts, by ascending keys.
         replaced: Keys of those that may be in the index already.
     """
-    rows = [{"key": one.key, "main": one.main, "more": one.more} for one in texts]
+    rows = [(one.key, one.main, one.more) for one in texts]
     if not rows:
         return
     if connection.dialect.name != "sqlite":
-        connection.execute(upsert(connection, POSTGRESQL_TEXT), rows)
+        write_rows(connection, POSTGRESQL_TEXT, rows, on_conflict="replace")
         return
     # FTS5 writes rows together only where their numbers ascend.
     remove(connection, [one.key for one in texts if one.key in replaced])
-    adding = "INSERT INTO search_text (rowid, main, more) VALUES (:key, :main, :more)"
-    connection.execute(text(adding), rows)
+    connection.exec_driver_sql(_ADDING, rows)
 
 
 def remove(connection: Connection, keys: Sequence[int]) -> None:
     """Take artifacts out of the index."""
-    for some in parts(keys):
-        if connection.dialect.name == "sqlite":
-            connection.execute(delete(_FTS).where(_FTS.c.rowid.in_(some)))
-        else:
-            connection.execute(delete(POSTGRESQL_TEXT).where(POSTGRESQL_TEXT.c.key.in_(some)))
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete(_FTS).where(is_among(connection, _FTS.c.rowid, keys)))
+    else:
+        column = POSTGRESQL_TEXT.c.key
+        connection.execute(delete(POSTGRESQL_TEXT).where(is_among(connection, column, keys)))
 
 
 def keys_with(connection: Connection, wanted: str, *, everywhere: bool) -> Select[Any]:

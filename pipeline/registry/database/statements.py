@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
     Connection,
+    Dialect,
+    Integer,
     Select,
+    String,
     Table,
     and_,
     any_,
@@ -25,21 +29,33 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pipeline.registry.database.tables import artifact, detail, user_data
 
 _T = TypeVar("_T")
+_Value = TypeVar("_Value", int, str)
 _PARAMETERS = 400
+# With placeholders by position drivers take rows as they are.
+_BY_POSITION: Mapping[str, Dialect] = {
+    "sqlite": sqlite.dialect(paramstyle="qmark"),
+    "postgresql": postgresql.psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+}
 
 Upsert = sqlite.Insert | postgresql.Insert
 
 
 def insert_into(connection: Connection, table: Table) -> Upsert:
     """Return an INSERT that knows of conflicts, for the database of a connection."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)
+    return _inserting(connection.dialect.name, table)
 
 
 def upsert(connection: Connection, table: Table) -> Upsert:
     """Return an INSERT that replaces the row of the same key."""
-    statement = insert_into(connection, table)
+    return _replacing(connection.dialect.name, table)
+
+
+def _inserting(dialect: str, table: Table) -> Upsert:
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def _replacing(dialect: str, table: Table) -> Upsert:
+    statement = _inserting(dialect, table)
     keys = [column.name for column in table.primary_key]
     others: dict[str, Any] = {
         column.name: statement.excluded[column.name]
@@ -47,6 +63,37 @@ def upsert(connection: Connection, table: Table) -> Upsert:
         if column.name not in keys
     }
     return statement.on_conflict_do_update(index_elements=keys, set_=others)
+
+
+def write_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    on_conflict: Literal["replace", "keep"],
+) -> None:
+    """Insert many rows, without what SQLAlchemy does for each of them.
+
+    Args:
+        connection: A connection that may write.
+        table: The table.
+        rows: Values of all its columns, in their order, as the driver takes them.
+        on_conflict: Which row of the same primary key stays: the new one (`replace`), or the
+            old one (`keep`).
+    """
+    if rows:
+        insert = _insert(connection.dialect.name, table, on_conflict)
+        # A list of parameters is one `executemany` of the driver.
+        connection.exec_driver_sql(insert, [*rows])
+
+
+@lru_cache
+def _insert(database: str, table: Table, on_conflict: Literal["replace", "keep"]) -> str:
+    if on_conflict == "replace":
+        statement = _replacing(database, table)
+    else:
+        statement = _inserting(database, table).on_conflict_do_nothing()
+    return str(statement.compile(dialect=_BY_POSITION[database]))
 
 
 def parts(values: Sequence[_T], size: int = _PARAMETERS) -> Iterator[Sequence[_T]]:
@@ -83,18 +130,19 @@ def select_described(keys: Sequence[int], *columns: Any) -> Select[Any]:
 
 
 def is_among(
-    connection: Connection, column: Column[int], keys: Sequence[int]
+    connection: Connection, column: ColumnElement[_Value], values: Collection[_Value]
 ) -> ColumnElement[bool]:
-    """Return the condition that a column is one of many numbers, given as one parameter.
+    """Return the condition that a column is one of many values, given as one parameter.
 
-    A parameter for each number takes longer to be read than the rows to be found.
+    A parameter for each value takes longer to be read than the rows to be found.
 
     Args:
         connection: Says which database it is for.
-        column: The column.
-        keys: The numbers.
+        column: The column, of integers or texts.
+        values: The values.
     """
     if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps([*keys])).table_valued("value")
+        listed = func.json_each(json.dumps([*values])).table_valued("value")
         return column.in_(select(listed.c.value))
-    return column == any_(literal([*keys], postgresql.ARRAY(BigInteger)))
+    element = BigInteger if isinstance(column.type, Integer) else String
+    return column == any_(literal([*values], postgresql.ARRAY(element)))

@@ -166,3 +166,50 @@ POSTGRESQL_TEXT = Table(
     Column("more", Text, nullable=False),
 )
 """What is searched, in PostgreSQL; SQLite has a virtual table of the same name and columns."""
+
+_SQLITE = MetaData()
+
+LISTED_RUN = Table(
+    "listed_run",
+    _SQLITE,
+    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("is_readable", Boolean, nullable=False),
+    Column("created", Integer),
+    Column("source", String),
+    Column("series", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("warnings", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("listed_run_id", "id"),
+    Index("listed_run_created", "created", "id"),
+    Index("listed_run_series", "series", "id"),
+    Index("listed_run_rows", "rows", "id"),
+)
+"""What a list of the runs below one folder is searched, filtered and sorted by; in SQLite only.
+
+`text` is case-folded, and indexed by `listed_run_text`, an FTS5 table of trigrams without a copy of
+the texts. `created` is null where it is unknown.
+"""
+
+LISTED_RUN_DETAIL = Table(
+    "listed_run_detail",
+    _SQLITE,
+    Column("key", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("location", String, nullable=False),
+    Column("reason", Text),
+    Column("listing", String, nullable=False),
+    Column("digest", String),
+    Column("bytes", Integer, nullable=False),
+    Column("bins", Integer, nullable=False),
+    Column("bin_minutes", Integer, nullable=False),
+    Column("facts", Text, nullable=False),
+    Index("listed_run_detail_run_id", "run_id"),
+    Index("listed_run_detail_name", "name"),
+    Index("listed_run_detail_path", "path"),
+)
+"""What a page of that list shows beside; in SQLite only."""

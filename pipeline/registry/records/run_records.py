@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import zstandard
 
@@ -24,6 +27,18 @@ _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 _LEVEL = 1
 _SUFFIX = re.compile(r"[^_-]+\Z")
 _NO_SUMMARY = RunOverview()
+_DAMAGED = (zstandard.ZstdError, ValueError, TypeError, KeyError, IntegrityError)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class _OfThread(threading.local):
+    """What no two threads may use at a time."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+
+
+_OF_THREAD = _OfThread()
 
 _Terms = frozenset[tuple[TermKind, str]]
 
@@ -133,17 +148,41 @@ def run_of_document(body: bytes) -> Run | None:
         None where an older version has described it, or the document is damaged.
     """
     try:
-        text = zstandard.ZstdDecompressor().decompress(body, max_output_size=_MAX_DOCUMENT_BYTES)
-        return read_run(strict_loads(text), "registry").run
-    except (zstandard.ZstdError, ValueError, IntegrityError):
+        return read_run(_described(body), "registry").run
+    except _DAMAGED:
         return None
+
+
+def stored_run(body: bytes, path: str) -> Run | None:
+    """Return the run that `record_of_run` has described, as it was listed then.
+
+    Args:
+        body: The document of the record.
+        path: The run directory, as its storage names it.
+
+    Returns:
+        None where an older version has described it, or the document is damaged.
+    """
+    try:
+        described = _described(body)
+        run = read_run(described, "registry").run
+        sizes = zip(run.series, described["sizes"], strict=True)
+    except _DAMAGED:
+        return None
+    listed = {one.path: size for one, size in sizes if size is not None}
+    return replace(run, path=path, series=run.series.listed(listed))
+
+
+def _described(body: bytes) -> dict[str, Any]:
+    text = zstandard.ZstdDecompressor().decompress(body, max_output_size=_MAX_DOCUMENT_BYTES)
+    return dict(strict_loads(text))
 
 
 def _document(run: Run) -> bytes | None:
-    text = json.dumps(describe_run(run), separators=(",", ":"))
+    text = _as_json({**describe_run(run), "sizes": [one.size for one in run.series.digests()]})
     if len(text) > _MAX_DOCUMENT_BYTES:
         return None
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(text.encode())
+    return _OF_THREAD.compressor.compress(text.encode())
 
 
 def _title(run: Run, summary: RunOverview) -> str:
@@ -166,6 +205,7 @@ def _metadata(run: Run) -> dict[str, object]:
         "binMinutes": run.grid.bin_minutes,
         "timeOrigin": instant_text(run.time_origin),
         "seriesCount": len(run.series),
+        "seriesBytes": sum(run.series.sizes()),
         "warningCount": len(run.warnings),
     }
     return {

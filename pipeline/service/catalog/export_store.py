@@ -14,14 +14,14 @@ from connectors.flowtime.model.run import Run
 from connectors.storage import FileInfo, Storage, join
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, NotFoundError, StorageError
-from pipeline.service.catalog.locations import ExportLocation, Locations
+from pipeline.service.catalog.locations import ExportLocation, Locations, RunPlace
 from pipeline.sinks.formats import ALL_FORMATS, FORMATS, Format
 
 VARIANT = re.compile(r"custom-[0-9a-f]{12}")
 _DESCRIPTOR = "export" + descriptor.FILE_SUFFIX
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _MOST_DESCRIPTOR_BYTES = 4 * 1024 * 1024
-_MOST_REMEMBERED = 50_000
+_MOST_REMEMBERED = 10_000
 _LOCAL_BLOCK = 256 * 1024
 _REMOTE_BLOCK = 2 * 1024 * 1024
 
@@ -189,7 +189,7 @@ class ExportStore:
         names = [path[len(base.path) :].strip("/") for path in folders]
         return sorted(name for name in names if VARIANT.fullmatch(name))
 
-    def exported(self, run: Run) -> datetime | None:
+    def exported(self, run: Run | RunPlace) -> datetime | None:
         """Return when the plain export of a run was written; None if there is none.
 
         Raises:

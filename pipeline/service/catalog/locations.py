@@ -34,6 +34,19 @@ class ExportLocation:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """What the places of a run's exports depend on.
+
+    Attributes:
+        path: The run directory, as its storage names it.
+        run_id: Its id.
+    """
+
+    path: str
+    run_id: str
+
+
 @dataclass(frozen=True)
 class Locations:
     """The storages of a service.
@@ -83,7 +96,16 @@ class Locations:
         """Return a run directory relative to the folder of the runs; `.` for that folder itself."""
         return relative(run_path, self.runs.path) or "."
 
-    def folder(self, run: Run, variant: str | None) -> ExportLocation:
+    def run_path(self, shown_path: str) -> str:
+        """Return a run directory as the storage of the runs names it.
+
+        Args:
+            shown_path: The directory as `shown_path` gives it.
+        """
+        root = self.runs.path
+        return root if shown_path == "." else f"{root.rstrip('/')}/{shown_path}"
+
+    def folder(self, run: Run | RunPlace, variant: str | None) -> ExportLocation:
         """Return the folder of the exports of a run.
 
         Args:
@@ -99,7 +121,7 @@ class Locations:
         path = join(base, *names) if names else base
         return ExportLocation(storage, path, storage.url(path))
 
-    def leads_away(self, run: Run, variant: str | None) -> bool:
+    def leads_away(self, run: Run | RunPlace, variant: str | None) -> bool:
         """Return whether the folder of a run's exports is a link.
 
         Files written or served through it would be in another place.

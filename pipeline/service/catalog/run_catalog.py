@@ -1,23 +1,29 @@
-"""List the runs of a folder from time to time, and give each a key that no other run has."""
+"""Keep the list of the runs of a folder up to date, and find runs in it by their names."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import Literal
+from typing import TypeVar
 
-from connectors.flowtime.discover.discovery import Discovery, KnownRun, discover
+from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.records.artifact import mark_of
+from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.run_list.listed_run import ListedRun
+from pipeline.registry.run_list.run_list import RunList, RunListPage, RunVersion
+from pipeline.registry.run_list.run_list_query import RunListQuery
+from pipeline.registry.run_list.updating import RunDamage, RunListState
 from pipeline.service.catalog.locations import Locations
+from pipeline.service.catalog.registry_handle import RegistryHandle
+from pipeline.service.catalog.run_listing import RunLister, list_runs, run_list_of
 from pipeline.service.errors import (
     BusyError,
     RequestConflictError,
@@ -27,70 +33,28 @@ from pipeline.service.errors import (
 
 _LEAST_SECONDS = 1.0
 _MOST_SHOWN = 5
-_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
+_LOOKUPS = 2
+_MOST_HERE = 500
+_REMEMBERED = 16
+_MOST_REMEMBERED_SERIES = 2_000
 
-RunState = Literal["complete", "broken", "incomplete", "link", "unlisted"]
-
-
-@dataclass(frozen=True)
-class CatalogEntry:
-    """A run, or a directory that looks like one.
-
-    Attributes:
-        key: Its id in the API.
-        run_id: Its own id; the directory's name where that cannot be read.
-        name: The directory's name.
-        path: The directory, relative to the folder of the runs.
-        state: `complete`, or why it cannot be exported as it is.
-        reason: The same in words.
-        run: The run, where it could be read.
-        text: What a search looks at, case-folded.
-    """
-
-    key: str
-    run_id: str
-    name: str
-    path: str
-    state: RunState
-    reason: str | None = None
-    run: Run | None = None
-    text: str = ""
-
-    @property
-    def created(self) -> datetime:
-        """When it was created; a time before all others if not known."""
-        return _NEVER if self.run is None or self.run.created is None else self.run.created
-
-    @property
-    def version(self) -> str:
-        """Text that changes whenever a file of the run does."""
-        return "" if self.run is None else f"{self.run.fingerprint} {self.run.listing}"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The runs at one time.
+    """The runs at one time, as a whole.
 
     Attributes:
-        entries: All of them, newest first.
-        by_key: The same by their keys.
-        by_path: The same by their directories.
-        shared: Keys of the runs that have a run id or a directory name which is no key.
-        sources: The sources that runs have.
+        state: How many there are, and the revision of their list.
         taken: When they were listed, UTC.
         seconds: How long that took.
-        digest: Differs from another listing's where the runs differ.
     """
 
-    entries: tuple[CatalogEntry, ...]
-    by_key: Mapping[str, CatalogEntry]
-    by_path: Mapping[str, CatalogEntry]
-    shared: Mapping[str, tuple[str, ...]]
-    sources: tuple[str, ...]
+    state: RunListState
     taken: datetime
     seconds: float
-    digest: str
     monotonic: float = field(default_factory=time.monotonic)
 
     @property
@@ -98,31 +62,22 @@ class Listing:
         """Seconds since it was taken."""
         return time.monotonic() - self.monotonic
 
-    def known(self) -> KnownRun:
-        """Return a function that finds runs of this listing again, for the next one."""
-        runs = {e.run.url: e.run for e in self.entries if e.run is not None and e.run.listing}
-
-        def find(url: str, listing: str) -> Run | None:
-            run = runs.get(url)
-            return run if run is not None and run.listing == listing else None
-
-        return find
-
-
-Damage = Mapping[str, tuple[str, str]]
-"""Version and reason of the runs that a job has found damaged, by their directories."""
-
 
 class RunCatalog:
-    """Lists runs when the last listing is old, one listing at a time.
+    """The runs of a folder, in a registry; they are listed again when the last listing is old.
+
+    Listings are made one at a time, and read only the runs that are new or have changed: on a
+    thread where there are few, else by a lister. In between the registry answers; no run is held
+    in memory but the few that were asked for last.
 
     Args:
         locations: Where the runs are.
+        registry: The registry that has the list, in SQLite.
         refresh: Age in seconds from which a listing is old.
         changed: Called when the runs have changed.
         damage: Returns the runs that jobs have found damaged.
         problem_changed: Called when listing begins or ceases to fail.
-        known_before: Returns the runs that need not be read for the first listing.
+        lister: Lists many runs; None to list them all on a thread.
 
     Attributes:
         problem: Why the runs could not be listed when it was last tried; None if they could.
@@ -131,29 +86,40 @@ class RunCatalog:
     def __init__(
         self,
         locations: Locations,
+        registry: RegistryHandle,
         refresh: float,
         changed: Callable[[Listing], None],
-        damage: Callable[[], Damage] = dict,
+        damage: Callable[[], RunDamage] = dict,
         problem_changed: Callable[[], None] = lambda: None,
-        known_before: Callable[[], KnownRun | None] = lambda: None,
+        lister: RunLister | None = None,
     ) -> None:
         self._locations = locations
+        self._registry = registry
         self._refresh_seconds = refresh
         self._changed = changed
         self._damage = damage
         self._problem_changed = problem_changed
-        self._known_before = known_before
+        self._lister = lister
+        self._runs: RunList | None = None
+        self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="flowtime-runs")
+        self._remembered: OrderedDict[tuple[int, str], Run] = OrderedDict()
         self._listing: Listing | None = None
+        self._report = RebuildReport()
+        self._found_elsewhere = 0
         self._wanted = self._taken = 0  # numbers of changes made here, and of those listed
         self._running: asyncio.Task[Listing] | None = None
         self._tried = 0.0
         self.problem: str | None = None
-        self.looked_at = 0
 
     @property
     def last(self) -> Listing | None:
         """The last listing, however old."""
         return self._listing
+
+    @property
+    def looked_at(self) -> int:
+        """How many runs and exports the listing that is being made has found."""
+        return self._found_elsewhere or self._report.added + self._report.unchanged
 
     @property
     def is_old(self) -> bool:
@@ -162,7 +128,7 @@ class RunCatalog:
         return age > self._refresh_seconds
 
     async def listing(self, *, refresh: bool = False) -> Listing:
-        """Return the runs; an old listing is returned while the next one is made.
+        """Return the last listing; an old one is returned while the next one is made.
 
         Args:
             refresh: Wait for a listing that begins now.
@@ -192,25 +158,27 @@ class RunCatalog:
                 headers={"Retry-After": "10"},
             ) from error
 
-    async def find(self, name: str) -> CatalogEntry:
+    # --------------------------------------------------------------------- questions
+
+    async def find(self, name: str) -> ListedRun:
         """Return the run of a key, or of a run id or directory name that no other run has.
 
         Raises:
             UnknownError: There is none.
             RequestConflictError: Several runs have this name.
+            RegistryError: The registry failed.
         """
-        listing = await self.listing()
-        if name not in listing.by_key and name not in listing.shared:
-            listing = await self.listing(refresh=True)
-        if name in listing.by_key:
-            return listing.by_key[name]
-        keys = listing.shared.get(name, ())
-        if len(keys) == 1:
-            return listing.by_key[keys[0]]
-        if keys:
-            shown = ", ".join(keys[:_MOST_SHOWN])
+        await self.listing()
+        found = await self._asked(lambda runs: runs.find(name))
+        if not found:
+            await self.listing(refresh=True)
+            found = await self._asked(lambda runs: runs.find(name))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            shown = ", ".join(one.key for one in found[:_MOST_SHOWN])
             raise RequestConflictError(
-                f"{len(keys)} runs have this name",
+                f"{len(found)} runs have this name",
                 f"name one of them: {shown}",
                 code="ambiguous-run",
             )
@@ -218,24 +186,22 @@ class RunCatalog:
             "Run not found", "GET /v1/runs lists the runs with their ids", code="run-not-found"
         )
 
-    async def newest(self) -> CatalogEntry:
-        """Return the complete run that was created last; dates in the future do not count.
+    async def newest(self) -> ListedRun:
+        """Return the readable run that was created last; dates in the future do not count.
 
         Raises:
             UnknownError: There is none.
+            RegistryError: The registry failed.
         """
-        listing = await self.listing()
+        await self.listing()
         latest = datetime.now(UTC) + _CLOCK_SKEW
-        complete = [entry for entry in listing.entries if entry.run is not None]
-        for entry in complete:
-            if entry.created <= latest:
-                return entry
-        if complete:
-            return complete[-1]
-        raise UnknownError("No run is complete", "GET /v1/runs says why", code="run-not-found")
+        found = await self._asked(lambda runs: runs.newest(latest))
+        if found is None:
+            raise UnknownError("No run is complete", "GET /v1/runs says why", code="run-not-found")
+        return found
 
-    async def complete(self, path: str) -> tuple[CatalogEntry, Run]:
-        """Return the complete run in a directory, for a job that was requested before.
+    async def complete(self, path: str) -> tuple[ListedRun, Run]:
+        """Return the run in a directory that can be read, for a job that was requested before.
 
         Args:
             path: The directory, relative to the folder of the runs.
@@ -243,17 +209,96 @@ class RunCatalog:
         Raises:
             UnknownError: It does not exist any more.
             UnprocessableError: It cannot be exported as it is.
+            RegistryError: The registry failed.
         """
-        entry = (await self.listing()).by_path.get(path)
-        if entry is None:
-            raise UnknownError(
-                "the run does not exist any more",
-                "GET /v1/runs lists the runs",
-                code="run-not-found",
-            )
-        if entry.run is None:
-            raise not_complete(entry)
-        return entry, entry.run
+        await self.listing()
+        found = await self.at(path)
+        if found is None:
+            raise _gone()
+        return found, await self.run(found)
+
+    async def at(self, path: str) -> ListedRun | None:
+        """Return the run in a directory, relative to the folder of the runs; None without one.
+
+        Raises:
+            RegistryError: The registry failed.
+        """
+        return await self._asked(lambda runs: runs.at(path))
+
+    async def incomplete(self, paths: Collection[str]) -> frozenset[str]:
+        """Return those of some directories whose runs are still being written.
+
+        Raises:
+            RegistryError: The registry failed.
+        """
+        return await self._asked(lambda runs: runs.incomplete(paths))
+
+    async def run(self, listed: ListedRun) -> Run:
+        """Return all that is known of a run.
+
+        Raises:
+            UnprocessableError: It cannot be read.
+            UnknownError: It does not exist any more.
+            StorageError: It had to be read again, and the storage failed.
+            RegistryError: The registry failed.
+        """
+        if not listed.is_readable:
+            raise not_complete(listed)
+        key = (listed.artifact, listed.version)
+        run = self._remembered.get(key)
+        if run is None:
+            run = await self._asked(lambda runs: self._whole(runs, listed))
+            if len(run.series) <= _MOST_REMEMBERED_SERIES:
+                self._remembered[key] = run
+        if key in self._remembered:
+            self._remembered.move_to_end(key)
+            while len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return run
+
+    def page(self, query: RunListQuery, number: int, size: int) -> RunListPage:
+        """Return a page of the runs that match. To be called on a thread.
+
+        Args:
+            query: Which runs, and their order.
+            number: The page, from 1.
+            size: Runs of a page.
+
+        Raises:
+            RegistryTimeoutError: It takes too long.
+            RegistryError: The registry failed.
+        """
+        return self._list().page(query, number, size)
+
+    def readable(self) -> Iterator[Sequence[RunVersion]]:
+        """Yield the runs that can be read, some at a time. To be called on a thread.
+
+        Raises:
+            RegistryError: The registry failed.
+        """
+        return self._list().readable()
+
+    async def _asked(self, question: Callable[[RunList], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lookups, lambda: question(self._list()))
+
+    def _list(self) -> RunList:
+        if self._runs is None:
+            self._runs = run_list_of(self._registry.registry(), self._locations)
+        return self._runs
+
+    def _whole(self, runs: RunList, listed: ListedRun) -> Run:
+        """Return a run from the registry, or from its files where it is not there as a whole."""
+        path = self._locations.run_path(listed.path)
+        found = runs.whole(listed, path)
+        if found is not None:
+            return found
+        for run in discover(self._locations.runs.storage, path).runs:
+            if run.url == listed.location:
+                return run
+        raise _gone()
+
+    # --------------------------------------------------------------------- listing
 
     def begin(self) -> None:
         """List the runs in the background."""
@@ -269,23 +314,23 @@ class RunCatalog:
         before = self._listing
         if before is None:
             return
-        after = await asyncio.to_thread(self._reassessed, before)
+        try:
+            state = await self._asked(lambda runs: runs.update(self._damage()))
+        except FlowtimeExportError as error:
+            LOGGER.warning("the list of runs is not up to date: %s", error)
+            return
         # A listing that was made meanwhile knows the damage, too.
-        if self._listing is before and after.digest != before.digest:
-            self._listing = after
-            self._changed(after)
-
-    def _reassessed(self, before: Listing) -> Listing:
-        damage = self._damage()
-        entries = tuple(_judged(entry, damage) for entry in before.entries)
-        return replace(
-            _listing(entries, before.seconds), taken=before.taken, monotonic=before.monotonic
-        )
+        if self._listing is before and state != before.state:
+            self._listing = replace(before, state=state)
+            self._changed(self._listing)
 
     async def close(self) -> None:
-        """Wait for a listing that is being made."""
+        """End the listing that is being made, or wait for it."""
+        if self._lister is not None:
+            await self._lister.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
+        self._lookups.shutdown()
 
     def _begin(self) -> asyncio.Task[Listing]:
         if self._running is None or self._running.done():
@@ -297,7 +342,7 @@ class RunCatalog:
         wanted = self._wanted
         before, had_problem = self._listing, self.problem is not None
         try:
-            listing = await asyncio.to_thread(self._listed)
+            listing = await self._listed()
         except FlowtimeExportError as error:
             self.problem = self._locations.masked(str(error))
             LOGGER.warning("the runs cannot be listed: %s", error)
@@ -310,147 +355,67 @@ class RunCatalog:
         self._taken = wanted
         if had_problem:
             self._problem_changed()
-        if before is None or before.digest != listing.digest:
+        if before is None or before.state != listing.state:
             self._changed(listing)
         return listing
 
-    def _listed(self) -> Listing:
-        known = self._known_before() if self._listing is None else self._listing.known()
-        return take_listing(self._locations, self._damage(), self._count(known))
+    async def _listed(self) -> Listing:
+        began = time.monotonic()
+        self._found_elsewhere, self._report = 0, RebuildReport()
+        damage = await asyncio.to_thread(self._damage)
+        if self._lister is None:
+            state = await asyncio.to_thread(self._list_here, damage)
+        else:
+            state = await self._list_where_it_is_best(damage, self._lister)
+        return Listing(state, datetime.now(UTC), time.monotonic() - began)
 
-    def _count(self, known: KnownRun | None) -> KnownRun:
-        """Return a function that counts the directories that a listing looks at."""
-        self.looked_at = 0
+    async def _list_where_it_is_best(self, damage: RunDamage, lister: RunLister) -> RunListState:
+        known = await self._asked(lambda runs: runs.state())
+        if known.total <= _MOST_HERE:
+            with suppress(_ManyRunsError):
+                return await asyncio.to_thread(self._list_here, damage, _MOST_HERE)
+        return await lister.list_runs(damage, self._note_found)
 
-        def find(url: str, listing: str) -> Run | None:
-            self.looked_at += 1
-            return None if known is None else known(url, listing)
+    def _list_here(self, damage: RunDamage, most: int | None = None) -> RunListState:
+        """List the runs on this thread.
 
-        return find
+        Raises:
+            _ManyRunsError: More than `most` had to be read.
+        """
+        report = self._report
+
+        def proceed() -> None:
+            if most is not None and report.added >= most:
+                raise _ManyRunsError
+
+        registry = self._registry.registry()
+        return list_runs(registry, self._locations, damage, report, proceed)
+
+    def _note_found(self, found: int) -> None:
+        self._found_elsewhere = found
 
 
-def not_complete(entry: CatalogEntry) -> UnprocessableError:
+class _ManyRunsError(FlowtimeExportError):
+    """There are more runs to be read than a thread should read."""
+
+
+def not_complete(listed: ListedRun) -> UnprocessableError:
     """Return the error that says why a run cannot be read."""
     hint = {
         "incomplete": 'wait until it is complete, or export it with "when": "complete"',
         "link": "request the run by its real directory",
     }
     return UnprocessableError(
-        f"run {entry.key} is {entry.state}: {entry.reason}",
-        hint.get(entry.state, "repair the run's files, or evaluate its model again"),
+        f"run {listed.key} is {listed.state}: {listed.reason}",
+        hint.get(listed.state, "repair the run's files, or evaluate its model again"),
         code="run-not-complete",
     )
 
 
-def take_listing(
-    locations: Locations, damage: Damage | None = None, known: KnownRun | None = None
-) -> Listing:
-    """List the runs.
-
-    Args:
-        locations: Where they are.
-        damage: The runs that jobs have found damaged.
-        known: Finds runs that were read before.
-
-    Raises:
-        StorageError: They cannot be listed.
-    """
-    began = time.monotonic()
-    found = discover(locations.runs.storage, locations.runs.path, known=known)
-    entries = _with_keys(_entries(found, locations), locations.runs.url)
-    judged = (_judged(entry, damage or {}) for entry in entries)
-    ordered = sorted(judged, key=lambda entry: entry.key)
-    ordered.sort(key=lambda entry: entry.created, reverse=True)
-    return _listing(tuple(ordered), time.monotonic() - began)
-
-
-def _listing(ordered: tuple[CatalogEntry, ...], seconds: float) -> Listing:
-    by_key = {entry.key: entry for entry in ordered}
-    sources = {e.run.source for e in ordered if e.run is not None and e.run.source}
-    return Listing(
-        entries=ordered,
-        by_key=MappingProxyType(by_key),
-        by_path=MappingProxyType({entry.path: entry for entry in ordered}),
-        shared=MappingProxyType(_shared(ordered, by_key)),
-        sources=tuple(sorted(sources)),
-        taken=datetime.now(UTC),
-        seconds=seconds,
-        digest=_digest(ordered),
+def _gone() -> UnknownError:
+    return UnknownError(
+        "the run does not exist any more", "GET /v1/runs lists the runs", code="run-not-found"
     )
-
-
-def _entries(found: Discovery, locations: Locations) -> list[CatalogEntry]:
-    entries = []
-    for run in found.runs:
-        path = locations.shown_path(run.path)
-        entry = CatalogEntry(run.run_id, run.run_id, run.name, path, "complete", run=run)
-        entries.append(replace(entry, text=_text(entry)))
-    for refusal in found.refusals:
-        path = refusal.url.removeprefix(locations.runs.url).strip("/") or "."
-        reason = locations.masked(refusal.error.detail)
-        entry = CatalogEntry(
-            refusal.name, refusal.name, refusal.name, path, refusal.kind, reason=reason
-        )
-        entries.append(replace(entry, text=_text(entry)))
-    return entries
-
-
-def _text(entry: CatalogEntry) -> str:
-    texts = [entry.run_id, entry.name, entry.path, entry.reason]
-    if entry.run is not None:
-        run = entry.run
-        texts += [run.source, run.template_id, run.template_title, run.model_title, run.mode]
-    return "\n".join(text for text in texts if text).casefold()
-
-
-def _judged(entry: CatalogEntry, damage: Damage) -> CatalogEntry:
-    """Mark a run that a job has found damaged, as long as its files are the same."""
-    if entry.run is None:
-        return entry
-    version, reason = damage.get(entry.path, ("", ""))
-    if reason and version == entry.version:
-        return replace(entry, state="broken", reason=reason)
-    return replace(entry, state="complete", reason=None) if entry.state == "broken" else entry
-
-
-def _with_keys(entries: list[CatalogEntry], root: str) -> list[CatalogEntry]:
-    """Key each entry by its run's id, with a mark of its URL where several have that id.
-
-    A directory that cannot be exported never takes an id from a run that can.
-    """
-    complete = Counter(entry.key for entry in entries if entry.run is not None)
-    others = Counter(entry.key for entry in entries if entry.run is None)
-    return [
-        entry
-        if (complete[entry.key] == 1 and entry.run is not None)
-        or (complete[entry.key] == 0 and others[entry.key] == 1)
-        else _marked(entry, root)
-        for entry in entries
-    ]
-
-
-def _marked(entry: CatalogEntry, root: str) -> CatalogEntry:
-    mark = mark_of(f"{root.rstrip('/')}/{entry.path}")  # as the registry marks it
-    return replace(entry, key=f"{entry.run_id}~{mark}", text=f"{entry.text}\n~{mark}")
-
-
-def _shared(
-    entries: tuple[CatalogEntry, ...], by_key: Mapping[str, CatalogEntry]
-) -> dict[str, tuple[str, ...]]:
-    named: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        for name in {entry.run_id, entry.name} - {entry.key}:
-            named[name].append(entry.key)
-    return {name: tuple(keys) for name, keys in named.items() if name not in by_key}
-
-
-def _digest(entries: tuple[CatalogEntry, ...]) -> str:
-    digest = hashlib.sha256()
-    for entry in entries:
-        digest.update(
-            repr((entry.key, entry.path, entry.state, entry.reason, entry.version)).encode()
-        )
-    return digest.hexdigest()
 
 
 def _retrieve(task: asyncio.Task[Listing]) -> None:

@@ -106,9 +106,9 @@ class Comparisons:
             if export is None:
                 raise
             return _FoundSide("export", export.id, export.id, export.digest or export.listing)
-        if entry.run is None:
+        if not entry.is_readable:
             raise not_complete(entry)
-        return _FoundSide("run", entry.key, entry.path, entry.run.fingerprint)
+        return _FoundSide("run", entry.key, entry.path, entry.fingerprint)
 
     async def _side(self, form: SideType, path: str) -> CompareSideOrder:
         if form == "export":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from pipeline.logs import LOGGER
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.errors import BusyError, RequestConflictError, UnknownError, failure
 from pipeline.service.jobs.events import EventLog
-from pipeline.service.jobs.job import AnyOrder, AnyRequest, Job, JobError, Progress
+from pipeline.service.jobs.job import AnyOrder, AnyRequest, ExportRequest, Job, JobError, Progress
 from pipeline.service.jobs.job_request import JobTarget
 from pipeline.service.jobs.job_result import job_error, job_result
 from pipeline.service.jobs.job_store import JobStore
@@ -55,7 +55,7 @@ class JobRunner:
         events: Receives an event for each change of a job.
         locations: Names locations in messages.
         make_order: Makes the order of a job.
-        is_ready: Returns whether a request has what it waits for.
+        incomplete: Returns those of some run directories whose runs are still being written.
         finished: Called with every job that has finished.
     """
 
@@ -66,7 +66,7 @@ class JobRunner:
         events: EventLog,
         locations: Locations,
         make_order: MakeOrder,
-        is_ready: Callable[[AnyRequest], bool],
+        incomplete: Callable[[Collection[str]], Awaitable[Collection[str]]],
         finished: Callable[[Job], None],
     ) -> None:
         self._settings = settings
@@ -74,7 +74,7 @@ class JobRunner:
         self._events = events
         self._locations = locations
         self._make_order = make_order
-        self._is_ready = is_ready
+        self._incomplete = incomplete
         self._finished = finished
         self._tasks: dict[str, _Task] = {}
         self._waiting: list[_Task] = []
@@ -251,14 +251,21 @@ class JobRunner:
         """Wait for the oldest job that can begin and whose target no other job writes."""
         async with self._changed:
             while True:
-                ready = [task for task in self._waiting if self._is_ready(task.job.request)]
-                for task in ready:
+                for task in await self._ready():
                     if task.job.request.is_temporary or task.job.request.target not in self._busy:
                         self._waiting.remove(task)
                         if not task.job.request.is_temporary:
                             self._busy.add(task.job.request.target)
                         return task
                 await self._changed.wait()
+
+    async def _ready(self) -> list[_Task]:
+        """Return the waiting jobs that do not wait for a run, or whose run is written."""
+        waiting = {task.job.id: _run_waited_for(task.job.request) for task in self._waiting}
+        paths = {path for path in waiting.values() if path is not None}
+        incomplete = await self._incomplete(paths) if paths else ()
+        found = (task for task in self._waiting if task.job.id in waiting)  # others came meanwhile
+        return [task for task in found if waiting[task.job.id] not in incomplete]
 
     async def _run(self, task: _Task, slot: _Slot) -> None:
         began = time.monotonic()
@@ -387,3 +394,10 @@ def _interrupted() -> JobError:
         hint="request it again",
         status=503,
     )
+
+
+def _run_waited_for(request: AnyRequest) -> str | None:
+    """Return the run directory whose run a job waits for, if it does."""
+    if isinstance(request, ExportRequest) and request.waits_for_run:
+        return request.path
+    return None

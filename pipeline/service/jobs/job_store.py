@@ -59,6 +59,11 @@ CREATE TABLE IF NOT EXISTS custom_exports (
 );
 """
 _VERSION = 3
+_BUSY_SECONDS = 0.2
+"""How long to wait for another program that holds the database; requests wait as long.
+
+Other services never do: the folder is locked.
+"""
 _LEAST_FREE_BYTES = 8 * 1024 * 1024
 _KIND = "json_extract(data, '$.request.kind')"
 _SUBJECT = "lower(run || ' ' || coalesce(json_extract(data, '$.request.files'), ''))"
@@ -151,7 +156,9 @@ class JobStore:
         self._lock = _locked(folder)
         path = folder / "jobs.sqlite"
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            )
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._prepare(folder)
@@ -261,10 +268,22 @@ class JobStore:
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, json.dumps(value))
             )
 
-    def completed_runs(self) -> dict[str, str]:
-        """Return the version of each run directory whose completion was handled, by its path."""
+    def completed_runs(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return the versions of those run directories whose completion was handled.
+
+        Args:
+            paths: The directories, relative to the folder of the runs.
+
+        Returns:
+            The version in which each was handled, by its path.
+        """
         with self._reading() as database:
-            return dict(database.execute("SELECT path, version FROM completed_runs").fetchall())
+            found = database.execute(
+                "SELECT path, version FROM completed_runs "
+                "WHERE path IN (SELECT value FROM json_each(?))",
+                (json.dumps([*paths]),),
+            )
+            return dict(found.fetchall())
 
     def note_completed(self, versions: Mapping[str, str]) -> None:
         """Store that the completion of run directories was handled."""

@@ -21,15 +21,45 @@ def _env(name: str) -> str:
 
 
 @click.command("serve")
-@click.option("--runs", required=True, metavar="URL", envvar=_env("RUNS"), help="Run directories.")
-@click.option("--exports", metavar="URL", envvar=_env("EXPORTS"), help="Default each run's gold/.")
 @click.option(
-    "--registry", metavar="URL", envvar=_env("REGISTRY"), help="Default a file below --state."
+    "--runs",
+    required=True,
+    metavar="URL",
+    envvar=_env("RUNS"),
+    help="Folder or URL of the run directories.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, envvar=_env("HOST"))
-@click.option("--port", type=int, default=8080, show_default=True, envvar=_env("PORT"))
 @click.option(
-    "--token-file", type=_file, envvar=_env("TOKEN_FILE"), help="Valid tokens, one per line."
+    "--exports",
+    metavar="URL",
+    envvar=_env("EXPORTS"),
+    help="Folder or URL for exports; default each run's gold/ folder.",
+)
+@click.option(
+    "--registry",
+    metavar="URL",
+    envvar=_env("REGISTRY"),
+    help="Registry of artifacts; default a file below --state.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar=_env("HOST"),
+    help="Address to listen at.",
+)
+@click.option(
+    "--port",
+    type=int,
+    default=8080,
+    show_default=True,
+    envvar=_env("PORT"),
+    help="Port to listen at.",
+)
+@click.option(
+    "--token-file",
+    type=_file,
+    envvar=_env("TOKEN_FILE"),
+    help="File of the valid tokens, one per line.",
 )
 @click.option(
     "--state",
@@ -44,21 +74,35 @@ def _env(name: str) -> str:
     metavar="KEY=VALUE",
     help="Option for the storage, e.g. endpoint_url=http://127.0.0.1:9000.",
 )
-@click.option("--workers", type=int, default=2, show_default=True, help="Jobs at a time.")
-@click.option("--queue", type=int, default=100, show_default=True, help="Jobs that wait.")
-@click.option("--memory-limit", type=int, metavar="BYTES", help="Of each export; default 512 MB.")
-@click.option("--job-timeout", type=float, metavar="SECONDS", help="Of a job; default 3600.")
+@click.option(
+    "--workers", type=int, default=2, show_default=True, help="Most jobs that run at a time."
+)
+@click.option("--queue", type=int, default=100, show_default=True, help="Most jobs that wait.")
+@click.option(
+    "--memory-limit", type=int, metavar="BYTES", help="Memory of each export; default 512 MB."
+)
+@click.option(
+    "--job-timeout", type=float, metavar="SECONDS", help="Longest time of a job; default 3600."
+)
 @click.option(
     "--refresh",
     type=float,
     metavar="SECONDS",
-    help="Age at which runs are listed again; default 30.",
+    help="Age at which the list of runs is renewed; default 30.",
 )
-@click.option("--max-upload", type=int, metavar="BYTES", help="Default 1 GB; 0 for no uploads.")
+@click.option(
+    "--max-upload",
+    type=int,
+    metavar="BYTES",
+    help="Largest import; default 1 GB, 0 for no imports.",
+)
 @click.option("--rate", type=float, help="Requests per second of a client; default 50.")
 @click.option("--burst", type=int, help="Requests of a client at once; default 200.")
 @click.option(
-    "--allowed-host", "allowed_hosts", multiple=True, help="Name that a Host header may have."
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    help="Further name that the Host header may have; can be repeated.",
 )
 @click.option(
     "--forwarded-allow-ips",
@@ -67,13 +111,35 @@ def _env(name: str) -> str:
     help="Proxies whose X-Forwarded-For and -Proto are trusted, separated by commas.",
 )
 @click.option(
-    "--auto-export", metavar="FORMATS", help="Export each completed run, e.g. csv,parquet."
+    "--auto-export",
+    metavar="FORMATS",
+    help="Export each run in these formats when it is completed, e.g. csv,parquet.",
 )
-@click.option("--cors-origin", "cors_origins", multiple=True, help="Web origin; default none.")
-@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Called for every job.")
-@click.option("--webhook-allow", multiple=True, metavar="URL", help="May be named by a request.")
-@click.option("--webhook-secret-file", type=_file, envvar=_env("WEBHOOK_SECRET_FILE"))
-@click.option("--set", "others", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    help="Origin whose pages may call the API; default none.",
+)
+@click.option(
+    "--webhook", "webhooks", multiple=True, metavar="URL", help="URL that is called for every job."
+)
+@click.option(
+    "--webhook-allow", multiple=True, metavar="URL", help="URL that a request may have called."
+)
+@click.option(
+    "--webhook-secret-file",
+    type=_file,
+    envvar=_env("WEBHOOK_SECRET_FILE"),
+    help="File of the key that signs webhooks.",
+)
+@click.option(
+    "--set",
+    "others",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other setting, e.g. keep_jobs=500.",
+)
 def serve_command(
     token_file: Path | None,
     webhook_secret_file: Path | None,

@@ -6,27 +6,24 @@ import gzip
 import hashlib
 import re
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from functools import partial
 from urllib.parse import quote
 
-import anyio
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from pipeline.service.catalog.export_store import DownloadableFile
 from pipeline.service.errors import BeyondTheEndError
+from pipeline.service.web.transfers import Transfers
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 _WORTH_COMPRESSING = 1024
 _LEVEL = 5
 _FAST_LEVEL = 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_END: bytes = b""
 
 
 def download(
@@ -34,7 +31,7 @@ def download(
     file: DownloadableFile,
     *,
     name: str,
-    limiter: anyio.CapacityLimiter,
+    transfers: Transfers,
     after: Callable[[], None] | None = None,
 ) -> Response:
     """Return a response with a file, or 304 if the client has it.
@@ -43,13 +40,13 @@ def download(
         request: The request.
         file: The file.
         name: Name that the file is saved under.
-        limiter: Limits the threads that read files.
+        transfers: Reads the file.
         after: Called when the response has ended.
 
     Raises:
         BeyondTheEndError: The file ends before the range; `after` is not called.
     """
-    answer = _answer(request, file, _headers(file, name), limiter)
+    answer = _answer(request, file, _headers(file, name), transfers)
     if after is None:
         return answer
     if isinstance(answer, StreamingResponse):
@@ -62,14 +59,14 @@ def _answer(
     request: Request,
     file: DownloadableFile,
     headers: dict[str, str],
-    limiter: anyio.CapacityLimiter,
+    transfers: Transfers,
 ) -> Response:
     if _is_known(request, file):
         return Response(status_code=304, headers=headers)
     size = file.entry.size
     span = _span(request, file)
     if span is not None:
-        return _part(file, headers, span, limiter)
+        return _part(file, headers, span, transfers)
     if _wants_gzip(request, file):
         headers["Content-Encoding"] = "gzip"
         headers["ETag"] = f'{file.etag[:-1]}-gzip"'
@@ -80,9 +77,7 @@ def _answer(
         blocks = file.blocks(0, size)
     if request.method == "HEAD":
         return Response(headers=headers, media_type=file.media_type)
-    return StreamingResponse(
-        in_threads(blocks, limiter), headers=headers, media_type=file.media_type
-    )
+    return StreamingResponse(transfers.blocks(blocks), headers=headers, media_type=file.media_type)
 
 
 def list_response(
@@ -191,7 +186,7 @@ def _part(
     file: DownloadableFile,
     headers: dict[str, str],
     span: tuple[int, int],
-    limiter: anyio.CapacityLimiter,
+    transfers: Transfers,
 ) -> Response:
     start, end = span
     if start >= end:
@@ -201,7 +196,7 @@ def _part(
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.entry.size}"
     headers["Content-Length"] = str(end - start)
     return StreamingResponse(
-        in_threads(file.blocks(start, end), limiter),
+        transfers.blocks(file.blocks(start, end)),
         status_code=206,
         headers=headers,
         media_type=file.media_type,
@@ -229,15 +224,6 @@ def _compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if packed:
             yield packed
     yield packer.flush()
-
-
-async def in_threads(
-    blocks: Iterator[bytes], limiter: anyio.CapacityLimiter
-) -> AsyncIterator[bytes]:
-    """Yield blocks that are read on threads, so that other requests do not wait for a disk."""
-    step = partial(next, blocks, _END)
-    while block := await anyio.to_thread.run_sync(step, limiter=limiter):
-        yield block
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.flowtime.model.run import Run
+from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.service.catalog.export_store import PublishedExport
-from pipeline.service.catalog.run_catalog import CatalogEntry
-from pipeline.service.catalog.run_query import row_count
 from pipeline.service.jobs.job import download_url
 from pipeline.service.web.models.runs import (
     ExportedFileBody,
@@ -20,15 +19,13 @@ from pipeline.service.web.models.runs import (
 )
 
 
-def grid(run: Run) -> GridBody:
+def grid(bins: int, bin_minutes: int) -> GridBody:
     """Return the grid of a run, in minutes."""
-    minutes = run.grid.bin_minutes
-    return GridBody(bins=run.grid.bins, bin_minutes=minutes, bin_size=minutes)
+    return GridBody(bins=bins, bin_minutes=bin_minutes, bin_size=bin_minutes)
 
 
-def summary(entry: CatalogEntry) -> RunSummary:
+def summary(entry: ListedRun) -> RunSummary:
     """Return a run as lists show it."""
-    run = entry.run
     shown = RunSummary(
         id=entry.key,
         run_id=entry.run_id,
@@ -37,16 +34,20 @@ def summary(entry: CatalogEntry) -> RunSummary:
         state=entry.state,
         reason=entry.reason,
     )
-    if run is None:
+    if not entry.is_readable:
         return shown
     return shown.changed(
-        created_utc=run.created,
-        grid=grid(run),
-        series_count=len(run.series),
-        rows=row_count(entry),
-        bytes=sum(run.series.sizes()),
-        warning_count=len(run.warnings),
-        **{name: fact for name, fact in run.facts().items() if name in RunSummary.model_fields},
+        created_utc=entry.created,
+        grid=grid(entry.bins, entry.bin_minutes),
+        series_count=entry.series,
+        rows=entry.rows,
+        bytes=entry.bytes,
+        warning_count=entry.warnings,
+        source=entry.source,
+        mode=entry.mode,
+        template_id=entry.template_id,
+        template_title=entry.template_title,
+        model_title=entry.model_title,
     )
 
 
@@ -70,7 +71,7 @@ def series_index(run: Run) -> SeriesIndexBody:
     return SeriesIndexBody(
         schema_version=run.schema_version or 1,
         run_id=run.run_id,
-        grid=grid(run),
+        grid=grid(run.grid.bins, run.grid.bin_minutes),
         time_origin=run.time_origin,
         series=[
             SeriesBody(
@@ -90,7 +91,7 @@ def series_index(run: Run) -> SeriesIndexBody:
     )
 
 
-def run_export(entry: CatalogEntry, export: PublishedExport) -> RunExportBody:
+def run_export(entry: ListedRun, export: PublishedExport) -> RunExportBody:
     """Return an export of a run."""
     options = ExportShapeBody(
         columns=export.columns, filter=export.filter, escape_formulas=export.escapes_formulas
@@ -104,7 +105,7 @@ def run_export(entry: CatalogEntry, export: PublishedExport) -> RunExportBody:
     )
 
 
-def exported_files(entry: CatalogEntry, export: PublishedExport) -> Iterator[ExportedFileBody]:
+def exported_files(entry: ListedRun, export: PublishedExport) -> Iterator[ExportedFileBody]:
     """Yield the files of an export of a run."""
     for form, file in export.files.items():
         yield ExportedFileBody(

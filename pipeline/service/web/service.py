@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import anyio
 from pydantic import BaseModel
 
-from pipeline.errors import StorageError
+from pipeline.errors import FlowtimeExportError, StorageError
 from pipeline.logs import LOGGER
+from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
 from pipeline.service.catalog.export_store import ExportStore
-from pipeline.service.catalog.locations import Locations
-from pipeline.service.catalog.run_catalog import CatalogEntry, Listing, RunCatalog
+from pipeline.service.catalog.locations import ExportLocation, Locations
+from pipeline.service.catalog.registry_handle import RegistryHandle
+from pipeline.service.catalog.run_catalog import Listing, RunCatalog
 from pipeline.service.catalog.upload_room import UploadRoom
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.auto_export import AutoExport
@@ -29,17 +32,21 @@ from pipeline.service.jobs.job_config import job_config
 from pipeline.service.jobs.job_request import revealed
 from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
+from pipeline.service.jobs.run_lister import ProcessLister
 from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access, ClientSlots, TokenBook
 from pipeline.service.web.health import HealthMonitor
 from pipeline.service.web.metrics import ServiceMetrics
 from pipeline.service.web.run_pages import RunPages
+from pipeline.service.web.transfers import Transfers
 
 MOST_STREAMS = 200
 _READERS = 32
 _PARSERS = 2
-_SEARCHERS = 1
+_LOCAL_BLOCKS = 2
+_REMOTE_BLOCKS = 16  # most of them wait for the store
+_SEARCHERS = 2
 _TIDY_SECONDS = 3600.0
 _ENDED_BY_FORCE = ("WorkerDied", "Timeout", "Interrupted")
 
@@ -53,6 +60,19 @@ class RunsChanged(BaseModel):
 
 class HealthChanged(BaseModel):
     """Data of the event that a problem of the service came or went."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OrderedExport:
+    """What an export was ordered for.
+
+    Attributes:
+        run: The run as it was listed then.
+        folder: Where its plain export, or that of the job's variant, is.
+    """
+
+    run: ListedRun
+    folder: ExportLocation
 
 
 class Service:
@@ -74,25 +94,37 @@ class Service:
         self.events = EventLog()
         self.metrics = ServiceMetrics()
         self.store = JobStore(settings.state_folder, settings.keep_jobs)
-        self.artifacts = ArtifactCatalog(settings.registry_url, self.locations)
+        # The runs are always in a registry of this machine: another one may be out of reach.
+        self._registry = RegistryHandle(
+            settings.local_registry_url, "registry.db in the folder of the state"
+        )
+        is_other = settings.registry_url != settings.local_registry_url
+        self._other_registry = RegistryHandle(settings.registry_url) if is_other else None
+        self.artifacts = ArtifactCatalog(
+            self._other_registry or self._registry, self.locations, has_runs=not is_other
+        )
         self.catalog = RunCatalog(
             self.locations,
+            self._registry,
             settings.refresh,
             self._runs_changed,
             self.store.damaged_runs,
             self._listing_problem_changed,
-            self.artifacts.known_runs,
+            # What is in memory is in this process alone.
+            None if settings.runs.startswith("memory:") else ProcessLister(settings),
         )
         self.exports = ExportStore(self.locations)
-        self.run_pages = RunPages(self.exports)
+        self.run_pages = RunPages(self.catalog, self.exports)
         self.temporary = settings.state_folder / "fresh"
         self.uploads = UploadRoom(settings.state_folder / "uploads")
         self.streams = ClientSlots(
             "event streams", MOST_STREAMS, settings.streams_per_client, "poll GET /v1/jobs instead"
         )
         self.readers = anyio.CapacityLimiter(_READERS)
+        is_local = self.exports.is_local and self.locations.runs.storage.is_local
+        self.transfers = Transfers(_LOCAL_BLOCKS if is_local else _REMOTE_BLOCKS)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
-        # More threads would only compete for the interpreter, and delay all other requests.
+        # The database works without the interpreter, but not without a processor.
         self.searchers = anyio.CapacityLimiter(_SEARCHERS)
         self.webhooks = Webhooks(settings, self.store)
         self.runner = JobRunner(
@@ -101,15 +133,16 @@ class Service:
             self.events,
             self.locations,
             self._make_order,
-            self._is_ready,
+            self._incomplete,
             self._job_over,
         )
-        self.auto_export = AutoExport(self.store, self.runner, settings.auto_export)
+        self.auto_export = AutoExport(self.store, self.catalog, self.runner, settings.auto_export)
         self.retention = ExportRetention(
             settings, self.store, self.exports, self.locations, self.runner
         )
         self.comparisons = Comparisons(settings, self.locations, self.catalog, self.artifacts)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)
+        self._ordered: dict[str, _OrderedExport] = {}
         self._open = AsyncExitStack()
         self._background: set[asyncio.Task[None]] = set()
         self._watch()
@@ -121,13 +154,16 @@ class Service:
         self.uploads.take_over(job.id for job in self.store.unfinished() if job.state == "queued")
         self._open.push_async_callback(self.webhooks.close)
         self.webhooks.start()
+        for registry in (self._registry, self._other_registry):
+            if registry is not None:
+                self._open.push_async_callback(asyncio.to_thread, registry.close)
+        self._open.push_async_callback(self.artifacts.close)
+        self._open.push_async_callback(self.catalog.close)
         self.runner.start()
         self._open.push_async_callback(self.uploads.close)
         self._open.push_async_callback(self.runner.stop)
         self._open.push_async_callback(self.retention.close)
         self._open.push_async_callback(self.health.close)
-        self._open.push_async_callback(self.artifacts.close)
-        self._open.push_async_callback(self.catalog.close)
         self.catalog.begin()
         for work in (self._list_regularly(), self._tidy_regularly()):
             self._open.callback(asyncio.create_task(work).cancel)
@@ -151,14 +187,15 @@ class Service:
             self.retention.begin()
             await asyncio.sleep(_TIDY_SECONDS)
 
-    def _is_ready(self, request: AnyRequest) -> bool:
-        """Return whether a request has what it waits for; its order finds out if that is usable."""
-        if not isinstance(request, ExportRequest) or request.when == "now":
-            return True
+    async def _incomplete(self, paths: Collection[str]) -> Collection[str]:
+        """Return those of some run directories whose runs may still be being written."""
         if self.catalog.last is None:
-            return False
-        entry = self.catalog.last.by_path.get(request.path)
-        return entry is None or entry.state != "incomplete"
+            return paths
+        try:
+            return await self.catalog.incomplete(paths)
+        except FlowtimeExportError as error:
+            LOGGER.warning("jobs wait for their runs: %s", error)
+            return paths
 
     async def _make_order(self, job: Job) -> tuple[AnyRequest, AnyOrder]:
         if isinstance(job.request, ImportRequest):
@@ -175,6 +212,8 @@ class Service:
         # Ids of a run are known once it is complete, and other runs may get the same ones later.
         request = request.changed(run=entry.key, run_id=entry.run_id)
         folder = str(self.temporary / job_id) if request.temporary else None
+        place = self.locations.folder(run, request.variant)
+        self._ordered[job_id] = _OrderedExport(entry, place)
         config = job_config(request, run, self.locations, self.settings, folder)
         return request, ExportOrder(config=config, address_space=self.settings.address_space)
 
@@ -202,24 +241,22 @@ class Service:
         self.webhooks.deliver(job)
 
     def _export_over(self, job: Job, request: ExportRequest) -> None:
-        last = self.catalog.last
-        entry = None if last is None else last.by_path.get(request.path)
-        if entry is None or entry.run is None:
-            return
+        ordered = self._ordered.pop(job.id, None)
+        if ordered is None:
+            return  # it ended before it began
         if job.state == "done" and not request.temporary:
-            folder = self.locations.folder(entry.run, request.variant)
-            self.artifacts.enter_export(folder)
+            self.artifacts.enter_export(ordered.folder)
             if request.variant is not None:
-                self.retention.record(job, folder.path)
-        self._note_damage(job, entry)
+                self.retention.record(job, ordered.folder.path)
+        self._note_damage(job, ordered.run)
 
-    def _note_damage(self, job: Job, entry: CatalogEntry) -> None:
+    def _note_damage(self, job: Job, run: ListedRun) -> None:
         """Record that a run's files do not hold what it promises, or that they do."""
         is_damaged = job.error is not None and job.error.code == "run-damaged"
         if is_damaged and job.error is not None:
-            self.store.note_damage(entry.path, entry.version, job.error.error)
-        elif job.state == "done" and entry.state == "broken":
-            self.store.note_damage(entry.path, entry.version, None)
+            self.store.note_damage(run.path, run.version, job.error.error)
+        elif job.state == "done" and run.state == "broken":
+            self.store.note_damage(run.path, run.version, None)
         else:
             return
         self._in_background(self.catalog.reassess())
@@ -240,11 +277,11 @@ class Service:
             LOGGER.warning("staged files of a killed import cannot be removed: %s", error)
 
     def _runs_changed(self, listing: Listing) -> None:
-        complete = sum(1 for entry in listing.entries if entry.run is not None)
         self.runner.look_again()
         self.artifacts.rebuild_later()
         self._in_background(self.auto_export.handle(listing))
-        self.events.publish("runs", RunsChanged(total=len(listing.entries), complete=complete))
+        state = listing.state
+        self.events.publish("runs", RunsChanged(total=state.total, complete=state.readable))
 
     def _listing_problem_changed(self) -> None:
         self.health.expire()
@@ -268,4 +305,4 @@ class Service:
 
     def _runs(self) -> float:
         listing = self.catalog.last
-        return 0 if listing is None else len(listing.entries)
+        return 0 if listing is None else listing.state.total

@@ -11,7 +11,7 @@ import pytest
 from connectors.errors import StorageError
 from connectors.storage import StagedFile, Storage, claimed, connect, join
 from connectors.storage.remote import RemoteStorage
-from connectors.storage.staging.names import host_mark, staging_for
+from connectors.storage.staging.names import Owner, host_mark, staging_for
 from tests.connectors.storage.test_storage import place
 from tests.servers import S3Server
 from tests.stores import put
@@ -39,7 +39,7 @@ def test_what_was_handed_over_is_committed_within_the_store(
     assert storage.info(path) is None
     if not storage.is_local:
         assert len(hidden(storage, root)) == 1
-    if storage.protocol in ("s3", "memory"):
+    if not storage.is_local:
         monkeypatch.setattr(type(storage), "read", None)
         monkeypatch.setattr(RemoteStorage, "blocks", None)
     storage.commit(staged)
@@ -77,9 +77,9 @@ def test_a_handed_over_file_that_was_replaced_is_refused(moto_s3: S3Server) -> N
 
 def test_the_next_claim_removes_what_a_dead_process_was_handed(place: tuple[Storage, str]) -> None:
     storage, root = place
-    with staging_for((host_mark(), os.getpid())):
+    with staging_for(Owner(host_mark(), os.getpid())):
         _, ours = handed_over(storage, root)
-    with staging_for((host_mark(), _DEAD)):
+    with staging_for(Owner(host_mark(), _DEAD)):
         _, theirs = handed_over(storage, root)
     put(storage, join(root, ".htaccess"), b"foreign")
     if storage.is_local:

@@ -78,7 +78,7 @@ def _notices_changes(storage: Storage, root: str) -> str:
     if storage.is_local:
         # The open file is the old one.
         assert first + b"".join(blocks) == b"a" * 1000
-        return "reads the old one on"
+        return "keeps reading the old one"
     with pytest.raises(StorageError, match="changed"):
         list(blocks)
     return "error"
@@ -214,7 +214,7 @@ def documented() -> dict[str, dict[str, str]]:
     """The cells of the table, by operation and store."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in PAGE.read_text().split("## What holds where")[1].splitlines()
+        for line in PAGE.read_text().split("## What each store supports")[1].splitlines()
         if line.startswith("|")
     ]
     titles = [COLUMNS[store] for store in STORES]

@@ -8,6 +8,7 @@ const ADVICE = {
   "registry-failed": "The list of artifacts cannot be read now. Runs and exports are not affected.",
   "ambiguous-run": "Several runs have this id. Open the one you mean from the list of runs.",
   "run-not-complete": "The list of runs shows its state.",
+  "not-comparable": "Compare runs of the same model, or of versions of it.",
   "run-damaged": "Repair the run's files, or evaluate its model again.",
   "unsupported-format": "Choose CSV, NDJSON or Parquet.",
   "invalid-options": "Check the columns and the condition. The preview shows the names of the columns.",

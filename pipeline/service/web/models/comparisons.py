@@ -32,8 +32,8 @@ _OTHER: dict[str, Any] = {"comparison": _ARTIFACT, "configuration": OPTIONS_EXAM
 _OTHER_ID: dict[str, Any] = {"comparisonId": "run_checkout_hourly", "options": OPTIONS_EXAMPLE}
 _ERROR: dict[str, Any] = {
     "error": "series served@CHECKOUT@DEFAULT: the units differ",
-    "code": "run-damaged",
-    "hint": "repair the run's files, or evaluate its model again",
+    "code": "not-comparable",
+    "hint": "name renamed components in `renamed`, or choose another `alignment`",
 }
 _VALUES: dict[str, Any] = {
     "seriesId": "served@CHECKOUT@DEFAULT",

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from pipeline.registry.records.artifact import ArtifactState
 from pipeline.service.api_base import Data
-from pipeline.service.catalog.run_catalog import RunState
 from pipeline.service.web.models.examples import (
     BAND,
     EXPORTED_FILE,
@@ -64,7 +64,7 @@ class RunSummary(Data):
     run_id: str
     name: str
     path: str
-    state: RunState
+    state: ArtifactState
     reason: str | None = None
     created_utc: datetime | None = None
     grid: GridBody | None = None
@@ -111,7 +111,7 @@ class RunPage(Data):
     total_count: int
     page: int
     page_size: int
-    states: dict[RunState, int]
+    states: dict[ArtifactState, int]
     sources: tuple[str, ...] = ()
     listed_utc: datetime
 

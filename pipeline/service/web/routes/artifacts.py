@@ -15,7 +15,7 @@ from pipeline.registry.queries.query import MAX_LIMIT, ArtifactQuery
 from pipeline.registry.records.artifact import SCHEMA_VERSION, Artifact
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.artifact_files import ArtifactFolder, artifact_folder
-from pipeline.service.web.downloads import attachment, download, in_threads
+from pipeline.service.web.downloads import attachment, download
 from pipeline.service.web.models.artifacts import (
     ArtifactDetailBody,
     ArtifactFilesBody,
@@ -113,7 +113,7 @@ async def rebuild_artifact_index(service: ServiceOf) -> Response:
     """
     await service.artifacts.rebuild()
     registry = await on_thread(service.readers, service.artifacts.registry)
-    body = in_threads(_index(registry), service.readers)
+    body = service.transfers.blocks(_index(registry))
     return StreamingResponse(body, media_type="application/json")
 
 
@@ -180,7 +180,7 @@ async def get_artifact_file(
     """Download one of the files of an artifact."""
     _, folder = await _opened(service, artifact_id)
     name = file_name.rpartition("/")[2]
-    return download(request, folder.file(file_name), name=name, limiter=service.readers)
+    return download(request, folder.file(file_name), name=name, transfers=service.transfers)
 
 
 _ZIP: dict[int | str, dict[str, Any]] = {
@@ -198,7 +198,7 @@ async def download_artifact(service: ServiceOf, artifact_id: ArtifactId) -> Resp
     found, folder = await _opened(service, artifact_id)
     name = f"{found.title.replace(' ', '_')}.zip"
     return StreamingResponse(
-        in_threads(folder.zipped(), service.readers),
+        service.transfers.blocks(folder.zipped()),
         media_type="application/zip",
         headers={"Content-Disposition": attachment(name), "Cache-Control": "private, no-cache"},
     )

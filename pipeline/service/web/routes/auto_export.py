@@ -21,5 +21,5 @@ async def get_auto_export(service: ServiceOf) -> AutoExportBody:
 async def set_auto_export(service: ServiceOf, wanted: AutoExportBody) -> AutoExportBody:
     """Choose these formats, or none; runs that are complete already are not exported."""
     formats = tuple(dict.fromkeys(wanted.formats))
-    await service.auto_export.change(formats, service.catalog.last)
+    await service.auto_export.change(formats)
     return AutoExportBody(formats=service.auto_export.formats)

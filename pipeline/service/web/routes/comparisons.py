@@ -202,7 +202,7 @@ async def get_comparison_export(
             "This comparison was not exported", "compare again with exportResults: true"
         )
     label = f"{result['baseline']['runId']}-{result['comparison']['runId']}.{chosen}"
-    return download(request, file, name=label, limiter=service.readers)
+    return download(request, file, name=label, transfers=service.transfers)
 
 
 async def _known(service: Service, request: CompareRequest) -> Job | None:

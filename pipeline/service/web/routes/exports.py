@@ -11,9 +11,9 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from connectors.flowtime.model.run import Run
+from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.service.catalog.export_store import VARIANT
 from pipeline.service.catalog.locations import local_location
-from pipeline.service.catalog.run_catalog import CatalogEntry
 from pipeline.service.errors import BadRequestError, UnknownError
 from pipeline.service.jobs.job import ExportRequest, Job, download_url
 from pipeline.service.jobs.job_config import job_config, job_plan
@@ -68,7 +68,7 @@ class DownloadWish:
     variant: str | None
 
 
-def _wish_of(
+async def _wish_of(
     shape: ShapeOf,
     form: Annotated[
         str,
@@ -162,7 +162,7 @@ async def _export(
     entry = await service.catalog.find(name)
     if entry.state == "incomplete" and options.when == "complete":
         return await _export_later(service, _request(entry, options))
-    entry, run = await complete_run(service, name)
+    run = await service.catalog.run(entry)
     request = _request(entry, options)
     await on_thread(service.readers, _check, service, request, run)
     job, _ = await service.runner.submit(request)
@@ -192,7 +192,7 @@ async def _export_later(service: Service, request: ExportRequest) -> Response:
     return begun_or_done(job, answer, None)
 
 
-def _request(entry: CatalogEntry, options: ExportOptions) -> ExportRequest:
+def _request(entry: ListedRun, options: ExportOptions) -> ExportRequest:
     shape = Shape(options.columns, options.metadata, options.filter, options.escape_formulas)
     formats = dict.fromkeys(FORMAT_NAMES[name] for name in options.formats)
     return shape.request(entry, *formats).changed(webhook=options.webhook)
@@ -205,7 +205,7 @@ def _check(service: Service, request: ExportRequest, run: Run) -> None:
 
 
 def _answer(
-    service: Service, entry: CatalogEntry, run: Run, request: ExportRequest, job: Job
+    service: Service, entry: ListedRun, run: Run, request: ExportRequest, job: Job
 ) -> ExportAnswer:
     variant = request.variant
     done = job.state == "done"
@@ -226,7 +226,7 @@ def _answer(
 
 
 async def _fetch(
-    request: Request, service: Service, entry: CatalogEntry, run: Run, wish: DownloadWish
+    request: Request, service: Service, entry: ListedRun, run: Run, wish: DownloadWish
 ) -> Response:
     wanted = wish.shape.request(entry, wish.format)
     name = f"{entry.run_id}.{wish.format}"
@@ -250,7 +250,7 @@ async def _fetch(
             f"Run POST /v1/runs/{entry.key}/export to create it first, or add ?fresh=true",
             code="export-not-found",
         )
-    return download(request, files[wish.format], name=name, limiter=service.readers)
+    return download(request, files[wish.format], name=name, transfers=service.transfers)
 
 
 async def _made_now(
@@ -272,7 +272,7 @@ async def _made_now(
                 code="export-not-found",
             )
         file = export.files[wanted.formats[0]]
-        return download(request, file, name=name, limiter=service.readers, after=remove)
+        return download(request, file, name=name, transfers=service.transfers, after=remove)
     except BaseException:
         remove()
         raise

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from connectors.flowtime.model.run import Run
+from pipeline.registry.records.artifact import ArtifactState
+from pipeline.registry.run_list.run_list_query import RunListQuery, RunSort
 from pipeline.service.catalog.export_store import series_file
 from pipeline.service.catalog.first_rows import FirstRows, first_rows
-from pipeline.service.catalog.run_catalog import RunState
-from pipeline.service.catalog.run_query import RunQuery, Sort
 from pipeline.service.catalog.series_chart import chart_values, window_of
 from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.job import ExportRequest
@@ -57,8 +57,10 @@ async def list_runs(
     search: Annotated[
         str, Query(max_length=200, description="Words of an id, name, title …, in any order.")
     ] = "",
-    sort: Annotated[Sort, Query(description="`-` for the largest or newest first.")] = "-created",
-    state: Annotated[RunState | None, Query()] = None,
+    sort: Annotated[
+        RunSort, Query(description="`-` for the largest or newest first.")
+    ] = "-created",
+    state: Annotated[ArtifactState | None, Query()] = None,
     source: Annotated[str | None, Query(max_length=200)] = None,
     created_from: Annotated[InstantQuery | None, Query(alias="createdFrom")] = None,
     created_to: Annotated[
@@ -75,7 +77,7 @@ async def list_runs(
     The list is at most some seconds old; `listedUtc` says when it was made.
     """
     listing = await service.catalog.listing(refresh=refresh)
-    query = RunQuery(search, sort, state, source, created_from, created_to, has_warnings)
+    query = RunListQuery(search, sort, state, source, created_from, created_to, has_warnings)
     make = partial(service.run_pages.page, exports=exports)
     is_slow = exports and not service.exports.is_local
     limiter = service.readers if is_slow else service.searchers
@@ -91,10 +93,11 @@ async def get_run(
     """Show a run with its metadata, warnings and published exports; also a broken one."""
     entry = await service.catalog.find(run_id)
     shown = summary(entry).model_dump(by_alias=False)
-    if entry.run is not None:
-        exports = await on_thread(service.readers, service.exports.exports, entry.run)
+    if entry.is_readable:
+        run = await service.catalog.run(entry)
+        exports = await on_thread(service.readers, service.exports.exports, run)
         files = [file for export in exports for file in exported_files(entry, export)]
-        shown |= {**details(entry.run), "exports": files}
+        shown |= {**details(run), "exports": files}
     return RunDetail.model_validate(shown)
 
 
@@ -155,7 +158,7 @@ async def get_series(
             run.series.digest(place).sha256,
         )
         name = f"{entry.run_id}.{series.id}.csv"
-        return download(request, file, name=name, limiter=service.readers)
+        return download(request, file, name=name, transfers=service.transfers)
     storage, window = service.locations.runs.storage, window_of(run, start, end)
     values = await on_thread(service.parsers, chart_values, storage, run, series, points, window)
     band = values.band

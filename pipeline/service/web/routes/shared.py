@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from connectors.flowtime.model.run import Run
 from pipeline.registry.registry import Registry
+from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.service.api_base import Data
-from pipeline.service.catalog.run_catalog import CatalogEntry, not_complete
 from pipeline.service.errors import PROBLEM_MEDIA_TYPE, BadRequestError, ServiceError
 from pipeline.service.jobs.job import ExportRequest, Job, JobError
 from pipeline.service.web.access import Client
@@ -84,7 +84,8 @@ PART_OR_CACHED: dict[int | str, dict[str, Any]] = {
 """Documentation of the responses to requests for a range of a file, and with a known ETag."""
 
 
-def service_of(request: Request) -> Service:
+# Dependencies are coroutines: FastAPI calls a plain function on a thread, for each request.
+async def service_of(request: Request) -> Service:
     """Return the service of a request."""
     service: Service = request.app.state.service
     return service
@@ -93,7 +94,7 @@ def service_of(request: Request) -> Service:
 ServiceOf = Annotated[Service, Depends(service_of)]
 
 
-def client_of(request: Request) -> str:
+async def client_of(request: Request) -> str:
     """Return whom a request counts for."""
     client: Client = request.state.client
     return client.key
@@ -156,7 +157,7 @@ class Shape:
     filter: str | None
     escape_formulas: bool = False
 
-    def request(self, entry: CatalogEntry, *formats: Format) -> ExportRequest:
+    def request(self, entry: ListedRun, *formats: Format) -> ExportRequest:
         """Return the request of an export of a run."""
         return ExportRequest(
             run=entry.key,
@@ -170,7 +171,7 @@ class Shape:
         )
 
 
-def _shape_of(
+async def _shape_of(
     columns: Annotated[
         list[str] | None,
         Query(max_length=200, description="Choice and order of the columns, once for each name."),
@@ -261,7 +262,7 @@ class JobFailedError(ServiceError):
         self.status = error.status
 
 
-async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
+async def complete_run(service: Service, name: str) -> tuple[ListedRun, Run]:
     """Return a run that can be read.
 
     Raises:
@@ -269,9 +270,7 @@ async def complete_run(service: Service, name: str) -> tuple[CatalogEntry, Run]:
         UnprocessableError: It is broken or still being written.
     """
     entry = await service.catalog.find(name)
-    if entry.run is None:
-        raise not_complete(entry)
-    return entry, entry.run
+    return entry, await service.catalog.run(entry)
 
 
 async def on_thread(limiter: anyio.CapacityLimiter, work: Callable[..., _T], *arguments: Any) -> _T:

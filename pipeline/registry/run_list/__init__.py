@@ -1,0 +1,1 @@
+"""The list of the runs below one folder, in a registry in SQLite: kept, searched, sorted, paged."""

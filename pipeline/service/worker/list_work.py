@@ -1,0 +1,55 @@
+"""List the runs of a service in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.registry import Registry
+from pipeline.service.catalog.locations import Locations
+from pipeline.service.catalog.run_listing import list_runs
+from pipeline.service.jobs.run_lister import ListOrder
+from pipeline.service.worker.protocol import EventStream, send_result, serve_orders
+
+_NICENESS = 5
+_REPORT_SECONDS = 0.25
+
+
+def _serve(line: str, events: EventStream) -> None:
+    order = ListOrder.model_validate_json(line)
+
+    def work() -> dict[str, Any]:
+        settings = order.settings()
+        report = RebuildReport()
+        with _reporting(report, events), Registry(settings.local_registry_url) as registry:
+            return asdict(list_runs(registry, Locations.of(settings), order.damage, report))
+
+    send_result(events, work, "listing the runs")
+
+
+@contextmanager
+def _reporting(report: RebuildReport, events: EventStream) -> Iterator[None]:
+    """Send how many were found so far, a few times a second during the block."""
+    is_over = threading.Event()
+
+    def send() -> None:
+        while not is_over.wait(_REPORT_SECONDS):
+            events.send("progress", found=report.added + report.unchanged)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    os.nice(_NICENESS)  # requests come first
+    serve_orders(_serve)
