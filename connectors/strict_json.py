@@ -80,8 +80,8 @@ def _nothing(pairs: _Pairs) -> None:
 
 
 _KEYS = json.JSONDecoder(object_pairs_hook=_nothing)
-"""Made once: `json.loads` would make one for each of thousands of small files. `raw_decode` looks at
-the value alone: what is before and after it has been found to be white space."""
+"""Made once: `json.loads` would make one for each of thousands of small files. `raw_decode` looks
+at the value alone: what is before and after it has been found to be white space."""
 
 
 def unique_keys(pairs: _Pairs) -> dict[str, Any]:

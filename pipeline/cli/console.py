@@ -80,7 +80,7 @@ class DurationType(click.ParamType[float]):
         try:
             seconds = parse_duration(value)
         except ValueError as error:
-            self.fail(f"{value!r} is none: {error}", param, ctx)
+            self.fail(f"{value!r} is no duration: {error}", param, ctx)
         assert seconds is not None
         return seconds
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 import polars as pl
 
+from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.scan.series_files import SeriesFiles
 from pipeline.execution.rows import narrow_rows, with_columns
 from pipeline.planning.plan import ExportPlan, SinkPlan
@@ -24,6 +28,19 @@ def preview(plan: ExportPlan, source: Source, rows: int) -> list[tuple[SinkPlan,
         rows: Rows of each sink at the most.
     """
     return [(sink, _first_rows(plan, source, sink, rows)) for sink in plan.sinks]
+
+
+def json_cell(value: Any) -> Any:
+    """Return a cell as JSON can hold it: instants, NaN and infinities as the text of NDJSON.
+
+    >>> json_cell(float("-inf")), json_cell(datetime.fromisoformat("2025-01-01T00:00+00:00"))
+    ('-inf', '2025-01-01T00:00:00Z')
+    """
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("nan", "NaN")
+    return value
 
 
 def _first_rows(plan: ExportPlan, source: Source, sink: SinkPlan, rows: int) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -117,6 +118,26 @@ def test_preview_shows_what_is_written(config: str, tmp_path: Path, capsys: Stre
     frame = pl.read_parquet(tmp_path / "out" / "e.parquet").head(5)
     assert [row["value"] for row in shown[1]["rows"]] == frame["value"].to_list()
     assert list(shown[1]["rows"][0]) == frame.columns
+
+
+def test_preview_as_json_is_what_ndjson_would_hold(tmp_path: Path, capsys: Streams) -> None:
+    """JSON has neither NaN nor infinities, and strict parsers such as jq refuse them."""
+    values = (math.nan, math.inf, -math.inf, 1e-7)
+    runs = write_runs(tmp_path / "runs", spec("run_a", values=values))
+    (tmp_path / "c.yaml").write_text(
+        f"version: 1\nsource: {{url: {runs}}}\n"
+        f"sinks: [{{format: ndjson, path: {tmp_path}/e.ndjson}}]\n"
+    )
+    config = str(tmp_path / "c.yaml")
+    assert run_cli(["preview", config, "--rows", "12", "--json"]) == 0
+    out = capsys.readouterr().out
+    (shown,) = [sink["rows"] for sink in json.loads(out, parse_constant=pytest.fail)]
+    assert run_cli(["run", config]) == 0
+    lines = (tmp_path / "e.ndjson").read_text().splitlines()
+    assert shown == [json.loads(line) for line in lines]
+    capsys.readouterr()
+    assert run_cli(["preview", config, "--json", *NO_RUNS]) == 0
+    assert json.loads(capsys.readouterr().out) == []
 
 
 def test_doctor(config: str, tmp_path: Path, capsys: Streams) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,6 +42,8 @@ from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from pipeline.planning.plan import ExportPlan
 
 
@@ -111,19 +113,16 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
 
     settings = settings_of(config, overrides)
     source, plan = _planned(ExportSession.open(settings))
-    if not source.runs:
-        return _nothing_found(source)
-    shown = preview(plan, source, rows)
+    shown = preview(plan, source, rows) if source.runs else []
     if as_json:
-        print_json([{"path": s.sink.path, "rows": frame.to_dicts()} for s, frame in shown])
-        return DONE
-    for sink, frame in shown:
+        print_json([{"path": s.sink.path, "rows": _json_rows(frame)} for s, frame in shown])
+    for sink, frame in shown if not as_json else []:
         click.echo(f"{sink.sink.format}  {sink.targets[0].url}")
         with pl.Config(
             tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
         ):
             click.echo(str(frame))
-    return DONE
+    return DONE if source.runs else _nothing_found(source)
 
 
 @click.command("export")
@@ -249,6 +248,14 @@ def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
     except Terminated:
         LOGGER.info("watch of %s stopped", settings.name)
     return DONE
+
+
+def _json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    from pipeline.exports.preview import json_cell  # noqa: PLC0415
+
+    return [
+        {name: json_cell(cell) for name, cell in row.items()} for row in frame.iter_rows(named=True)
+    ]
 
 
 def _shown_progress() -> AbstractContextManager[ProgressCallback]:

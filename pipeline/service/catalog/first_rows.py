@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import polars as pl
 
-from connectors.flowtime.model.instant import instant_text
-from pipeline.exports.preview import preview
+from pipeline.exports.preview import json_cell, preview
 from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source
 from pipeline.rows.column import Column
@@ -52,7 +50,7 @@ def first_rows(plan: ExportPlan, source: Source, count: int) -> FirstRows:
     return FirstRows(
         columns=table.columns,
         text=text,
-        rows=[[_cell(cell) for cell in row] for row in frame.iter_rows()],
+        rows=[[json_cell(cell) for cell in row] for row in frame.iter_rows()],
         rows_total=plan.rows_known(sink_plan, sink_plan.targets[0]),
     )
 
@@ -66,12 +64,3 @@ def _drawn(frame: pl.DataFrame) -> str:
         tbl_hide_dataframe_shape=True,
     ):
         return str(frame) + "\n"
-
-
-def _cell(value: Any) -> Any:
-    """Return a value that JSON can hold; any other as its text."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value).replace("nan", "NaN")
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return instant_text(value) if isinstance(value, datetime) else str(value)
