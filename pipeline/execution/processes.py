@@ -18,6 +18,7 @@ from loky.process_executor import BrokenProcessPool
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
 from pipeline.errors import SinkError, StorageError
+from pipeline.execution.allocators import allocator_settings, apply_allocator_settings
 from pipeline.execution.copied_process import WorkerContext, signals_held_back, take_signals
 from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.ordered import results
@@ -65,6 +66,7 @@ class ProcessExecutor:
             "POLARS_MAX_THREADS": str(threads),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
+            **allocator_settings(),
         }
         try:
             self._pool = ProcessPoolExecutor(
@@ -72,6 +74,7 @@ class ProcessExecutor:
                 context=WorkerContext(),
                 initializer=_begin,
                 initargs=(os.getpid(), str(self._stop), environment),
+                env=environment,
             )
         except OSError as error:
             self._folder.close()
@@ -194,6 +197,7 @@ def _begin(parent: int, stop: str, environment: Mapping[str, str]) -> None:
     """Prepare a worker process."""
     take_signals()
     os.environ.update(environment)  # before the libraries are loaded that look at it
+    apply_allocator_settings()
     # What a task holds has hardly any cycles: to look for them took a 14th of its time.
     gc.freeze()
     gc.disable()

@@ -70,8 +70,10 @@ def _readable() -> ColumnElement[int]:
 
 def revision_of(connection: Connection) -> int:
     """Return how often the list was changed."""
-    wanted = select(state.c.value).where(state.c.name == _STATE)
-    return int(connection.execute(wanted).scalar_one())
+    return int(connection.execute(_REVISION).scalar_one())
+
+
+_REVISION = select(state.c.value).where(state.c.name == _STATE)
 
 
 def state_of(connection: Connection) -> RunListState:
