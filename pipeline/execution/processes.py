@@ -19,6 +19,7 @@ from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
 from pipeline.errors import SinkError, StorageError
+from pipeline.execution.allocators import allocator_settings
 from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.handover import handed_over
 from pipeline.execution.job import ExportJob
@@ -63,7 +64,11 @@ class ProcessExecutor:
                 workers,
                 initializer=_begin,
                 initargs=(os.getpid(), str(self._stop)),
-                env={"POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": "1"},
+                env={
+                    "POLARS_MAX_THREADS": str(threads),
+                    "OMP_NUM_THREADS": "1",
+                    **allocator_settings(),
+                },
             )
         except OSError as error:
             self._folder.close()

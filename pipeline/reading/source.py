@@ -165,8 +165,10 @@ def _age(run: Run) -> tuple[datetime, str, str]:
 def _selected(run: Run, selection: Selection) -> Run:
     """Return the run with the wanted series, and how many others it has."""
     chosen = select_series(run, selection)
-    left_out = run.series_left_out + len(run.series) - len(chosen.series)
-    return replace(chosen, series_left_out=left_out)
+    left_out = len(run.series) - len(chosen.series)
+    if not left_out:
+        return run
+    return replace(chosen, series_left_out=run.series_left_out + left_out)
 
 
 def _selection(config: ExportConfig, now: datetime) -> Selection:

@@ -10,7 +10,9 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from sys import intern
+from typing import TypeVar
 
 from connectors.errors import RunError
 from connectors.flowtime.model.instant import parse_instant
@@ -60,6 +62,10 @@ MAX_LOCATION = 8192
 
 _UNIT_MINUTES = {"minute": 1, "hour": 60, "day": 1440, "week": 10080}
 _INT64 = 2**63
+
+_MOST_SHARED = 4096
+
+_Value = TypeVar("_Value", Grid, datetime, str, tuple[str, ...])
 
 _MAX_INSTANT = datetime.max.replace(tzinfo=UTC)
 
@@ -172,14 +178,14 @@ def _parse_run(files: RunFiles) -> Run:
         path=files.path,
         name=files.name,
         run_id=run_id,
-        grid=grid,
+        grid=_shared(grid),
         series=series,
-        created=created,
-        time_origin=origin,
-        origin_source=origin_source,
+        created=None if created is None else _shared(created),
+        time_origin=_shared(origin),
+        origin_source=intern(origin_source),
         fingerprint=_fingerprint(files),
         listing=files.listing,
-        warnings=_warnings(run.warnings),
+        warnings=_shared(_warnings(run.warnings)),
         source=_text(run.source, metadata.source),
         engine_version=_text(run.engine_version),
         scenario_hash=_text(run.scenario_hash, manifest.scenario_hash),
@@ -315,7 +321,7 @@ def _run_id(run_id: str | None, name: str, notes: list[str]) -> str:
             "without / and \\",
             file=RUN_FILE,
         )
-    return run_id
+    return name if run_id == name else run_id
 
 
 def _series_notes(series: SeriesTable, listed: object, sizes: Mapping[str, int]) -> Iterable[str]:
@@ -375,7 +381,10 @@ def _seed(rng: RngFile | None, notes: list[str]) -> int | None:
 
 
 def _extra(run: RunFile) -> Mapping[str, object]:
-    extra: dict[str, object] = dict(run.model_extra or {})
+    extra: dict[str, object] = {
+        intern(key): intern(value) if isinstance(value, str) else value
+        for key, value in (run.model_extra or {}).items()
+    }
     if run.class_coverage is not None:
         extra["classesCoverage"] = run.class_coverage
     return extra
@@ -401,6 +410,12 @@ def _text(*candidates: str | None) -> str | None:
         if one:
             return intern(one)
     return None
+
+
+@lru_cache(maxsize=_MOST_SHARED, typed=True)
+def _shared(value: _Value) -> _Value:
+    """Return the first of equal values, as most runs of a source have the same: one for all."""
+    return value
 
 
 def _first(*candidates: int | None) -> int | None:

@@ -18,7 +18,7 @@ from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.run_list.listed_run import ListedRun
-from pipeline.registry.run_list.run_list import RunList, RunListPage, RunVersion
+from pipeline.registry.run_list.run_list import ListedRuns, RunListPage, RunVersion
 from pipeline.registry.run_list.run_list_query import RunListQuery
 from pipeline.registry.run_list.updating import RunDamage, RunListState
 from pipeline.service.catalog.locations import Locations
@@ -100,7 +100,7 @@ class RunCatalog:
         self._damage = damage
         self._problem_changed = problem_changed
         self._lister = lister
-        self._runs: RunList | None = None
+        self._runs: ListedRuns | None = None
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="flowtime-runs")
         self._remembered: OrderedDict[tuple[int, str], Run] = OrderedDict()
         self._listing: Listing | None = None
@@ -278,16 +278,16 @@ class RunCatalog:
         """
         return self._list().readable()
 
-    async def _asked(self, question: Callable[[RunList], _T]) -> _T:
+    async def _asked(self, question: Callable[[ListedRuns], _T]) -> _T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._lookups, lambda: question(self._list()))
 
-    def _list(self) -> RunList:
+    def _list(self) -> ListedRuns:
         if self._runs is None:
             self._runs = run_list_of(self._registry.registry(), self._locations)
         return self._runs
 
-    def _whole(self, runs: RunList, listed: ListedRun) -> Run:
+    def _whole(self, runs: ListedRuns, listed: ListedRun) -> Run:
         """Return a run from the registry, or from its files where it is not there as a whole."""
         path = self._locations.run_path(listed.path)
         found = runs.whole(listed, path)

@@ -8,7 +8,7 @@ from typing import Protocol
 from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.registry import Registry
-from pipeline.registry.run_list.run_list import RunList
+from pipeline.registry.run_list.run_list import ListedRuns
 from pipeline.registry.run_list.updating import RunDamage, RunListState
 from pipeline.service.catalog.locations import Locations
 
@@ -59,6 +59,6 @@ def list_runs(
     return run_list_of(registry, locations).update(damage)
 
 
-def run_list_of(registry: Registry, locations: Locations) -> RunList:
+def run_list_of(registry: Registry, locations: Locations) -> ListedRuns:
     """Return the list of the runs of a service."""
-    return RunList(registry.database, locations.runs.url, locations.masked)
+    return ListedRuns(registry.database, locations.runs.url, locations.masked)
