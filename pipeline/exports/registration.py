@@ -69,9 +69,14 @@ class Registration:
             return report
         if self._runs is not None:
             self._session.enter(self._runs, self._exports)
-        self._session.close()
+        self.close()
         problem = self._session.problem
         return report if problem is None else report.with_note(problem)
+
+    def close(self) -> None:
+        """Close the registry, whether the export was entered or has failed."""
+        if self._session is not None:
+            self._session.close()
 
 
 def _first_known(sources: Sequence[KnownRun]) -> KnownRun | None:

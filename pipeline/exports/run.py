@@ -51,6 +51,7 @@ def export(
         if choice is not None:
             choice.raise_blocked()
     except BaseException as error:
+        session.registration.close()
         session.notification.failed(error)
         session.lineage.failed(error)
         session.notification.settle()

@@ -36,7 +36,7 @@ from pipeline.registry.database.tables import (
     detail,
     state,
 )
-from pipeline.registry.records.artifact import mark_of
+from pipeline.registry.records.artifact import MARKED_NAMES, mark_of
 from pipeline.registry.run_list.listed_run import SHOWN_FACTS, fingerprint_of, version_of_run
 
 RunDamage = Mapping[str, tuple[str, str]]
@@ -244,7 +244,7 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
 
 
 def _assign_ids(connection: Connection) -> None:
-    """Give each run its run id as its id, with a mark where several have it.
+    """Give each run its run id as its id, with a mark where its artifact has one.
 
     A directory that cannot be read never takes an id from a run that can.
     """
@@ -253,7 +253,7 @@ def _assign_ids(connection: Connection) -> None:
         select(_MORE.run_id, _readable().label("readable"))
         .select_from(joined)
         .group_by(_MORE.run_id)
-        .having(func.count() > 1)
+        .having(or_(func.count() > 1, _MORE.run_id.in_(MARKED_NAMES)))
         .subquery()
     )
     columns = (_LIST.key, _LIST.id, _LIST.text, _LIST.is_readable, _MORE.run_id, _MORE.location)
@@ -271,7 +271,8 @@ def _assign_ids(connection: Connection) -> None:
 
 def _renamed(row: Any) -> Iterator[dict[str, Any]]:
     mark = f"~{mark_of(row.location)}"
-    has_id_alone = row.readable is None or (row.readable == 1 and row.is_readable)
+    is_only = row.readable is None or (row.readable == 1 and row.is_readable)
+    has_id_alone = is_only and row.run_id not in MARKED_NAMES
     name = row.run_id if has_id_alone else f"{row.run_id}{mark}"
     if name == row.id:
         return
