@@ -30,6 +30,7 @@ from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.app import create_app
 from tests.exporting import spec, write_runs
 from tests.run_builder import write_bundle
+from tests.servers import S3Server
 
 SECONDS = 30.0
 _T = TypeVar("_T")
@@ -48,7 +49,7 @@ def _without_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def client_of(runs: Path, state: Path, **more: Any) -> Iterator[TestClient]:
+def client_of(runs: Path | str, state: Path, **more: Any) -> Iterator[TestClient]:
     settings = ServiceSettings(runs=str(runs), state=state, rate=10_000, burst=10_000, **more)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
         yield client
@@ -227,3 +228,30 @@ def test_a_process_that_dies_is_a_problem_of_the_runs(
         assert "the process that lists the runs" in body["problem"]
         monkeypatch.undo()
         assert refreshed(client, 200).json()["totalCount"] == 2
+
+
+def test_a_process_lists_a_store_with_its_secrets(
+    rclone_s3: S3Server, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://{rclone_s3.bucket}/listed/runs"
+    storage, root = connect(url, rclone_s3.options())
+    for file in (path for path in runs.rglob("*") if path.is_file()):
+        staged = storage.stage(f"{root}/{file.relative_to(runs).as_posix()}")
+        staged.local.write_bytes(file.read_bytes())
+        storage.commit(staged)
+    monkeypatch.setenv("S3_SECRET", rclone_s3.secret)
+    monkeypatch.setattr(run_catalog, "_MOST_HERE", 0)
+    options = (
+        f"endpoint_url={rclone_s3.endpoint_url}",
+        f"key={rclone_s3.key}",
+        "secret=${S3_SECRET}",
+        "region=us-east-1",
+    )
+    with client_of(url, tmp_path / "state", storage_options=options) as client:
+        items = client.get("/v1/runs?sort=id").json()["items"]
+        assert [(one["id"], one["path"]) for one in items] == [
+            ("run_a", "run_a"),
+            ("run_b", "run_b"),
+        ]
+        series = client.get("/v1/runs/run_a/series/arrivals")
+        assert series.content == (runs / "run_a/series/arrivals@A@DEFAULT.csv").read_bytes()

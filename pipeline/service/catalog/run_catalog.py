@@ -17,10 +17,11 @@ from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.registry.run_list.run_list import ListedRuns, RunListPage, RunVersion
 from pipeline.registry.run_list.run_list_query import RunListQuery
-from pipeline.registry.run_list.updating import RunDamage, RunListState
+from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
 from pipeline.service.catalog.run_listing import RunLister, list_runs, run_list_of

@@ -8,8 +8,9 @@ from typing import Protocol
 from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.registry import Registry
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.run_list import ListedRuns
-from pipeline.registry.run_list.updating import RunDamage, RunListState
+from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.catalog.locations import Locations
 
 

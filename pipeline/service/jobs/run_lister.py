@@ -10,7 +10,8 @@ from pydantic import SecretStr, field_serializer
 
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.run_list.updating import RunDamage, RunListState
+from pipeline.registry.run_list.damage import RunDamage
+from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.api_base import Data
 from pipeline.service.jobs.worker_process import WorkerDiedError, WorkerProcess
 from pipeline.service.settings import ServiceSettings
