@@ -230,13 +230,14 @@ def test_a_process_enters_all_in_another_registry(
         client.post("/v1/runs/run_a/export", json={"formats": ["csv"]}).raise_for_status()
         assert client.post("/v1/artifacts/rescan").raise_for_status().json()["removed"] == 0
         types = client.get("/v1/artifacts/stats").json()["types"]
-        assert {name: one["count"] for name, one in types.items()} == {"run": 2, "export": 1}
+        counts = {name: one["count"] for name, one in types.items()}
+        assert counts == {"run": 2, "model": 2, "export": 1}
         shutil.move(runs, tmp_path / "elsewhere")
         lost = client.post("/v1/artifacts/rescan")
         assert (lost.status_code, lost.json()["code"]) == (502, "store-failed")
         assert str(tmp_path) not in lost.text
     with open_registry(tmp_path / "other.db") as registry:
-        assert registry.stats()["total"] == 3
+        assert registry.stats()["total"] == 5
 
 
 def test_a_process_that_dies_is_a_problem_of_the_runs(
