@@ -19,11 +19,12 @@ from pipeline.comparison.matching import (
 from pipeline.comparison.metrics.series_metrics import MetricsAccumulator, SeriesMetrics
 from pipeline.comparison.metrics.tolerance import AnyTolerance, Tolerance, Tolerances
 from pipeline.comparison.model_differences import compare_models
-from pipeline.comparison.outputs import OutputFiles, PageTarget, write_outputs
+from pipeline.comparison.outputs import OutputFiles, write_outputs
 from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.result import Comparison, SeriesComparison
 from pipeline.comparison.sides.side import SideSource
 from pipeline.registry.session import RegistrySession
+from pipeline.writing.page_output import PageTarget
 
 
 def compare(
@@ -150,8 +151,8 @@ def _write(
     registry: RegistrySession | None,
 ) -> tuple[str, ...]:
     files = OutputFiles.of(urls)
-    registration = ComparisonRegistration(registry)
-    with open_sides(request) as sides:
-        write_outputs(comparison, sides, files)
-        registration.note(files, sides.baseline, sides.comparison)
-    return registration.finish()
+    with ComparisonRegistration(registry) as registration:
+        with open_sides(request) as sides:
+            written = write_outputs(comparison, sides, files)
+            registration.note(written, sides.baseline, sides.comparison)
+        return registration.finish()

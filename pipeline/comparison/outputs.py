@@ -9,43 +9,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.flowtime.model.run import NEVER_READ_FOLDERS
-from connectors.storage import Storage, StorageOptions, connect, relative
+from connectors.storage import StorageOptions, connect, relative
 from pipeline.comparison.difference_rows import difference_columns, difference_frames
 from pipeline.comparison.matching import MatchedSides
 from pipeline.comparison.reports.html_report import html_report
 from pipeline.comparison.result import Comparison, metrics_as_json
 from pipeline.errors import ConfigError
-from pipeline.writing.descriptor_file import write_whole
+from pipeline.registry.records.entries import DescriptorToEnter
+from pipeline.writing.page_output import PageTarget
 from pipeline.writing.table_output import StagedTable, TableTarget, stage_tables
 
 HTML_SUFFIX = ".html"
-
-
-@dataclass(frozen=True)
-class PageTarget:
-    """Where a document goes that is written whole.
-
-    Attributes:
-        storage: The storage.
-        path: The file, as its storage names it.
-    """
-
-    storage: Storage
-    path: str
-
-    @classmethod
-    def of(cls, url: str, options: StorageOptions | None = None) -> PageTarget:
-        """Return the target at a URL."""
-        return cls(*connect(url, options))
-
-    def write(self, text: str) -> None:
-        """Publish a text so that no reader sees a part of it.
-
-        Raises:
-            SinkError, StorageError: It could not be written.
-        """
-        before = self.storage.info(self.path)
-        write_whole(self.storage, self.path, [text.encode()], before)
+_PACKAGE = "comparison"
 
 
 @dataclass(frozen=True)
@@ -101,16 +76,20 @@ def write_outputs(
     sides: MatchedSides,
     files: OutputFiles,
     now: datetime | None = None,
-) -> None:
+) -> tuple[DescriptorToEnter, ...]:
     """Write the outputs of a comparison while its sides are open.
 
-    Everything is staged before the first file becomes visible.
+    Everything is staged before the first file becomes visible. Tables have descriptors; a report
+    has one where no table is written that has, or where an earlier one is to be replaced.
 
     Args:
         comparison: The comparison.
         sides: Its sides.
         files: Where the outputs go.
         now: When the comparison was made; default the current time.
+
+    Returns:
+        The descriptors.
 
     Raises:
         ConfigError: An output would be written into what is compared.
@@ -120,6 +99,13 @@ def write_outputs(
     """
     files.refuse_overlap(sides)
     report = html_report(comparison, sides) if files.pages else ""
+    created = (now or datetime.now(UTC)).astimezone(UTC)
+    described = {
+        **_about(comparison),
+        "baseline": sides.baseline.as_described(),
+        "comparison": sides.comparison.as_described(),
+        "total": metrics_as_json(comparison.total),
+    }
     with ExitStack() as stack:
         staged: list[StagedTable] = []
         if files.tables:
@@ -129,28 +115,25 @@ def write_outputs(
             staged = stage_tables(files.tables, difference_columns(pairs), about, frames)
         for table in staged:
             stack.callback(table.discard)
-        described = {
-            **_about(comparison),
-            "baseline": sides.baseline.as_described(),
-            "comparison": sides.comparison.as_described(),
-            "total": metrics_as_json(comparison.total),
-        }
-        publish_tables(staged, described, now)
+        publish_tables(staged, described, created)
+    written = {target.descriptor: target.storage for target in files.tables}
     for page in files.pages:
-        page.write(report)
+        if files.tables and not page.is_described():
+            page.write(report)
+        else:
+            page.publish(report, _PACKAGE, {"comparison": described}, created)
+            written[page.descriptor] = page.storage
+    return tuple(DescriptorToEnter(place, path, is_new=True) for path, place in written.items())
 
 
-def publish_tables(
-    staged: Iterable[StagedTable], about: dict[str, Any], now: datetime | None
-) -> None:
+def publish_tables(staged: Iterable[StagedTable], about: dict[str, Any], created: datetime) -> None:
     """Make staged tables visible, each with its descriptor.
 
     Raises:
         StorageError: A store refused a file.
     """
-    created = (now or datetime.now(UTC)).astimezone(UTC)
     for table in staged:
-        table.publish("comparison", {"comparison": about}, created)
+        table.publish(_PACKAGE, {"comparison": about}, created)
 
 
 def _about(comparison: Comparison) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from pipeline.comparison.outputs import OutputFiles
 from pipeline.comparison.sides.side import OpenSide
 from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
-from pipeline.writing.table_output import TableTarget
 
 _BATCH = 50
 """Comparisons that are entered at a time."""
@@ -17,8 +15,9 @@ _BATCH = 50
 class ComparisonRegistration:
     """What comparisons have to do with a registry; nothing where there is none.
 
-    A registry knows a comparison by the descriptor of its tables, as it would find it again: one
-    that has written no table is not entered.
+    A registry knows a comparison by the descriptor of what it has written, as it would find it
+    again: one that has written nothing is not entered. Used as a context, so that the registry is
+    closed whatever happens.
 
     Args:
         session: The registry.
@@ -30,28 +29,28 @@ class ComparisonRegistration:
         self._descriptors: list[DescriptorToEnter] = []
         self._written = 0
 
-    def note(self, files: OutputFiles, *sides: OpenSide) -> None:
+    def __enter__(self) -> ComparisonRegistration:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._session is not None:
+            self._session.close()
+
+    def note(self, written: Sequence[DescriptorToEnter], *sides: OpenSide) -> None:
         """Keep what a comparison has written, and what it has compared.
 
         Args:
-            files: Its outputs.
+            written: The descriptors of its outputs.
             sides: Its sides.
         """
-        if self._session is None or not files.tables:
+        if self._session is None or not written:
             return
         self._written += 1
         for side in sides:
             self.note_side(side)
-        for target in files.tables:
-            self.note_table(target)
+        self._descriptors += written
         if self._written % _BATCH == 0:
             self._enter()
-
-    def note_table(self, target: TableTarget) -> None:
-        """Keep a table that was written."""
-        if self._session is not None:
-            described = DescriptorToEnter(target.storage, target.descriptor, is_new=True)
-            self._descriptors.append(described)
 
     def note_side(self, side: OpenSide) -> None:
         """Keep what was compared."""
@@ -67,7 +66,6 @@ class ComparisonRegistration:
         if self._session is None:
             return ()
         self._enter()
-        self._session.close()
         return () if self._session.problem is None else (self._session.problem,)
 
     def _enter(self) -> None:

@@ -147,7 +147,7 @@ class Comparison:
         return self._rows(series)
 
     def to_html(self, path: str) -> None:
-        """Write a report that a browser shows without a network.
+        """Write a report that a browser shows without a network, and a descriptor beside it.
 
         Args:
             path: A file, or any URL that can be written.
@@ -164,8 +164,8 @@ class Comparison:
         Args:
             paths: Files, or any URLs that can be written, each ending in `.csv`, `.ndjson`,
                 `.parquet` or `.html`.
-            registry: URL of a registry that the comparison is entered in, by its tables, with its
-                sides.
+            registry: URL of a registry that the comparison is entered in, by its tables or its
+                report, with its sides.
 
         Returns:
             Notes: why the registry is not up to date, where it failed.

@@ -57,9 +57,9 @@ def compare_all(
     sources, missing = _sources(config)
     if registry is None and config.registry is not None:
         registry = RegistrySession.of(config.registry)
-    registration = ComparisonRegistration(registry)
-    outputs = SweepOutputs(config, registration)
     with ExitStack() as stack:
+        registration = stack.enter_context(ComparisonRegistration(registry))
+        outputs = SweepOutputs(config, registration)
         opened = stack.enter_context(_stored(baseline, is_read_often=len(sources) > 1))
         stack.enter_context(outputs.discarded_on_error())
         entries = list(missing)
@@ -71,7 +71,7 @@ def compare_all(
             done(entry)
         report = SweepReport(config.name, opened.side, wanted, tuple(entries))
         outputs.publish(report, opened, moment)
-    return replace(report, notes=registration.finish())
+        return replace(report, notes=registration.finish())
 
 
 def _compared(

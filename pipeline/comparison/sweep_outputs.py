@@ -11,7 +11,7 @@ import polars as pl
 
 from connectors.storage import StorageOptions
 from pipeline.comparison.matching import MatchedSides
-from pipeline.comparison.outputs import OutputFiles, PageTarget, publish_tables, write_outputs
+from pipeline.comparison.outputs import OutputFiles, publish_tables, write_outputs
 from pipeline.comparison.registration import ComparisonRegistration
 from pipeline.comparison.reports.junit import junit_report
 from pipeline.comparison.reports.sweep_report import SweepReport
@@ -20,7 +20,9 @@ from pipeline.comparison.sides.side import OpenSide
 from pipeline.config.comparison import ComparisonConfig, ComparisonOutputs
 from pipeline.errors import ConfigError
 from pipeline.registry.records.comparison_records import MAX_SIDES
+from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.rows.column import Column, ColumnType
+from pipeline.writing.page_output import PageTarget
 from pipeline.writing.table_output import TableTarget, TableWriting
 
 _RUN_FIELDS = ("{run_id}", "{run_name}")
@@ -70,11 +72,11 @@ class SweepOutputs:
             StorageError: A store failed.
         """
         files = self._files_of(found)
-        write_outputs(found, sides, files)
-        self._registration.note(files, sides.baseline, sides.comparison)
+        written = write_outputs(found, sides, files)
+        self._registration.note(written, sides.baseline, sides.comparison)
         if self._metrics is not None:
             self._add_metrics(found, self._metrics)
-            if not files.tables:
+            if not written:
                 self._registration.note_side(sides.comparison)
             if len(self._compared) < MAX_SIDES:
                 self._compared.append(sides.comparison.as_described())
@@ -123,7 +125,8 @@ class SweepOutputs:
                 "config": report.name,
             }
             publish_tables([staged], about, now)
-            self._registration.note_side(baseline)
-            self._registration.note_table(staged.target)
+            target = staged.target
+            entry = DescriptorToEnter(target.storage, target.descriptor, is_new=True)
+            self._registration.note([entry], baseline)
         if self._wanted.junit is not None:
             PageTarget.of(self._wanted.junit, self._storage).write(junit_report(report))

@@ -34,6 +34,8 @@ FRICTIONLESS_TYPES: dict[ColumnType, str] = {
     "boolean": "boolean",
 }
 Codec = Literal["gz", "zst"]
+DocumentFormat = Literal["html"]
+_DOCUMENT_TYPES: Mapping[str, str] = {"html": "text/html"}
 COMPRESSION: dict[str, Codec] = {".gz": "gz", ".zst": "zst"}
 """Codec by the ending of a file's name."""
 
@@ -121,6 +123,36 @@ def table_resources(
     decimal = sink.text_options().get("decimal", ".")
     schema = {"fields": [_field(column, decimal) for column in columns]}
     return [_resource(own, sink, schema, file) for file in files]
+
+
+def document_resource(
+    own: Mapping[str, Any], path: str, form: DocumentFormat, size: int, sha256: str
+) -> dict[str, Any]:
+    """Return the data Resource of a document, which has no rows.
+
+    Args:
+        own: What it says under `flowtime`, with the `target` that identifies it.
+        path: Relative to the descriptor's folder.
+        form: Its format.
+        size: Bytes.
+        sha256: Lower-case hex digest of the bytes.
+    """
+    return {
+        "name": _slug(path),
+        "type": "file",
+        "path": path,
+        "format": form,
+        "mediatype": _DOCUMENT_TYPES[form],
+        "encoding": "utf-8",
+        "bytes": size,
+        "hash": f"sha256:{sha256}",
+        "flowtime": dict(own),
+    }
+
+
+def is_document(resource: Mapping[str, Any]) -> bool:
+    """Return whether a resource is a document, which has no rows."""
+    return resource.get("format") in _DOCUMENT_TYPES
 
 
 def package(

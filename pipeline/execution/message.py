@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from connectors.flowtime.model.run import Run
+from connectors.flowtime.scan.arrays import as_column
 from connectors.storage import Owner, give_up
 from pipeline.config import ExportConfig
 from pipeline.execution.discovery import refuse_other_version
@@ -103,7 +103,7 @@ class TaskMessage:
             config=config,
             runs=self.runs,
             tables=metadata_tables(config, self.runs, self.row_filter, self.now),
-            kept=pl.Series("series_row", np.flatnonzero(self.kept), dtype=pl.UInt32),
+            kept=as_column(np.flatnonzero(self.kept).astype(np.uint32), "series_row"),
             row_filter=self.row_filter,
             sinks=sinks,
             is_filtered=self.is_filtered,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from connectors.flowtime.discover.discovery import KnownRun
 from pipeline.config import ExportConfig
@@ -12,7 +13,9 @@ from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
 from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
-from pipeline.writing.descriptor_file import StagedTarget
+
+if TYPE_CHECKING:
+    from pipeline.writing.descriptor_file import StagedTarget
 
 
 class Registration:
@@ -66,9 +69,14 @@ class Registration:
             return report
         if self._runs is not None:
             self._session.enter(self._runs, self._exports)
-        self._session.close()
+        self.close()
         problem = self._session.problem
         return report if problem is None else report.with_note(problem)
+
+    def close(self) -> None:
+        """Close the registry, whether the export was entered or has failed."""
+        if self._session is not None:
+            self._session.close()
 
 
 def _first_known(sources: Sequence[KnownRun]) -> KnownRun | None:

@@ -56,6 +56,12 @@ class _Own(_Model):
     comparison: dict[str, Any] | None = None
 
 
+class _Document(_Model):
+    path: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
+    bytes: Annotated[int, Field(strict=True, ge=0, le=MAX_ROWS)]
+    hash: Annotated[str, Field(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
 class _Resource(_Model):
     path: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
     format: Format
@@ -91,16 +97,20 @@ def read_descriptor(storage: Storage, path: str, url: str) -> Export:
     groups: dict[str, list[tuple[int, _Resource]]] = {}
     seen: set[str] = set()
     others: list[str] = []
+    documents: list[ExportFile] = []
     for number, data in enumerate(found["resources"]):
         if "flowtime" not in data:
             others.append(clip(data["name"]))
+            continue
+        if descriptor.is_document(data):
+            documents.append(_document(storage, folder, data, f"{where}: resources[{number}]"))
             continue
         resource = _resource(data, f"{where}: resources[{number}]")
         if resource.path in seen:
             raise IntegrityError(f"{where}: resources[{number}]: {resource.path!r} is there twice")
         seen.add(resource.path)
         groups.setdefault(_name(resource), []).append((number, resource))
-    if not groups:
+    if not groups and not documents:
         raise IntegrityError(f"{where}: resources: none of them is of an export: export again")
     tables = tuple(
         _table(storage, folder, found["resources"], group, runs) for group in groups.values()
@@ -109,7 +119,9 @@ def read_descriptor(storage: Storage, path: str, url: str) -> Export:
     shown = name if isinstance(name, str) else "export"
     lake = found["flowtime"].get("table")
     reference = lake if isinstance(lake, dict) else None
-    return Export(url, storage, folder, where, shown, tables, tuple(others), reference)
+    return Export(
+        url, storage, folder, where, shown, tables, tuple(others), reference, tuple(documents)
+    )
 
 
 def _name(resource: _Resource) -> str:
@@ -123,6 +135,17 @@ def _resource(data: Mapping[str, Any], where: str) -> _Resource:
         return _Resource.model_validate(data)
     except Invalid as error:
         raise IntegrityError(f"{where}: {first_fault(error)}") from error
+
+
+def _document(storage: Storage, folder: str, data: Mapping[str, Any], where: str) -> ExportFile:
+    try:
+        found = _Document.model_validate(data)
+        path = join(folder, found.path)
+    except Invalid as error:
+        raise IntegrityError(f"{where}: {first_fault(error)}") from error
+    except StorageError as error:
+        raise IntegrityError(f"{where}.path: {error}") from error
+    return ExportFile(storage, path, None, found.bytes, found.hash.removeprefix("sha256:"))
 
 
 @dataclass(frozen=True)

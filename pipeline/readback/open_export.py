@@ -18,21 +18,35 @@ from pipeline.readback.tables import Export, ExportedTable, TableFile, check_col
 from pipeline.sinks.formats import Format
 
 _MOST_PARENTS = 32
+_OF_REPORT = f".html{descriptor.FILE_SUFFIX}"
 
 
-def open_export(url: str, options: StorageOptions | None = None) -> Export:
+def open_export(
+    url: str, options: StorageOptions | None = None, *, with_reports: bool = False
+) -> Export:
     """Return the export at a URL.
 
     Args:
         url: A descriptor, a folder with one, or a data file. A file is described by the
             descriptor that names it; where there is none, by its own metadata.
         options: Of the storage.
+        with_reports: Whether it may be the report of a comparison, which has no table.
 
     Raises:
         IntegrityError: It is no export of ours, or its description is forged or broken.
         NotFoundError: Nothing is there.
         StorageError: It could not be read.
     """
+    export = _opened(url, options)
+    if not export.tables and not with_reports:
+        raise IntegrityError(
+            f"{export.url}: is the report of a comparison, which holds no rows of runs: "
+            "name an export"
+        )
+    return export
+
+
+def _opened(url: str, options: StorageOptions | None) -> Export:
     storage, path = connect(url, options)
     name = path.rpartition("/")[2]
     if name == descriptor.FOLDER_NAME or name.endswith(descriptor.FILE_SUFFIX):
@@ -55,6 +69,8 @@ def _descriptor_in(storage: Storage, folder: str) -> str:
         if place.path.rstrip("/") != folder.rstrip("/"):
             break
         found = [e.path for e in place.files if e.path.endswith(descriptor.FILE_SUFFIX)]
+    # Reports of comparisons may lie beside an export.
+    found = [one for one in found if not one.endswith(_OF_REPORT)] or found
     if len(found) == 1:
         return found[0]
     if found:

@@ -116,6 +116,7 @@ class Export:
         tables: Its targets.
         others: Names, as messages show them, of what other tools have put beside them.
         lake_table: The version of the lake table that the files are; None for other exports.
+        documents: Files without rows, such as the report of a comparison.
     """
 
     url: str
@@ -126,6 +127,7 @@ class Export:
     tables: tuple[ExportedTable, ...]
     others: tuple[str, ...] = ()
     lake_table: Mapping[str, Any] | None = None
+    documents: tuple[ExportFile, ...] = ()
 
     @property
     def files(self) -> tuple[TableFile, ...]:

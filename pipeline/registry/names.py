@@ -1,6 +1,7 @@
 """Ids of artifacts: the name alone where no other has it, else the name with a mark.
 
-What cannot be used never takes an id from an artifact that can.
+What cannot be used never takes an id from an artifact that can, and no artifact takes the address
+of a route.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import artifact
-from pipeline.registry.records.artifact import ArtifactRecord
+from pipeline.registry.records.artifact import MARKED_NAMES, ArtifactRecord
 
 _COMPLETE = artifact.c.state == "complete"
 
@@ -46,7 +47,7 @@ def assign_ids(
     counts = _counts(connection, {one.name for one in records}, written)
     have_others = [*counts]
     for one in records:
-        count = counts.setdefault(one.name, _Count())
+        count = counts.setdefault(one.name, _Count(is_marked=one.name in MARKED_NAMES))
         if one.state == "complete":
             count.usable += 1
         else:
@@ -81,16 +82,20 @@ class _Count:
     Attributes:
         usable: Those that can be used.
         rest: The others.
+        is_marked: Whether the name is never an id by itself.
     """
 
     usable: int = 0
     rest: int = 0
+    is_marked: bool = False
 
     def has_plain(self, *, is_usable: bool) -> bool:
         """Return whether the name alone goes to an artifact that can be used, or to another.
 
         It goes to the only one that can be used, else to the only one.
         """
+        if self.is_marked:
+            return False
         if is_usable:
             return self.usable == 1
         return self.usable == 0 and self.rest == 1
@@ -106,7 +111,7 @@ def _counts(
         .group_by(artifact.c.name)
     )
     return {
-        name: _Count(int(usable), int(number) - int(usable))
+        name: _Count(int(usable), int(number) - int(usable), name in MARKED_NAMES)
         for name, usable, number in connection.execute(counts)
     }
 

@@ -15,7 +15,7 @@ from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError, RunError, StorageError
 from pipeline.planning.data_files import data_files
-from pipeline.readback.local_copy import local_copy
+from pipeline.readback.local_copy import ExportFile, local_copy
 from pipeline.readback.open_export import open_export, several_descriptors
 from pipeline.readback.row_order import Placed, Positions, RowBlock, RowOrder, check_rows
 from pipeline.readback.series_values import block_cells, checked_batches, writes_nulls
@@ -89,7 +89,7 @@ def _merged(target: str, reports: Sequence[VerifyReport]) -> VerifyReport:
 def _verify(
     target: str, folder: RunSource | None, options: StorageOptions | None, max_expansion: int
 ) -> VerifyReport:
-    export = open_export(target, options)
+    export = open_export(target, options, with_reports=True)
     notes = [*_extra_files(export), *_others(export)]
     files: list[CheckedFile] = []
     comparisons: list[ValueCheck] = []
@@ -99,6 +99,8 @@ def _verify(
         files += check.files
         comparisons += check.comparisons
         notes += check.notes
+    if _is_opened_whole(export):
+        files += [_checked_document(one) for one in export.documents]
     if _is_opened_whole(export):
         logs, log_notes = check_log(export)
         files, notes = [*logs, *files], [*notes, *log_notes]
@@ -110,6 +112,17 @@ def _verify(
         comparisons=tuple(comparisons),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _checked_document(file: ExportFile) -> CheckedFile:
+    problems: tuple[str, ...] = ()
+    try:
+        with local_copy(file):
+            pass
+    except (IntegrityError, StorageError) as error:
+        problems = (str(error).removeprefix(f"{file.url}: "),)
+    name = file.path.rpartition("/")[2]
+    return CheckedFile(name, file.url, "html", file.size or 0, None, problems)
 
 
 def _is_opened_whole(export: Export) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,17 +11,15 @@ from typing import Any
 import polars as pl
 from pydantic import TypeAdapter
 
-from connectors.errors import ConflictError
-from connectors.storage import StagedFile, Storage, StorageOptions, claimed, connect, join
+from connectors.storage import StagedFile, Storage, StorageOptions, connect, join
 from pipeline.config.path_template import codec_of, format_of, stem
 from pipeline.datapackage import descriptor
 from pipeline.datapackage.descriptor import FILE_SUFFIX, ExportedFile
-from pipeline.errors import ConfigError, PublishConflictError
+from pipeline.errors import ConfigError
 from pipeline.rows.column import Column, Table
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import AnySink
-from pipeline.writing.descriptor_file import commit_described
-from pipeline.writing.removal import claim_scope
+from pipeline.writing.described_file import DescribedFile, digest_of_contents
 from pipeline.writing.staged_stream import StagedStream
 
 _SINKS: TypeAdapter[Any] = TypeAdapter(AnySink)
@@ -121,37 +116,13 @@ class StagedTable:
             StorageError: The store refused a file.
         """
         target = self.target
-        scope = claim_scope(target.descriptor.rpartition("/")[2])
-        in_parts = target.storage.sends_in_parts(self.file.size)
-        uploads = [self.file.path] if in_parts else []
-        try:
-            with claimed(target.storage, target.folder, scope, uploads=uploads) as claim:
-                before = target.storage.info(target.descriptor)
-                kept: list[dict[str, Any]] = []
-                runs: Sequence[Any] = ()
-                if before is not None:
-                    found = descriptor.load(
-                        target.storage.read(target.descriptor),
-                        target.storage.url(target.descriptor),
-                    )
-                    kept = descriptor.resources_beside(found, {target.name})
-                    runs = descriptor.runs_of(found)
-                package = descriptor.package(
-                    name,
-                    _digest(own),
-                    created,
-                    runs,
-                    [*kept, *self._resources(own)],
-                    secrets.token_hex(16),
-                )
-                commit_described(
-                    claim, target.storage, [self.staged], target.descriptor, package, before
-                )
-        except ConflictError as conflict:
-            raise PublishConflictError(str(conflict)) from conflict
+        described = DescribedFile(
+            target.storage, target.descriptor, target.name, self.staged, self.file.size
+        )
+        described.publish(name, own, self._resources(own), created)
 
     def _resources(self, own: Mapping[str, Any]) -> list[dict[str, Any]]:
-        described = {"target": self.target.name, "state": _digest(own), **own}
+        described = {"target": self.target.name, "state": digest_of_contents(own), **own}
         return descriptor.table_resources(described, self.target.sink, self.columns, [self.file])
 
 
@@ -231,8 +202,3 @@ def stage_tables(
         for one in writing:
             one.discard()
         raise
-
-
-def _digest(own: Mapping[str, Any]) -> str:
-    text = json.dumps(own, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,11 @@ import yaml
 
 import flowtime_export as fx
 from pipeline.cli.main import run_cli
+from pipeline.comparison import registration
 from pipeline.comparison.sides.side import SideForm
+from pipeline.comparison.sweep import compare_all
+from pipeline.config.comparison import ComparisonConfig
+from pipeline.errors import StorageError
 from pipeline.exports.run import export
 from pipeline.registry.records.comparison_records import _SIDE_TYPES
 from pipeline.registry.records.descriptor_records import records_of_descriptor
@@ -74,10 +78,99 @@ def test_the_command_line_enters_a_comparison_and_its_sides(
             assert everything(rebuilt) == everything(registry)
 
 
-def test_a_comparison_without_tables_is_not_entered(runs: Path, registry_url: str) -> None:
-    assert compare(runs, "--registry", registry_url, "--out", runs.parent / "report.html") == 0
+def test_a_report_alone_is_a_comparison_too(
+    runs: Path, tmp_path: Path, registry_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "out" / "report.html"
+    assert compare(runs, "--registry", registry_url, "--out", report) == 0
     with open_registry(registry_url) as registry:
-        assert registry.list(type="comparison").total == 0
+        (found,) = registry.list(type="comparison").artifacts
+        assert found.location == f"{report}.datapackage.json"
+        assert found.files == ("report.html", "report.html.datapackage.json")
+        assert found.size == report.stat().st_size
+        assert set(found.tags) == {"comparison", "html", "different"}
+        assert edges(registry, found.id) == {
+            ("baseline", "base", False),
+            ("comparison", "other", False),
+        }
+        with open_registry(tmp_path / "rebuilt.db") as rebuilt:
+            rebuilt.rebuild(str(runs), str(report.parent))
+            assert rebuilt.detail(found.id) == registry.detail(found.id)
+    assert run_cli(["verify", found.location]) == 0
+    assert run_cli(["verify", str(report.parent)]) == 0
+    # A later comparison replaces the report, and what is said of it.
+    others = ["--out", tmp_path / "out" / "d.csv", "--out", report]
+    assert run_cli(["compare", *map(str, (runs / "base", runs / "same", *others))]) == 0
+    assert run_cli(["verify", found.location]) == 0
+    with open_registry(registry_url) as registry:
+        registry.rebuild()
+        assert "equal" in registry.get(found.id).tags
+        deletion = registry.plan_deletion(found.id)
+        assert {Path(one.path).name for one in deletion.files} == {
+            "report.html",
+            "report.html.datapackage.json",
+        }
+    report.write_text("<p>no report")
+    capsys.readouterr()
+    assert run_cli(["verify", found.location]) == 1
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_a_report_beside_tables_makes_no_second_comparison(
+    runs: Path, tmp_path: Path, registry_url: str
+) -> None:
+    out = tmp_path / "out"
+    options = ["--out", out / "d.csv", "--out", out / "report.html", "--registry", registry_url]
+    assert compare(runs, *options) == 0
+    with open_registry(registry_url) as registry:
+        registry.rebuild(str(out))
+        assert registry.list(type="comparison").total == 1
+
+
+def test_a_report_beside_an_export_is_not_taken_for_it(runs: Path, tmp_path: Path) -> None:
+    gold = tmp_path / "gold"
+    export(config(runs / "base", {"path": gold / "base.parquet"}))
+    comparison = fx.compare(str(runs / "base"), str(runs / "other"))
+    comparison.to_html(str(gold / "report.html"))
+    assert fx.compare(str(gold), str(runs / "base")).summary["different"] == 0
+    for verb in ("compare", "import"):
+        rest = [str(runs / "base")] if verb == "compare" else ["--out", str(tmp_path / "new")]
+        assert run_cli([verb, str(gold / "report.html.datapackage.json"), *rest]) == 1
+
+
+@pytest.mark.parametrize("what", ["sweep", "export"])
+def test_a_registry_is_closed_when_something_else_fails(
+    runs: Path, tmp_path: Path, registry_url: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Registry] = []
+    close = Registry.close
+
+    def noted(registry: Registry) -> None:
+        closed.append(registry)
+        close(registry)
+
+    monkeypatch.setattr(Registry, "close", noted)
+    monkeypatch.setattr(registration, "_BATCH", 1)  # the registry is opened by the first of all
+    (tmp_path / "folder.xml").mkdir()
+    if what == "sweep":
+        outputs = {"html": str(tmp_path / "{run_id}.html"), "junit": str(tmp_path / "folder.xml")}
+        settings = ComparisonConfig.model_validate(
+            {
+                "version": 1,
+                "baseline": str(runs / "base"),
+                "comparisons": [str(runs / "*")],
+                "outputs": outputs,
+                "registry": {"url": registry_url},
+            }
+        )
+        with pytest.raises(StorageError, match=r"folder\.xml"):
+            compare_all(settings)
+    else:
+        sink = {"path": tmp_path / "folder.xml" / "x.csv"}
+        (tmp_path / "folder.xml" / "x.csv").mkdir()
+        with pytest.raises(StorageError, match=r"x\.csv"):
+            export(config(runs, sink, registry={"url": registry_url}))
+    assert closed
 
 
 def test_the_sides_may_be_exports_and_moved_runs(

@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
 from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
+from pipeline.registry.records.artifact import MARKED_NAMES
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
 
@@ -195,6 +196,21 @@ def test_a_broken_run_never_takes_an_id(registry: Registry, tmp_path: Path) -> N
     assert _ids(registry) == ["run_y"]
     assert registry.list(state="broken").artifacts[0].id.startswith("run_y~")
     assert registry.rebuild(str(root)).added == 0
+
+
+def test_the_name_of_a_route_always_gets_a_mark(registry: Registry, tmp_path: Path) -> None:
+    root = write_runs(tmp_path / "runs", *(spec(name) for name in sorted(MARKED_NAMES)))
+    registry.rebuild(str(root))
+    ids = sorted(_ids(registry))
+    assert [one.partition("~")[0] for one in ids] == sorted(MARKED_NAMES)
+    assert all("~" in one and registry.get(one).id == one for one in ids)
+    with pytest.raises(UnknownArtifactError, match="called so: stats~"):
+        registry.get("stats")
+    write_runs(tmp_path / "runs" / "more", spec("stats"))
+    registry.rebuild(str(root))
+    shutil.rmtree(root / "more")
+    registry.rebuild(str(root))
+    assert sorted(_ids(registry)) == ids
 
 
 def test_ids_of_others_are_not_taken(registry: Registry, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +22,13 @@ from pipeline.registry.records.artifact import (
     ArtifactState,
     mark_of,
 )
+from pipeline.registry.register import remove
 from pipeline.registry.registry import Registry, open_registry
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import ListedRun
-from pipeline.registry.run_list.run_list import RunList
+from pipeline.registry.run_list.run_list import ListedRuns
 from pipeline.registry.run_list.run_list_query import RunListQuery, RunSort
-from pipeline.registry.run_list.updating import RunDamage
+from tests.exporting import spec, write_runs
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LETTERS = 'abAB1_%/"~.ß\u017f\u212a\u0130\u03c3\u03c2\u4e2d\u0301'
@@ -214,8 +218,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 def entered(registry: Registry, root: str, before: Sequence[Made], now: Sequence[Made]) -> None:
     """Have the registry know the runs of now instead of those of before."""
-    from pipeline.registry.register import remove
-
     gone = {one.path for one in before} - {one.path for one in now}
     with registry.database.writing() as connection:
         remove(connection, [one.record(root).key for one in before if one.path in gone])
@@ -239,7 +241,7 @@ def test_it_is_the_model(
     size: int,
 ) -> None:
     root = f"/runs/{next(ROOTS)}"
-    runs = RunList(registry.database, root)
+    runs = ListedRuns(registry.database, root)
     damage = {path: (f"{v:064x} listing {v}", "torn") for path, v in damaged.items()}
     damage |= {one.path: (f"{one.fingerprint} listing {one.version}", "torn") for one in first[:2]}
     before: Sequence[Made] = ()
@@ -256,7 +258,7 @@ def test_it_is_the_model(
         _check_lookups(runs, listed)
 
 
-def _check_pages(runs: RunList, listed: list[Shown], query: RunListQuery, size: int) -> None:
+def _check_pages(runs: ListedRuns, listed: list[Shown], query: RunListQuery, size: int) -> None:
     found = matching(listed, query)
     states = Counter(one.state for one in found)
     in_state = [one for one in found if query.state in (None, one.state)]
@@ -291,7 +293,7 @@ def _wanted(one: Shown) -> tuple[Any, ...]:
     return (*names, one.state, one.reason or None, created, size if is_readable else (0,) * 5)
 
 
-def _check_lookups(runs: RunList, listed: list[Shown]) -> None:
+def _check_lookups(runs: ListedRuns, listed: list[Shown]) -> None:
     for one in listed:
         assert [found.path for found in runs.find(one.key)] == [one.made.path]
         at = runs.at(one.made.path)
@@ -315,7 +317,8 @@ def _check_lookups(runs: RunList, listed: list[Shown]) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "", "\x00", "\ud800", "%", "a/../b"])
 def test_unknown_names_find_nothing(registry: Registry, name: str) -> None:
-    runs = RunList(registry.database, "/nowhere")
+    runs = ListedRuns(registry.database, "/nowhere")
+    runs.update({})
     assert runs.find(name) == []
     assert runs.at(name) is None
     assert runs.page(RunListQuery(search=name or "\x00"), 1, 10).runs == ()
@@ -331,7 +334,7 @@ def test_many_matches_are_ordered_and_counted_as_few(tmp_path: Path) -> None:
     ]  # fmt: skip
     with open_registry(tmp_path / "registry.db") as registry:
         entered(registry, "/many", (), made)
-        runs = RunList(registry.database, "/many")
+        runs = ListedRuns(registry.database, "/many")
         runs.update({})
         listed = shown(made, "/many", {})
         for sort, search in itertools.product(get_args(RunSort), ("title", "title id", "t d", "1")):
@@ -350,14 +353,42 @@ def test_another_folder_has_another_list(registry: Registry) -> None:
         Made("b/run_1", "x", "complete", None, NOON, "engine", None, 1, 1, 0, 0),
     ]
     entered(registry, "/both", (), made)
-    both = RunList(registry.database, "/both")
+    both = ListedRuns(registry.database, "/both")
     assert both.update({}).total == 2
     keys = {f"x~{mark_of('/both/a/run_1')}", f"x~{mark_of('/both/b/run_1')}"}
     assert {one.key for one in both.find("run_1")} == keys
-    alone = RunList(registry.database, "/both/a/")
+    alone = ListedRuns(registry.database, "/both/a/")
     assert alone.update({}).total == 1
     (one,) = alone.find("x")
     assert (one.key, one.path) == ("x", "run_1")
-    itself = RunList(registry.database, "/both/a/run_1")
+    itself = ListedRuns(registry.database, "/both/a/run_1")
     itself.update({})
     assert [one.path for one in itself.find("x")] == ["."]
+
+
+def test_a_registry_of_the_first_schema_gets_its_list(tmp_path: Path) -> None:
+    folder = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    file = tmp_path / "registry.db"
+    with open_registry(file) as registry:
+        registry.rebuild(str(folder))
+        registry.tag("run_a", "kept")
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(
+            "DROP TABLE listed_run_text; DROP TABLE listed_run; DROP TABLE listed_run_detail;"
+            "DELETE FROM state WHERE name = 'listed_runs'; DELETE FROM document;"
+            "UPDATE detail SET metadata = json_remove(metadata, '$.seriesBytes');"
+            "UPDATE alembic_version SET version_num = '0001';"
+        )
+    with open_registry(file) as registry:
+        runs = ListedRuns(registry.database, str(folder))
+        assert registry.rebuild(str(folder)).added == 2
+        assert runs.update({}).readable == 2
+        page = runs.page(RunListQuery(sort="id"), 1, 10)
+        for one in page.runs:
+            size = sum(path.stat().st_size for path in (folder / one.path).glob("series/*.csv"))
+            assert one.bytes == size
+            whole = runs.whole(one, f"{folder}/{one.path}")
+            assert whole is not None
+            assert sum(whole.series.sizes()) == size
+        assert "kept" in registry.get("run_a").tags
+        assert registry.rebuild(str(folder)).added == 0

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.registry.records.artifact import MARKED_NAMES
 from tests.exporting import spec, write_runs
 from tests.service.serving import Server, serving
 
@@ -27,6 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spec("run_a", created="2025-01-01T00:00:00Z", title="First of all", extra=HASHES),
         spec("run_b", created="2025-01-02T00:00:00Z", title="Second", extra=HASHES),
         spec("run_c", created="2025-01-03T00:00:00Z", run_id='a "b" €; c'),
+        spec("stats", created="2024-11-01T00:00:00Z"),
         spec("twin_1", run_id="twin", created="2024-12-01T00:00:00Z"),
         spec("twin_2", run_id="twin", created="2024-12-02T00:00:00Z"),
         spec("run_broken"),
@@ -73,7 +75,7 @@ def test_what_flowtimes_clients_ask(client: httpx.Client) -> None:
     assert fields <= set(one)
     assert client.get("/v1/artifacts").json()["count"] <= 50
     skipped = client.get("/v1/artifacts?skip=1&limit=2&type=RUN").json()
-    assert (skipped["count"], skipped["total"]) == (2, 5)
+    assert (skipped["count"], skipped["total"]) == (2, 6)
     assert _ids(client, skip=1, limit=2) == _ids(client)[1:3]
 
 
@@ -81,14 +83,14 @@ def test_queries(client: httpx.Client) -> None:
     assert _ids(client, search="FIRST") == ["run_a"]
     assert _ids(client, fullTextSearch="run_b") == _ids(client, fullText="run_b")
     assert _ids(client, minFileSize=10**9) == []
-    assert len(_ids(client, limit="many", createdAfter="soon", minSize="-1", sortBy="x")) == 5
+    assert len(_ids(client, limit="many", createdAfter="soon", minSize="-1", sortBy="x")) == 6
     assert _ids(client, createdAfter="2025-01-02", createdBefore="2025-01-02T00:00:00Z") == [
         "run_b"
     ]
     assert _ids(client, relatedTo="run_a") == ["run_b"]
     assert _ids(client, state="broken") == ["run_broken"]
     facets = client.get("/v1/artifacts?facets=true&limit=1").json()
-    assert facets["facets"]["type"]["run"] == 5
+    assert facets["facets"]["type"]["run"] == 6
     second = client.get("/v1/artifacts", params={"cursor": facets["nextCursor"]}).json()
     assert second["artifacts"][0]["id"] != facets["artifacts"][0]["id"]
     bad = client.get("/v1/artifacts?cursor=x")
@@ -104,6 +106,17 @@ def test_ids_are_those_of_the_runs(client: httpx.Client) -> None:
     for name in complete:
         path = httpx.URL(client.base_url).copy_with(path=f"/v1/artifacts/{name}")
         assert client.get(path).raise_for_status().json()["id"] == name
+
+
+def test_a_run_named_like_a_route_is_reached_by_its_mark(client: httpx.Client) -> None:
+    (name,) = [one for one in _ids(client, limit=100) if one.startswith("stats~")]
+    assert client.get(f"/v1/artifacts/{name}").json()["metadata"]["runId"] == "stats"
+    assert client.get(f"/v1/artifacts/{name}/relationships").json()["artifactId"] == name
+    assert client.get(f"/v1/runs/{name}").raise_for_status().json()["runId"] == "stats"
+    assert "types" in client.get("/v1/artifacts/stats").json()
+    routes = client.get("/openapi.json").json()["paths"]
+    places = {one.removeprefix("/v1/artifacts/") for one in routes if "/v1/artifacts/" in one}
+    assert {one for one in places if not one.startswith("{")} == MARKED_NAMES
 
 
 def test_unknown_artifacts(client: httpx.Client) -> None:
@@ -242,7 +255,7 @@ def test_the_whole_index(client: httpx.Client) -> None:
     assert {"run_a", "run_b"} <= {one["id"] for one in index["artifacts"]}
     stats = client.get("/v1/artifacts/stats").json()
     assert stats["total"] == index["artifactCount"]
-    assert stats["types"]["run"]["count"] == 5
+    assert stats["types"]["run"]["count"] == 6
 
 
 def test_a_restart_reads_nothing_again_and_keeps_tags(runs: Path, tmp_path: Path) -> None:
@@ -261,7 +274,7 @@ def test_a_registry_that_fails_fails_its_own_routes_alone(runs: Path, tmp_path: 
         answer = client.get("/v1/artifacts")
         assert answer.status_code == 503
         assert "hunter22" not in answer.text
-        assert client.get("/v1/runs").json()["totalCount"] == 6
+        assert client.get("/v1/runs").json()["totalCount"] == 7
     assert "hunter22" not in server.log.read_text()
 
 

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import math
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -359,6 +361,32 @@ def test_what_is_neither_run_nor_export_is_not_compared(client: httpx.Client) ->
         ):
             answer = client.post(path, json=sent)
             assert (answer.status_code, answer.json()["code"]) == (404, "run-not-found")
+
+
+@pytest.mark.parametrize(
+    ("registry", "status", "code"),
+    [
+        ("postgresql+psycopg://me@127.0.0.1:1/db", 503, "busy"),
+        ("sqlite:///{folder}/registry.db", 502, "registry-failed"),
+    ],
+)
+def test_a_registry_that_fails_does_not_deny_that_there_is_an_export(
+    runs: Path, tmp_path: Path, registry: str, status: int, code: str
+) -> None:
+    options = ["--registry", registry.format(folder=tmp_path)]
+    with serving(runs, tmp_path / "state", *options) as server, server.client() as client:
+        client.post("/v1/artifacts/rescan")
+        if registry.startswith("sqlite"):
+            with closing(sqlite3.connect(tmp_path / "registry.db")) as database:
+                database.execute("ALTER TABLE artifact RENAME TO gone")
+        for path, sent in (
+            ("/v1/compare", body("base", "nightly-0123456789ab")),
+            ("/v1/artifacts/nightly-0123456789ab/compare", {"comparisonId": "base"}),
+        ):
+            answer = client.post(path, json=sent)
+            assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+            listed = client.get("/v1/artifacts").json()
+            assert listed["code"] == code
 
 
 def test_comparisons_that_are_not_kept_are_forgotten(runs: Path, tmp_path: Path) -> None:

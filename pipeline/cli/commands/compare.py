@@ -143,12 +143,12 @@ def compare_command(
     ]
     files = OutputFiles.of(outputs, storage_of(outputs[0], storage_options) if outputs else None)
     request = ComparisonRequest(sides[0], sides[1], options)
-    registration = ComparisonRegistration(registry_session(registry))
-    with showing_problems(as_json=as_json), open_sides(request) as opened:
-        comparison = compare_matched(opened, request)
-        write_outputs(comparison, opened, files)
-        registration.note(files, opened.baseline, opened.comparison)
-    comparison = replace(comparison, notes=(*comparison.notes, *registration.finish()))
+    with ComparisonRegistration(registry_session(registry)) as registration:
+        with showing_problems(as_json=as_json), open_sides(request) as opened:
+            comparison = compare_matched(opened, request)
+            written = write_outputs(comparison, opened, files)
+            registration.note(written, opened.baseline, opened.comparison)
+        comparison = replace(comparison, notes=(*comparison.notes, *registration.finish()))
     if as_json:
         print_json(comparison.as_json())
     else:

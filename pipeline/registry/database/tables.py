@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -186,11 +187,15 @@ LISTED_RUN = Table(
     Index("listed_run_created", "created", "id"),
     Index("listed_run_series", "series", "id"),
     Index("listed_run_rows", "rows", "id"),
+    Index("listed_run_created_down", text("created DESC"), "id"),
+    Index("listed_run_series_down", text("series DESC"), "id"),
+    Index("listed_run_rows_down", text("rows DESC"), "id"),
 )
 """What a list of the runs below one folder is searched, filtered and sorted by; in SQLite only.
 
 `text` is case-folded, and indexed by `listed_run_text`, an FTS5 table of trigrams without a copy of
-the texts. `created` is null where it is unknown.
+the texts. `created` is null where it is unknown. Equal values are ordered by ascending ids in both
+directions, so that each takes an index: many runs have equally many rows.
 """
 
 LISTED_RUN_DETAIL = Table(

@@ -25,6 +25,9 @@ TYPES: tuple[ArtifactType, ...] = get_args(ArtifactType)
 ARCHIVED_TAG = "archived"
 SCHEMA_VERSION = 1
 
+MARKED_NAMES = frozenset({"archive", "bulk-delete", "index", "rescan", "stats"})
+"""Names that are never ids by themselves: these are routes of their own below `/v1/artifacts`."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARK_DIGITS = 12
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL
 from pipeline.registry.records.artifact import ArtifactState, instant_of
@@ -106,9 +106,21 @@ def select_listed() -> Select[Any]:
     return select(*_COLUMNS).select_from(LISTED_RUN).join(LISTED_RUN_DETAIL, is_same)
 
 
-def listed_runs(connection: Connection, wanted: Select[Any]) -> list[ListedRun]:
+def runs_found_by(connection: Connection, wanted: Select[Any]) -> list[ListedRun]:
     """Return the runs that a query made by `select_listed` finds."""
     return [*_runs(connection.execute(wanted).all())]
+
+
+def listed_by_keys(connection: Connection, keys: Sequence[int]) -> list[ListedRun]:
+    """Return the runs of some artifacts, in that order."""
+    rows = connection.execute(_BY_KEYS, {"keys": json.dumps([*keys])}).all()
+    found = {one.artifact: one for one in _runs(rows)}
+    return [found[key] for key in keys]
+
+
+_BY_KEYS = select_listed().where(
+    LISTED_RUN.c.key.in_(select(func.json_each(bindparam("keys")).table_valued("value").c.value))
+)
 
 
 def _runs(rows: Sequence[Row[Any]]) -> Iterator[ListedRun]:

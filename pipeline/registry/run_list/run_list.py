@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, column, func, or_, select, table, text
+from sqlalchemy import Connection, Select, or_, select
 
 from connectors.flowtime.model.run import Run
 from pipeline.registry.database.connection import Database
-from pipeline.registry.database.statements import is_among, parts
+from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL, document
 from pipeline.registry.queries.listing import CountCache
 from pipeline.registry.queries.query import is_plain
-from pipeline.registry.records.artifact import STATES, ArtifactState, microseconds
+from pipeline.registry.records.artifact import ArtifactState, microseconds
 from pipeline.registry.records.run_records import stored_run
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import (
     ListedRun,
     fingerprint_of,
-    listed_runs,
+    listed_by_keys,
+    runs_found_by,
     select_listed,
 )
 from pipeline.registry.run_list.run_list_query import RunListQuery
+from pipeline.registry.run_list.searching import RunMatches, find_matches, keys_of_page
 from pipeline.registry.run_list.updating import (
-    RunDamage,
     RunListState,
     revision_of,
     state_of,
@@ -38,13 +38,10 @@ from pipeline.registry.run_list.updating import (
 RUN_LIST_SECONDS = 5.0
 """How long a query of the list may take."""
 
-_FEW = 2_000
-_NEAR = 0.1
 _PART = 1_000
 _NEVER = -(2**63)
 _LIST = LISTED_RUN.c
 _MORE = LISTED_RUN_DETAIL.c
-_FTS = table("listed_run_text", column("rowid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class RunVersion:
     created: int
 
 
-class RunList:
+class ListedRuns:
     """The list of the runs below a folder. What is asked of it takes bounded time.
 
     Args:
@@ -136,11 +133,10 @@ class RunList:
             skipped = (number - 1) * size
             keys: Sequence[int] = ()
             if skipped < total:
-                keys = _keys(connection, query, matches, skipped, size)
-            found = listed_runs(connection, select_listed().where(_LIST.key.in_(keys)))
+                keys = keys_of_page(connection, query, matches, skipped, size)
+            found = listed_by_keys(connection, keys)
             sources = self._sources(connection, revision)
-        by_key = {one.artifact: one for one in found}
-        return RunListPage(tuple(by_key[key] for key in keys), total, matches.states, sources)
+        return RunListPage(tuple(found), total, matches.states, sources)
 
     def find(self, name: str) -> list[ListedRun]:
         """Return the run of an id; else those that have it as run id or directory name, in order.
@@ -152,11 +148,11 @@ class RunList:
             return []
         with self._reading() as connection:
             by_id = select_listed().where(_LIST.id == name).order_by(_LIST.key).limit(1)
-            found = listed_runs(connection, by_id)
+            found = runs_found_by(connection, by_id)
             if found:
                 return found
             named = or_(_MORE.run_id == name, _MORE.name == name)
-            return listed_runs(connection, _newest_first(select_listed().where(named)))
+            return runs_found_by(connection, _newest_first(select_listed().where(named)))
 
     def at(self, path: str) -> ListedRun | None:
         """Return the run in a directory, relative to the folder; None where there is none.
@@ -167,7 +163,7 @@ class RunList:
         if not is_plain(path):
             return None
         with self._reading() as connection:
-            found = listed_runs(connection, select_listed().where(_MORE.path == path))
+            found = runs_found_by(connection, select_listed().where(_MORE.path == path))
         return found[0] if found else None
 
     def newest(self, latest: datetime) -> ListedRun | None:
@@ -179,10 +175,10 @@ class RunList:
         readable = select_listed().where(_LIST.is_readable.is_(True))
         is_past = or_(_LIST.created <= microseconds(latest), _LIST.created.is_(None))
         with self._reading() as connection:
-            found = listed_runs(connection, _newest_first(readable.where(is_past)).limit(1))
+            found = runs_found_by(connection, _newest_first(readable.where(is_past)).limit(1))
             if not found:
                 order = (_LIST.created.asc(), _LIST.id.desc(), _LIST.key.desc())
-                found = listed_runs(connection, readable.order_by(*order).limit(1))
+                found = runs_found_by(connection, readable.order_by(*order).limit(1))
         return found[0] if found else None
 
     def incomplete(self, paths: Collection[str]) -> frozenset[str]:
@@ -243,12 +239,12 @@ class RunList:
         with self._database.reading(RUN_LIST_SECONDS) as connection:
             yield connection
 
-    def _matches(self, connection: Connection, revision: int, query: RunListQuery) -> _Matches:
+    def _matches(self, connection: Connection, revision: int, query: RunListQuery) -> RunMatches:
         """Return the matches of a query in any state, as long as nothing changes from memory."""
         key = (revision, *query.filters)
-        known: _Matches | None = self._known.get(key)
+        known: RunMatches | None = self._known.get(key)
         if known is None:
-            known = _found(connection, query)
+            known = find_matches(connection, query)
             self._known.put(key, known)
         return known
 
@@ -260,65 +256,6 @@ class RunList:
             known = tuple(sorted(found.scalars()))
             self._known.put(key, known)
         return known
-
-
-@dataclass(frozen=True, slots=True)
-class _Matches:
-    """What matches a query in any state.
-
-    Attributes:
-        states: How many in each state.
-        keys: Their keys, where these are few.
-    """
-
-    states: Mapping[ArtifactState, int]
-    keys: array[int] | None = None
-
-    def total(self, state: ArtifactState | None) -> int:
-        """Return how many there are in a state, or in any."""
-        return sum(self.states.values()) if state is None else self.states.get(state, 0)
-
-
-def _found(connection: Connection, query: RunListQuery) -> _Matches:
-    conditions = query.conditions()
-    if query.words:
-        few = _candidates(connection, query)
-        among = [] if few is None else [is_among(connection, _LIST.key, few)]
-        first = select(_LIST.key, _LIST.state).where(*among, *conditions).limit(_FEW + 1)
-        rows = connection.execute(first).all()
-        if len(rows) <= _FEW:
-            return _Matches(Counter(row.state for row in rows), array("q", (r.key for r in rows)))
-    # Sums need no sorting, as groups would.
-    sums = [func.sum(case((_LIST.state == one, 1), else_=0)) for one in STATES]
-    counts = connection.execute(select(*sums).select_from(LISTED_RUN).where(*conditions)).one()
-    return _Matches({one: n for one, n in zip(STATES, counts, strict=True) if n})
-
-
-def _candidates(connection: Connection, query: RunListQuery) -> Sequence[int] | None:
-    """Return the keys of the runs that may hold the words, where an index finds few."""
-    if not query.phrases:
-        return None
-    wanted = select(_FTS.c.rowid).where(text("listed_run_text MATCH :phrases"))
-    found = connection.execute(wanted.limit(_FEW + 1), {"phrases": query.phrases}).scalars().all()
-    return found if len(found) <= _FEW else None
-
-
-def _keys(
-    connection: Connection, query: RunListQuery, matches: _Matches, skipped: int, size: int
-) -> Sequence[int]:
-    """Return the keys of the runs of a page, in order."""
-    wanted = select(_LIST.key)
-    conditions = query.conditions()
-    if matches.keys is not None:
-        conditions = [is_among(connection, _LIST.key, matches.keys)]
-    if query.state is not None:
-        conditions.append(_LIST.state == query.state)
-    total = matches.total(query.state)
-    # Where the page is not among the first of many, sorting what matches takes less time than to
-    # look at all in the order of an index.
-    is_near = not conditions or (matches.keys is None and skipped + size <= _NEAR * total)
-    wanted = wanted.where(*conditions).order_by(*query.order(by_index=is_near))
-    return connection.execute(wanted.offset(skipped).limit(size)).scalars().all()
 
 
 def _newest_first(wanted: Select[Any]) -> Select[Any]:

@@ -1,20 +1,37 @@
-"""Define what is asked of a list of runs, and turn it into conditions and orders of SQL."""
+"""Define what is asked of a list of runs, and turn it into conditions and orders of SQL.
+
+The texts of statements are put together here from parts that are written here; what comes from
+outside is among their values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, false
-
 from pipeline.registry.database.search_text import TRIGRAM
-from pipeline.registry.database.tables import LISTED_RUN
 from pipeline.registry.queries.query import is_plain
 from pipeline.registry.records.artifact import ArtifactState, microseconds
 
 RunSort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", "-rows"]
+
+_ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+_NOTHING = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCondition:
+    """A condition of SQL.
+
+    Attributes:
+        text: The condition, with names of values such as `:source`.
+        values: The values by their names.
+    """
+
+    text: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +61,8 @@ class RunListQuery:
     @property
     def words(self) -> tuple[str, ...]:
         """The words that are searched, case-folded, the longest first."""
-        return tuple(
-            sorted(set(self.search.casefold().split()), key=lambda word: (-len(word), word))
-        )
+        found = set(self.search.casefold().split())
+        return tuple(sorted(found, key=lambda word: (-len(word), word)))
 
     @property
     def phrases(self) -> str:
@@ -60,46 +76,40 @@ class RunListQuery:
         period = (self.created_from, self.created_to)
         return (self.words, self.source, *period, self.has_warnings)
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions, that on the state apart."""
-        columns = LISTED_RUN.c
-        found: list[ColumnElement[bool]] = []
-        if self.source is not None:
-            is_source = columns.source == self.source
-            found.append(is_source if is_plain(self.source) else false())
-        if self.has_warnings is not None:
-            found.append(columns.warnings > 0 if self.has_warnings else columns.warnings == 0)
-        if self.created_from is not None:
-            found.append(columns.created >= _instant(self.created_from))
-        if self.created_to is not None:
-            found.append(columns.created < _instant(self.created_to))
-        found += [_holds(word) for word in self.words]
-        return found
+    def condition(self) -> SqlCondition:
+        """Return the condition on a run in any state; an empty text where there is none."""
+        values: dict[str, Any] = {}
+        return SqlCondition(" AND ".join(self._terms(values)), values)
 
-    def order(self, *, by_index: bool) -> Sequence[ColumnElement[Any]]:
+    def _terms(self, values: dict[str, Any]) -> Iterator[str]:
+        if self.has_warnings is not None:
+            yield "warnings > 0" if self.has_warnings else "warnings = 0"
+        if self.source is not None:
+            values["source"] = self.source
+            yield "source = :source" if is_plain(self.source) else _NOTHING
+        if self.created_from is not None:
+            values["created_from"] = _instant(self.created_from)
+            yield "created >= :created_from"
+        if self.created_to is not None:
+            values["created_to"] = _instant(self.created_to)
+            yield "created < :created_to"
+        for number, word in enumerate(self.words):
+            if not is_plain(word):
+                yield _NOTHING
+                return
+            values[f"word_{number}"] = f"%{word.translate(_ESCAPED)}%"
+            yield rf"text LIKE :word_{number} ESCAPE '\'"
+
+    def order(self, *, by_index: bool) -> str:
         """Return what the list is ordered by; unknown times of creation are before all others.
 
         Args:
             by_index: Whether the rows are to be looked at in the order of an index.
         """
-        columns = LISTED_RUN.c
         name = self.sort.removeprefix("-")
-        column: ColumnElement[Any] = {
-            "created": columns.created,
-            "id": columns.id,
-            "series": columns.series,
-            "rows": columns.rows,
-        }[name]
-        if not by_index:  # no index has an expression
-            column = column + ("" if name == "id" else 0)
-        first = column.desc() if self.sort.startswith("-") else column.asc()
-        return (first, columns.key) if name == "id" else (first, columns.id, columns.key)
-
-
-def _holds(word: str) -> ColumnElement[bool]:
-    if not is_plain(word):
-        return false()
-    return LISTED_RUN.c.text.contains(word, autoescape=True)
+        column = name if by_index else f"+{name}"  # no index has an expression
+        first = f"{column} DESC" if self.sort.startswith("-") else column
+        return f"{first}, key" if name == "id" else f"{first}, id, key"
 
 
 def _instant(moment: datetime) -> int:

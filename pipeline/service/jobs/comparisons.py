@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import RegistryError
+from pipeline.errors import UnknownArtifactError
 from pipeline.registry.records.artifact import Artifact
 from pipeline.service.catalog.artifact_catalog import ArtifactCatalog
 from pipeline.service.catalog.artifact_files import place_of
 from pipeline.service.catalog.comparison_store import ComparisonStore
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.run_catalog import RunCatalog, not_complete
-from pipeline.service.errors import BusyError, UnknownError
+from pipeline.service.errors import UnknownError
 from pipeline.service.jobs.compare_order import (
     CompareOptions,
     CompareOrder,
@@ -58,6 +58,8 @@ class Comparisons:
             options: How they are compared.
 
         Raises:
+            BusyError: The registry, which knows the exports, cannot be opened.
+            RegistryError: It failed.
             UnknownError: There is neither a run nor an export of this name.
             UnprocessableError: A run cannot be read.
         """
@@ -76,6 +78,8 @@ class Comparisons:
         """Return what a worker does.
 
         Raises:
+            BusyError: The registry, which knows the exports, cannot be opened.
+            RegistryError: It failed.
             UnknownError: A run or an export does not exist any more.
             UnprocessableError: A run cannot be read.
         """
@@ -124,10 +128,16 @@ class Comparisons:
         return CompareSideOrder(url=run.url, shown_as=entry.path)
 
     def _export(self, artifact_id: str) -> Artifact | None:
-        """Return an export that lies below the folders of the service, where there is one."""
+        """Return an export that lies below the folders of the service; None where there is none.
+
+        Raises:
+            BusyError: The registry cannot be opened.
+            RegistryError: It failed.
+            UnknownError: The export lies elsewhere.
+        """
         try:
             found = self._artifacts.registry().get(artifact_id)
-        except (BusyError, RegistryError):
+        except UnknownArtifactError:
             return None
         if found.type != "export":
             return None

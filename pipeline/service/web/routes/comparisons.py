@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from pipeline.comparison.metrics.tolerance import Tolerance
-from pipeline.service.catalog.comparison_store import FORMATS
+from pipeline.service.catalog.comparison_store import FORMATS, ComparisonStore
 from pipeline.service.catalog.comparison_values import (
     SeriesKey,
     all_values,
@@ -147,7 +147,7 @@ async def get_compared_series(
     result = await _result(service, session_id)
     for one in result["series"]:
         if one["seriesId"] == series_id:
-            rows = service.comparisons.store.rows(session_id)
+            rows = await on_thread(service.readers, service.comparisons.store.rows, session_id)
             window = _window(result["alignment"], start, end)
             return await on_thread(service.parsers, _chart, rows, result, one, points, window)
     raise UnknownError(
@@ -242,6 +242,11 @@ async def _result(service: Service, session_id: str) -> dict[str, Any]:
     return found
 
 
+def _exports(store: ComparisonStore, session: str) -> list[str]:
+    """Return the formats in which there is a file of a result."""
+    return [form for form in (*FORMATS, _REPORT) if store.file(session, form) is not None]
+
+
 async def _session(service: Service, job: Job, *, with_values: bool = True) -> CompareSession:
     fields = session_of(job)
     store = service.comparisons.store
@@ -250,14 +255,15 @@ async def _session(service: Service, job: Job, *, with_values: bool = True) -> C
         result = await on_thread(service.readers, store.result, job.id)
     if result is None:
         return CompareSession(**fields)
-    exports = [form for form in (*FORMATS, _REPORT) if store.file(job.id, form) is not None]
+    exports = await on_thread(service.readers, _exports, store, job.id)
     listed = result["series"]
     count = len(listed) * result["alignment"]["bins"]
     fields |= {"result": result, "exports": (*exports, "json"), "metrics": _metrics(listed)}
     if not with_values or count > MOST_VALUES:
         return CompareSession(**fields, values_omitted=True)
     keys = {one["seriesId"]: _key(one) for one in listed}
-    values = await on_thread(service.parsers, all_values, store.rows(job.id), keys)
+    rows = await on_thread(service.readers, store.rows, job.id)
+    values = await on_thread(service.parsers, all_values, rows, keys)
     series = {
         name: SeriesValuesBody(
             series_id=name,

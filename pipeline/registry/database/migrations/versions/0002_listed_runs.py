@@ -5,18 +5,23 @@ Only SQLite has the list: it is that of a service, which keeps it on its own mac
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
 down_revision = "0001"
 
-_INDEXES = {
+_INDEXES: dict[str, dict[str, list[Any]]] = {
     "listed_run": {
         "listed_run_id": ["id"],
         "listed_run_created": ["created", "id"],
         "listed_run_series": ["series", "id"],
         "listed_run_rows": ["rows", "id"],
+        "listed_run_created_down": [sa.text("created DESC"), "id"],
+        "listed_run_series_down": [sa.text("series DESC"), "id"],
+        "listed_run_rows_down": [sa.text("rows DESC"), "id"],
     },
     "listed_run_detail": {
         "listed_run_detail_run_id": ["run_id"],
