@@ -195,7 +195,12 @@ class Victim:
             return self.run()
         finally:
             tracer.terminate()
-            tracer.wait(20)
+            try:
+                tracer.wait(5)
+            except subprocess.TimeoutExpired:
+                # It waits for threads of a dead worker that only its own end lets go.
+                tracer.kill()
+                tracer.wait(20)
 
 
 def is_killed(result: str) -> bool:
