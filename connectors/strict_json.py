@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections import Counter
 from typing import Any, NoReturn
 
@@ -63,8 +64,12 @@ def check_unique_keys(data: bytes) -> None:
     Raises:
         ValueError: Names the key, and the object by its id where it has one.
     """
+    text = data.removeprefix(BOM_UTF8).decode()
     try:
-        _KEYS.decode(data.decode("utf-8-sig"))
+        if text.startswith(("{", "[")):
+            _KEYS.raw_decode(text)
+        else:
+            _KEYS.decode(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
 
@@ -75,7 +80,8 @@ def _nothing(pairs: _Pairs) -> None:
 
 
 _KEYS = json.JSONDecoder(object_pairs_hook=_nothing)
-"""Made once: `json.loads` would make one for each of thousands of small files."""
+"""Made once: `json.loads` would make one for each of thousands of small files. `raw_decode` looks
+at the value alone: what is before and after it has been found to be white space."""
 
 
 def unique_keys(pairs: _Pairs) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def loaded(code: str, *, whole: bool = False) -> set[str]:
 HEAVIER = (*HEAVY, "asyncio", "numpy", "polars", "pyarrow", "pydantic", "yaml")
 
 
+def test_runs_are_found_before_dataframes_are_loaded() -> None:
+    code = "import pipeline.cli.commands.exports, pipeline.execution.processes"
+    assert loaded(code).isdisjoint({"numpy", "polars", "pyarrow"})
+
+
 @pytest.mark.parametrize("arguments", [[], ["--version"], ["--help"]], ids=str)
 def test_the_command_line_is_light(arguments: list[str]) -> None:
     code = f"from pipeline.cli.main import run_cli\nrun_cli({arguments})" if arguments else ""

@@ -30,7 +30,7 @@ from pipeline.config.values import (
 )
 from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.column import ColumnName
-from pipeline.rows.resample import Resampling
+from pipeline.rows.resampling import Resampling
 from pipeline.sinks.sink import Flag, PositiveCount
 
 # Two megabytes of text and the rows in it.

@@ -30,7 +30,6 @@ from pipeline.config.storage_block import StorageBlock
 from pipeline.config.values import check_no_password
 from pipeline.errors import ConfigError
 from pipeline.rows.catalogue import BASE_COLUMNS, CATALOGUE, CATALOGUE_NAMES, PER_MEASURE
-from pipeline.rows.filter import parse_filter
 from pipeline.sinks import Sink
 from pipeline.wording import suggestion
 
@@ -132,6 +131,9 @@ def _filter_problems(settings: Settings) -> Iterator[ConfigProblem]:
     text = settings.transform.filter
     if text is None:
         return
+    # Imported when needed: filters need Polars, and configs are read before it is loaded.
+    from pipeline.rows.filter import parse_filter  # noqa: PLC0415
+
     try:
         parse_filter(text, settings.metadata.constants, _ANY_TIME)
     except ConfigError as error:

@@ -28,7 +28,6 @@ from connectors.flowtime.model.series import FileDigest, SeriesId, SeriesSpec
 from connectors.flowtime.model.series_table import SeriesShape, SeriesTable
 from connectors.flowtime.parse.dialects import MAX_RUN_ID, MAX_TEXT
 from connectors.flowtime.parse.schema import MAX_BIN_MINUTES, MAX_BINS, MAX_SERIES, clip, wish
-from connectors.flowtime.restore.layout import SeriesLayout
 from pipeline.errors import IntegrityError
 
 SERIES_COLUMNS = (
@@ -326,6 +325,9 @@ def _fault_of(row: _Row, bins: int) -> str | None:
     if name.startswith("@"):
         return f"id: {name} names no measure before its first @"
     if layout is not None:
+        # Imported when needed: few descriptors name layouts, and NumPy is large.
+        from connectors.flowtime.restore.layout import SeriesLayout  # noqa: PLC0415
+
         try:
             SeriesLayout.parse(layout)
         except ValueError as error:

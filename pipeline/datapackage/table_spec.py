@@ -14,7 +14,7 @@ from pipeline.datapackage.run_record import Instant, first_fault
 from pipeline.errors import IntegrityError
 from pipeline.rows.aggregation import Aggregation
 from pipeline.rows.catalogue import CATALOGUE
-from pipeline.rows.resample import Resampling
+from pipeline.rows.resampling import Resampling
 
 _MOST_COLUMNS = 10_000
 _Text = Annotated[StrictStr, Field(max_length=65_536)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -92,7 +92,10 @@ class DiscoveryPool(Protocol):
 
 
 def discover_in_parts(
-    pool: DiscoveryPool, whole: DiscoveryMessage, folders: Sequence[str]
+    pool: DiscoveryPool,
+    whole: DiscoveryMessage,
+    folders: Sequence[str],
+    meanwhile: Callable[[], None],
 ) -> Discovery:
     """Return what `discover` gives, found by workers.
 
@@ -100,6 +103,7 @@ def discover_in_parts(
         pool: Finds the parts.
         whole: What all workers together look through.
         folders: Names of all folders directly in it.
+        meanwhile: Called while they work.
 
     Raises:
         StorageError: The listing failed.
@@ -110,6 +114,7 @@ def discover_in_parts(
     ]
     # The last part is of the links in the folder itself.
     parts = [pool.discover(replace(whole, only=only)) for only in (*names, frozenset[str]())]
+    meanwhile()
     for part in parts:
         while not part.done():
             check_deadline()

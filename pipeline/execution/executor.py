@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from connectors.flowtime.scan.scanner import ScanProgress
-from pipeline.execution.job import ExportJob
-from pipeline.execution.task import TaskResult, run_task
+if TYPE_CHECKING:
+    from connectors.flowtime.scan.scanner import ScanProgress
+    from pipeline.execution.job import ExportJob
+    from pipeline.execution.task import TaskResult
 
 
 class Executor(Protocol):
@@ -41,4 +42,7 @@ class InProcessExecutor:
         self, job: ExportJob, progress: ScanProgress
     ) -> Generator[tuple[tuple[int, ...], TaskResult]]:
         """Yield one result."""
+        # Imported when needed: runs are found before Polars and Arrow are loaded.
+        from pipeline.execution.task import run_task  # noqa: PLC0415
+
         yield tuple(range(len(job.pending))), run_task(job.whole(), progress)

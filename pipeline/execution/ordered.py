@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import give_up
 from connectors.storage.calls.deadline import check_deadline
-from pipeline.execution.job import ExportJob
-from pipeline.execution.message import TaskMessage
-from pipeline.execution.task import TaskResult
+
+if TYPE_CHECKING:
+    from connectors.flowtime.scan.scanner import ScanProgress
+    from pipeline.execution.job import ExportJob
+    from pipeline.execution.message import TaskMessage
+    from pipeline.execution.task import TaskResult
 
 _POLL_SECONDS = 0.2
 

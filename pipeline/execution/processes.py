@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
-import signal
+import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor
+from loky.backend import resource_tracker
 from loky.process_executor import BrokenProcessPool
 
 from connectors.flowtime.discover.discovery import Discovery
-from connectors.flowtime.scan.scanner import ScanProgress
 from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
 from pipeline.errors import SinkError, StorageError
-from pipeline.execution.allocators import allocator_settings
+from pipeline.execution.allocators import allocator_settings, apply_allocator_settings
+from pipeline.execution.copied_process import WorkerContext, signals_held_back, take_signals
 from pipeline.execution.discovery import DiscoveryMessage
-from pipeline.execution.handover import handed_over
-from pipeline.execution.job import ExportJob
-from pipeline.execution.message import TaskMessage
 from pipeline.execution.ordered import results
-from pipeline.execution.task import TaskResult, run_task
 
+if TYPE_CHECKING:
+    from connectors.flowtime.scan.scanner import ScanProgress
+    from pipeline.execution.job import ExportJob
+    from pipeline.execution.message import TaskMessage
+    from pipeline.execution.task import TaskResult
+
+_OF_TASKS = ("message", "task", "handover")
 _WATCH_SECONDS = 0.25
 _CANCEL_SECONDS = 5.0
 FEWEST_BYTES = 1_000_000
@@ -39,9 +44,9 @@ _WAITING = 2
 class ProcessExecutor:
     """Does tasks in worker processes; used as a context manager.
 
-    The processes are new ones, which import what they need and nothing of the main module; they
-    take tasks, with the secrets in them, through a pipe. They end with this process, however it
-    ends.
+    The processes are copies of this one as long as it has one thread, else new ones, which import
+    what they need and nothing of the main module. They take tasks, with the secrets in them,
+    through a pipe, and end with this process, however it ends.
 
     Args:
         workers: How many processes.
@@ -59,16 +64,20 @@ class ProcessExecutor:
         self._folder = ExitStack()
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
+        environment = {
+            "POLARS_MAX_THREADS": str(threads),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            **allocator_settings(),
+        }
         try:
+            _start_tracker()
             self._pool = ProcessPoolExecutor(
                 workers,
+                context=WorkerContext(),
                 initializer=_begin,
-                initargs=(os.getpid(), str(self._stop)),
-                env={
-                    "POLARS_MAX_THREADS": str(threads),
-                    "OMP_NUM_THREADS": "1",
-                    **allocator_settings(),
-                },
+                initargs=(os.getpid(), str(self._stop), environment),
+                env=environment,
             )
         except OSError as error:
             self._folder.close()
@@ -90,17 +99,22 @@ class ProcessExecutor:
         self._folder.close()
 
     def start(self) -> None:
-        """Start the processes, which import their libraries meanwhile.
+        """Start the processes.
 
         Raises:
             SinkError: This machine does not let them be started.
         """
         try:
-            for _ in range(self.workers):
+            with signals_held_back():
                 self._pool.submit(_ready)
         except OSError as error:
             self.is_usable = False
             raise _not_started(error) from error
+
+    def load(self) -> None:
+        """Have the processes import what tasks need, once they have nothing else to do."""
+        for _ in range(self.workers):
+            self._pool.submit(_load)
 
     @property
     def lead(self) -> int:
@@ -155,6 +169,19 @@ class ProcessExecutor:
         self._stop.unlink(missing_ok=True)
 
 
+def _start_tracker() -> None:
+    """Start loky's process that removes the semaphores of the dead, without its warning.
+
+    It warns of each that a killed worker leaves, after the error that says so already.
+    """
+    quiet = "ignore:resource_tracker"
+    sys.warnoptions.append(quiet)  # It takes over the options of this process.
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(quiet)
+
+
 def _not_started(error: OSError) -> SinkError:
     return SinkError(
         f"worker processes could not be started ({error.strerror or error}), and nothing was "
@@ -182,10 +209,11 @@ class _Worker:
     reported_seconds = 0.0
 
 
-def _begin(parent: int, stop: str) -> None:
+def _begin(parent: int, stop: str, environment: Mapping[str, str]) -> None:
     """Prepare a worker process."""
-    # A Ctrl-C reaches the whole group: the parent decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_signals()
+    os.environ.update(environment)  # before the libraries are loaded that look at it
+    apply_allocator_settings()
     # What a task holds has hardly any cycles: to look for them took a 14th of its time.
     gc.freeze()
     gc.disable()
@@ -203,7 +231,14 @@ def _watch(parent: int) -> None:
 
 
 def _ready() -> None:
-    """Do nothing: the imports are done when this is called."""
+    """Do nothing: the process has started when this is called."""
+
+
+def _load() -> None:
+    """Import what tasks need."""
+    for name in _OF_TASKS:
+        importlib.import_module(f"pipeline.execution.{name}")
+    gc.freeze()
 
 
 def _check() -> None:
@@ -213,18 +248,28 @@ def _check() -> None:
 
 def _work(message: TaskMessage, fewest_bytes: int) -> TaskResult:
     """Do a task, and send files for stores that have so many bytes."""
+    # Imported when needed: runs are found without Polars and Arrow.
+    from pipeline.execution.handover import handed_over  # noqa: PLC0415
+    from pipeline.execution.task import run_task  # noqa: PLC0415
+
     with staging_for(message.owner):
         task = message.task()
         result = handed_over(task, run_task(task, check=_check), fewest_bytes)
-    gc.collect()
+    _collect()
     return result.with_seconds(_spent())
 
 
 def _discover(message: DiscoveryMessage) -> Discovery:
     """Find the runs in some folders."""
     found = message.run()
-    gc.collect()
+    _collect()
     return found
+
+
+def _collect() -> None:
+    """Collect garbage; what is left is not looked through again, which took 15 ms a task."""
+    gc.collect()
+    gc.freeze()
 
 
 def _spent() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,7 +19,12 @@ from pipeline.execution.discovery import (
     DiscoveryMessage,
     discover_in_parts,
 )
-from pipeline.execution.engine import EngineChoice, connect_cluster, most_workers
+from pipeline.execution.engine import (
+    EngineChoice,
+    can_be_copied,
+    connect_cluster,
+    most_workers,
+)
 from pipeline.execution.executor import Executor, InProcessExecutor
 
 if TYPE_CHECKING:
@@ -62,13 +68,12 @@ class Workers:
             ConfigError: The cluster does not answer, or its package is missing.
             StorageError: The listing failed.
         """
-        fewest = self._fewest_folders()
-        if fewest is None:
-            return None
-        folders = storage.folders(root.path)
-        if folders is None or len(folders) < fewest or "series" in folders:
-            return None
         execution = self._config.execution
+        folders = self.divided(storage, root)
+        if folders is None:
+            if execution.engine == "processes" and can_be_copied():
+                self._processes(most_workers(execution)).load()
+            return None
         if execution.engine == "dask":
             workers: ProcessExecutor | DaskExecutor = self._cluster()
         else:
@@ -77,7 +82,20 @@ class Workers:
             options = self._config.storage_options(self._config.source.storage)
             url = storage.url(root.path)
             whole = DiscoveryMessage(url, options, root.pattern, selection, time_origin, summarise)
-            return discover_in_parts(workers, whole, folders)
+            return discover_in_parts(workers, whole, folders, _load)
+
+    def are_worth(self, storage: Storage, roots: Iterable[SourceRoot]) -> bool:
+        """Return whether the runs of some roots would be found by workers."""
+        return any(self.divided(storage, root) is not None for root in roots)
+
+    def divided(self, storage: Storage, root: SourceRoot) -> list[str] | None:
+        """Return the folders in a root that workers divide; None where there are too few."""
+        fewest = self._fewest_folders()
+        if fewest is None:
+            return None
+        folders = storage.folders(root.path)
+        is_worth = folders is not None and len(folders) >= fewest and "series" not in folders
+        return folders if is_worth else None
 
     @property
     def have_started(self) -> bool:
@@ -92,7 +110,7 @@ class Workers:
         workers = most_workers(execution)
         if execution.engine == "local" or workers < 2:
             return None
-        if execution.engine == "processes":
+        if execution.engine == "processes" or can_be_copied():
             return FEWEST_FOLDERS
         return max(FEWEST_FOLDERS, FEWEST_FOLDERS_OF_TWO // (workers - 1))
 
@@ -126,3 +144,9 @@ class Workers:
         started, self._started = self._started, None
         if started is not None:
             started.close()
+
+
+def _load() -> None:
+    """Import what this process needs to plan, stage and join."""
+    for name in ("planning.make_plan", "execution.staging"):
+        importlib.import_module(f"pipeline.{name}")

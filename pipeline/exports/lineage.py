@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import ExportConfig, LineageBlock
 from pipeline.errors import ConfigError
@@ -13,9 +13,11 @@ from pipeline.exports.report import ExportedTarget, Report
 from pipeline.lineage.dataset import InputDataset, OutputColumn, OutputDataset
 from pipeline.lineage.delivery import Emit, EventDelivery
 from pipeline.logs import LOGGER
-from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.source_roots import source_roots
 from pipeline.wording import without_secrets
+
+if TYPE_CHECKING:
+    from pipeline.planning.plan import ExportPlan, SinkPlan
 
 
 class ExportLineage:

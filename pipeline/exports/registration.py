@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from connectors.flowtime.discover.discovery import KnownRun
 from pipeline.config import ExportConfig
@@ -12,7 +13,9 @@ from pipeline.planning.source_roots import source_roots
 from pipeline.reading.source import Source
 from pipeline.registry.records.entries import DescriptorToEnter, RunsToEnter
 from pipeline.registry.session import RegistrySession
-from pipeline.writing.descriptor_file import StagedTarget
+
+if TYPE_CHECKING:
+    from pipeline.writing.descriptor_file import StagedTarget
 
 
 class Registration:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pipeline.config import ExportConfig
-from pipeline.exports.attempt import Drop, Retry, WrittenTargets, attempt
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.session import ExportSession
-from pipeline.exports.summary import nothing_to_do, summarise
-from pipeline.planning.choice import Choice
 from pipeline.reading.source import Source
+
+if TYPE_CHECKING:
+    from pipeline.planning.choice import Choice
 
 
 def export(
@@ -67,6 +68,10 @@ def _export(
     source = session.find_runs()
     if check is not None:
         check(source)
+    # Imported when needed: these load Polars and Arrow, which finding runs does without.
+    from pipeline.exports.attempt import Drop, Retry, WrittenTargets, attempt  # noqa: PLC0415
+    from pipeline.exports.summary import nothing_to_do, summarise  # noqa: PLC0415
+
     while source.runs:
         match attempt(session, source):
             case WrittenTargets() as written:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline.config import ExportConfig
 from pipeline.errors import ConfigError
@@ -14,10 +15,11 @@ from pipeline.exports.notification import Notification
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
-from pipeline.planning.make_plan import make_plan
-from pipeline.planning.plan import ExportPlan
 from pipeline.planning.target import TargetResolver
 from pipeline.reading.source import Look, Source, find_runs
+
+if TYPE_CHECKING:
+    from pipeline.planning.plan import ExportPlan
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ class ExportSession:
         Raises:
             ConfigError: The runs do not fit the config.
         """
+        # Imported when needed: it loads Polars, which finding runs does without.
+        from pipeline.planning.make_plan import make_plan  # noqa: PLC0415
+
         return make_plan(self.config, source.runs, self.resolver)
 
     def _require_runs(self, source: Source) -> None:

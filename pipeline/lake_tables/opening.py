@@ -9,8 +9,6 @@ from typing import Any
 from connectors.storage import Storage
 from pipeline.errors import ConfigError
 from pipeline.lake_tables.contract import LakeTable, ReadableTable
-from pipeline.lake_tables.delta import DeltaLakeTable
-from pipeline.lake_tables.iceberg import IcebergLakeTable, IcebergVersion
 from pipeline.sinks import IcebergSink, Sink
 
 _PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
@@ -29,6 +27,9 @@ def open_lake_table(sink: Sink, storage: Storage, path: str) -> LakeTable | None
     """
     if isinstance(sink, IcebergSink):
         require_package(sink.format)
+        # Here and below imported when needed, as Arrow is large.
+        from pipeline.lake_tables.iceberg import IcebergLakeTable  # noqa: PLC0415
+
         return IcebergLakeTable(
             storage, path, sink.catalog.name, sink.catalog.properties(), sink.table
         )
@@ -50,12 +51,16 @@ def described_table(
     """
     if reference.get("format") == "iceberg":
         require_package("iceberg")
+        from pipeline.lake_tables.iceberg import IcebergVersion  # noqa: PLC0415
+
         return IcebergVersion(storage, path, str(reference.get("metadata")))
     return _delta_table(storage, path) if reference.get("format") == "delta" else None
 
 
 def _delta_table(storage: Storage, path: str) -> LakeTable:
     require_package("delta")
+    from pipeline.lake_tables.delta import DeltaLakeTable  # noqa: PLC0415
+
     return DeltaLakeTable(storage, path)
 
 

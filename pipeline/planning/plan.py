@@ -29,7 +29,7 @@ from pipeline.planning.segments import (
 from pipeline.planning.target import Target
 from pipeline.rows.column import Column, Table
 from pipeline.rows.metadata_tables import MetadataTables, with_fractions
-from pipeline.rows.resample import Resampling
+from pipeline.rows.resampling import Resampling
 from pipeline.rows.row_filter import RowFilter
 from pipeline.sinks import Sink
 from pipeline.version import FORMAT_VERSION

@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors.errors import NotFoundError, StorageError
 from connectors.storage import Storage, join, sha256_of
 from pipeline.datapackage import descriptor
 from pipeline.errors import IntegrityError, PublishConflictError
 from pipeline.lake_tables.contract import TableVersion
-from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.target import Target
+
+if TYPE_CHECKING:
+    from pipeline.planning.plan import ExportPlan, SinkPlan
 
 _READ_AT_ONCE = 256
 _ALIKE = {"schema", "dialect", "columns", "constants", "options"}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+    _Array = np.ndarray[Any, Any]
 
 Aggregation = Literal["sum", "mean", "last", "first", "min", "max"]
 """How the values of several bins become the value of one."""
@@ -17,8 +20,6 @@ KIND_AGGREGATIONS: Mapping[str, Aggregation] = MappingProxyType(
     {"flow": "sum", "state": "mean", "ratio": "mean", "stock": "last"}
 )
 """The aggregation of each kind of series that has a natural one."""
-
-_Array = np.ndarray[Any, Any]
 
 
 def aggregation_of(
@@ -48,6 +49,8 @@ def aggregate(values: _Array, factor: int, aggregation: Aggregation) -> _Array:
     Raises:
         ValueError: The values are no multiple of `factor`.
     """
+    import numpy as np  # noqa: PLC0415  # configs are read before it is loaded
+
     if factor == 1:
         return values
     grouped = values.reshape(-1, factor)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import polars as pl
 from pydantic import AfterValidator, Field
 
 ColumnType = Literal["timestamp", "number", "integer", "text", "boolean"]
@@ -67,19 +65,3 @@ class Table:
     def names(self) -> list[str]:
         """The column names in their order."""
         return [column.name for column in self.columns]
-
-    def count_non_finite(self, batch: pl.DataFrame) -> int:
-        """Count NaN and infinite values among the numbers of a batch, nulls apart."""
-        numbers = [batch[column.name] for column in self.columns if column.type == "number"]
-        return sum(count_non_finite(column) for column in numbers)
-
-
-def unnamed(column: pl.Series) -> pl.Series:
-    """Return a column for use on its own: Polars takes a name such as `^a.*$` for a pattern."""
-    return column.alias("column")
-
-
-def count_non_finite(numbers: pl.Series) -> int:
-    """Count NaN and infinite values, nulls apart."""
-    known = unnamed(numbers).drop_nulls() if numbers.null_count() else numbers
-    return known.len() - int(np.count_nonzero(np.isfinite(known.to_numpy())))

@@ -13,6 +13,7 @@ import polars as pl
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.model.series import SeriesSpec
 from connectors.flowtime.model.series_table import SeriesShape
+from connectors.flowtime.scan.arrays import as_column
 from pipeline.rows.catalogue import CATALOGUE
 from pipeline.rows.column import Column, ColumnType
 
@@ -193,10 +194,10 @@ def _placed(runs: Sequence[Run]) -> tuple[list[SeriesSpec], pl.DataFrame]:
     counts = [len(run.series) for run in runs]
     firsts = np.array([first_of[run.series.shape] for run in runs], dtype=np.int64)
     within = np.arange(sum(counts)) - np.repeat(np.cumsum(counts, dtype=np.int64) - counts, counts)
-    places = {
-        "run_row": np.repeat(np.arange(len(runs), dtype=np.uint32), counts),
-        "spec_row": (np.repeat(firsts, counts) + within).astype(np.uint32),
-    }
+    places = [
+        as_column(np.repeat(np.arange(len(runs), dtype=np.uint32), counts), "run_row"),
+        as_column((np.repeat(firsts, counts) + within).astype(np.uint32), "spec_row"),
+    ]
     return specs, pl.DataFrame(places)
 
 

@@ -2,88 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from connectors.errors import RunError
-from connectors.flowtime.model.run import Grid, Run
+from connectors.flowtime.model.run import Run
 from connectors.flowtime.model.series_table import SeriesShape
+from connectors.flowtime.scan.arrays import as_column
 from pipeline.rows.aggregation import AGGREGATIONS, Aggregation, aggregate, aggregation_of
+from pipeline.rows.resampling import Resampling
 
 _FEWEST_ROWS = 8_192
 """Fewer are held back for the next frame: each frame costs about as much as so many rows."""
 
 _Codes = np.ndarray[Any, np.dtype[np.int8]]
 _Factors = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How wide bins become, and how their values are aggregated.
-
-    Attributes:
-        minutes: Width of the new bins. The first one begins where bin 0 of the run does.
-        chosen: Aggregation by kind of series, which comes before the natural ones; `*` for others.
-    """
-
-    minutes: int
-    chosen: Mapping[str, Aggregation] = field(default_factory=dict)
-
-    def grid(self, grid: Grid) -> Grid:
-        """Return the grid of the new bins.
-
-        Raises:
-            ValueError: The bins do not divide evenly.
-        """
-        if self.minutes % grid.bin_minutes:
-            raise ValueError(
-                f"{self.minutes} minutes are not a multiple of its bins of {grid.bin_minutes}"
-            )
-        factor = self.minutes // grid.bin_minutes
-        if grid.bins % factor:
-            raise ValueError(
-                f"its {grid.bins} bins of {grid.bin_minutes} minutes do not divide into bins of "
-                f"{self.minutes}: the last one would have {grid.bins % factor} of {factor}"
-            )
-        return Grid(grid.bins // factor, self.minutes)
-
-    def resampled(self, run: Run) -> Run:
-        """Return a run with the grid of the new bins.
-
-        Raises:
-            ValueError: Its bins do not divide evenly.
-        """
-        return replace(run, grid=self.grid(run.grid))
-
-    def refuse_unfit(self, run: Run) -> None:
-        """Refuse a run that cannot be resampled.
-
-        Raises:
-            RunError: Its bins do not divide evenly, or nothing says how a series is aggregated.
-        """
-        try:
-            factor = run.grid.bins // self.grid(run.grid).bins
-        except ValueError as error:
-            raise RunError(
-                f"transform.resample: {error}; choose another width, or exclude the run",
-                run_url=run.url,
-            ) from error
-        if factor == 1:
-            return
-        for series in run.series:
-            if aggregation_of(series.kind, self.chosen) is None:
-                kind = "no kind" if series.kind is None else f"kind {series.kind!r}"
-                raise RunError(
-                    f"transform.resample: the series has {kind}, and nothing says how its bins "
-                    f"become one: name it in transform.resample.aggregation, e.g. "
-                    f"{{{series.kind or '*'}: mean}}, or leave it out by source.series",
-                    run_url=run.url,
-                    series=series.id,
-                )
 
 
 @dataclass(frozen=True)
@@ -173,12 +109,11 @@ class Resampler:
             is_coarse = (first_factors == factor) & (first_codes == code)
             new[is_coarse] = aggregate(values[is_fine], factor, AGGREGATIONS[code])
         return pl.DataFrame(
-            {
-                "series_row": series[is_first],
-                "bin_index": (bins[is_first] // first_factors).astype(np.uint32),
-                "value": new,
-            },
-            schema=rows.schema,
+            [
+                as_column(series[is_first], "series_row"),
+                as_column((bins[is_first] // first_factors).astype(np.uint32), "bin_index"),
+                as_column(new, "value"),
+            ]
         )
 
 

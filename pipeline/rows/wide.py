@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from connectors.flowtime.model.run import Run
+from connectors.flowtime.scan.arrays import as_column
 from pipeline.errors import SinkError
 
 IN_MEMORY_BYTES = 64_000_000
@@ -109,13 +110,13 @@ class WideAssembler:
         series_row = int(self._starts[self._current]) + group.members[0][1]
         columns = {
             "series_row": pl.Series([series_row], dtype=pl.UInt32).new_from_index(0, count),
-            "bin_index": pl.Series(np.arange(start, end, dtype=np.uint32)),
+            "bin_index": as_column(np.arange(start, end, dtype=np.uint32)),
         }
         present = np.zeros(count, dtype=bool)
         for measure, place in group.members:
             cells = matrix.load(place, start, end)
             present |= cells["present"]
-            column = pl.Series(measure, np.ascontiguousarray(cells["value"]))
+            column = as_column(cells["value"], measure)
             mask = pl.Series(np.ascontiguousarray(cells["present"]))
             columns[measure] = pl.select(pl.when(mask).then(column)).to_series()
         missing = {m: pl.lit(None, pl.Float64) for m in self._measures if m not in columns}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from typing import IO, Literal, cast
-
-import pyarrow as pa
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 from connectors.storage import Writable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Compression = Literal["none", "gzip", "zstd"]
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import polars as pl
-import pyarrow as pa
 from pydantic import Field, model_validator
 
 from connectors.storage import Writable
-from pipeline.rows.column import Column, Table
-from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
+from pipeline.rows.column import Table
+from pipeline.sinks.compression import SUFFIXES, Compression, check_level
 from pipeline.sinks.csv_dialect import (
     COMMENT,
     QuoteMark,
@@ -25,11 +20,11 @@ from pipeline.sinks.csv_dialect import (
     check_quote,
     check_separator,
 )
-from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
-from pipeline.sinks.sink import Flag, Sink, WholeNumber, Written
-from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
+from pipeline.sinks.sink import Flag, Sink, WholeNumber
 
-_BOM = b"\xef\xbb\xbf"
+if TYPE_CHECKING:
+    from pipeline.sinks.csv_writer import CsvWriter
+
 _PRESETS: Mapping[str, Mapping[str, Any]] = {
     "excel-eu": {
         "separator": ";",
@@ -40,7 +35,6 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
     }
 }
 _TEXT_OPTIONS = {"separator", "decimal", "quote", "null_value", "escape_formulas"}
-_FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
 class CsvSink(Sink):
@@ -130,96 +124,14 @@ class CsvSink(Sink):
 
     def open(self, stream: Writable, table: Table) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
-        return CsvWriter(self, stream, table)
+        return self._begin(stream, table)
 
     def open_segment(self, stream: Writable, table: Table) -> CsvWriter:
         """Begin a file of rows alone."""
-        return CsvWriter(self, stream, table, is_later=True)
+        return self._begin(stream, table, is_later=True)
 
+    def _begin(self, stream: Writable, table: Table, *, is_later: bool = False) -> CsvWriter:
+        # Imported when needed: configs are read before Polars and Arrow are loaded.
+        from pipeline.sinks.csv_writer import CsvWriter  # noqa: PLC0415
 
-class CsvWriter(LineWriter):
-    """Writes one CSV file batch after batch."""
-
-    def __init__(
-        self, sink: CsvSink, stream: Writable, table: Table, *, is_later: bool = False
-    ) -> None:
-        self._sink = sink
-        cells = [
-            Cell(column, sink.separator if place else "", self._renderer(column))
-            for place, column in enumerate(table.columns)
-        ]
-        out = SegmentedStream(stream, sink.compression, sink.compression_level, is_later=is_later)
-        super().__init__(out, table, LineRenderer(cells, "\n"))
-        comments = table.metadata if sink.metadata_header else {}
-        self._header_row = len(comments) + 1
-        if not is_later:
-            head = _BOM if sink.bom else b""
-            out.write(head + metadata_lines(comments) + self._names())
-
-    def close(self) -> Written:
-        """Finish the compressed frame; the stream itself stays open."""
-        return replace(super().close(), header_row=self._header_row)
-
-    def _names(self) -> bytes:
-        return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
-
-    def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
-        """Return what renders the cells of a column.
-
-        A null is never quoted: readers take quotes around nothing for an empty text, and a column
-        of numbers with such cells for text.
-        """
-        style = self._sink.quote_style
-        null = self._sink.null_value
-        bare = style == "necessary" or (
-            style == "non_numeric" and column.type in ("number", "integer")
-        )
-        quote = "" if bare else self._sink.quote
-        if column.type == "text":
-            return TextRenderer(self._text, null)
-        if column.type == "timestamp":
-            return lambda instants: render_timestamps(
-                instants, null, quote, has_fractions=column.has_fractions
-            )
-        if column.type == "integer":
-            return lambda numbers: render_integers(numbers, null, quote)
-        return lambda values: texts_of(self._numbers(values, quote), null)
-
-    def _numbers(self, values: pl.Series, quote: str) -> pl.Series:
-        texts = values.cast(pl.String)
-        if self._sink.decimal != ".":
-            texts = texts.str.replace(".", self._sink.decimal, literal=True)
-        return quote + texts + quote if quote else texts
-
-    def _text(self, text: str) -> str:
-        if self._sink.escape_formulas and _FORMULA.match(text):
-            # OWASP's defence against CSV injection.
-            text = "'" + text
-        return self._quoted(text)
-
-    def _quoted(self, text: str) -> str:
-        """Quote text as RFC 4180 asks, and where a reader would misunderstand it.
-
-        pandas and DuckDB cut a line at a comment sign inside a bare cell, and text that equals
-        the null value would be read as missing.
-        """
-        sink = self._sink
-        if sink.quote_style == "necessary" and text != sink.null_value:
-            risky = (sink.separator, sink.quote, "\n", "\r")
-            comment = sink.metadata_header and COMMENT in text
-            if not comment and not any(one in text for one in risky):
-                return text
-        return sink.quote + text.replace(sink.quote, sink.quote * 2) + sink.quote
-
-
-def metadata_lines(metadata: Mapping[str, Any]) -> bytes:
-    r"""Return comment lines that are YAML without `# `; JSON keeps each value on its line.
-
-    >>> metadata_lines({"runs": ["a"], "note": "two\nlines"})
-    b'# runs: ["a"]\n# note: "two\\nlines"\n'
-    """
-    lines = (
-        f"{COMMENT} {key}: {json.dumps(value, ensure_ascii=True)}\n"
-        for key, value in metadata.items()
-    )
-    return "".join(lines).encode("ascii")
+        return CsvWriter(self, stream, table, is_later=is_later)

@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from connectors.flowtime.model.instant import parse_instant
-from pipeline.sinks.text import BOOLEAN_CHARACTERS, NUMBER_CHARACTERS, TIMESTAMP_CHARACTERS
 
 COMMENT = "#"
+NUMBER_CHARACTERS = frozenset("0123456789-+.eNaNinf")
+TIMESTAMP_CHARACTERS = frozenset("0123456789-:.TZ")
+BOOLEAN_CHARACTERS = frozenset("truefalse")
+"""What numbers, timestamps and booleans are written with."""
+
 QuoteStyle = Literal["necessary", "always", "non_numeric"]
 
 _SEPARATOR = r"^[\t\x20-\x7e]$"

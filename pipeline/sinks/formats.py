@@ -1,6 +1,6 @@
 """The registry of formats: the only module that lists them.
 
-A new format is one file with its sink, and one entry here.
+A new format is one file with its options, one with its writer, and one entry here.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.rows.column import Column, Table, unnamed
+from connectors.flowtime.scan.arrays import as_arrow, as_column
+from pipeline.rows.column import Column, Table
+from pipeline.rows.numbers import non_finite_in, unnamed
 from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
 from pipeline.sinks.sink import Written
@@ -90,7 +92,7 @@ class LineRenderer:
 
     def _pieces(self, batch: pl.DataFrame, starts: RowNumbers, varying: set[str]) -> list[_Piece]:
         """Return fragments and varying cells in turn; a line begins and ends with a fragment."""
-        heads = batch[starts]
+        heads = batch[as_column(starts)]
         pieces: list[_Piece] = []
         constants, steady = [""], list[list[str]]()
         for cell in self._cells:
@@ -131,7 +133,7 @@ class LineWriter:
         """Append the rows of a batch."""
         if batch.is_empty():
             return
-        odd = self._table.count_non_finite(batch)
+        odd = non_finite_in(batch, self._table)
         if odd:
             self._check(batch)
         for lines in self._lines(batch):
@@ -177,7 +179,7 @@ def _scalar(text: str) -> pa.Scalar:
 def _lines(pieces: Sequence[_Piece], run_of_row: _Array, first: int) -> pa.Buffer:
     """Return the lines of the rows from `first` on, given the run of equal rows of each."""
     laid = []
-    places = pl.Series(run_of_row).to_arrow()
+    places = as_arrow(run_of_row)
     for piece in pieces:
         if isinstance(piece.texts, pa.Scalar):
             laid.append(piece.texts)

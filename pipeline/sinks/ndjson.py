@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import polars as pl
-import pyarrow as pa
 from pydantic import BeforeValidator, model_validator
 
 from connectors.storage import Writable
-from pipeline.errors import SinkError
-from pipeline.rows.column import Column, Table, count_non_finite
-from pipeline.sinks.compression import SUFFIXES, Compression, SegmentedStream, check_level
-from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
+from pipeline.rows.column import Table
+from pipeline.sinks.compression import SUFFIXES, Compression, check_level
 from pipeline.sinks.sink import Sink, WholeNumber
-from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
-_NULL = "null"
+if TYPE_CHECKING:
+    from pipeline.sinks.ndjson_writer import NdjsonWriter
 
 
 def _null_word(value: object) -> object:
@@ -69,77 +64,14 @@ class NdjsonSink(Sink):
 
     def open(self, stream: Writable, table: Table) -> NdjsonWriter:
         """Begin a file, which has no head."""
-        return NdjsonWriter(self, stream, table)
+        return self._begin(stream, table)
 
     def open_segment(self, stream: Writable, table: Table) -> NdjsonWriter:
         """Begin a file of further rows."""
-        return NdjsonWriter(self, stream, table, is_later=True)
+        return self._begin(stream, table, is_later=True)
 
+    def _begin(self, stream: Writable, table: Table, *, is_later: bool = False) -> NdjsonWriter:
+        # Imported when needed: configs are read before Polars and Arrow are loaded.
+        from pipeline.sinks.ndjson_writer import NdjsonWriter  # noqa: PLC0415
 
-class NdjsonWriter(LineWriter):
-    """Writes one NDJSON file batch after batch."""
-
-    def __init__(
-        self, sink: NdjsonSink, stream: Writable, table: Table, *, is_later: bool = False
-    ) -> None:
-        self._sink = sink
-        cells = [
-            Cell(
-                column,
-                ("," if place else "{") + json.dumps(column.name) + ":",
-                _renderer(column, sink.non_finite),
-            )
-            for place, column in enumerate(table.columns)
-        ]
-        out = SegmentedStream(stream, sink.compression, sink.compression_level, is_later=is_later)
-        super().__init__(out, table, LineRenderer(cells, "}\n"))
-
-    def _check(self, batch: pl.DataFrame) -> None:
-        """Refuse values that are not finite where `non_finite` is `error`.
-
-        Raises:
-            SinkError: There is one.
-        """
-        if self._sink.non_finite == "error":
-            raise SinkError(self._complaint(batch))
-
-    def _complaint(self, batch: pl.DataFrame) -> str:
-        for column in self._table.columns:
-            if column.type != "number":
-                continue
-            odd = batch.filter(pl.col(column.name).is_finite().not_()).head(1)
-            if odd.height:
-                row = ", ".join(f"{name}={value}" for name, value in odd.row(0, named=True).items())
-                return (
-                    f"column {column.name!r} holds a value that JSON cannot express ({row}): "
-                    "set non_finite to string or null"
-                )
-        raise AssertionError("a non-finite value was counted but not found")
-
-
-def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array | list[str]]:
-    if column.type == "text":
-        return TextRenderer(_json_string, _NULL)
-    if column.type == "timestamp":
-        return lambda instants: render_timestamps(
-            instants, _NULL, '"', has_fractions=column.has_fractions
-        )
-    if column.type == "number":
-        return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
-    if column.type == "integer":
-        return lambda numbers: render_integers(numbers, _NULL)
-    return lambda plain: texts_of(plain.cast(pl.String), _NULL)
-
-
-def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:
-    """Render numbers as JSON, NaN and infinities as strings or nulls."""
-    rendered = numbers.cast(pl.String)
-    if count_non_finite(numbers) == 0:
-        return rendered
-    finite = numbers.is_finite()
-    odd = '"' + rendered + '"' if non_finite == "string" else pl.Series([None], dtype=pl.String)
-    return rendered.zip_with(finite, odd)
-
-
-def _json_string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+        return NdjsonWriter(self, stream, table, is_later=is_later)

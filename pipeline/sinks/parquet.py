@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from connectors.storage import Writable
-from pipeline.rows.column import Column, Table, unnamed
-from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
-from pipeline.sinks.sink import Sink, WholeNumber, Written
+from pipeline.rows.column import Table
+from pipeline.sinks.sink import Sink, WholeNumber
 
 if TYPE_CHECKING:
-    from pipeline.sinks.parquet_sections import SectionedWriter
-    from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
+    from pipeline.sinks.parquet_segments import ParquetJoin
+    from pipeline.sinks.parquet_writer import ParquetWriter
 
-FOOTER_PREFIX = "flowtime."
-_MAGIC = b"PAR1"
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
-_FAST_LEVEL = {"zstd": 1}
-_OCCURRENCES = 4
-# So many are counted by Arrow on one thread, where Polars would wake all of its own for each of
-# many small files. Of more, Arrow's count was seen to hold 100 MB.
-_FEW_ROWS = 32_768
-# Arrow gathers the statistics of dictionaries once for so many rows; its own 1,024 cost half as
-# much time again.
-_ENCODED_AT_ONCE = 32_768
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "timestamp": pa.timestamp("us", "UTC"),
-    "number": pa.float64(),
-    "integer": pa.int64(),
-    "text": pa.string(),
-    "boolean": pa.bool_(),
-}
-_CODES = pa.dictionary(pa.int32(), pa.string())
 
 
 class ParquetFiles(Sink):
@@ -94,6 +69,9 @@ class ParquetFiles(Sink):
 
     def open(self, stream: Writable, table: Table) -> ParquetWriter:
         """Begin a file."""
+        # Imported when needed: configs are read before Polars and Arrow are loaded.
+        from pipeline.sinks.parquet_writer import ParquetWriter  # noqa: PLC0415
+
         return ParquetWriter(self, stream, table)
 
     def open_segment(self, stream: Writable, table: Table) -> ParquetWriter:
@@ -102,222 +80,12 @@ class ParquetFiles(Sink):
 
     def join(self, stream: Writable, table: Table) -> ParquetJoin:
         """Begin to write one file from the row groups of files, without decoding them."""
-        from pipeline.sinks.parquet_segments import ParquetJoin  # noqa: PLC0415
+        from pipeline.sinks.parquet_writer import joined_row_groups  # noqa: PLC0415
 
-        return ParquetJoin(stream, _schema(table), lambda rows: _footer_metadata(table, rows))
+        return joined_row_groups(stream, table)
 
 
 class ParquetSink(ParquetFiles):
     """Options of the parquet format: single files, or data sets of them."""
 
     format: Literal["parquet"]
-
-
-class ParquetWriter:
-    """Writes one Parquet file, a row group whenever there are enough rows."""
-
-    def __init__(self, sink: ParquetFiles, stream: Writable, table: Table) -> None:
-        self._sink = sink
-        self._table = table
-        self._held: list[pl.DataFrame] = []
-        self._held_rows = 0
-        self._rows = 0
-        self._non_finite = 0
-        self._group_rows = min(sink.row_group_size, table.most_held_rows or sink.row_group_size)
-        self._schema = _schema(table)
-        self._stream = stream
-        self._writer: SectionedWriter | None = None
-        self._segments: JoinedRowGroups | None = None
-
-    def write(self, batch: pl.DataFrame) -> None:
-        """Take the rows of a batch; whole row groups are written at once."""
-        self._non_finite += self._table.count_non_finite(batch)
-        self._rows += batch.height
-        size = self._group_rows
-        start = 0
-        while batch.height - start + self._held_rows >= size:
-            take = size - self._held_rows
-            self._hold(batch.slice(start, take))
-            self._write_group()
-            start += take
-        self._hold(batch.slice(start))
-
-    def cut(self) -> None:
-        """End the row group, and encode those that follow as in a file of their own."""
-        from pipeline.sinks.parquet_segments import JoinedRowGroups  # noqa: PLC0415
-
-        self._flush()
-        if self._segments is None:
-            self._segments = JoinedRowGroups()
-        if self._writer is not None:
-            self._segments.append(*self._writer.detach())
-            self._writer = None
-
-    def close(self) -> Written:
-        """Write the last row group and the footer; the stream itself stays open."""
-        metadata = _footer_metadata(self._table, self._rows)
-        if self._segments is None:
-            self._flush()
-            writer = self._writer or self._begin(pl.DataFrame())
-            writer.close(metadata)
-        else:
-            self.cut()
-            if not self._segments.size:
-                self._stream.write(_MAGIC)
-            self._stream.write(self._segments.footer(self._schema, metadata))
-        return Written(self._rows, self._non_finite)
-
-    def _flush(self) -> None:
-        """Write the rows that are held back as a row group."""
-        if self._held_rows:
-            self._write_group()
-
-    def _hold(self, batch: pl.DataFrame) -> None:
-        if batch.height:
-            self._held.append(batch)
-            self._held_rows += batch.height
-
-    def _write_group(self) -> None:
-        group = pl.concat(self._held, rechunk=True)
-        self._held, self._held_rows = [], 0
-        if self._writer is None:
-            self._writer = self._begin(group)
-        columns = _encodable(group, self._table)
-        self._writer.write(
-            pa.Table.from_arrays(columns, schema=self._schema),
-            without_statistics=_with_nan(group, self._table),
-        )
-
-    def _begin(self, first: pl.DataFrame) -> SectionedWriter:
-        """Open the file, with encodings that fit the rows of its first row group.
-
-        A dictionary of what hardly repeats is built in vain and given up when it has grown too
-        large. Instants and whole numbers that do not repeat are mostly one step apart: a year by
-        the minute takes 0.01 bytes a row as differences, and 6 to 7 in any other way.
-        """
-        repeating = [c.name for c in self._table.columns if _repeats(c, first)]
-        stepping = {
-            column.name: "DELTA_BINARY_PACKED"
-            for column in self._table.columns
-            if column.type in ("timestamp", "integer") and column.name not in repeating
-        }
-        # Imported when needed: Arrow's part for Parquet is large, and all configs load this module.
-        from pipeline.sinks.parquet_sections import SectionedWriter  # noqa: PLC0415
-
-        return SectionedWriter(
-            self._stream,
-            self._schema,
-            is_later=self._segments is not None and self._segments.size > 0,
-            compression=self._sink.compression,
-            compression_level=self._sink.compression_level
-            or _FAST_LEVEL.get(self._sink.compression),
-            use_dictionary=repeating,
-            column_encoding=stepping or None,
-            write_batch_size=_ENCODED_AT_ONCE,
-            store_schema=False,
-            # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
-            # each on its own, which took 40 % more bytes and 5 % more time.
-            max_rows_per_page=self._group_rows,
-        )
-
-
-def _schema(table: Table) -> pa.Schema:
-    return pa.schema([_written_field(column) for column in table.columns])
-
-
-def _footer_metadata(table: Table, rows: int) -> dict[str, str]:
-    """Return the key-value pairs of a footer."""
-    own = {FOOTER_PREFIX + key: json.dumps(value) for key, value in table.metadata.items()}
-    own[FOOTER_PREFIX + "rows"] = json.dumps(rows)
-    return {"ARROW:schema": _declared_schema(table), **own}
-
-
-def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
-    """Return the names of the columns that hold NaN.
-
-    Minimum and maximum leave NaN out, so that readers which skip row groups by them lose rows:
-    with `[7, NaN, 7]`, those of `value > 100` in engines that order NaN after all numbers, and
-    those of `value <> 7` everywhere.
-    """
-    return [
-        column.name
-        for column in table.columns
-        if column.type == "number" and unnamed(rows[column.name]).is_nan().any()
-    ]
-
-
-def _repeats(column: Column, rows: pl.DataFrame) -> bool:
-    """Return whether a dictionary pays off, as each value occurs a few times."""
-    if column.type in ("text", "boolean"):
-        return column.type == "text"
-    if rows.is_empty():
-        return True
-    values = unnamed(rows[column.name])
-    if rows.height > _FEW_ROWS:
-        different = values.n_unique()
-    else:
-        different = pc.count_distinct(values.to_arrow(), mode="all").as_py()
-    return different * _OCCURRENCES <= rows.height
-
-
-def _written_field(column: Column) -> pa.Field:
-    return pa.field(column.name, _CODES if column.type == "text" else _ARROW_TYPES[column.type])
-
-
-def _declared_schema(table: Table) -> str:
-    """Return the Arrow schema that readers see: plain strings, and units on the fields.
-
-    Arrow keeps field metadata in the file's `ARROW:schema` entry, an IPC schema message in
-    base64. Writing it here lets text be written from dictionaries and still be read as strings.
-    """
-    fields = [
-        pa.field(
-            column.name,
-            _ARROW_TYPES[column.type],
-            metadata=None if column.unit is None else {"unit": column.unit},
-        )
-        for column in table.columns
-    ]
-    return base64.b64encode(pa.schema(fields).serialize().to_pybytes()).decode("ascii")
-
-
-def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
-    """Return the columns as Arrow arrays, text as dictionaries.
-
-    Text is the same in all rows of a series: it is looked up once for each run of equal rows.
-    """
-    texts = [column for column in table.columns if column.type == "text"]
-    starts = first_rows(rows.height, [changes(column) for column in physical(rows, texts)])
-    dictionaries = iter(_dictionaries([rows[text.name] for text in texts], starts, rows.height))
-    return [
-        next(dictionaries)
-        if column.type == "text"
-        else rows[column.name].to_arrow().cast(_ARROW_TYPES[column.type])
-        for column in table.columns
-    ]
-
-
-def _dictionaries(
-    texts: Sequence[pl.Series], starts: RowNumbers, rows: int
-) -> list[pa.DictionaryArray]:
-    """Return text columns as dictionaries of only what occurs.
-
-    Arrow writes the whole dictionary into each row group: ten thousand run ids for the rows of
-    thirty runs, were they not left out.
-
-    Args:
-        texts: The columns.
-        starts: The first row of each run of equal rows.
-        rows: How many rows there are.
-    """
-    if not texts:
-        return []
-    heads = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts)])[starts]
-    # By one query for all columns: with a file for each of many runs, calls are what takes time.
-    plain = heads.select(pl.all().cast(pl.String)).to_arrow(compat_level=pl.CompatLevel.oldest())
-    run_of_row = np.repeat(np.arange(len(starts), dtype=np.int32), lengths(starts, rows))
-    of_rows = pl.Series(run_of_row).to_arrow()
-    return [
-        column.combine_chunks().cast(pa.string()).dictionary_encode().take(of_rows)
-        for column in plain.itercolumns()
-    ]

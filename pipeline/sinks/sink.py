@@ -6,14 +6,16 @@ from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 from connectors.storage import Writable
 from pipeline.rows.column import ColumnName, Table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def _flag(value: object) -> object:

@@ -9,15 +9,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from connectors.flowtime.scan.arrays import as_arrow, as_column
+
 WHOLE_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 """How timestamps are written where all of a column are whole seconds."""
 
 MICROSECONDS = "%Y-%m-%dT%H:%M:%S%.6fZ"
 """How timestamps are written where some of a column are not."""
-
-NUMBER_CHARACTERS = frozenset("0123456789-+.eNaNinf")
-TIMESTAMP_CHARACTERS = frozenset("0123456789-:.TZ")
-BOOLEAN_CHARACTERS = frozenset("truefalse")
 
 TEXT = pa.large_string()
 """Type of rendered values, whose offsets cannot overflow."""
@@ -88,8 +86,8 @@ def render_integers(numbers: pl.Series, null: str, quote: str = "") -> pa.Array:
         return texts_of(numbers.cast(pl.String), null)
     if numbers.null_count() or (high - low) * _OCCURRENCES > len(numbers):
         return texts_of(_between(quote, numbers), null)
-    known = pl.Series(np.arange(high - low + 1) + low)
-    places = pl.Series(numbers.to_numpy() - low).to_arrow()
+    known = as_column(np.arange(high - low + 1) + low)
+    places = as_arrow(numbers.to_numpy() - low)
     return _arrow(_between(quote, known)).take(places)
 
 

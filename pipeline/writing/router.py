@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from connectors.flowtime.scan.arrays import as_column
 from connectors.storage import StagedFile, Storage, join
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import ConfigError
@@ -218,7 +219,7 @@ class SinkOutput:
             self._close_finished(int(rows[0]))
             self._append(int(places[0]), batch)
         else:
-            keyed = batch.with_columns(pl.Series("\0place", places))
+            keyed = batch.with_columns(as_column(places, "\0place"))
             for part in keyed.partition_by("\0place", maintain_order=True):
                 self._close_finished(int(part["series_row"][0]))
                 self._append(int(part["\0place"][0]), part)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from pipeline.errors import ConfigError
 from pipeline.exports.run import export
 from pipeline.rows.column import Column, Table
-from pipeline.sinks import CsvSink, text
+from pipeline.sinks import CsvSink, csv_dialect, text
 from tests.exporting import config, spec, write_runs
 
 PRINTABLE = sorted({*string.printable[:95], "\t"})
@@ -294,8 +294,8 @@ def test_typed_cells_hold_the_declared_characters_alone(
     number: float, whole: int, moment: datetime
 ) -> None:
     numbers = str(pl.Series([number]).cast(pl.String)[0]) + str(whole)
-    assert set(numbers) <= text.NUMBER_CHARACTERS
+    assert set(numbers) <= csv_dialect.NUMBER_CHARACTERS
     instants = pl.Series([moment], dtype=pl.Datetime("us")).dt.replace_time_zone("UTC")
     for has_fractions in (False, True):
         (cell,) = text.render_timestamps(instants, "", has_fractions=has_fractions).to_pylist()
-        assert set(cell) <= text.TIMESTAMP_CHARACTERS
+        assert set(cell) <= csv_dialect.TIMESTAMP_CHARACTERS

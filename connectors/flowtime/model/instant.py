@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 _INSTANT = re.compile(
@@ -10,6 +11,7 @@ _INSTANT = re.compile(
     r"(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
     r"[ \t]*([Zz]|[+-][0-9]{1,2}(?::?[0-9]{2})?)?)?"
 )
+_USUAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z")
 
 
 def instant_text(moment: datetime) -> str:
@@ -27,6 +29,9 @@ def parse_instant(text: str) -> datetime | None:
     >>> parse_instant("2025-01-01T01:00:00.1234567+01:00").isoformat()
     '2025-01-01T00:00:00.123456+00:00'
     """
+    if _USUAL.fullmatch(text):
+        with suppress(ValueError):
+            return datetime.fromisoformat(text)
     match = _INSTANT.fullmatch(text.strip())
     if match is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from codecs import BOM_UTF8
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -40,6 +41,7 @@ _BEGINNINGS = {
 _JSON_FAULT = re.compile(r"Invalid JSON: (.*) at line (\d+) column (\d+)", re.DOTALL)
 _WANTED = {
     "bool_type": "be true or false",
+    "dataclass_type": "be a JSON object",
     "dict_type": "be a JSON object",
     "greater_than_equal": "be at least {ge}",
     "int_from_float": "be a whole number",
@@ -62,16 +64,19 @@ BoundedBins = Annotated[StrictInt, Field(ge=1, le=MAX_BINS)]
 BoundedMinutes = Annotated[StrictInt, Field(ge=1, le=MAX_BIN_MINUTES)]
 
 
+_CONFIG = ConfigDict(
+    alias_generator=to_camel,
+    extra="ignore",
+    frozen=True,
+    coerce_numbers_to_str=True,
+    defer_build=True,  # worker processes that read no run need no validators
+)
+
+
 class JsonFile(BaseModel):
     """Base of what the JSON files hold: camelCase keys, unknown ones passed over."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="ignore",
-        frozen=True,
-        coerce_numbers_to_str=True,
-        defer_build=True,  # worker processes that read no run need no validators
-    )
+    model_config = _CONFIG
 
 
 class GridFile(JsonFile):
@@ -85,15 +90,18 @@ class GridFile(JsonFile):
     align: str | None = None
 
 
-class IndexedSeries(JsonFile):
-    """One entry of series/index.json."""
+@dataclass(frozen=True, slots=True)
+class IndexedSeries:
+    """One entry of series/index.json; no model, as there are hundreds of thousands."""
+
+    __pydantic_config__ = _CONFIG
 
     id: str
     kind: str | None = None
     path: str | None = None
     unit: str | None = None
     component_id: str | None = None
-    class_name: str | None = Field(default=None, alias="class")
+    class_name: Annotated[str | None, Field(alias="class")] = None
     class_kind: str | None = None
     points: StrictInt | None = None
     hash: str | None = None

@@ -48,12 +48,10 @@ def all_series(
         for entry, one in zip(entries, checked, strict=True)
     ]
     paths = tuple(_found_path(one, sizes) for one in checked)
-    _check_distinct(checked, paths)
+    shape = _shape(checked, paths, grid.bins)
     if hashes:
         _check_same_ids({one.id for one in checked}, hashes)
-    return SeriesTable(
-        _shape(checked, paths, grid.bins), map(FileDigest, promised, map(sizes.get, paths))
-    )
+    return SeriesTable(shape, map(FileDigest, promised, map(sizes.get, paths)))
 
 
 def _check_distinct(entries: Sequence[IndexEntry], paths: Sequence[str]) -> None:
@@ -72,6 +70,8 @@ def _check_distinct(entries: Sequence[IndexEntry], paths: Sequence[str]) -> None
 
 
 def _check_same_ids(ids: set[str], hashes: Mapping[str, Any]) -> None:
+    if hashes.keys() == ids:
+        return
     unlisted, unhashed = sorted(hashes.keys() - ids), sorted(ids - hashes.keys())
     odd = []
     if unlisted:
@@ -129,7 +129,12 @@ def _found_path(entry: IndexEntry, sizes: Mapping[str, int]) -> str:
 
 @lru_cache(maxsize=_REMEMBERED_RUNS)
 def _shape(entries: tuple[IndexEntry, ...], paths: tuple[str, ...], bins: int) -> SeriesShape:
-    """Return what the series of an index are; one object for all runs that have the same ones."""
+    """Return what the series of an index are; one object for all runs that have the same ones.
+
+    Raises:
+        RunError: Two series share an id or a file.
+    """
+    _check_distinct(entries, paths)
     specs = (
         SeriesSpec(
             id=one.id,

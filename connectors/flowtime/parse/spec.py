@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 import yaml
 
@@ -17,6 +18,7 @@ from connectors.flowtime.parse.time_frame import TimeDeclaration, odd_declaratio
 
 _TITLE_KEYS = ("title", "metadata.title")
 _TEXT_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
+_MOST_REMEMBERED = 4096  # characters of a spec
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 _WHOLE_INSTANT = re.compile(
@@ -63,10 +65,18 @@ def read_spec(data: bytes, *, want_start: bool = True) -> Spec:
         if want_start:
             refuse_cut_off(data.decode("utf-8", errors="replace"))
         return Spec(notes=(f"{SPEC_FILE} is not UTF-8; it was not read",))
+    return (_remembered if len(text) <= _MOST_REMEMBERED else _read)(text, want_start)
+
+
+def _read(text: str, want_start: bool) -> Spec:
     found = _start(text) if want_start else Spec()
     if want_start and found.start is None:
         refuse_cut_off(text)
     return replace(found, title=_title(text) if "title" in text else None)
+
+
+_remembered = lru_cache(maxsize=256)(_read)
+"""Likewise, for specs that recur in run after run."""
 
 
 def _decode(data: bytes, *, required: bool) -> str | None:

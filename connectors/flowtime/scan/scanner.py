@@ -8,12 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from connectors.errors import RunError, StorageError
+from connectors.flowtime.scan.arrays import as_column
 from connectors.flowtime.scan.bulk_parse import bins_of, bulk_values, count_lines
 from connectors.flowtime.scan.series_file import (
     SeriesFile,
@@ -30,6 +32,9 @@ SCHEMA: dict[str, pl.DataType] = {
     "value": pl.Float64(),
 }
 
+
+_Rows = np.ndarray[Any, np.dtype[np.uint32]]
+_Values = np.ndarray[Any, np.dtype[np.float64]]
 
 ScanProgress = Callable[[int, int, int], None]
 """Called on the query's thread with the files finished, rows parsed and bytes read since then."""
@@ -310,8 +315,12 @@ def _parse_group(group: Sequence[SeriesFile], bodies: Sequence[memoryview]) -> p
         strict = [parse_strictly(bytes(b), f) for f, b in zip(group, bodies, strict=True)]
         values = np.array([value for series in strict for value in series], dtype=np.float64)
     rows = np.fromiter((file.row for file in group), dtype=np.uint32, count=len(group))
+    return _frame(np.repeat(rows, points), bins, values)
+
+
+def _frame(rows: _Rows, bins: _Rows, values: _Values) -> pl.DataFrame:
     return pl.DataFrame(
-        {"series_row": np.repeat(rows, points), "bin_index": bins, "value": values}, schema=SCHEMA
+        [as_column(rows, "series_row"), as_column(bins, "bin_index"), as_column(values, "value")]
     )
 
 
@@ -362,9 +371,6 @@ def _piece_task(
             strict = parse_strictly(piece, file, first_bin=first_bin, complete=False)
             values = np.array(strict, dtype=np.float64)
         rows = np.full(count, file.row, dtype=np.uint32)
-        frame = pl.DataFrame(
-            {"series_row": rows, "bin_index": bins, "value": values}, schema=SCHEMA
-        )
-        return _Parsed(frame, 0, len(piece))
+        return _Parsed(_frame(rows, bins, values), 0, len(piece))
 
     return task

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import polars as pl
 
 from pipeline.cli.alarm import alarm
 from pipeline.cli.console import (
@@ -27,23 +26,25 @@ from pipeline.cli.console import (
 )
 from pipeline.cli.exit_codes import DONE
 from pipeline.cli.failures import current_invocation, failure_as_json, redaction
-from pipeline.cli.output.render import plan_as_data, plan_as_lines
 from pipeline.cli.output.streams import reader_is_gone
 from pipeline.cli.signals import Terminated
 from pipeline.config import ExportConfig, single_run_config
 from pipeline.errors import ConfigError
-from pipeline.exports.preview import json_cell, preview
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.run import export
 from pipeline.exports.session import ExportSession
 from pipeline.exports.watch import Watch
 from pipeline.logs import LOGGER
-from pipeline.planning.plan import ExportPlan
 from pipeline.reading.source import Source, find_runs
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import ALL_FORMATS
 from pipeline.wording import counted
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.planning.plan import ExportPlan
 
 
 @click.command("run")
@@ -105,8 +106,13 @@ def plan_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int
 )
 def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, rows: int) -> int:
     """Show the first rows each sink would write."""
+    # Here and below imported when needed: `run` finds runs before Polars and Arrow are loaded.
+    import polars as pl  # noqa: PLC0415
+
+    from pipeline.exports.preview import preview  # noqa: PLC0415
+
     settings = settings_of(config, overrides)
-    source, plan = _planned(settings)
+    source, plan = _planned(ExportSession.open(settings))
     shown = preview(plan, source, rows) if source.runs else []
     if as_json:
         print_json([{"path": s.sink.path, "rows": _json_rows(frame)} for s, frame in shown])
@@ -245,6 +251,8 @@ def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
 
 
 def _json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    from pipeline.exports.preview import json_cell  # noqa: PLC0415
+
     return [
         {name: json_cell(cell) for name, cell in row.items()} for row in frame.iter_rows(named=True)
     ]
@@ -268,9 +276,8 @@ def _log_report(report: Report) -> None:
     LOGGER.info("export %s done", report.name, extra={"fields": fields})
 
 
-def _planned(settings: ExportConfig) -> tuple[Source, ExportPlan]:
-    session = ExportSession.open(settings)
-    source = find_runs(settings, now=session.now)
+def _planned(session: ExportSession) -> tuple[Source, ExportPlan]:
+    source = find_runs(session.config, now=session.now)
     return source, session.plan(source)
 
 
@@ -285,10 +292,14 @@ def _warn_of_no_runs(source: str) -> None:
 
 
 def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
-    source, plan = _planned(settings)
+    from pipeline.cli.output.render import plan_as_data, plan_as_lines  # noqa: PLC0415
+
+    session = ExportSession.open(settings)
+    has_workers = session.workers.are_worth(session.resolver.storage, session.resolver.roots)
+    source, plan = _planned(session)
     if as_json:
-        print_json(plan_as_data(source, plan))
+        print_json(plan_as_data(source, plan, has_workers=has_workers))
         return DONE
-    for line in plan_as_lines(source, plan):
+    for line in plan_as_lines(source, plan, has_workers=has_workers):
         click.echo(line)
     return DONE if source.runs else _nothing_found(source)

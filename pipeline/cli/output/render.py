@@ -24,12 +24,18 @@ from pipeline.rows.aggregation import KIND_AGGREGATIONS
 from pipeline.wording import counted, human_size
 
 
-def plan_as_data(source: Source, plan: ExportPlan) -> dict[str, Any]:
-    """Return a plan as JSON-compatible data."""
+def plan_as_data(source: Source, plan: ExportPlan, *, has_workers: bool = False) -> dict[str, Any]:
+    """Return a plan as JSON-compatible data.
+
+    Args:
+        source: The runs.
+        plan: The plan of their export.
+        has_workers: Whether the export has worker processes already when its runs are known.
+    """
     choice = choose(plan, PublishedTargets.read(plan))
     pruning = find_gone(plan, TargetResolver.of(plan.config, plan.tables.exported_at))
     job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
-    engine = choose_engine(plan.config.execution, len(job.ranges))
+    engine = choose_engine(plan.config.execution, len(job.ranges), has_workers=has_workers)
     return {
         "name": plan.config.name,
         "source": source.url,
@@ -129,9 +135,9 @@ def _removed_as_data(gone: GoneExport) -> dict[str, Any]:
     }
 
 
-def plan_as_lines(source: Source, plan: ExportPlan) -> Iterator[str]:
-    """Yield a plan as lines for people."""
-    data = plan_as_data(source, plan)
+def plan_as_lines(source: Source, plan: ExportPlan, *, has_workers: bool = False) -> Iterator[str]:
+    """Yield a plan as lines for people; arguments as for `plan_as_data`."""
+    data = plan_as_data(source, plan, has_workers=has_workers)
     yield (
         f"{data['name']}: read {counted(data['runs'], 'run')}, "
         f"{counted(data['series'], 'series', 'series')}, {counted(data['rows'], 'row')}, "

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from connectors.flowtime.parse.schema import clip
 from pipeline.errors import IntegrityError
+from pipeline.wording import counted
 
 SHOWN = 20
 """Problems of one kind that are listed one by one; the others are counted."""
@@ -99,10 +100,13 @@ class ForeignReport:
 
     def as_text(self) -> str:
         """For people: facts, notes, then problems, one a line."""
-        lines = [f"{self.rows:,} rows, {self.series:,} series in {', '.join(self.files)}"]
+        lines = [
+            f"{counted(self.rows, 'row')}, {counted(self.series, 'series', 'series')} "
+            f"in {', '.join(self.files)}"
+        ]
         if self.bins is not None and self.time_origin is not None:
             lines.append(
-                f"{self.bins:,} bins of {self.bin_minutes:,} minutes "
+                f"{counted(self.bins, 'bin')} of {self.bin_minutes:,} minutes "
                 f"from {self.time_origin:%Y-%m-%dT%H:%M:%SZ}"
             )
         lines += [f"note: {note}" for note in self.notes]

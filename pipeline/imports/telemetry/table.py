@@ -21,6 +21,7 @@ from pipeline.imports.telemetry.reading import Reading
 from pipeline.imports.telemetry.report import ForeignDataError, ForeignReport, StopReadingError
 from pipeline.imports.telemetry.spill import DEFAULT_BUDGET, Spill, ValueStore
 from pipeline.imports.telemetry.times import MINUTE, instant_of
+from pipeline.wording import counted
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_STEM = 60
@@ -148,11 +149,11 @@ def _note_assumptions(reading: Reading, checked: Checked) -> None:
     if reading.naive_rows:
         note(f"timestamps name no time zone; they were taken for {reading.options.time_zone}")
     if reading.absent:
-        note(f"{reading.absent:,} rows without a value were taken for NaN")
+        note(f"{counted(reading.absent, 'row')} without a value, taken for NaN")
     if checked.filled:
-        note(f"{checked.filled:,} bins without a row were filled with NaN")
+        note(f"{counted(checked.filled, 'bin')} without a row, filled with NaN")
     if checked.replaced:
-        note(f"{checked.replaced:,} rows were replaced by a later one for the same bin")
+        note(f"{counted(checked.replaced, 'row')} replaced by a later one for the same bin")
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""List the runs of a service in a process of its own."""
+"""List the runs of a service, or enter what is in its folders, in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,27 +9,44 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.run_listing import list_runs
-from pipeline.service.jobs.run_lister import ListOrder
+from pipeline.service.jobs.registry_worker import ListOrder, RebuildOrder, RegistryOrder
 from pipeline.service.worker.protocol import EventStream, send_result, serve_orders
 
 _NICENESS = 5
 _REPORT_SECONDS = 0.25
+_ORDER: TypeAdapter[ListOrder | RebuildOrder] = TypeAdapter(RegistryOrder)
 
 
 def _serve(line: str, events: EventStream) -> None:
-    order = ListOrder.model_validate_json(line)
+    order = _ORDER.validate_json(line)
+    report = RebuildReport()
 
     def work() -> dict[str, Any]:
-        settings = order.settings()
-        report = RebuildReport()
-        with _reporting(report, events), Registry(settings.local_registry_url) as registry:
-            return asdict(list_runs(registry, Locations.of(settings), order.damage, report))
+        with _reporting(report, events):
+            if isinstance(order, ListOrder):
+                return _listed(order, report)
+            return _rebuilt(order, report)
 
-    send_result(events, work, "listing the runs")
+    send_result(events, work, "listing folders")
+
+
+def _listed(order: ListOrder, report: RebuildReport) -> dict[str, Any]:
+    settings = order.folders.settings()
+    with Registry(settings.local_registry_url) as registry:
+        return asdict(list_runs(registry, Locations.of(settings), order.damage, report))
+
+
+def _rebuilt(order: RebuildOrder, report: RebuildReport) -> dict[str, Any]:
+    options = Locations.of(order.folders.settings()).options
+    with Registry(order.registry.get_secret_value()) as registry:
+        registry.rebuild(*order.roots, storage_options=options, report=report)
+    return asdict(report)
 
 
 @contextmanager
