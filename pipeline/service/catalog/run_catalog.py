@@ -380,7 +380,10 @@ class RunCatalog:
     def _list_here(self, damage: RunDamage, most: int | None) -> RunListState:
         proceed = stop_after(most, self._report)
         registry = self._registry.registry()
-        return list_runs(registry, self._locations, damage, self._report, proceed)
+        state = list_runs(registry, self._locations, damage, self._report, proceed)
+        for problem in self._report.problems:
+            LOGGER.info("not listed: %s", problem)
+        return state
 
     def _note_found(self, found: int) -> None:
         self._found_elsewhere = found

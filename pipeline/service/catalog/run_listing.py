@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from pipeline.errors import FlowtimeExportError
-from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.registry import Registry
 from pipeline.registry.run_list.damage import RunDamage
@@ -102,7 +101,7 @@ def list_runs(
         registry: The registry, in SQLite.
         locations: Where the runs are.
         damage: The runs that jobs have found damaged.
-        report: What is found is counted here.
+        report: What is found is counted here, with what could not be entered.
         proceed: Called for each that is read; may raise to stop. What was read before stays.
 
     Raises:
@@ -112,8 +111,6 @@ def list_runs(
     registry.rebuild(
         locations.runs.url, storage_options=locations.options, proceed=proceed, report=report
     )
-    for problem in report.problems:
-        LOGGER.info("%s", problem)
     return run_list_of(registry, locations).update(damage)
 
 

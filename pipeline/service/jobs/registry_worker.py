@@ -154,6 +154,8 @@ class RegistryWorker:
         def note(event: dict[str, Any]) -> None:
             if event["event"] == "progress":
                 found(event["found"])
+            elif event["event"] == "problem":
+                LOGGER.info("not listed: %s", event["message"])
 
         async with self._one_at_a_time:
             worker = await self._started()

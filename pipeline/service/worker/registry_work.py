@@ -30,8 +30,12 @@ def _serve(line: str, events: EventStream) -> None:
     def work() -> dict[str, Any]:
         with _reporting(report, events):
             if isinstance(order, ListOrder):
-                return _listed(order, report)
-            return _rebuilt(order, report)
+                done = _listed(order, report)
+            else:
+                done = _rebuilt(order, report)
+        for problem in report.problems:
+            events.send("problem", message=problem)
+        return done
 
     send_result(events, work, "listing folders")
 
