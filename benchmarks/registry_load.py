@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -165,6 +166,7 @@ def main() -> None:
         found["10,000 more entered, s"] = _since(began, began_work)
         for what, ask in questions(options.artifacts).items():
             found[what] = _times(registry, ask, options.times)
+    found["memory at most, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     if options.json:
         print(json.dumps(found, indent=2))
         return

@@ -51,6 +51,7 @@ from connectors.storage.staging.folders import (
 from connectors.storage.staging.names import (
     Owner,
     give_up,
+    given_up,
     owner_of_group,
     staged_name,
     staging_for,
@@ -79,6 +80,7 @@ __all__ = [
     "discard_all",
     "escape_glob",
     "give_up",
+    "given_up",
     "interrupted_work",
     "is_claim",
     "join",

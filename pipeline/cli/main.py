@@ -102,24 +102,42 @@ _VERBS = {
 }
 
 
+_LOG_FORMATS = click.Choice(["text", "json"])
+_LOG_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+def _change_logs(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """Take an option of the logs after the verb as if it had come before it."""
+    if value is not None:
+        given = context.find_root().params
+        given[option.name] = value
+        configure(given["log_format"], given["log_level"], redaction)
+
+
+_late_log_options = [
+    click.Option([name], type=choice, expose_value=False, hidden=True, callback=_change_logs)
+    for name, choice in (("--log-format", _LOG_FORMATS), ("--log-level", _LOG_LEVELS))
+]
+
+
 @click.group(
     cls=LazyGroup,
     lazy=_VERBS,
-    shared=[debug_option],
+    shared=[debug_option, *_late_log_options],
     params=[debug_option],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(VERSION, prog_name="flowtime-export")
 @click.option(
     "--log-format",
-    type=click.Choice(["text", "json"]),
+    type=_LOG_FORMATS,
     default="text",
     show_default=True,
     help="Format of the logs on stderr.",
 )
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=_LOG_LEVELS,
     default="warning",
     show_default=True,
     help="Least severe messages that are logged on stderr.",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connectors.flowtime.scan.series_files import SeriesFiles
-from connectors.storage import Owner, Storage, owner_of_group
+from connectors.storage import Owner, Storage, given_up, owner_of_group
 from pipeline.execution.message import PartMessage, TaskMessage
 from pipeline.execution.task import ExportTask
 from pipeline.planning.plan import ExportPlan
@@ -107,6 +107,7 @@ class ExportJob:
             wanted=wanted,
             parts=parts,
             owner=self.owner,
+            given_up=given_up(),
         )
 
     def _part(self, number: int, cut: Segment, first: int, end: int) -> PartMessage | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from connectors.flowtime.model.run import Run
 from connectors.flowtime.scan.arrays import as_column
-from connectors.storage import Owner
+from connectors.storage import Owner, give_up
 from pipeline.config import ExportConfig
 from pipeline.execution.discovery import refuse_other_version
 from pipeline.execution.task import ExportTask
@@ -66,6 +66,7 @@ class TaskMessage:
         wanted: Whether it is read by this task.
         parts: What is written.
         owner: The process that what is staged belongs to.
+        given_up: What that process has given up, and sweeping removes.
         version: Version of the program that has made it.
     """
 
@@ -80,6 +81,7 @@ class TaskMessage:
     wanted: np.ndarray[Any, np.dtype[np.bool_]]
     parts: tuple[PartMessage, ...]
     owner: Owner
+    given_up: frozenset[Owner]
     version: str = VERSION
 
     def task(self) -> ExportTask:
@@ -90,6 +92,7 @@ class TaskMessage:
             StorageError: A storage cannot be used here.
         """
         refuse_other_version(self.version)
+        give_up(*self.given_up)
         config = self.config
         resolver = TargetResolver.of(config, self.now)
         sinks = tuple(

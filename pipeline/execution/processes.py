@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from loky import ProcessPoolExecutor
+from loky.backend import resource_tracker
 from loky.process_executor import BrokenProcessPool
 
 from connectors.flowtime.discover.discovery import Discovery
@@ -69,6 +71,7 @@ class ProcessExecutor:
             **allocator_settings(),
         }
         try:
+            _start_tracker()
             self._pool = ProcessPoolExecutor(
                 workers,
                 context=WorkerContext(),
@@ -164,6 +167,19 @@ class ProcessExecutor:
         _, still_running = wait(futures, timeout=_CANCEL_SECONDS)
         self.is_usable = not still_running
         self._stop.unlink(missing_ok=True)
+
+
+def _start_tracker() -> None:
+    """Start loky's process that removes the semaphores of the dead, without its warning.
+
+    It warns of each that a killed worker leaves, after the error that says so already.
+    """
+    quiet = "ignore:resource_tracker"
+    sys.warnoptions.append(quiet)  # It takes over the options of this process.
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(quiet)
 
 
 def _not_started(error: OSError) -> SinkError:

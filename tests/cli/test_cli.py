@@ -417,6 +417,15 @@ def test_logs_are_json_on_stderr(config: str, runs: Path) -> None:
     assert "run_b" in records[1]["message"]
 
 
+def test_options_of_the_logs_may_follow_the_verb(config: str, capsys: Streams) -> None:
+    assert run_cli(["run", config, "--json", "--log-format", "json", "--log-level", "info"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["exit_code"] == 0
+    assert [json.loads(line)["level"] for line in err.splitlines()] == ["info", "info"]
+    assert run_cli(["run", config, "--log-format", "xml"]) == 2
+    assert "'xml' is not one of 'text', 'json'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["term", "int"]
 )

@@ -19,6 +19,7 @@ from connectors.storage import StorageOptions, connect, join
 from connectors.storage.azure.storage import open_storage as open_azure
 from connectors.storage.google.storage import open_storage as open_google
 from pipeline.cli.main import run_cli
+from pipeline.execution import processes
 from tests.exporting import snapshot, spec, upload, write_runs
 from tests.servers import AzureServer
 from tests.stores import store_place
@@ -78,6 +79,32 @@ def test_export_verify_import(lake: tuple[str, StorageOptions], tmp_path: Path) 
         out = tmp_path / "imported" / target
         fx.import_runs(f"{url}/{target}", out, storage_options=given)
         assert series_hashes(out) == series_hashes(tmp_path / "runs"), target
+
+
+def test_workers_send_files_that_the_store_copies(
+    lake: tuple[str, StorageOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of their bytes pass through the process that publishes them."""
+    url, options = lake
+    monkeypatch.setattr(processes, "FEWEST_BYTES", 1)
+    copied: list[str] = []
+    client: Any = type(connect(url, options)[0]._client)  # type: ignore[attr-defined]
+    real = client.copy
+
+    def noted(self: Any, file: Any, path: str) -> None:
+        copied.append(path)
+        real(self, file, path)
+
+    monkeypatch.setattr(client, "copy", noted)
+    monkeypatch.setattr(client, "send", None)
+    made = settings(url, options)
+    made["sinks"] = made["sinks"][-1:]
+    made["execution"] = {"engine": "processes", "workers": 1}
+    fx.export(made)
+    assert fx.verify(f"{url}/gold", f"{url}/runs", storage_options=dict(options.options)).ok
+    storage, root = connect(f"{url}/gold", options)
+    files = [file.path for folder in storage.walk(root) for file in folder.files]
+    assert sorted(copied) == sorted(file for file in files if file.endswith(".parquet"))
 
 
 def test_runs_are_written_to_a_store(lake: tuple[str, StorageOptions], tmp_path: Path) -> None:

@@ -6,12 +6,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from pipeline.exports.run import export
+from pipeline.registry import session
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
 
 
-def test_exporters_a_rebuild_and_people_at_once(registry_url: str, tmp_path: Path) -> None:
+def test_exporters_a_rebuild_and_people_at_once(
+    registry_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An exporter would not wait for the others to make the tables on a busy machine.
+    monkeypatch.setattr(session, "_ASKING_SECONDS", 60.0)
     folders = [tmp_path / f"runs{n}" for n in range(2)]
     for number, folder in enumerate(folders):
         write_runs(folder, *(spec(f"run_{number}_{k}") for k in range(12)))

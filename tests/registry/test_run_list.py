@@ -24,10 +24,10 @@ from pipeline.registry.records.artifact import (
 )
 from pipeline.registry.register import remove
 from pipeline.registry.registry import Registry, open_registry
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.registry.run_list.run_list import ListedRuns
 from pipeline.registry.run_list.run_list_query import RunListQuery, RunSort
-from pipeline.registry.run_list.updating import RunDamage
 from tests.exporting import spec, write_runs
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)

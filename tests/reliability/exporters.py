@@ -10,6 +10,7 @@ from typing import Any
 import pipeline.exports.run
 from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
+from pipeline.execution import processes
 from pipeline.writing.publish import Published, Publisher
 from tests.reliability.killing import PRELOADED
 
@@ -27,16 +28,18 @@ class ExporterResult:
 class Crowd:
     """Exporters that live through many rounds, as starting a process takes longer than a round."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, engine: str = "local") -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self.size = size
+        self.engine = engine
         self._barrier = context.Barrier(size)
         self._jobs = [context.SimpleQueue() for _ in range(size)]
         self._answers: Any = context.Queue()
         self._processes = [
             context.Process(
-                target=_work, args=(place, self._jobs[place], self._answers, self._barrier)
+                target=_work,
+                args=(place, self._jobs[place], self._answers, self._barrier),
             )
             for place in range(size)
         ]
@@ -70,6 +73,7 @@ def _work(place: int, jobs: Any, answers: Any, barrier: Any) -> None:
         barrier.wait(60)
         return publish(publisher, staged)
 
+    processes.FEWEST_BYTES = 1  # Workers send their files to a store, however small.
     Publisher.publish = together  # type: ignore[method-assign]
     while (settings := jobs.get()) is not None:
         try:

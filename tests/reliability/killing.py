@@ -204,8 +204,9 @@ def is_killed(result: str) -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """The worker processes of an exporter."""
+    """The worker processes of an exporter: new ones of loky, or copies of the exporter."""
     found = []
+    own = Path(f"/proc/{pid}/cmdline").read_bytes()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -213,7 +214,8 @@ def children_of(pid: int) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(fields[1]) == pid and b"loky" in command and b"resource_tracker" not in command:
+            is_worker = command == own or b"loky.backend.popen" in command
+            if int(fields[1]) == pid and is_worker:
                 found.append(int(entry.name))
     return found
 

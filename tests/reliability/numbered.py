@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import re
 import secrets
+from typing import Any
 
 from pipeline.execution import processes
 
@@ -18,8 +19,8 @@ def number_names(process: int) -> None:
     secrets.token_hex = lambda size=32: f"{process:x}{next(numbers):0{2 * (size or 32) - 1}x}"
 
 
-def begin_numbered_worker(parent: int, stop: str) -> None:
+def begin_numbered_worker(*given: Any) -> None:
     """Prepare a worker process, in the place of `processes._begin`."""
     _, place = re.split("[-:](?=[0-9]+$)", multiprocessing.current_process().name)
     number_names(int(place))
-    begin_worker(parent, stop)
+    begin_worker(*given)

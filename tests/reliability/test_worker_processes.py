@@ -79,19 +79,42 @@ def written(tmp_path: Path, runs: Path, out: Path) -> Path:
 
 
 def test_a_killed_worker_fails_the_export_and_leaves_nothing(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    left: list[Path] = []
+
     class Kills(ProgressCallback):
         def read(self, files: int, rows: int, size: int) -> None:
             for pid in children_of(os.getpid()):
                 os.kill(pid, signal.SIGKILL)
+            # As if one of them had just begun another file.
+            staged = next((out / "set").rglob("*.part"))
+            name = re.sub(r"[0-9a-f]{8}(?=\.flowtime-export)", "0" * 8, staged.name)
+            left.append(staged.with_name(name))
+            left[0].write_bytes(b"half")
 
-    out = tmp_path / "out"
     with pytest.raises(SinkError, match=r"a worker process ended .* nothing was published"):
         export(settings(runs, out), progress=Kills())
     assert [name for name in names(out) if not name.endswith(".part")] == []
+    assert left[0].exists()
     # This process lives on: the next export removes what it has given up.
     export(settings(runs, out))
     assert whole(out)
     assert [name for name in names(out) if name.endswith(".part")] == []
+
+
+def test_a_killed_worker_ends_the_command_with_one_message(runs: Path, tmp_path: Path) -> None:
+    """Meant to fail with the warning of loky's helper, which cleans up after the dead."""
+    code = "from pipeline.planning import plan; plan.SEGMENT_ROWS = 500\n"
+    command = [sys.executable, "-c", f"{code}from pipeline.cli.main import main; main()", "run"]
+    config_file = written(tmp_path, runs, tmp_path / "out")
+    with subprocess.Popen([*command, str(config_file)], stderr=subprocess.PIPE) as process:
+        workers = wait_for_workers(process)
+        os.kill(workers[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.fullmatch(rb"ERROR a worker process ended .* nothing was published.*\n", errors)
+    wait_until_gone(workers)
+    assert names(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(("published", "after"), [(False, 0.1), (True, 0.3)])

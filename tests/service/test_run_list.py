@@ -16,20 +16,23 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.parse import dialects
 from connectors.storage import connect
+from pipeline.registry.registry import open_registry
 from pipeline.registry.run_list.run_list_query import RunListQuery
-from pipeline.service.catalog import registry_handle, run_catalog
+from pipeline.service.catalog import registry_handle, run_catalog, run_listing
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
 from pipeline.service.catalog.run_catalog import Listing, RunCatalog
-from pipeline.service.jobs import run_lister
+from pipeline.service.jobs import registry_worker
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.app import create_app
 from tests.exporting import spec, write_runs
 from tests.run_builder import write_bundle
+from tests.servers import S3Server
 
 SECONDS = 30.0
 _T = TypeVar("_T")
@@ -48,7 +51,7 @@ def _without_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def client_of(runs: Path, state: Path, **more: Any) -> Iterator[TestClient]:
+def client_of(runs: Path | str, state: Path, **more: Any) -> Iterator[TestClient]:
     settings = ServiceSettings(runs=str(runs), state=state, rate=10_000, burst=10_000, **more)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
         yield client
@@ -196,10 +199,10 @@ def test_many_runs_are_listed_in_a_process(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends with the service, and another one follows where it was killed."""
-    monkeypatch.setattr(run_catalog, "_MOST_HERE", 0)
+    monkeypatch.setattr(run_listing, "MOST_HERE", 0)
     with client_of(runs, tmp_path / "state") as client:
         assert client.get("/v1/runs").json()["totalCount"] == 2
-        lister = client.app.state.service.catalog._lister  # type: ignore[attr-defined]
+        lister = client.app.state.service.catalog._process  # type: ignore[attr-defined]
         first = lister._worker.pid
         os.kill(first, signal.SIGKILL)
         write_runs(runs, spec("run_c"))
@@ -217,13 +220,60 @@ def test_many_runs_are_listed_in_a_process(
         os.kill(second, 0)
 
 
+def test_a_process_enters_all_in_another_registry(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_listing, "MOST_HERE", 0)
+    url = SecretStr(f"sqlite:///{tmp_path / 'other.db'}")
+    with client_of(runs, tmp_path / "state", registry=url) as client:
+        assert client.get("/v1/runs").json()["totalCount"] == 2
+        client.post("/v1/runs/run_a/export", json={"formats": ["csv"]}).raise_for_status()
+        assert client.post("/v1/artifacts/rescan").raise_for_status().json()["removed"] == 0
+        types = client.get("/v1/artifacts/stats").json()["types"]
+        counts = {name: one["count"] for name, one in types.items()}
+        assert counts == {"run": 2, "model": 2, "export": 1}
+        shutil.move(runs, tmp_path / "elsewhere")
+        lost = client.post("/v1/artifacts/rescan")
+        assert (lost.status_code, lost.json()["code"]) == (502, "store-failed")
+        assert str(tmp_path) not in lost.text
+    with open_registry(tmp_path / "other.db") as registry:
+        assert registry.stats()["total"] == 5
+
+
 def test_a_process_that_dies_is_a_problem_of_the_runs(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_catalog, "_MOST_HERE", 0)
-    monkeypatch.setattr(run_lister, "_MODULE", "pipeline.service.worker.nothing")
+    monkeypatch.setattr(run_listing, "MOST_HERE", 0)
+    monkeypatch.setattr(registry_worker, "_MODULE", "pipeline.service.worker.nothing")
     with client_of(runs, tmp_path / "state") as client:
         body = in_status(client, "failing")
-        assert "the process that lists the runs" in body["problem"]
+        assert "the process that lists folders" in body["problem"]
         monkeypatch.undo()
         assert refreshed(client, 200).json()["totalCount"] == 2
+
+
+def test_a_process_lists_a_store_with_its_secrets(
+    rclone_s3: S3Server, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://{rclone_s3.bucket}/listed/runs"
+    storage, root = connect(url, rclone_s3.options())
+    for file in (path for path in runs.rglob("*") if path.is_file()):
+        staged = storage.stage(f"{root}/{file.relative_to(runs).as_posix()}")
+        staged.local.write_bytes(file.read_bytes())
+        storage.commit(staged)
+    monkeypatch.setenv("S3_SECRET", rclone_s3.secret)
+    monkeypatch.setattr(run_listing, "MOST_HERE", 0)
+    options = (
+        f"endpoint_url={rclone_s3.endpoint_url}",
+        f"key={rclone_s3.key}",
+        "secret=${S3_SECRET}",
+        "region=us-east-1",
+    )
+    with client_of(url, tmp_path / "state", storage_options=options) as client:
+        items = client.get("/v1/runs?sort=id").json()["items"]
+        assert [(one["id"], one["path"]) for one in items] == [
+            ("run_a", "run_a"),
+            ("run_b", "run_b"),
+        ]
+        series = client.get("/v1/runs/run_a/series/arrivals")
+        assert series.content == (runs / "run_a/series/arrivals@A@DEFAULT.csv").read_bytes()

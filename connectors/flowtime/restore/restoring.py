@@ -131,8 +131,8 @@ class RunWriter:
         self._folder = RunDirectoryWriter(storage, join(folder, _folder_name(run)))
         if self._folder.existing and if_exists == "error":
             raise RunExistsError(
-                "files exist there already: choose another folder, or set if_exists (--if-exists) "
-                "to replace or skip",
+                "files exist there already: choose another folder, or set "
+                "--if-exists replace or skip",
                 run_url=self.url,
             )
 

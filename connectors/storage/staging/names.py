@@ -71,9 +71,14 @@ def owner_of_group() -> Owner:
     return replace(staging_owner(), group=secrets.token_hex(4))
 
 
-def give_up(group: Owner) -> None:
-    """Have the files of a group be abandoned, as those are of a process that has died."""
-    _given_up.add(group)
+def give_up(*groups: Owner) -> None:
+    """Have the files of groups be abandoned, as those are of a process that has died."""
+    _given_up.update(groups)
+
+
+def given_up() -> frozenset[Owner]:
+    """Return the groups that were given up, for others that stage for this process."""
+    return frozenset(_given_up)
 
 
 def stages_for_another() -> bool:

@@ -24,7 +24,13 @@ from sqlalchemy import (
     text,
 )
 
-from pipeline.registry.database.statements import is_among, parts, select_described, write_rows
+from pipeline.registry.database.statements import (
+    is_among,
+    parts,
+    select_described,
+    write_rows,
+    write_sqlite_rows,
+)
 from pipeline.registry.database.tables import (
     POSTGRESQL_TEXT,
     artifact,
@@ -92,7 +98,7 @@ def write(connection: Connection, texts: Sequence[SearchedText], replaced: Conta
         return
     # FTS5 writes rows together only where their numbers ascend.
     remove(connection, [one.key for one in texts if one.key in replaced])
-    connection.exec_driver_sql(_ADDING, rows)
+    write_sqlite_rows(connection, _ADDING, rows)
 
 
 def remove(connection: Connection, keys: Sequence[int]) -> None:

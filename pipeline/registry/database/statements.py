@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
@@ -81,10 +82,36 @@ def write_rows(
         on_conflict: Which row of the same primary key stays: the new one (`replace`), or the
             old one (`keep`).
     """
-    if rows:
-        insert = _insert(connection.dialect.name, table, on_conflict)
+    insert = _insert(connection.dialect.name, table, on_conflict)
+    if connection.dialect.name == "sqlite":
+        write_sqlite_rows(connection, insert, rows)
+    elif rows:
         # A list of parameters is one `executemany` of the driver.
         connection.exec_driver_sql(insert, [*rows])
+
+
+def write_sqlite_rows(connection: Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows into SQLite, with few statements.
+
+    The driver takes the interpreter's lock back after each statement, which a thread that finds
+    runs makes it wait for.
+
+    Args:
+        connection: A connection that may write.
+        insert: An INSERT of one row, with `?` for each of its values.
+        rows: The rows.
+    """
+    for some in parts(rows):
+        if len(some) < _PARAMETERS:
+            connection.exec_driver_sql(insert, [*some])
+        else:
+            connection.exec_driver_sql(_of_many(insert, len(some[0])), tuple(chain(*some)))
+
+
+@lru_cache
+def _of_many(insert: str, width: int) -> str:
+    one = f"({', '.join(['?'] * width)})"
+    return insert.replace(one, ", ".join([one] * _PARAMETERS))
 
 
 @lru_cache

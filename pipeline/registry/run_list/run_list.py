@@ -18,6 +18,7 @@ from pipeline.registry.queries.listing import CountCache
 from pipeline.registry.queries.query import is_plain
 from pipeline.registry.records.artifact import ArtifactState, microseconds
 from pipeline.registry.records.run_records import stored_run
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import (
     ListedRun,
     fingerprint_of,
@@ -28,7 +29,6 @@ from pipeline.registry.run_list.listed_run import (
 from pipeline.registry.run_list.run_list_query import RunListQuery
 from pipeline.registry.run_list.searching import RunMatches, find_matches, keys_of_page
 from pipeline.registry.run_list.updating import (
-    RunDamage,
     RunListState,
     revision_of,
     state_of,

@@ -1,4 +1,4 @@
-"""Bring the list of runs to what the registry knows of them, and mark those found damaged.
+"""Bring the list of runs to what the registry knows of them.
 
 Rows are compared in SQL, so that a list of 100,000 runs of which few have changed costs little.
 """
@@ -6,7 +6,7 @@ Rows are compared in SQL, so that a list of 100,000 runs of which few have chang
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -37,10 +37,8 @@ from pipeline.registry.database.tables import (
     state,
 )
 from pipeline.registry.records.artifact import MARKED_NAMES, mark_of
-from pipeline.registry.run_list.listed_run import SHOWN_FACTS, fingerprint_of, version_of_run
-
-RunDamage = Mapping[str, tuple[str, str]]
-"""Version and reason of the runs that a job has found damaged, by their paths in the list."""
+from pipeline.registry.run_list.damage import RunDamage, judge, judgements
+from pipeline.registry.run_list.listed_run import SHOWN_FACTS
 
 _LIST = LISTED_RUN.c
 _MORE = LISTED_RUN_DETAIL.c
@@ -109,7 +107,7 @@ def update_list(
             _write(connection, root, keys, masked)
         if changes.stale or changes.gone:
             _assign_ids(connection)
-        _judge(connection, damage)
+        judge(connection, damage)
         bump = update(state).where(state.c.name == _STATE)
         connection.execute(bump.values(value=state.c.value + 1))
 
@@ -149,7 +147,7 @@ class _Changes:
         return cls(
             stale=connection.execute(stale).scalars().all(),
             gone=connection.execute(gone).scalars().all(),
-            judged=[one["judged"] for one in _judgements(connection, damage)],
+            judged=[one["judged"] for one in judgements(connection, damage)],
         )
 
 
@@ -282,36 +280,3 @@ def _renamed(row: Any) -> Iterator[dict[str, Any]]:
         "new_id": name,
         "new_text": text if has_id_alone else f"{text}\n{mark}",
     }
-
-
-# --------------------------------------------------------------------------- damage
-
-
-def _judge(connection: Connection, damage: RunDamage) -> None:
-    """Mark the runs that jobs have found damaged, and take back marks that do not hold."""
-    found = [*_judgements(connection, damage)]
-    if not found:
-        return
-    of_list = update(LISTED_RUN).where(_LIST.key == bindparam("judged"))
-    of_detail = update(LISTED_RUN_DETAIL).where(_MORE.key == bindparam("judged"))
-    connection.execute(of_list.values(state=bindparam("found_state")), found)
-    connection.execute(of_detail.values(reason=bindparam("found_reason")), found)
-
-
-def _judgements(connection: Connection, damage: RunDamage) -> Iterator[dict[str, Any]]:
-    """Yield the state and reason of each run whose mark is not as it should be."""
-    columns = (_LIST.key, _LIST.state, _MORE.reason, _MORE.path, _MORE.listing, _MORE.digest)
-    readable = (
-        select(*columns)
-        .join(LISTED_RUN_DETAIL, _MORE.key == _LIST.key)
-        .where(_LIST.is_readable.is_(True))
-    )
-    rows = {row.key: row for row in connection.execute(readable.where(_LIST.state == "broken"))}
-    for paths in parts([*damage]):
-        rows |= {row.key: row for row in connection.execute(readable.where(_MORE.path.in_(paths)))}
-    for key, row in rows.items():
-        version, reason = damage.get(row.path, ("", ""))
-        is_same = version == version_of_run(fingerprint_of(row.digest), row.listing)
-        wanted = ("broken", reason) if reason and is_same else ("complete", None)
-        if wanted != (row.state, row.reason):
-            yield {"judged": key, "found_state": wanted[0], "found_reason": wanted[1]}

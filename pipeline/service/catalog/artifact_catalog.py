@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 from connectors.storage import join
 from pipeline.datapackage.descriptor import FILE_SUFFIX
@@ -16,6 +17,7 @@ from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
+from pipeline.service.catalog.run_listing import RegistryProcess, pass_of, stop_after
 
 
 class ArtifactCatalog:
@@ -25,12 +27,21 @@ class ArtifactCatalog:
         registry: The registry. One that cannot be opened fails its own routes and nothing else.
         locations: Where runs and exports are.
         has_runs: Whether the catalogue of the runs enters these in the same registry.
+        process: Enters many runs and exports; None to enter them all on a thread.
     """
 
-    def __init__(self, registry: RegistryHandle, locations: Locations, *, has_runs: bool) -> None:
+    def __init__(
+        self,
+        registry: RegistryHandle,
+        locations: Locations,
+        *,
+        has_runs: bool,
+        process: RegistryProcess | None = None,
+    ) -> None:
         self._handle = registry
         self._locations = locations
         self._has_runs = has_runs
+        self._process = process
         self._rebuilding = asyncio.Lock()
         self._is_rebuild_queued = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,10 +59,10 @@ class ArtifactCatalog:
 
         Raises:
             BusyError: The registry cannot be opened.
-            StorageError: The runs cannot be listed.
+            FlowtimeExportError: The runs cannot be listed, or the registry failed.
         """
         async with self._rebuilding:
-            return await asyncio.to_thread(self._rebuild, with_runs=True)
+            return await self._rebuild(with_runs=True)
 
     def rebuild_later(self) -> None:
         """Enter what the catalogue of the runs does not enter, in the background."""
@@ -63,28 +74,48 @@ class ArtifactCatalog:
         """Enter the export in a folder in the background, as it was just written."""
         descriptor = join(folder.path, "export" + FILE_SUFFIX)
         written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
-        self._later(lambda: enter(self.registry(), None, written, lambda: None))
+        work = partial(_enter, self.registry, written)
+        self._later(lambda: asyncio.to_thread(work))
 
     def enter_comparisons(self) -> None:
         """Enter the comparisons that were written, and forget those that are not kept any more."""
-        self._later(lambda: self.registry().rebuild(self._locations.comparisons.url))
+        url = self._locations.comparisons.url
+        self._later(lambda: asyncio.to_thread(lambda: self.registry().rebuild(url)))
 
     async def close(self) -> None:
-        """Wait for what is being entered."""
+        """Wait for what is being entered, but for what a process enters."""
+        if self._process is not None:
+            await self._process.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _rebuild_rest(self) -> None:
+    async def _rebuild_rest(self) -> None:
         self._is_rebuild_queued = False
-        self._rebuild(with_runs=not self._has_runs)
+        await self._rebuild(with_runs=not self._has_runs)
 
-    def _rebuild(self, *, with_runs: bool) -> RebuildReport:
-        roots = [*self._roots(with_runs=with_runs)]
+    async def _rebuild(self, *, with_runs: bool) -> RebuildReport:
+        roots = await asyncio.to_thread(lambda: [*self._roots(with_runs=with_runs)])
         report = RebuildReport()
         if roots:
-            options = self._locations.options
-            self.registry().rebuild(*roots, storage_options=options, report=report)
-        self.registry().list(limit=1, facets=True)  # so that the first page need not wait for them
+            report = await self._rebuilt(roots)
+        # So that the first page need not wait for its facets.
+        await asyncio.to_thread(lambda: self.registry().list(limit=1, facets=True))
         return report
+
+    async def _rebuilt(self, roots: Sequence[str]) -> RebuildReport:
+        known = await asyncio.to_thread(lambda: self.registry().list(limit=1).total)
+        elsewhere = None
+        if self._process is not None:
+            elsewhere = partial(self._process.rebuild, self._handle.url, roots)
+        return await pass_of(known, partial(self._rebuilt_here, roots), elsewhere)
+
+    def _rebuilt_here(self, roots: Sequence[str], most: int | None) -> RebuildReport:
+        report = RebuildReport()
+        return self.registry().rebuild(
+            *roots,
+            storage_options=self._locations.options,
+            proceed=stop_after(most, report),
+            report=report,
+        )
 
     def _roots(self, *, with_runs: bool) -> Iterator[str]:
         if with_runs:
@@ -95,14 +126,18 @@ class ArtifactCatalog:
                     one.storage.check_list(one.path)
                     yield one.url
 
-    def _later(self, work: Callable[[], object]) -> None:
+    def _later(self, work: Callable[[], Awaitable[object]]) -> None:
         async def run() -> None:
             async with self._rebuilding:
                 try:
-                    await asyncio.to_thread(work)
+                    await work()
                 except FlowtimeExportError as error:
                     LOGGER.warning("the registry is not up to date: %s", error)
 
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _enter(registry: Callable[[], Registry], written: Sequence[DescriptorToEnter]) -> None:
+    enter(registry(), None, written, lambda: None)

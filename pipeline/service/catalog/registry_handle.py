@@ -23,10 +23,13 @@ class RegistryHandle:
     Args:
         url: The registry's URL.
         name: What messages call it.
+
+    Attributes:
+        url: The registry's URL, with its password.
     """
 
     def __init__(self, url: str, name: str = "the registry") -> None:
-        self._url = url
+        self.url = url
         self._name = name
         self._registry: Registry | None = None
         self._opening = threading.Lock()
@@ -53,7 +56,7 @@ class RegistryHandle:
     def _opened(self) -> Registry:
         if time.monotonic() >= self._failed_until:
             try:
-                return Registry(self._url, write_seconds=_WRITE_SECONDS)
+                return Registry(self.url, write_seconds=_WRITE_SECONDS)
             except FlowtimeExportError as error:
                 LOGGER.warning("%s", error)
                 self._failure = f"{self._name} cannot be opened: {error}"

@@ -7,9 +7,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from connectors.flowtime.discover.discovery import discover
@@ -17,13 +17,20 @@ from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
 from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.registry.run_list.run_list import ListedRuns, RunListPage, RunVersion
 from pipeline.registry.run_list.run_list_query import RunListQuery
-from pipeline.registry.run_list.updating import RunDamage, RunListState
+from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
-from pipeline.service.catalog.run_listing import RunLister, list_runs, run_list_of
+from pipeline.service.catalog.run_listing import (
+    RegistryProcess,
+    list_runs,
+    pass_of,
+    run_list_of,
+    stop_after,
+)
 from pipeline.service.errors import (
     BusyError,
     RequestConflictError,
@@ -35,7 +42,6 @@ _LEAST_SECONDS = 1.0
 _MOST_SHOWN = 5
 _CLOCK_SKEW = timedelta(minutes=5)
 _LOOKUPS = 2
-_MOST_HERE = 500
 _REMEMBERED = 16
 _MOST_REMEMBERED_SERIES = 2_000
 
@@ -67,7 +73,7 @@ class RunCatalog:
     """The runs of a folder, in a registry; they are listed again when the last listing is old.
 
     Listings are made one at a time, and read only the runs that are new or have changed: on a
-    thread where there are few, else by a lister. In between the registry answers; no run is held
+    thread where there are few, else in a process. In between the registry answers; no run is held
     in memory but the few that were asked for last.
 
     Args:
@@ -77,7 +83,7 @@ class RunCatalog:
         changed: Called when the runs have changed.
         damage: Returns the runs that jobs have found damaged.
         problem_changed: Called when listing begins or ceases to fail.
-        lister: Lists many runs; None to list them all on a thread.
+        process: Lists many runs; None to list them all on a thread.
 
     Attributes:
         problem: Why the runs could not be listed when it was last tried; None if they could.
@@ -91,7 +97,7 @@ class RunCatalog:
         changed: Callable[[Listing], None],
         damage: Callable[[], RunDamage] = dict,
         problem_changed: Callable[[], None] = lambda: None,
-        lister: RunLister | None = None,
+        process: RegistryProcess | None = None,
     ) -> None:
         self._locations = locations
         self._registry = registry
@@ -99,7 +105,7 @@ class RunCatalog:
         self._changed = changed
         self._damage = damage
         self._problem_changed = problem_changed
-        self._lister = lister
+        self._process = process
         self._runs: ListedRuns | None = None
         self._lookups = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="flowtime-runs")
         self._remembered: OrderedDict[tuple[int, str], Run] = OrderedDict()
@@ -326,8 +332,8 @@ class RunCatalog:
 
     async def close(self) -> None:
         """End the listing that is being made, or wait for it."""
-        if self._lister is not None:
-            await self._lister.close()
+        if self._process is not None:
+            await self._process.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
         self._lookups.shutdown()
@@ -363,40 +369,24 @@ class RunCatalog:
         began = time.monotonic()
         self._found_elsewhere, self._report = 0, RebuildReport()
         damage = await asyncio.to_thread(self._damage)
-        if self._lister is None:
-            state = await asyncio.to_thread(self._list_here, damage)
-        else:
-            state = await self._list_where_it_is_best(damage, self._lister)
+        known = await self._asked(lambda runs: runs.state())
+        process = self._process
+        elsewhere = None
+        if process is not None:
+            elsewhere = partial(process.list_runs, damage, self._note_found)
+        state = await pass_of(known.total, partial(self._list_here, damage), elsewhere)
         return Listing(state, datetime.now(UTC), time.monotonic() - began)
 
-    async def _list_where_it_is_best(self, damage: RunDamage, lister: RunLister) -> RunListState:
-        known = await self._asked(lambda runs: runs.state())
-        if known.total <= _MOST_HERE:
-            with suppress(_ManyRunsError):
-                return await asyncio.to_thread(self._list_here, damage, _MOST_HERE)
-        return await lister.list_runs(damage, self._note_found)
-
-    def _list_here(self, damage: RunDamage, most: int | None = None) -> RunListState:
-        """List the runs on this thread.
-
-        Raises:
-            _ManyRunsError: More than `most` had to be read.
-        """
-        report = self._report
-
-        def proceed() -> None:
-            if most is not None and report.added >= most:
-                raise _ManyRunsError
-
+    def _list_here(self, damage: RunDamage, most: int | None) -> RunListState:
+        proceed = stop_after(most, self._report)
         registry = self._registry.registry()
-        return list_runs(registry, self._locations, damage, report, proceed)
+        state = list_runs(registry, self._locations, damage, self._report, proceed)
+        for problem in self._report.problems:
+            LOGGER.info("not listed: %s", problem)
+        return state
 
     def _note_found(self, found: int) -> None:
         self._found_elsewhere = found
-
-
-class _ManyRunsError(FlowtimeExportError):
-    """There are more runs to be read than a thread should read."""
 
 
 def not_complete(listed: ListedRun) -> UnprocessableError:

@@ -1,20 +1,28 @@
-"""Bring the list of runs of a registry to what is in the folder of the runs."""
+"""Bring registries to what is in the folders of a service, here or in another process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
-from pipeline.logs import LOGGER
+from pipeline.errors import FlowtimeExportError
 from pipeline.registry.rebuild import RebuildReport
 from pipeline.registry.registry import Registry
+from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.run_list import ListedRuns
-from pipeline.registry.run_list.updating import RunDamage, RunListState
+from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.catalog.locations import Locations
 
+MOST_HERE = 500
+"""Runs and exports up to which a pass is made on a thread: a process takes longer to start."""
 
-class RunLister(Protocol):
-    """Lists runs elsewhere than in this process."""
+_T = TypeVar("_T")
+
+
+class RegistryProcess(Protocol):
+    """Makes passes over folders elsewhere than in this process."""
 
     async def list_runs(self, damage: RunDamage, found: Callable[[int], None]) -> RunListState:
         """List the runs, and return the list as a whole.
@@ -27,8 +35,57 @@ class RunLister(Protocol):
             FlowtimeExportError: The runs cannot be listed.
         """
 
+    async def rebuild(self, registry: str, roots: Sequence[str]) -> RebuildReport:
+        """Enter all runs and exports below some folders, and forget what is gone there.
+
+        Args:
+            registry: URL of the registry.
+            roots: URLs of the folders.
+
+        Raises:
+            FlowtimeExportError: A folder cannot be listed, or the registry failed.
+        """
+
     async def close(self) -> None:
         """End whatever is being done."""
+
+
+async def pass_of(
+    known: int, here: Callable[[int | None], _T], elsewhere: Callable[[], Awaitable[_T]] | None
+) -> _T:
+    """Make a pass where it is best: of few runs and exports on a thread, else elsewhere.
+
+    Args:
+        known: How many there are, as far as that is known.
+        here: Makes the pass in this process; raises `ManyToReadError` where more have to be read
+            than it is given.
+        elsewhere: Makes the pass in another process; None where there is none.
+    """
+    if elsewhere is None:
+        return await asyncio.to_thread(here, None)
+    if known <= MOST_HERE:
+        with suppress(ManyToReadError):
+            return await asyncio.to_thread(here, MOST_HERE)
+    return await elsewhere()
+
+
+class ManyToReadError(FlowtimeExportError):
+    """There are more runs and exports to be read than a thread should read."""
+
+
+def stop_after(most: int | None, report: RebuildReport) -> Callable[[], None]:
+    """Return a function that stops a pass which has to read more than so many.
+
+    Args:
+        most: How many it may read; None for any number.
+        report: Counts what is found.
+    """
+
+    def proceed() -> None:
+        if most is not None and report.added >= most:
+            raise ManyToReadError
+
+    return proceed
 
 
 def list_runs(
@@ -44,7 +101,7 @@ def list_runs(
         registry: The registry, in SQLite.
         locations: Where the runs are.
         damage: The runs that jobs have found damaged.
-        report: What is found is counted here.
+        report: What is found is counted here, with what could not be entered.
         proceed: Called for each that is read; may raise to stop. What was read before stays.
 
     Raises:
@@ -54,8 +111,6 @@ def list_runs(
     registry.rebuild(
         locations.runs.url, storage_options=locations.options, proceed=proceed, report=report
     )
-    for problem in report.problems:
-        LOGGER.info("%s", problem)
     return run_list_of(registry, locations).update(damage)
 
 

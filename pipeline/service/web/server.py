@@ -66,7 +66,7 @@ def serve(settings: ServiceSettings, announce: Callable[[str], None]) -> None:
     if not settings.tokens:
         LOGGER.warning(
             "no token is required: every user of this machine can read and export the runs; "
-            "--token-file changes that"
+            "use --token-file to require one"
         )
     LOGGER.info("serving %s", settings.runs)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -32,7 +32,7 @@ from pipeline.service.jobs.job_config import job_config
 from pipeline.service.jobs.job_request import revealed
 from pipeline.service.jobs.job_runner import JobRunner
 from pipeline.service.jobs.job_store import JobStore
-from pipeline.service.jobs.run_lister import ProcessLister
+from pipeline.service.jobs.registry_worker import RegistryWorker
 from pipeline.service.jobs.webhooks import Webhooks
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.access import Access, ClientSlots, TokenBook
@@ -101,7 +101,10 @@ class Service:
         is_other = settings.registry_url != settings.local_registry_url
         self._other_registry = RegistryHandle(settings.registry_url) if is_other else None
         self.artifacts = ArtifactCatalog(
-            self._other_registry or self._registry, self.locations, has_runs=not is_other
+            self._other_registry or self._registry,
+            self.locations,
+            has_runs=not is_other,
+            process=_process(settings),
         )
         self.catalog = RunCatalog(
             self.locations,
@@ -110,8 +113,7 @@ class Service:
             self._runs_changed,
             self.store.damaged_runs,
             self._listing_problem_changed,
-            # What is in memory is in this process alone.
-            None if settings.runs.startswith("memory:") else ProcessLister(settings),
+            _process(settings),
         )
         self.exports = ExportStore(self.locations)
         self.run_pages = RunPages(self.catalog, self.exports)
@@ -306,3 +308,8 @@ class Service:
     def _runs(self) -> float:
         listing = self.catalog.last
         return 0 if listing is None else listing.state.total
+
+
+def _process(settings: ServiceSettings) -> RegistryWorker | None:
+    """Return what makes passes over many runs; None where these are in the memory of this one."""
+    return None if settings.runs.startswith("memory:") else RegistryWorker(settings)

@@ -48,7 +48,7 @@ from pipeline.service.web.strict_route import StrictRoute
 router = APIRouter(prefix="/v1/runs", tags=["runs"], route_class=StrictRoute)
 
 
-@router.get("", response_model=RunPage, responses=errors(503))
+@router.get("", response_model=RunPage, responses=errors(502, 503))
 async def list_runs(
     request: Request,
     service: ServiceOf,
@@ -101,7 +101,7 @@ async def get_run(
     return RunDetail.model_validate(shown)
 
 
-@router.get("/{runId}/index", responses=errors(404, 409, 503))
+@router.get("/{runId}/index", responses=errors(404, 409, 502, 503))
 async def get_index(service: ServiceOf, run_id: RunName) -> SeriesIndexBody:
     """List the series of a run in the order of its index, in the same form for every dialect."""
     _, run = await complete_run(service, run_id)
