@@ -72,7 +72,7 @@ class Workers:
         folders = self.divided(storage, root)
         if folders is None:
             if execution.engine == "processes" and can_be_copied():
-                self._processes(most_workers(execution)).load()
+                self._processes(most_workers(execution))  # later they could be no copies
             return None
         if execution.engine == "dask":
             workers: ProcessExecutor | DaskExecutor = self._cluster()
@@ -82,7 +82,10 @@ class Workers:
             options = self._config.storage_options(self._config.source.storage)
             url = storage.url(root.path)
             whole = DiscoveryMessage(url, options, root.pattern, selection, time_origin, summarise)
-            return discover_in_parts(workers, whole, folders, _load)
+            found = discover_in_parts(workers, whole, folders, _load)
+        if execution.engine == "processes" and self._started is not None:
+            self._started.load()  # while this process plans
+        return found
 
     def are_worth(self, storage: Storage, roots: Iterable[SourceRoot]) -> bool:
         """Return whether the runs of some roots would be found by workers."""
