@@ -367,7 +367,7 @@ def test_parquet_encodings_fit_the_values(
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"separator": "ab"}, "pattern"),
+        ({"separator": "ab"}, "expected one printable ASCII character"),
         ({"separator": '"'}, "same character"),
         ({"separator": "#"}, "metadata header"),
         ({"separator": "."}, "is also the decimal mark"),
