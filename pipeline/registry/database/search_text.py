@@ -122,9 +122,9 @@ def keys_with(connection: Connection, wanted: str, *, everywhere: bool) -> Selec
     if connection.dialect.name == "sqlite":
         return select(_FTS.c.rowid).where(_sqlite_condition(wanted, everywhere))
     columns = POSTGRESQL_TEXT.c
-    found: ColumnElement[bool] = columns.main.ilike(_pattern(wanted), escape="\\")
+    found: ColumnElement[bool] = columns.main.ilike(pattern_of(wanted), escape="\\")
     if everywhere:
-        found = or_(found, columns.more.ilike(_pattern(wanted), escape="\\"))
+        found = or_(found, columns.more.ilike(pattern_of(wanted), escape="\\"))
     return select(columns.key).where(found)
 
 
@@ -149,7 +149,7 @@ def _searched(wanted: str) -> str:
 
 def _sqlite_condition(wanted: str, everywhere: bool) -> ColumnElement[bool]:
     if len(wanted) >= TRIGRAM:
-        phrase = '"' + wanted.replace('"', '""') + '"'
+        phrase = phrase_of(wanted)
         match = phrase if everywhere else f"main : {phrase}"
         return text("search_text MATCH :phrase").bindparams(phrase=match)  # type: ignore[return-value]
     return _like((_FTS.c.main, _FTS.c.more), wanted, everywhere)
@@ -159,10 +159,16 @@ def _like(
     columns: tuple[ColumnElement[str], ColumnElement[str]], wanted: str, everywhere: bool
 ) -> ColumnElement[bool]:
     looked_at = columns if everywhere else columns[:1]
-    return or_(*(one.like(_pattern(wanted), escape="\\") for one in looked_at))
+    return or_(*(one.like(pattern_of(wanted), escape="\\") for one in looked_at))
 
 
-def _pattern(wanted: str) -> str:
+def phrase_of(wanted: str) -> str:
+    """Return what an index of trigrams is asked for to find a text."""
+    return '"' + wanted.replace('"', '""') + '"'
+
+
+def pattern_of(wanted: str) -> str:
+    """Return the pattern of LIKE for what contains a text, with a backslash as its escape."""
     escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipeline.registry.database.search_text import TRIGRAM
+from pipeline.registry.database.search_text import TRIGRAM, pattern_of, phrase_of
 from pipeline.registry.queries.query import is_plain
 from pipeline.registry.records.artifact import ArtifactState, microseconds
 
 RunSort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", "-rows"]
 
-_ESCAPED = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 _NOTHING = "0"
 
 
@@ -68,7 +67,7 @@ class RunListQuery:
     def phrases(self) -> str:
         """What the index of texts is asked for: all words that it can find; empty without any."""
         long = [word for word in self.words if len(word) >= TRIGRAM and is_plain(word)]
-        return " AND ".join('"' + word.replace('"', '""') + '"' for word in long)
+        return " AND ".join(phrase_of(word) for word in long)
 
     @property
     def filters(self) -> tuple[Any, ...]:
@@ -97,7 +96,7 @@ class RunListQuery:
             if not is_plain(word):
                 yield _NOTHING
                 return
-            values[f"word_{number}"] = f"%{word.translate(_ESCAPED)}%"
+            values[f"word_{number}"] = pattern_of(word)
             yield rf"text LIKE :word_{number} ESCAPE '\'"
 
     def order(self, *, by_index: bool) -> str:

@@ -37,6 +37,7 @@ from pipeline.registry.database.tables import (
     state,
 )
 from pipeline.registry.records.artifact import MARKED_NAMES, mark_of
+from pipeline.registry.register import compact
 from pipeline.registry.run_list.damage import RunDamage, judge, judgements
 from pipeline.registry.run_list.listed_run import SHOWN_FACTS
 
@@ -233,7 +234,7 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
         "bytes": metadata.get("seriesBytes", 0),
         "bins": metadata.get("bins", 0),
         "bin_minutes": metadata.get("binMinutes", 0),
-        "facts": json.dumps(facts, ensure_ascii=False, separators=(",", ":")),
+        "facts": compact(facts),
     }
     return listed, more
 
