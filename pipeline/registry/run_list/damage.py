@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from pipeline.registry.database.statements import parts
+from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL
 from pipeline.registry.run_list.listed_run import fingerprint_of, version_of_run
 
@@ -38,8 +38,8 @@ def judgements(connection: Connection, damage: RunDamage) -> Iterator[dict[str, 
         .where(_LIST.is_readable.is_(True))
     )
     rows = {row.key: row for row in connection.execute(readable.where(_LIST.state == "broken"))}
-    for paths in parts([*damage]):
-        rows |= {row.key: row for row in connection.execute(readable.where(_MORE.path.in_(paths)))}
+    named = readable.where(is_among(connection, _MORE.path, damage))
+    rows |= {row.key: row for row in connection.execute(named)}
     for key, row in rows.items():
         version, reason = damage.get(row.path, ("", ""))
         is_same = version == version_of_run(fingerprint_of(row.digest), row.listing)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, or_, select
 
 from connectors.flowtime.model.run import Run
 from pipeline.registry.database.connection import Database
-from pipeline.registry.database.statements import parts
+from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL, document
 from pipeline.registry.queries.listing import CountCache
 from pipeline.registry.queries.query import is_plain
@@ -188,12 +188,10 @@ class ListedRuns:
             RegistryError: The database failed.
         """
         joined = select(_MORE.path).join(LISTED_RUN, _LIST.key == _MORE.key)
-        found: set[str] = set()
         with self._reading() as connection:
-            for some in parts([*paths]):
-                wanted = joined.where(_MORE.path.in_(some), _LIST.state == "incomplete")
-                found.update(connection.execute(wanted).scalars())
-        return frozenset(found)
+            is_named = is_among(connection, _MORE.path, paths)
+            wanted = joined.where(is_named, _LIST.state == "incomplete")
+            return frozenset(connection.execute(wanted).scalars())
 
     def readable(self) -> Iterator[Sequence[RunVersion]]:
         """Yield the runs that can be read, some at a time, in no particular order.

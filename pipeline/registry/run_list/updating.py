@@ -180,10 +180,9 @@ _INDEX = text(f"INSERT INTO listed_run_text (rowid, text) SELECT key, text {_CHO
 
 
 def _forget(connection: Connection, keys: Sequence[int]) -> None:
-    for some in parts(keys):
-        with _changing_texts(connection, some):
-            connection.execute(delete(LISTED_RUN).where(_LIST.key.in_(some)))
-        connection.execute(delete(LISTED_RUN_DETAIL).where(_MORE.key.in_(some)))
+    with _changing_texts(connection, keys):
+        connection.execute(delete(LISTED_RUN).where(is_among(connection, _LIST.key, keys)))
+    connection.execute(delete(LISTED_RUN_DETAIL).where(is_among(connection, _MORE.key, keys)))
 
 
 def _write(
