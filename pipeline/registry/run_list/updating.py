@@ -98,11 +98,12 @@ def update_list(
         RegistryError: The database failed.
     """
     with database.reading(None) as connection:
-        changes = _Changes.of(connection, root, damage)
-    if not changes.are_any:
+        changes = _Changes.of(connection, root)
+        is_current = not changes.are_any and not any(judgements(connection, damage))
+    if is_current:
         return
     with database.writing() as connection:
-        changes = _Changes.of(connection, root, damage)  # others may have written meanwhile
+        changes = _Changes.of(connection, root)  # others may have written meanwhile
         _forget(connection, changes.gone)
         for keys in parts(sorted(changes.stale), _BATCH):
             _write(connection, root, keys, masked)
@@ -115,18 +116,17 @@ def update_list(
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What a list lacks: keys of runs to write anew and to forget, and of those to be judged."""
+    """What a list lacks: keys of runs to write anew, and of runs to forget."""
 
     stale: Sequence[int]
     gone: Sequence[int]
-    judged: Sequence[int]
 
     @property
     def are_any(self) -> bool:
-        return bool(self.stale or self.gone or self.judged)
+        return bool(self.stale or self.gone)
 
     @classmethod
-    def of(cls, connection: Connection, root: str, damage: RunDamage) -> _Changes:
+    def of(cls, connection: Connection, root: str) -> _Changes:
         is_run = and_(below(artifact.c.location, root), artifact.c.type.in_(_TYPES))
         is_other = or_(
             _MORE.key.is_(None),
@@ -148,7 +148,6 @@ class _Changes:
         return cls(
             stale=connection.execute(stale).scalars().all(),
             gone=connection.execute(gone).scalars().all(),
-            judged=[one["judged"] for one in judgements(connection, damage)],
         )
 
 
