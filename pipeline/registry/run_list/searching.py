@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipeline.registry.records.artifact import STATES, ArtifactState
-from pipeline.registry.run_list.run_list_query import RunListQuery
+from pipeline.registry.run_list.run_list_query import RunListQuery, SqlCondition
 
 _FEW = 2_000
 _NEAR = 0.1
@@ -46,7 +46,7 @@ def find_matches(connection: Connection, query: RunListQuery) -> RunMatches:
     """Return what matches a query in any state."""
     condition = query.condition()
     if query.words:
-        rows = _first_matches(connection, query)
+        rows = _first_matches(connection, query, condition)
         if len(rows) <= _FEW:
             return RunMatches(
                 Counter(state for _, state in rows), array("q", (key for key, _ in rows))
@@ -55,9 +55,10 @@ def find_matches(connection: Connection, query: RunListQuery) -> RunMatches:
     return RunMatches({one: n for one, n in zip(STATES, counts, strict=True) if n})
 
 
-def _first_matches(connection: Connection, query: RunListQuery) -> Sequence[Any]:
+def _first_matches(
+    connection: Connection, query: RunListQuery, condition: SqlCondition
+) -> Sequence[Any]:
     """Return keys and states of runs that match: all of them, or too many."""
-    condition = query.condition()
     terms, values = [condition.text], {**condition.values, "most": _FEW + 1}
     if query.phrases:
         found = connection.exec_driver_sql(
@@ -68,9 +69,7 @@ def _first_matches(connection: Connection, query: RunListQuery) -> Sequence[Any]
         if len(candidates) <= _FEW:
             terms.append(_AMONG)
             values["keys"] = json.dumps(candidates)
-    return _rows(
-        connection, "SELECT key, state", terms, {**values, "most": _FEW + 1}, "LIMIT :most"
-    )
+    return _rows(connection, "SELECT key, state", terms, values, "LIMIT :most")
 
 
 def keys_of_page(

@@ -251,14 +251,12 @@ class RunCatalog:
         if not listed.is_readable:
             raise not_complete(listed)
         key = (listed.artifact, listed.version)
-        run = self._remembered.get(key)
+        run = self._remembered.pop(key, None)  # put back as the newest
         if run is None:
             run = await self._asked(lambda runs: self._whole(runs, listed))
-            if len(run.series) <= _MOST_REMEMBERED_SERIES:
-                self._remembered[key] = run
-        if key in self._remembered:
-            self._remembered.move_to_end(key)
-            while len(self._remembered) > _REMEMBERED:
+        if len(run.series) <= _MOST_REMEMBERED_SERIES:
+            self._remembered[key] = run
+            if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return run
 
@@ -336,7 +334,7 @@ class RunCatalog:
             await self._process.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
-        self._lookups.shutdown()
+        await asyncio.to_thread(self._lookups.shutdown)
 
     def _begin(self) -> asyncio.Task[Listing]:
         if self._running is None or self._running.done():
