@@ -72,7 +72,7 @@ class RegistrySession:
         self._bounded(work, self._seconds)
 
     def close(self) -> None:
-        """Close the registry, unless its thread is still at work; it may be closed before."""
+        """Close the registry, unless its thread is still at work; closing it again does nothing."""
         if self._registry is not None and self.problem is None:
             self._registry.close()
 

@@ -93,8 +93,8 @@ def write_rows(
 def write_sqlite_rows(connection: Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert many rows into SQLite, with few statements.
 
-    The driver takes the interpreter's lock back after each statement, which a thread that finds
-    runs makes it wait for.
+    After each statement the driver waits for the interpreter's lock, which a thread that finds runs
+    holds most of the time.
 
     Args:
         connection: A connection that may write.

@@ -71,7 +71,7 @@ class ArtifactPage:
 
 @dataclass
 class CountCache:
-    """Numbers that are known as long as the registry is not changed."""
+    """What was found out, and holds as long as the registry is not changed."""
 
     _known: OrderedDict[tuple[Any, ...], Any] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)

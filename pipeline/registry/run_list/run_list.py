@@ -238,7 +238,7 @@ class ListedRuns:
             yield connection
 
     def _matches(self, connection: Connection, revision: int, query: RunListQuery) -> RunMatches:
-        """Return the matches of a query in any state, as long as nothing changes from memory."""
+        """Return the matches of a query in any state; from memory while the list is unchanged."""
         key = (revision, *query.filters)
         known: RunMatches | None = self._known.get(key)
         if known is None:

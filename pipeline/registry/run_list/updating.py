@@ -218,7 +218,7 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
         "series": row.series,
         "rows": row.rows,
         "warnings": row.warnings,
-        "text": "\n".join(text for text in texts if text).casefold(),
+        "text": "\n".join(one for one in texts if one).casefold(),
     }
     more = {
         "key": row.key,
@@ -273,9 +273,9 @@ def _renamed(row: Any) -> Iterator[dict[str, Any]]:
     name = row.run_id if has_id_alone else f"{row.run_id}{mark}"
     if name == row.id:
         return
-    text = row.text.removesuffix(f"\n{mark}")
+    searched = row.text.removesuffix(f"\n{mark}")
     yield {
         "renamed": row.key,
         "new_id": name,
-        "new_text": text if has_id_alone else f"{text}\n{mark}",
+        "new_text": searched if has_id_alone else f"{searched}\n{mark}",
     }

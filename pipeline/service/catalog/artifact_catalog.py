@@ -83,7 +83,7 @@ class ArtifactCatalog:
         self._later(lambda: asyncio.to_thread(lambda: self.registry().rebuild(url)))
 
     async def close(self) -> None:
-        """Wait for what is being entered, but for what a process enters."""
+        """Wait for what is being entered here, and end the process that enters many."""
         if self._process is not None:
             await self._process.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
