@@ -262,6 +262,17 @@ def test_results_outlive_the_service_and_the_oldest_go(runs: Path, tmp_path: Pat
         assert fresh.json()["sessionId"] not in sessions
 
 
+def test_a_result_that_cannot_be_kept_stops_no_other(runs: Path, tmp_path: Path) -> None:
+    """The only worker goes on after it, as after a history that cannot be written."""
+    state = tmp_path / "state"
+    with serving(runs, state, "--workers", "1") as server, server.client(timeout=30) as client:
+        (state / "comparisons").mkdir(exist_ok=True)
+        (state / "comparisons" / "gone").symlink_to("nowhere")  # what is pruned is looked at
+        for n in range(2):
+            sent = body("base", "other", tolerance={"absolute": float(n)})
+            assert client.post("/v1/compare", json=sent).json()["status"] == "Completed"
+
+
 def test_a_run_that_changed_is_compared_anew(tmp_path: Path) -> None:
     folder = write_runs(
         tmp_path / "runs", RunSpec("a", {SERVED: [1.0]}), RunSpec("b", {SERVED: [1.0]})

@@ -379,7 +379,7 @@ class JobRunner:
         """Change the history; one that cannot be written, as on a full disk, stops no job."""
         try:
             change()
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             LOGGER.error("%s", error)
 
 
