@@ -229,8 +229,10 @@ class ObjectStorage(RemoteStorage):
             try:
                 self._client.copy(file, target)
             except Exception as failure:
-                if self.failures.is_transient(failure):
+                known = self.failures.diagnose(failure)
+                if known is None or known.is_transient:
                     raise self._translated(failure, target, "writing") from failure
+                # The store refuses it: it copies no such files, or this one is not what it was.
                 self._refuse_other(file, target, failure)
             else:
                 return

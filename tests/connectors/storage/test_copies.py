@@ -125,6 +125,21 @@ def test_what_the_store_does_not_copy_comes_through_here(
     assert storage.info(hidden.path) is None
 
 
+def test_a_failure_of_no_known_kind_is_not_passed_over(
+    place: tuple[Storage, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, root = place
+    path, staged, _ = handed_over(storage, root)
+
+    def broken(file: FileInfo, path: str) -> None:
+        raise TypeError("an argument too many")
+
+    monkeypatch.setattr(storage._client, "copy", broken)  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"writing .* failed: TypeError: an argument too many"):
+        storage.commit(staged)
+    assert storage.info(path) is None
+
+
 # --------------------------------------------------------------------------- Azure
 
 
