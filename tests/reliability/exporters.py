@@ -38,8 +38,7 @@ class Crowd:
         self._answers: Any = context.Queue()
         self._processes = [
             context.Process(
-                target=_work,
-                args=(place, self._jobs[place], self._answers, self._barrier),
+                target=_work, args=(place, self._jobs[place], self._answers, self._barrier)
             )
             for place in range(size)
         ]

@@ -30,7 +30,7 @@ from pipeline.service.catalog.run_catalog import Listing, RunCatalog
 from pipeline.service.jobs import registry_worker
 from pipeline.service.settings import ServiceSettings
 from pipeline.service.web.app import create_app
-from tests.exporting import spec, write_runs
+from tests.exporting import spec, upload, write_runs
 from tests.run_builder import write_bundle
 from tests.servers import S3Server
 
@@ -67,13 +67,17 @@ def in_status(client: TestClient, status: str) -> dict[str, Any]:
     return dict(body)
 
 
-def refreshed(client: TestClient, status: int) -> httpx.Response:
+def refreshed(
+    client: TestClient, status: int, holds: Callable[[Any], bool] = lambda body: True
+) -> httpx.Response:
     """The list once it was made again with this result."""
     end = time.monotonic() + SECONDS
-    while (answer := client.get("/v1/runs?refresh=true")).status_code != status:
+    while True:
+        answer = client.get("/v1/runs?refresh=true")
+        if answer.status_code == status and holds(answer.json()):
+            return answer
         assert time.monotonic() < end, answer.text
         time.sleep(0.02)
-    return answer
 
 
 def with_catalog(runs: Path, state: Path, work: Callable[[RunCatalog], Awaitable[_T]]) -> _T:
@@ -206,13 +210,11 @@ def test_many_runs_are_listed_in_a_process(
         first = lister._worker.pid
         os.kill(first, signal.SIGKILL)
         write_runs(runs, spec("run_c"))
-        while refreshed(client, 200).json()["totalCount"] < 3:
-            time.sleep(0.02)
+        refreshed(client, 200, lambda body: body["totalCount"] == 3)
         second = lister._worker.pid
         assert second != first
         (runs / "run_c" / "manifest.json").unlink()
-        while client.get("/v1/runs?refresh=true").json()["states"].get("incomplete") != 1:
-            time.sleep(0.02)
+        refreshed(client, 200, lambda body: body["states"].get("incomplete") == 1)
         assert lister._worker.pid == second
         shutil.move(runs, tmp_path / "elsewhere")
         assert "no such" in refreshed(client, 503).json()["error"].lower()
@@ -256,11 +258,7 @@ def test_a_process_lists_a_store_with_its_secrets(
     rclone_s3: S3Server, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"s3://{rclone_s3.bucket}/listed/runs"
-    storage, root = connect(url, rclone_s3.options())
-    for file in (path for path in runs.rglob("*") if path.is_file()):
-        staged = storage.stage(f"{root}/{file.relative_to(runs).as_posix()}")
-        staged.local.write_bytes(file.read_bytes())
-        storage.commit(staged)
+    upload(runs, url, rclone_s3.options())
     monkeypatch.setenv("S3_SECRET", rclone_s3.secret)
     monkeypatch.setattr(run_listing, "MOST_HERE", 0)
     options = (

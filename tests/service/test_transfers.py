@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from threading import Lock
 
+import pytest
+
 from pipeline.service.web.transfers import Transfers
 
 BLOCKS = 20
@@ -58,23 +60,19 @@ def test_a_client_that_does_not_read_delays_no_other() -> None:
     assert asyncio.run(one_waits()) == bytes(range(BLOCKS))
 
 
-def test_reading_pauses_while_the_loop_is_busy() -> None:
-    """Between two blocks, other work on the loop has several turns."""
-    reading = Reading(0)
-    turns = 0
+def test_reading_pauses_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each block, for as long as other work has kept the loop."""
+    sleep = asyncio.sleep
+    pauses: list[float] = []
 
-    async def beside_work() -> None:
-        async def work() -> None:
-            nonlocal turns
-            while True:
-                time.sleep(0.01)
-                turns += 1
-                await asyncio.sleep(0)
+    async def busy(seconds: float) -> None:
+        if seconds:
+            pauses.append(seconds)
+        else:
+            time.sleep(0.005)
+        await sleep(0)
 
-        working = asyncio.create_task(work())
-        assert await received(Transfers(1), reading) == bytes(range(BLOCKS))
-        working.cancel()
-
-    asyncio.run(beside_work())
-    # Four without the pause, nine with it: some for the thread, one that is measured, the pause.
-    assert turns >= 6 * BLOCKS
+    monkeypatch.setattr(asyncio, "sleep", busy)
+    assert asyncio.run(received(Transfers(1), Reading(0))) == bytes(range(BLOCKS))
+    assert len(pauses) == BLOCKS + 1  # and after the end
+    assert all(0.005 <= one <= 0.02 for one in pauses)

@@ -21,13 +21,12 @@ from connectors.storage.objects.client import ObjectClient
 from connectors.storage.remote import RemoteStorage
 from tests.reliability.failing_store import Request, before
 from tests.servers import AzureServer, serve_requests
-from tests.stores import put
+from tests.stores import SERVERS, put
 
-COPYING = ("rclone_s3", "moto_s3", "azure_server", "google_server")
 CONTENT = bytes(range(256)) * 40
 
 
-@pytest.fixture(params=COPYING)
+@pytest.fixture(params=SERVERS.values())
 def server(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

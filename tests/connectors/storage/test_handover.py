@@ -39,7 +39,6 @@ def test_what_was_handed_over_is_committed_within_the_store(
     assert storage.info(path) is None
     if not storage.is_local:
         assert len(hidden(storage, root)) == 1
-    if not storage.is_local:
         monkeypatch.setattr(type(storage), "read", None)
         monkeypatch.setattr(RemoteStorage, "blocks", None)
     storage.commit(staged)
