@@ -110,7 +110,7 @@ def test_plan_counts(config: str, tmp_path: Path, capsys: Streams) -> None:
     assert [sink["status"] for sink in printed(capsys)["sinks"]] == ["unchanged", "unchanged"]
 
 
-def test_plan_tells_what_is_read_from_what_is_selected(
+def test_plan_counts_what_is_read_and_what_is_selected(
     config: str, tmp_path: Path, capsys: Streams
 ) -> None:
     def plan(*options: str) -> tuple[str, dict[str, int]]:
