@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, FlowtimeExportError, StorageError
 from pipeline.integrations.command import RUNS_SKIPPED, run_export
 from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import PublishedTable, tables_of
+from pipeline.integrations.service_request import export_path, job_path, request_json
 from pipeline.sinks.formats import ALL_FORMATS
 
 try:
@@ -23,7 +22,6 @@ except ImportError as failure:
     raise missing_package("airflow", failure) from failure
 
 _OVER = frozenset({"done", "failed", "cancelled"})
-_REQUEST_SECONDS = 30
 
 
 class FlowtimeExportOperator(BaseOperator):
@@ -54,7 +52,7 @@ class FlowtimeExportOperator(BaseOperator):
         executable: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self._tables = _known_tables(config)
+        self._tables = _known_tables(config, overrides or {})
         kwargs.setdefault("outlets", [Asset(uri=t.uri, name=t.name) for t in self._tables])
         super().__init__(**kwargs)
         self.config = config
@@ -95,13 +93,14 @@ class FlowtimeExportOperator(BaseOperator):
         return report
 
 
-def _known_tables(config: str) -> list[PublishedTable]:
+def _known_tables(config: str, overrides: Mapping[str, str]) -> list[PublishedTable]:
     """Return the tables of a config; none where it is templated or not on this machine."""
-    if "{{" in config or not Path(config).is_file():
+    is_templated = any("{{" in text for text in (config, *overrides.values()))
+    if is_templated or not Path(config).is_file():
         return []
     try:
-        return tables_of(config)
-    except ConfigError:  # reported when the task runs, not when the file is parsed
+        return tables_of(config, overrides)
+    except FlowtimeExportError:  # reported when the task runs, not when the file is parsed
         return []
 
 
@@ -139,7 +138,7 @@ class FlowtimeServiceExportOperator(BaseOperator):
         """Create the job and defer."""
         job = _request(
             self.service_url,
-            f"/v1/runs/{self.run_id}/export",
+            export_path(self.run_id),
             self.token,
             {"formats": self.formats},
         )
@@ -186,7 +185,7 @@ class FlowtimeJobSensor(BaseSensorOperator):
         Raises:
             AirflowException: It failed or was cancelled.
         """
-        job = _request(self.service_url, f"/v1/jobs/{self.job_id}", self.token)
+        job = _request(self.service_url, job_path(self.job_id), self.token)
         if job["state"] in _OVER - {"done"}:
             raise AirflowException(f"job {self.job_id} {job['state']}: {job.get('error')}")
         return bool(job["state"] == "done")
@@ -216,7 +215,7 @@ class FlowtimeJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event once the job is over."""
-        path = f"/v1/jobs/{self.job_id}"
+        path = job_path(self.job_id)
         while True:
             job = await asyncio.to_thread(_request, self.service_url, path, self.token)
             if job["state"] in _OVER:
@@ -228,23 +227,15 @@ class FlowtimeJobTrigger(BaseTrigger):
 def _request(
     service_url: str, path: str, token: str | None, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the JSON answer of the service to a GET, or to a POST where there is a body.
+    """Return the JSON answer of the service; see `request_json`.
 
     Raises:
-        AirflowException: It does not answer, or answers with an error.
+        AirflowFailException: The URL is none of a web server.
+        AirflowException: The service does not answer, or answers with an error.
     """
-    request = urllib.request.Request(  # noqa: S310 the scheme is checked below
-        service_url.rstrip("/") + path,
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", "Prefer": "respond-async"},
-    )
-    if request.type not in ("http", "https"):
-        raise AirflowException(f"{service_url} should begin with http:// or https://")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=_REQUEST_SECONDS) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (OSError, ValueError) as error:
-        raise AirflowException(f"{service_url}{path}: {error}") from error
+        return request_json(service_url, path, token, body)
+    except ConfigError as error:
+        raise AirflowFailException(str(error)) from error
+    except StorageError as error:
+        raise AirflowException(str(error)) from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from connectors.storage import StorageOptions
 from pipeline.errors import ConfigError, SinkError
 
 PROGRAM = "flowtime-export"
@@ -88,6 +89,47 @@ def run_export(
     if full_refresh:
         arguments.append("--full-refresh")
     return run_command(arguments, executable=executable, env=env, timeout=timeout)
+
+
+def verify_export(
+    descriptor: str, options: StorageOptions | None, *, executable: str | None = None
+) -> CommandResult:
+    """Verify a published export against its descriptor.
+
+    Args:
+        descriptor: URL of the descriptor.
+        options: Options of its storage.
+        executable: The program; default as for `run_export`.
+
+    Raises:
+        ConfigError: The program is not installed.
+    """
+    given, env = _storage_arguments(options)
+    return run_command(["verify", descriptor, "--json", *given], executable=executable, env=env)
+
+
+def _storage_arguments(options: StorageOptions | None) -> tuple[list[str], dict[str, str]]:
+    """Return arguments that give the options of a storage, and variables that they refer to.
+
+    Other users of the machine see arguments, but not the environment: all texts are there.
+    """
+    env: dict[str, str] = {}
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: shown(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [shown(one) for one in value]
+        if not isinstance(value, str):
+            return value
+        name = f"FLOWTIME_STORAGE_OPTION_{len(env)}"
+        env[name] = value
+        return f"${{{name}}}"
+
+    arguments = []
+    for key, value in ({} if options is None else options.revealed()).items():
+        arguments += ["--storage-option", f"{key}={json.dumps(shown(value))}"]
+    return arguments, env
 
 
 def run_command(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.integrations.command import run_command, run_export
+from pipeline.integrations.command import run_export, verify_export
 from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import PublishedTable, tables_of
 
@@ -108,8 +108,8 @@ def export_definitions(
 def _verified(table: PublishedTable, report: dict[str, Any]) -> dg.AssetCheckResult:
     """Return whether every descriptor of a table describes what is published."""
     problems = []
-    for descriptor in dict.fromkeys(target["descriptor"] for target in table.targets(report)):
-        result = run_command(["verify", descriptor, "--json"])
+    for descriptor in table.descriptors(report):
+        result = verify_export(descriptor, table.options)
         if result.failed:
             problems.append(f"{descriptor}: {result.message}")
     return dg.AssetCheckResult(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_command, run_export
+from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_export, verify_export
 from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import tables_of
 
@@ -46,13 +46,24 @@ def export_task(
 
 
 @task(name="flowtime-export verify")
-def verify_task(descriptor: str) -> None:
+def verify_task(
+    config: str, table: str, descriptor: str, overrides: Mapping[str, str] | None = None
+) -> None:
     """Verify a published export against its descriptor.
+
+    The storage is looked up here, as Prefect records the arguments of a task.
+
+    Args:
+        config: The config file.
+        table: Name of the table.
+        descriptor: URL of the descriptor.
+        overrides: Key paths and values that replace those of the config.
 
     Raises:
         RuntimeError: It is not as its descriptor says.
     """
-    result = run_command(["verify", descriptor, "--json"])
+    options = next(one.options for one in tables_of(config, overrides) if one.name == table)
+    result = verify_export(descriptor, options)
     if result.failed:
         raise RuntimeError(result.message)
 
@@ -77,15 +88,20 @@ def export_flow(
     """
     result = export_task(str(config), overrides, full_refresh)
     report = dict(result.output)
-    written = [target for target in report["targets"] if target["status"] == "exported"]
+    tables = tables_of(config, overrides)
     if verify:
-        for descriptor in dict.fromkeys(target["descriptor"] for target in written):
-            verify_task(descriptor)
+        written = [target for target in report["targets"] if target["status"] == "exported"]
+        found = {
+            descriptor: table.name
+            for table in tables
+            for descriptor in table.descriptors({"targets": written})
+        }
+        for descriptor, name in found.items():
+            verify_task(str(config), name, descriptor, overrides)
     create_table_artifact(
         key="flowtime-export",
         table=[
-            {"table": table.name, "url": table.url, **table.metadata(report)}
-            for table in tables_of(config)
+            {"table": table.name, "url": table.url, **table.metadata(report)} for table in tables
         ],
         description=f"Tables of {report['name']}, {report['runs']} runs",
     )

@@ -14,13 +14,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.integrations.command import run_export
+from pipeline.errors import ConfigError, StorageError
+from pipeline.integrations.command import run_export, verify_export
 from pipeline.integrations.published_table import tables_of
+from pipeline.integrations.service_request import export_path, job_path, request_json
+from tests.servers import S3Server
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/orchestrators.md").read_text()
@@ -99,6 +105,100 @@ def test_a_file_for_each_run_is_the_table_of_their_folder(
     assert table.uri == f"file://{checkout}/out/feed"
     result = run_export("configs/ndjson-feed.yaml")
     assert table.metadata(result.output)["files"] == 6
+
+
+def test_a_file_in_the_folder_of_each_run_is_of_the_table_with_its_ending(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkout)
+    urls = f"source.url=[{checkout}/samples/runs, '{checkout}/samples/runs/run_*_daily']"
+    wide = "{format: csv, path: '{run_url}/gold/wide.csv', layout: wide}"
+    csv = "{format: csv, path: '{run_url}/gold/export.csv'}"
+    overrides = dict([urls.split("=", 1), ("sinks", f"[{csv}, {wide}]")])
+    tables = tables_of("configs/gold-per-run.yaml", overrides)
+    assert {table.url for table in tables} == {f"{checkout}/samples/runs"}
+    result = run_export("configs/gold-per-run.yaml", overrides=overrides)
+    found = [table.metadata(result.output) for table in tables]
+    assert [(one["files"], one["status"]) for one in found] == [(6, "exported")] * 2
+    assert found[0]["rows"] == 4504
+    assert found[1]["rows"] < 4504
+    assert len(tables[0].descriptors(result.output)) == 6
+
+
+def test_a_store_is_verified_with_its_options_which_no_argument_shows(
+    moto_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "c.json"
+    storage = {"protocol": "s3", **moto_s3.options().options}
+    sink = {"format": "csv", "path": f"s3://{moto_s3.bucket}/orchestrated/{{run_id}}.csv"}
+    config.write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "source": {"url": str(ROOT / "samples/runs"), "include": ["*_daily"]},
+                "storage": {"lake": storage},
+                "sinks": [{**sink, "storage": "lake"}],
+            }
+        )
+    )
+    (table,) = tables_of(config)
+    result = run_export(config)
+    assert result.exit_code == 0, result.log
+    assert table.metadata(result.output)["digest"].startswith("sha256:")
+    (descriptor,) = table.descriptors(result.output)
+    commands: list[list[str]] = []
+    real_run = subprocess.run
+
+    def run_noted(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return real_run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", run_noted)
+    verified = verify_export(descriptor, table.options)
+    assert verified.exit_code == 0, verified.log
+    assert moto_s3.secret not in str(commands)
+    assert moto_s3.key not in commands[0]
+    assert verify_export(descriptor, None).failed
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """A server that records paths and tokens, and a URL of it; /moved leads to its other name."""
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.path, self.headers["Authorization"]))
+            moved, refused = self.path.endswith("moved"), self.path.endswith("refused")
+            self.send_response(302 if moved else 404 if refused else 200)
+            if moved:
+                self.send_header("Location", f"http://localhost:{self.server.server_port}/there")
+            self.end_headers()
+            self.wfile.write(b'{"error": "no such job"}' if refused else b'{"state": "done"}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+def test_requests_keep_to_the_service(web: tuple[str, list[tuple[str, str | None]]]) -> None:
+    url, seen = web
+    assert request_json(url, job_path("a/../b?c#d"), "token")["state"] == "done"
+    assert request_json(url, "/moved", "token")["state"] == "done"
+    assert seen == [
+        ("/v1/jobs/a%2F..%2Fb%3Fc%23d", "Bearer token"),
+        ("/moved", "Bearer token"),
+        ("/there", None),
+    ]
+    assert export_path("run 1/2") == "/v1/runs/run%201%2F2/export"
+    with pytest.raises(StorageError, match="404: Not Found: no such job"):
+        request_json(url, "/refused", None)
+    with pytest.raises(ConfigError, match="should begin with http"):
+        request_json("file:///etc/passwd", "", None)
 
 
 def test_a_wrong_config_and_broken_runs_have_their_codes(
