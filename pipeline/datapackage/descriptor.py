@@ -297,6 +297,17 @@ def _fault_of(resource: Mapping[str, Any]) -> str | None:
     return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
 
 
+def is_counted(resource: Mapping[str, Any]) -> bool:
+    """Return whether a resource says how many rows its file has, and how many are not finite."""
+    return all(type(resource.get(key)) is int for key in ("rowCount", "nonFiniteCount"))
+
+
+def total_of(resources: Iterable[Mapping[str, Any]], key: str) -> int:
+    """Return the sum of a count over those resources that have it."""
+    counts = (one.get(key) for one in resources)
+    return sum(count for count in counts if type(count) is int)
+
+
 def resources_beside(descriptor: Mapping[str, Any], targets: set[str]) -> list[dict[str, Any]]:
     """Return the resources of all other targets, and of others than us."""
     return [item for item in descriptor["resources"] if target_of(item) not in targets]

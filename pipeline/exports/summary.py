@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipeline.datapackage import descriptor
 from pipeline.exports.attempt import WrittenTargets
 from pipeline.exports.report import ExportedTarget, Report, RunNote, TargetStatus
 from pipeline.exports.session import ExportSession
@@ -121,9 +122,9 @@ def _unwritten(
         descriptor=target.descriptor_url,
         status=status,
         files=len(listed),
-        rows=sum(item["rowCount"] for item in listed),
+        rows=descriptor.total_of(listed, "rowCount"),
         size=sum(item["bytes"] for item in listed),
-        non_finite=sum(item["nonFiniteCount"] for item in listed),
+        non_finite=descriptor.total_of(listed, "nonFiniteCount"),
         is_part=target.run_url is not None,
     )
 

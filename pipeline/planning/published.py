@@ -183,6 +183,8 @@ def is_published(
     """
     if not listed or any(descriptor.state_of(item) != pending.state for item in listed):
         return False
+    if not all(map(descriptor.is_counted, listed)):  # the descriptor was changed
+        return False
     if pending.target.table is not None:
         files = {} if version is None else version.files
         return all(files.get(item["path"]) == item["bytes"] for item in listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -51,6 +52,26 @@ def test_running_again_writes_nothing(runs: Path, out: Path, path: str) -> None:
     again = export(settings)
     assert snapshot(out) == before
     assert (statuses(again), again.rows_read, again.exit_code) == (["unchanged"], 0, 0)
+
+
+@pytest.mark.parametrize("key", ["rowCount", "nonFiniteCount"])
+@pytest.mark.parametrize("value", [None, "3", []])
+def test_what_a_changed_descriptor_does_not_count_is_written_again(
+    runs: Path, out: Path, key: str, value: object
+) -> None:
+    made = export(config(runs, {"path": f"{out}/e.csv"}))
+    place = out / "e.datapackage.json"
+    found = json.loads(place.read_text())
+    before = found["resources"][0].pop(key)
+    if value is not None:
+        found["resources"][0][key] = value
+    place.write_text(json.dumps(found))
+    kept = export(config(runs, {"path": f"{out}/e.csv", "if_exists": "skip"}))
+    assert statuses(kept) == ["kept"]
+    again = export(config(runs, {"path": f"{out}/e.csv"}))
+    assert statuses(again) == ["exported"]
+    assert again.targets[0].rows == made.targets[0].rows
+    assert json.loads(place.read_text())["resources"][0][key] == before
 
 
 def test_only_a_changed_run_is_written_again(runs: Path, out: Path) -> None:

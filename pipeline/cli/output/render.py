@@ -9,7 +9,7 @@ from typing import Any
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.model.instant import instant_text
 from connectors.storage import Storage
-from pipeline.datapackage.descriptor import table_of
+from pipeline.datapackage.descriptor import table_of, total_of
 from pipeline.execution.engine import choose_engine
 from pipeline.execution.job import ExportJob
 from pipeline.planning.choice import Choice, choose
@@ -136,7 +136,7 @@ def _removed_as_data(gone: GoneExport) -> dict[str, Any]:
         "url": gone.target.url,
         "descriptor": gone.target.descriptor_url,
         "runs": len(gone.runs),
-        "rows": sum(item.get("rowCount", 0) for item in gone.resources),
+        "rows": total_of(gone.resources, "rowCount"),
         "columns": [],
         "status": "remove",
     }
