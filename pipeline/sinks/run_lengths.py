@@ -8,26 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipeline.rows.column import Column
+from pipeline.rows.numbers import unnamed
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 RowNumbers = np.ndarray[Any, np.dtype[np.intp]]
 
 
-def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
-    """Return columns in their physical types, text as the codes of its Enum."""
-    # By one query, as a call to Polars costs as much as comparing 30,000 codes; by place, as
-    # Polars would take a name such as `^a.*$` for a pattern.
-    named = [rows[column.name].alias(str(place)) for place, column in enumerate(columns)]
-    return pl.DataFrame(named).select(pl.all().to_physical()).get_columns()
-
-
-def changes(codes: pl.Series) -> Flags:
-    """Return for each row but the first whether it differs from the one before.
-
-    Args:
-        codes: A column in its physical type.
-    """
+def changes(column: pl.Series) -> Flags:
+    """Return for each row but the first whether it differs from the one before."""
+    codes = unnamed(column).to_physical()
     if codes.null_count() or not codes.dtype.is_integer():
         return codes.ne_missing(codes.shift(1)).to_numpy()[1:]
     plain = codes.to_numpy()
