@@ -15,7 +15,7 @@ from connectors.flowtime.scan.arrays import as_arrow, as_column
 from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import non_finite_in, unnamed
 from pipeline.sinks.compression import SegmentedStream
-from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, text_changes
 from pipeline.sinks.sink import Written
 from pipeline.sinks.text import arrow_texts
 
@@ -83,13 +83,15 @@ class LineRenderer:
 
     def _equal_rows(self, batch: pl.DataFrame) -> tuple[RowNumbers, set[str]]:
         """Return the first row of each run of equal rows, and the columns that vary within them."""
-        varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
-        columns = [cell.column for cell in self._cells if cell.column.name not in varying]
-        steady = []
+        columns = [cell.column for cell in self._cells]
+        varying = {column.name for column in columns if column.type == "number"}
+        steady = text_changes(batch, [column for column in columns if column.type == "text"])
         for column in columns:
+            if column.type in ("number", "text"):
+                continue
             changed = changes(batch[column.name])
             often = np.count_nonzero(changed) * _STEADY > batch.height
-            if often and column.type in ("integer", "timestamp"):
+            if often and column.type in _LOOKED_UP:
                 varying.add(column.name)
             else:
                 steady.append(changed)

@@ -22,6 +22,7 @@ from pipeline.planning.target_part import FilePlace, TargetPart
 from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
+from pipeline.sinks.run_lengths import SERIES
 from pipeline.sinks.sink import Written
 from pipeline.writing.staged_stream import StagedStream
 
@@ -241,7 +242,10 @@ class SinkOutput:
             return
         # Not by a query: to plan one takes as long as to render a thousand rows.
         shown = pl.DataFrame(
-            [batch[entry.source].alias(entry.column.name) for entry in self._in_file]
+            [
+                batch["series_row"].alias(SERIES),
+                *(batch[entry.source].alias(entry.column.name) for entry in self._in_file),
+            ]
         )
         most = self.plan.sink.max_rows_per_file
         while shown.height:
