@@ -12,7 +12,7 @@ from pipeline.rows.column import Column
 from pipeline.rows.numbers import unnamed
 
 SERIES = "\0series"
-"""A column that batches have beside those of their table: the row's series, of which all text is."""
+"""A column of batches beside those of their table: the row's series, on which all text depends."""
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 RowNumbers = np.ndarray[Any, np.dtype[np.intp]]

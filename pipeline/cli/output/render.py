@@ -35,7 +35,12 @@ def plan_as_data(source: Source, plan: ExportPlan, *, has_workers: bool = False)
     choice = choose(plan, PublishedTargets.read(plan))
     pruning = find_gone(plan, TargetResolver.of(plan.config, plan.tables.exported_at))
     job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
-    engine = choose_engine(plan.config.execution, len(job.ranges), has_workers=has_workers)
+    engine = choose_engine(
+        plan.config.execution,
+        len(job.ranges),
+        joins_text=job.joins_text,
+        has_workers=has_workers,
+    )
     return {
         "name": plan.config.name,
         "source": source.url,
