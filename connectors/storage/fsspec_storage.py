@@ -19,7 +19,7 @@ from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.addresses.urls import READ_ONLY_PROTOCOLS
 from connectors.storage.calls.event_loop import wait_for
 from connectors.storage.calls.http_failures import HttpFailures
-from connectors.storage.calls.retry import retrying
+from connectors.storage.calls.retry import Contact, retrying
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark, StagedFile, entered
 from connectors.storage.options import session_arguments
 from connectors.storage.remote import RemoteStorage
@@ -49,6 +49,7 @@ class FsspecStorage(RemoteStorage):
     def __init__(self, protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> None:
         super().__init__(protocol, secrets)
         self._options = options
+        self._contact = Contact()
         open_driver = driver(protocol)
         try:
             self._fs = open_driver(**session_arguments(options))
@@ -286,7 +287,9 @@ class FsspecStorage(RemoteStorage):
                 return wait_for(self._fs.loop, work(*args, **kwargs), seconds)
             return getattr(self._fs, method)(*args, **kwargs)
 
-        return retrying(attempt, self.failures, transfer_bytes=transfer_bytes)
+        return retrying(
+            attempt, self.failures, contact=self._contact, transfer_bytes=transfer_bytes
+        )
 
 
 def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str]) -> FsspecStorage:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connectors.flowtime.scan.series_files import SeriesFiles
-from connectors.storage import Owner, Storage, given_up, owner_of_group
+from connectors.storage import Owner, Storage, given_up, owner_of_group, remove_abandoned
 from pipeline.execution.message import PartMessage, TaskMessage
 from pipeline.execution.task import ExportTask
 from pipeline.planning.plan import ExportPlan
@@ -144,6 +144,20 @@ class ExportJob:
         table = self.table(number)
         # Later segments of a file say nothing of it.
         return table if part.begins or part.target.is_folder else Table(table.columns)
+
+    def remove_given_up(self) -> None:
+        """Remove what workers that were killed have staged for it on this machine.
+
+        Raises:
+            StorageError: A folder could not be listed, or a file not be removed.
+        """
+        remove_abandoned()
+        local = (one.target for one in self.pending if one.target.storage.is_local)
+        for storage, path, is_folder in {(one.storage, one.folder, one.is_folder) for one in local}:
+            if is_folder:  # The files of a data set may be in folders of partitions.
+                storage.remove_leftovers(path)
+            else:
+                storage.sweep(path)
 
     def table(self, number: int) -> Table:
         """Return what the files of a pending target hold, and say of themselves."""

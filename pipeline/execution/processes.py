@@ -61,6 +61,7 @@ class ProcessExecutor:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.is_usable = True
+        self._job: ExportJob | None = None
         self._folder = ExitStack()
         self._stop = self._folder.enter_context(scratch_folder()) / "stop"
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -95,7 +96,7 @@ class ProcessExecutor:
         if not self.is_usable:
             # An error of this, too, would hide why they were ended.
             with suppress(StorageError):
-                remove_abandoned()
+                remove_abandoned() if self._job is None else self._job.remove_given_up()
         self._folder.close()
 
     def start(self) -> None:
@@ -129,6 +130,7 @@ class ProcessExecutor:
         Raises:
             SinkError: A worker ended before its task.
         """
+        self._job = job
         with self.translated():
             yield from results(self, job, progress)
 

@@ -9,14 +9,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from airflow.sdk import Asset, BaseOperator, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from pipeline.errors import ConfigError
 from pipeline.integrations.command import RUNS_SKIPPED, run_export
+from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import PublishedTable, tables_of
 from pipeline.sinks.formats import ALL_FORMATS
+
+try:
+    from airflow.sdk import Asset, BaseOperator, BaseSensorOperator
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+    from airflow.triggers.base import BaseTrigger, TriggerEvent
+except ImportError as failure:
+    raise missing_package("airflow", failure) from failure
 
 _OVER = frozenset({"done", "failed", "cancelled"})
 _REQUEST_SECONDS = 30

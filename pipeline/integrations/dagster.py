@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-from dagster import AssetExecutionContext
-
 from pipeline.integrations.command import run_command, run_export
+from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import PublishedTable, tables_of
+
+try:
+    import dagster as dg
+    from dagster import AssetExecutionContext
+except ImportError as failure:
+    raise missing_package("dagster", failure) from failure
 
 RUN_PARTITIONS = "flowtime_runs"
 

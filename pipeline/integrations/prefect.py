@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
-from prefect.states import Completed, State
-
 from pipeline.errors import ConfigError
 from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_command, run_export
+from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import tables_of
+
+try:
+    from prefect import flow, get_run_logger, task
+    from prefect.artifacts import create_table_artifact
+    from prefect.states import Completed, State
+except ImportError as failure:
+    raise missing_package("prefect", failure) from failure
 
 
 def _may_retry(task: Any, task_run: Any, state: State[Any]) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate, compress
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -132,17 +132,9 @@ class ExportPlan:
     @cached_property
     def rows_per_run(self) -> tuple[int, ...]:
         """Rows that the kept series of each run give, before any condition on rows."""
-        return self._rows_by_run(self.tables.runs)
-
-    @property
-    def rows_read(self) -> int:
-        """Rows of the series files that are read."""
-        return sum(self._rows_by_run(self.runs))
-
-    def _rows_by_run(self, runs: Iterable[Run]) -> tuple[int, ...]:
         row = 0
         counts = []
-        for run in runs:
+        for run in self.tables.runs:
             kept = self.is_kept[row : row + len(run.series)]
             counts.append(run.grid.bins * int(np.count_nonzero(kept)))
             row += len(run.series)
@@ -170,12 +162,6 @@ class ExportPlan:
     def segments_of(self, sink: SinkPlan) -> tuple[Segment, ...]:
         """Return the segments of one sink: a wide layout needs all series of a run at once."""
         return whole_runs(self.segments) if sink.measures else self.segments
-
-    @property
-    def source_bytes(self) -> int:
-        """Bytes of the series files that are read."""
-        sizes = (size for run in self.runs for size in run.series.sizes())
-        return sum(compress(sizes, self.is_kept))
 
     def rows_known(self, plan: SinkPlan, target: Target) -> int | None:
         """Return rows of a target's only file, or of a lake table, where they are known before."""

@@ -110,6 +110,44 @@ def test_plan_counts(config: str, tmp_path: Path, capsys: Streams) -> None:
     assert [sink["status"] for sink in printed(capsys)["sinks"]] == ["unchanged", "unchanged"]
 
 
+def test_plan_counts_what_is_read_and_what_is_selected(
+    config: str, tmp_path: Path, capsys: Streams
+) -> None:
+    def plan(*options: str) -> tuple[str, dict[str, int]]:
+        capsys.readouterr()
+        assert run_cli(["run", config, "--dry-run", *options]) == 0
+        line = capsys.readouterr().out.splitlines()[0]
+        assert run_cli(["run", config, "--dry-run", *options, "--json"]) == 0
+        data = printed(capsys)
+        assert (data["runs"], data["series"], data["rows"]) == (2, 6, 24)
+        return line, data["to_read"]
+
+    def size(*runs: str) -> int:
+        files = (path for run in runs for path in (tmp_path / "runs" / run).glob("series/*.csv"))
+        return sum(path.stat().st_size for path in files)
+
+    everything = {"runs": 2, "series": 6, "rows": 24, "bytes": size("run_a", "run_b")}
+    line, to_read = plan()
+    assert line.startswith("nightly: read 2 runs, 6 series, 24 rows, ")
+    assert to_read == everything
+
+    run_cli(["run", config])
+    line, to_read = plan()
+    nothing = f"read nothing of the 2 runs in {tmp_path}/runs: no target needs their rows"
+    assert line == f"nightly: {nothing}"
+    assert to_read == dict.fromkeys(everything, 0)
+    line, to_read = plan("--full-refresh")
+    assert line.startswith("nightly: read 2 runs, 6 series, 24 rows, ")
+    assert to_read == everything
+
+    one_file_a_run = f"sinks=[{{path: '{tmp_path}/out/{{run_id}}.csv', format: csv}}]"
+    run_cli(["run", config, "--set", one_file_a_run])
+    write_runs(tmp_path / "runs", spec("run_b", values=(9.0, 8.0, 7.0, 6.0)))
+    line, to_read = plan("--set", one_file_a_run)
+    assert line.startswith("nightly: read 1 of 2 runs, 3 series, 12 rows, ")
+    assert to_read == {"runs": 1, "series": 3, "rows": 12, "bytes": size("run_b")}
+
+
 def test_preview_shows_what_is_written(config: str, tmp_path: Path, capsys: Streams) -> None:
     assert run_cli(["preview", config, "--rows", "5", "--json"]) == 0
     shown = printed(capsys)

@@ -6,16 +6,19 @@ An environment has the orchestrator and this project; its Python is named by a v
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.integrations.command import run_export
 from pipeline.integrations.published_table import tables_of
 
@@ -112,6 +115,18 @@ def test_a_wrong_config_and_broken_runs_have_their_codes(
     skipped = run_export("configs/quickstart.yaml", overrides={"source.on_error": "skip"})
     assert (skipped.exit_code, skipped.failed, skipped.may_retry) == (3, False, False)
     assert [Path(run).name for run in skipped.skipped_runs] == [broken]
+
+
+@pytest.mark.parametrize("name", ["airflow", "dagster", "prefect"])
+def test_an_orchestrator_that_is_not_installed_is_named_with_its_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"pipeline.integrations.{name}", raising=False)
+    with pytest.raises(
+        ConfigError, match=rf"needs {name}.*pip install 'flowtime-export\[{name}\]'"
+    ):
+        importlib.import_module(f"pipeline.integrations.{name}")
 
 
 # --------------------------------------------------------------------------- Prefect

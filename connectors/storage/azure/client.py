@@ -18,7 +18,7 @@ from azure.storage.blob import (
 
 from connectors.storage.azure.failures import AZURE_FAILURES
 from connectors.storage.calls.event_loop import wait_for
-from connectors.storage.calls.retry import retrying
+from connectors.storage.calls.retry import Contact, retrying
 from connectors.storage.contract import FileInfo
 from connectors.storage.objects.client import (
     ABSENT,
@@ -61,6 +61,7 @@ class AzureClient(ObjectClient):
     def __init__(self, filesystem: Any) -> None:
         self._loop = filesystem.loop
         self._service = filesystem.service_client
+        self._contact = Contact()
         self.store = f"az:{self._service.primary_hostname}".lower()
 
     def listing(
@@ -201,6 +202,7 @@ class AzureClient(ObjectClient):
         return retrying(
             lambda seconds: wait_for(self._loop, attempt(), seconds),
             AZURE_FAILURES,
+            contact=self._contact,
             transfer_bytes=transfer_bytes,
         )
 

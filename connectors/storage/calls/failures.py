@@ -27,6 +27,7 @@ class Diagnosis:
         error: The error it is reported as.
         is_transient: Whether the same call may succeed a little later.
         is_silence: Whether no answer came in time.
+        is_unreachable: Whether nothing accepted the connection.
         status: The HTTP status of the store's answer, if it answered.
     """
 
@@ -34,6 +35,7 @@ class Diagnosis:
     error: type[StorageError] = StorageError
     is_transient: bool = False
     is_silence: bool = False
+    is_unreachable: bool = False
     status: int | None = None
 
 
@@ -44,7 +46,9 @@ SILENCE = Diagnosis(
 )
 CUT_OFF = Diagnosis("", is_transient=True)
 """The connection ended before the answer did; how, the library says best."""
-_UNKNOWN_HOST = Diagnosis("the host is not known: check the URL", is_transient=True)
+_UNKNOWN_HOST = Diagnosis(
+    "the host is not known: check the URL", is_transient=True, is_unreachable=True
+)
 _NOTHING = Diagnosis("nothing is stored there: check the name", NotFoundError)
 _OS_REASONS = {
     errno.ENOSPC: "no space is left: free some, or choose another place",
@@ -55,6 +59,7 @@ _OS_REASONS = {
     errno.ELOOP: "it is a symbolic link, which is not followed: name the file itself",
     errno.EISDIR: "it is a folder, not a file",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a file is where a folder has to be: choose another path, or remove it",
     errno.ENAMETOOLONG: "the name is too long for the file system: choose a shorter one",
     errno.EIO: "the device failed: check the disk or the mount",
 }
@@ -92,6 +97,11 @@ class StoreFailures:
         """Return whether no answer came in time."""
         found = self.diagnose(failure)
         return found is not None and found.is_silence
+
+    def is_unreachable(self, failure: BaseException) -> bool:
+        """Return whether nothing accepted the connection."""
+        found = self.diagnose(failure)
+        return found is not None and found.is_unreachable
 
     def status(self, failure: BaseException) -> int | None:
         """Return the HTTP status behind a failure, if there is one."""
@@ -150,7 +160,7 @@ class StoreFailures:
     def no_connection(self) -> Diagnosis:
         """Return what it means that nothing accepts connections."""
         reason = f"no connection: check {self.address} and that the server runs"
-        return Diagnosis(reason, is_transient=True)
+        return Diagnosis(reason, is_transient=True, is_unreachable=True)
 
     def _explained(self, status: int, said: str) -> tuple[type[StorageError], str]:
         if status == 404:

@@ -21,7 +21,7 @@ from yarl import URL
 
 from connectors.errors import StorageError
 from connectors.storage.calls.event_loop import wait_for
-from connectors.storage.calls.retry import retrying
+from connectors.storage.calls.retry import Contact, retrying
 from connectors.storage.contract import FileInfo
 from connectors.storage.google import upload
 from connectors.storage.google.failures import GOOGLE_FAILURES, GoogleAnswerError
@@ -61,6 +61,7 @@ class GoogleClient(ObjectClient):
         payer = options.get("requester_pays")
         self._payer = filesystem.project if payer is True else payer
         self._session: aiohttp.ClientSession | None = None
+        self._contact = Contact()
         self.store = f"gs:{'' if self._endpoint == _ENDPOINT else self._endpoint}".lower()
 
     def listing(
@@ -225,7 +226,9 @@ class GoogleClient(ObjectClient):
             work = self._send(method, url, params=given, headers=signed, data=data, json=resource)
             return wait_for(self._loop, work, seconds)
 
-        return retrying(attempt, GOOGLE_FAILURES, transfer_bytes=transfer_bytes)
+        return retrying(
+            attempt, GOOGLE_FAILURES, contact=self._contact, transfer_bytes=transfer_bytes
+        )
 
     async def _send(self, method: str, url: str, **wanted: Any) -> GoogleAnswer:
         if self._session is None:

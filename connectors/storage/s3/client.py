@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connectors.storage.calls.event_loop import wait_for
-from connectors.storage.calls.retry import retrying
+from connectors.storage.calls.retry import Contact, retrying
 from connectors.storage.contract import FileInfo, UnfinishedUpload
 from connectors.storage.objects.client import (
     ABSENT,
@@ -40,6 +40,7 @@ class S3Client(ObjectClient):
     def __init__(self, filesystem: Any, options: dict[str, Any]) -> None:
         self._fs = filesystem
         self._fields = request_fields(options)
+        self._contact = Contact()
         endpoint = options.get("endpoint_url")
         if endpoint is None:
             endpoint = options.get("client_kwargs", {}).get("endpoint_url")
@@ -59,6 +60,7 @@ class S3Client(ObjectClient):
         return retrying(
             lambda left: self._wait(self._send(method, wanted), left),
             S3_FAILURES,
+            contact=self._contact,
             transfer_bytes=transfer_bytes,
             seconds=seconds,
         )
@@ -80,6 +82,7 @@ class S3Client(ObjectClient):
         return retrying(
             lambda seconds: self._wait(self.get_once(path, start, end, version=version), seconds),
             S3_FAILURES,
+            contact=self._contact,
             transfer_bytes=0 if end is None else end - start,
         )
 

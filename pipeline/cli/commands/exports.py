@@ -76,7 +76,7 @@ def run_command(
         raise click.UsageError("--watch goes with neither --dry-run nor --full-refresh")
     settings = settings_of(config, overrides)
     if dry_run:
-        return _show_plan(settings, as_json=as_json)
+        return _show_plan(settings, as_json=as_json, full_refresh=full_refresh)
     if watch is not None and _stdout_sink(settings) is not None:
         raise click.UsageError("--watch prints on stdout, where a sink writes its rows")
     if watch is not None:
@@ -291,15 +291,16 @@ def _warn_of_no_runs(source: str) -> None:
     LOGGER.warning("no runs found under %s: check %s", source, chosen)
 
 
-def _show_plan(settings: ExportConfig, *, as_json: bool) -> int:
+def _show_plan(settings: ExportConfig, *, as_json: bool, full_refresh: bool = False) -> int:
     from pipeline.cli.output.render import plan_as_data, plan_as_lines  # noqa: PLC0415
 
-    session = ExportSession.open(settings)
+    session = ExportSession.open(settings, full_refresh=full_refresh)
     has_workers = session.workers.are_worth(session.resolver.storage, session.resolver.roots)
     source, plan = _planned(session)
+    circumstances = {"full_refresh": full_refresh, "has_workers": has_workers}
     if as_json:
-        print_json(plan_as_data(source, plan, has_workers=has_workers))
+        print_json(plan_as_data(source, plan, **circumstances))
         return DONE
-    for line in plan_as_lines(source, plan, has_workers=has_workers):
+    for line in plan_as_lines(source, plan, **circumstances):
         click.echo(line)
     return DONE if source.runs else _nothing_found(source)

@@ -19,22 +19,28 @@ from pipeline.planning.published import PublishedTargets, place_of
 from pipeline.planning.target import Target, TargetResolver
 from pipeline.planning.warnings import config_warnings
 from pipeline.reading.inputs import wanted_series
+from pipeline.reading.read_counts import read_counts
 from pipeline.reading.source import Source
 from pipeline.rows.aggregation import KIND_AGGREGATIONS
 from pipeline.wording import counted, human_size
 
 
-def plan_as_data(source: Source, plan: ExportPlan, *, has_workers: bool = False) -> dict[str, Any]:
+def plan_as_data(
+    source: Source, plan: ExportPlan, *, full_refresh: bool = False, has_workers: bool = False
+) -> dict[str, Any]:
     """Return a plan as JSON-compatible data.
 
     Args:
         source: The runs.
         plan: The plan of their export.
+        full_refresh: Whether targets that have not changed are written, too.
         has_workers: Whether the export has worker processes already when its runs are known.
     """
-    choice = choose(plan, PublishedTargets.read(plan))
+    choice = choose(plan, PublishedTargets.read(plan), full_refresh=full_refresh)
     pruning = find_gone(plan, TargetResolver.of(plan.config, plan.tables.exported_at))
-    job = ExportJob(source.storage, plan, choice.to_write, wanted_series(plan, choice.to_write))
+    wanted = wanted_series(plan, choice.to_write)
+    job = ExportJob(source.storage, plan, choice.to_write, wanted)
+    selected = read_counts(plan, plan.is_kept)
     engine = choose_engine(
         plan.config.execution,
         len(job.ranges),
@@ -47,8 +53,9 @@ def plan_as_data(source: Source, plan: ExportPlan, *, has_workers: bool = False)
         "selection": _selection(plan),
         "runs": len(plan.runs),
         "series": len(plan.kept),
-        "rows": plan.rows_read,
-        "bytes": plan.source_bytes,
+        "rows": selected.rows,
+        "bytes": selected.bytes,
+        "to_read": asdict(read_counts(plan, wanted)),
         "resample": _resample(plan),
         "filter": None if plan.row_filter is None else plan.row_filter.text,
         "sinks": [*_targets_as_data(plan, choice), *map(_removed_as_data, pruning.exports)],
@@ -140,14 +147,12 @@ def _removed_as_data(gone: GoneExport) -> dict[str, Any]:
     }
 
 
-def plan_as_lines(source: Source, plan: ExportPlan, *, has_workers: bool = False) -> Iterator[str]:
+def plan_as_lines(
+    source: Source, plan: ExportPlan, *, full_refresh: bool = False, has_workers: bool = False
+) -> Iterator[str]:
     """Yield a plan as lines for people; arguments as for `plan_as_data`."""
-    data = plan_as_data(source, plan, has_workers=has_workers)
-    yield (
-        f"{data['name']}: read {counted(data['runs'], 'run')}, "
-        f"{counted(data['series'], 'series', 'series')}, {counted(data['rows'], 'row')}, "
-        f"{human_size(data['bytes'])} from {data['source']}"
-    )
+    data = plan_as_data(source, plan, full_refresh=full_refresh, has_workers=has_workers)
+    yield f"{data['name']}: {_reading(data)}"
     if data["selection"]:
         chosen = (f"{key.replace('_', ' ')} {value}" for key, value in data["selection"].items())
         yield f"  choose runs: {', '.join(chosen)}"
@@ -168,6 +173,19 @@ def plan_as_lines(source: Source, plan: ExportPlan, *, has_workers: bool = False
         yield f"  note: {note}"
     for warning in data["warnings"]:
         yield f"  warning: {warning}"
+
+
+def _reading(data: dict[str, Any]) -> str:
+    """Return what of the source is read: all, a part, or nothing where no target is written."""
+    read, runs = data["to_read"], counted(data["runs"], "run")
+    if read["runs"] == 0 < data["runs"]:
+        return f"read nothing of the {runs} in {data['source']}: no target needs their rows"
+    part = "" if read["runs"] == data["runs"] else f"{read['runs']:,} of "
+    return (
+        f"read {part}{runs}, "
+        f"{counted(read['series'], 'series', 'series')}, {counted(read['rows'], 'row')}, "
+        f"{human_size(read['bytes'])} from {data['source']}"
+    )
 
 
 def runs_as_data(found: Discovery) -> list[dict[str, Any]]:

@@ -795,3 +795,11 @@ def test_every_store_leaves_out_what_is_not_entered(place: tuple[Storage, str]) 
 
     assert sorted(below(root, storage.walk(root, enter=enter))) == ["", "a", "b-2"]
     assert sorted(asked) == ["a", "a/deep", "b", "b-2"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    storage, root = connect(str(tmp_path))
+    for path in ("file/below.csv", "file/further/below.csv"):
+        with pytest.raises(StorageError, match="a file is where a folder has to be: choose"):
+            storage.stage(f"{root}/{path}")
