@@ -19,6 +19,10 @@ _FEWEST_TASKS = 24
 """To start a worker takes as much processor time as two tasks, and this process alone uses more
 than one core: with two workers so many tasks are done sooner, with three half as many."""
 
+_FEWEST_THAT_JOIN = 3
+"""To copy and hash the segments of a text file takes half as much processor time as to render
+them: two workers end no sooner than this process alone, which uses more than one core."""
+
 _OWN_BYTES = 200_000_000
 _WORKER_BYTES = 150_000_000
 """What this process and a worker need beside rows, of `execution.memory_limit`."""
@@ -40,13 +44,18 @@ class EngineChoice:
 
 
 def choose_engine(
-    execution: ExecutionBlock, tasks: int, *, has_workers: bool = False
+    execution: ExecutionBlock,
+    tasks: int,
+    *,
+    joins_text: bool = False,
+    has_workers: bool = False,
 ) -> EngineChoice:
     """Return where the tasks of a job are done.
 
     Args:
         execution: What the export may use.
         tasks: Into how many tasks the plan cuts it.
+        joins_text: Whether a text file would be joined from segments of several tasks.
         has_workers: Whether worker processes have started already.
     """
     if execution.engine == "dask":
@@ -59,6 +68,8 @@ def choose_engine(
     here = execution.thread_count
     if workers < 2:
         return EngineChoice("local", here, "processors or memory_limit allow one worker")
+    if joins_text and workers < _FEWEST_THAT_JOIN:
+        return EngineChoice("local", here, f"a single text file; {workers} workers do not pay off")
     fewest = 2 if has_workers else max(2, _FEWEST_TASKS // (workers - 1))
     if tasks < fewest:
         return EngineChoice(

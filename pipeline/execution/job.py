@@ -62,6 +62,14 @@ class ExportJob:
             cuts = whole_runs(cuts)
         return tuple(cut for cut in cuts if self.wanted[cut.first : cut.end].any())
 
+    @property
+    def joins_text(self) -> bool:
+        """Whether several tasks would write segments of a single text file."""
+        return any(
+            one.plan.sink.is_text and not one.target.is_folder and len(part.segments) > 1
+            for one, (_, part) in zip(self.pending, self.parts, strict=True)
+        )
+
     def whole(self) -> ExportTask:
         """Return one task that does everything."""
         return ExportTask(

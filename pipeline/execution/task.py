@@ -158,8 +158,10 @@ def _staged(
             maintain_order=True, lazy=True, chunk_size=BATCH_ROWS, engine="streaming"
         ):
             check()
+            # In pieces, each operation on a column would wait for threads of Polars.
+            whole = batch.rechunk()
             for thread in threads:
-                thread.write(batch)
+                thread.write(whole)
         for thread in threads:
             thread.end()
         for thread in threads:

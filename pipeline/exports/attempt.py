@@ -108,9 +108,11 @@ def _stage(session: ExportSession, staged: StagedJob) -> None:
         return
     files = staged.job.files
     session.progress.began(len(files), files.rows, files.bytes)
-    execution = session.config.execution
     staged.choice = choose_engine(
-        execution, len(staged.job.ranges), has_workers=session.workers.have_started
+        session.config.execution,
+        len(staged.job.ranges),
+        joins_text=staged.job.joins_text,
+        has_workers=session.workers.have_started,
     )
     with session.clock.phase("write"):
         staged.run(session.workers.open(staged.choice), session.progress.read)

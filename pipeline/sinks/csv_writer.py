@@ -52,8 +52,8 @@ class CsvWriter(LineWriter):
     def _names(self) -> bytes:
         return (self._sink.separator.join(map(self._quoted, self._table.names)) + "\n").encode()
 
-    def _renderer(self, column: Column) -> Callable[[pl.Series], pa.Array | list[str]]:
-        """Return what renders the cells of a column.
+    def _renderer(self, column: Column) -> Callable[[pl.Series, str], pa.Array | list[str]]:
+        """Return what renders the cells of a column, each after a text.
 
         A null is never quoted: readers take quotes around nothing for an empty text, and a column
         of numbers with such cells for text.
@@ -65,14 +65,15 @@ class CsvWriter(LineWriter):
         )
         quote = "" if bare else self._sink.quote
         if column.type == "text":
-            return TextRenderer(self._text, null)
+            render = TextRenderer(self._text, null)
+            return lambda texts, _: render(texts)
         if column.type == "timestamp":
-            return lambda instants: render_timestamps(
-                instants, null, quote, has_fractions=column.has_fractions
+            return lambda instants, before: render_timestamps(
+                instants, null, quote, before, has_fractions=column.has_fractions
             )
         if column.type == "integer":
-            return lambda numbers: render_integers(numbers, null, quote)
-        return lambda values: texts_of(self._numbers(values, quote), null)
+            return lambda numbers, before: render_integers(numbers, null, quote, before)
+        return lambda values, _: texts_of(self._numbers(values, quote), null)
 
     def _numbers(self, values: pl.Series, quote: str) -> pl.Series:
         texts = values.cast(pl.String)

@@ -15,7 +15,7 @@ from connectors.flowtime.scan.arrays import as_arrow, as_column
 from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import non_finite_in, unnamed
 from pipeline.sinks.compression import SegmentedStream
-from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, text_changes
 from pipeline.sinks.sink import Written
 from pipeline.sinks.text import arrow_texts
 
@@ -27,6 +27,10 @@ _WIDEST_VALUE = 32
 
 # A column that changes less often than every fourth row is worth a look-up.
 _STEADY = 4
+_LOOKED_UP = ("timestamp", "integer")
+"""Types of which most texts are kept: text before them costs nothing there, and as a piece of its
+own as much as a value does."""
+
 _EMPTY = arrow_texts([""])[0]
 _join = pc.get_function("binary_join_element_wise")
 _Array = np.ndarray[Any, Any]
@@ -39,12 +43,13 @@ class Cell:
     Attributes:
         column: The column.
         before: Text between the cell before it, or the line's beginning, and this one.
-        render: Its values as text, none of them null; text columns as plain strings.
+        render: Its values as text, none of them null, each after a text that may be empty; text
+            columns as plain strings.
     """
 
     column: Column
     before: str
-    render: Callable[[pl.Series], pa.Array | list[str]]
+    render: Callable[[pl.Series, str], pa.Array | list[str]]
 
 
 class LineRenderer:
@@ -78,35 +83,41 @@ class LineRenderer:
 
     def _equal_rows(self, batch: pl.DataFrame) -> tuple[RowNumbers, set[str]]:
         """Return the first row of each run of equal rows, and the columns that vary within them."""
-        varying = {cell.column.name for cell in self._cells if cell.column.type == "number"}
-        columns = [cell.column for cell in self._cells if cell.column.name not in varying]
-        steady = []
-        for column, codes in zip(columns, physical(batch, columns), strict=True):
-            changed = changes(codes)
+        columns = [cell.column for cell in self._cells]
+        varying = {column.name for column in columns if column.type == "number"}
+        steady = text_changes(batch, [column for column in columns if column.type == "text"])
+        for column in columns:
+            if column.type in ("number", "text"):
+                continue
+            changed = changes(batch[column.name])
             often = np.count_nonzero(changed) * _STEADY > batch.height
-            if often and column.type in ("integer", "timestamp"):
+            if often and column.type in _LOOKED_UP:
                 varying.add(column.name)
             else:
                 steady.append(changed)
         return first_rows(batch.height, steady), varying
 
     def _pieces(self, batch: pl.DataFrame, starts: RowNumbers, varying: set[str]) -> list[_Piece]:
-        """Return fragments and varying cells in turn; a line begins and ends with a fragment."""
-        heads = batch[as_column(starts)]
+        """Return what a line is made of, in order: fragments, and cells that vary."""
+        # One column at a time: a look-up in a frame waits for threads of Polars.
+        heads = as_column(starts)
         pieces: list[_Piece] = []
         constants, steady = [""], list[list[str]]()
         for cell in self._cells:
             constants[-1] += cell.before
             if cell.column.name in varying:
-                values = cell.render(unnamed(batch[cell.column.name]))
-                pieces += [_fragments(constants, steady), _Piece(values, steady=False)]
+                before = ""
+                if not steady and cell.column.type in _LOOKED_UP:
+                    before, constants = constants[0], [""]
+                texts = cell.render(unnamed(batch[cell.column.name]), before)
+                pieces += [*_fragments(constants, steady), _Piece(texts, steady=False)]
                 constants, steady = [""], []
             else:
-                texts = cell.render(unnamed(heads[cell.column.name]))
+                texts = cell.render(unnamed(batch[cell.column.name])[heads], "")
                 steady.append(texts if isinstance(texts, list) else texts.to_pylist())
                 constants.append("")
         constants[-1] += self._end
-        return [*pieces, _fragments(constants, steady)]
+        return [*pieces, *_fragments(constants, steady)]
 
     def _widest(self, pieces: Sequence[_Piece]) -> int:
         """Return an upper bound of the bytes of a line."""
@@ -162,14 +173,14 @@ class _Piece:
     steady: bool
 
 
-def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> _Piece:
+def _fragments(constants: Sequence[str], texts: Sequence[list[str]]) -> list[_Piece]:
     """Return what is between two varying cells: constants, and texts by run of equal rows."""
     if not texts:
-        return _Piece(_scalar(constants[0]), steady=True)
+        return [_Piece(_scalar(constants[0]), steady=True)] if constants[0] else []
     template = "%s".join(constant.replace("%", "%%") for constant in constants)
     fragments = [template % row for row in zip(*texts, strict=True)]
     one = len(fragments) == 1
-    return _Piece(_scalar(fragments[0]) if one else arrow_texts(fragments), steady=True)
+    return [_Piece(_scalar(fragments[0]) if one else arrow_texts(fragments), steady=True)]
 
 
 def _scalar(text: str) -> pa.Scalar:

@@ -64,18 +64,21 @@ class NdjsonWriter(LineWriter):
         raise AssertionError("a non-finite value was counted but not found")
 
 
-def _renderer(column: Column, non_finite: NonFinite) -> Callable[[pl.Series], pa.Array | list[str]]:
+def _renderer(
+    column: Column, non_finite: NonFinite
+) -> Callable[[pl.Series, str], pa.Array | list[str]]:
     if column.type == "text":
-        return TextRenderer(_json_string, _NULL)
+        render = TextRenderer(_json_string, _NULL)
+        return lambda texts, _: render(texts)
     if column.type == "timestamp":
-        return lambda instants: render_timestamps(
-            instants, _NULL, '"', has_fractions=column.has_fractions
+        return lambda instants, before: render_timestamps(
+            instants, _NULL, '"', before, has_fractions=column.has_fractions
         )
     if column.type == "number":
-        return lambda numbers: texts_of(_json_numbers(numbers, non_finite), _NULL)
+        return lambda numbers, _: texts_of(_json_numbers(numbers, non_finite), _NULL)
     if column.type == "integer":
-        return lambda numbers: render_integers(numbers, _NULL)
-    return lambda plain: texts_of(plain.cast(pl.String), _NULL)
+        return lambda numbers, before: render_integers(numbers, _NULL, "", before)
+    return lambda plain, _: texts_of(plain.cast(pl.String), _NULL)
 
 
 def _json_numbers(numbers: pl.Series, non_finite: NonFinite) -> pl.Series:

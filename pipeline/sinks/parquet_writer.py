@@ -18,7 +18,7 @@ from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import non_finite_in, unnamed
 from pipeline.sinks.parquet_sections import SectionedWriter
 from pipeline.sinks.parquet_segments import MAGIC, JoinedRowGroups, ParquetJoin
-from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, physical
+from pipeline.sinks.run_lengths import RowNumbers, first_rows, lengths, text_changes
 from pipeline.sinks.sink import Written
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _encodable(rows: pl.DataFrame, table: Table) -> list[pa.Array]:
     Text is the same in all rows of a series: it is looked up once for each run of equal rows.
     """
     texts = [column for column in table.columns if column.type == "text"]
-    starts = first_rows(rows.height, [changes(column) for column in physical(rows, texts)])
+    starts = first_rows(rows.height, text_changes(rows, texts))
     dictionaries = iter(_dictionaries([rows[text.name] for text in texts], starts, rows.height))
     return [
         next(dictionaries)

@@ -9,29 +9,33 @@ import numpy as np
 import polars as pl
 
 from pipeline.rows.column import Column
+from pipeline.rows.numbers import unnamed
+
+SERIES = "\0series"
+"""A column of batches beside those of their table: the row's series, on which all text depends."""
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 RowNumbers = np.ndarray[Any, np.dtype[np.intp]]
 
 
-def physical(rows: pl.DataFrame, columns: Sequence[Column]) -> list[pl.Series]:
-    """Return columns in their physical types, text as the codes of its Enum."""
-    # By one query, as a call to Polars costs as much as comparing 30,000 codes; by place, as
-    # Polars would take a name such as `^a.*$` for a pattern.
-    named = [rows[column.name].alias(str(place)) for place, column in enumerate(columns)]
-    return pl.DataFrame(named).select(pl.all().to_physical()).get_columns()
+def text_changes(rows: pl.DataFrame, texts: Sequence[Column]) -> list[Flags]:
+    """Return where text columns may change, as `changes` does, of one or of several columns."""
+    if texts and SERIES in rows.columns:
+        return [changes(rows[SERIES])]
+    return [changes(rows[text.name]) for text in texts]
 
 
-def changes(codes: pl.Series) -> Flags:
-    """Return for each row but the first whether it differs from the one before.
-
-    Args:
-        codes: A column in its physical type.
-    """
-    if codes.null_count() or not codes.dtype.is_integer():
-        return codes.ne_missing(codes.shift(1)).to_numpy()[1:]
-    plain = codes.to_numpy()
-    changed: Flags = plain[1:] != plain[:-1]
+def changes(column: pl.Series) -> Flags:
+    """Return for each row but the first whether it differs from the one before."""
+    if column.null_count() == 0 and (column.dtype.is_integer() or column.dtype == pl.Datetime):
+        # Not by `to_physical`, which is a query and takes as long as comparing 60,000 numbers.
+        codes = column.to_numpy()
+    else:
+        physical = unnamed(column).to_physical()
+        if physical.null_count() or not physical.dtype.is_integer():
+            return physical.ne_missing(physical.shift(1)).to_numpy()[1:]
+        codes = physical.to_numpy()
+    changed: Flags = codes[1:] != codes[:-1]
     return changed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +21,9 @@ from pipeline.planning.target_part import FilePlace, TargetPart
 from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
+from pipeline.sinks.run_lengths import SERIES
 from pipeline.sinks.sink import Written
+from pipeline.writing.hashing_stream import StreamThreads
 from pipeline.writing.staged_stream import StagedStream
 
 MOST_OPEN_FILES = 400
@@ -126,7 +127,7 @@ class SinkOutput:
         self._open: list[int] = []
         self._continued: dict[Target, _OpenFile] = {}
         self._swept: set[tuple[Storage, str]] = set()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
+        self._threads = StreamThreads()
         self._in_file = self.plan.in_file
         self._assembler = (
             WideAssembler(self.export.tables.runs, self.plan.measures)
@@ -166,7 +167,7 @@ class SinkOutput:
             is_due = part.is_whole or (part.begins and not part.target.is_folder)
             if is_due and part.target not in written:
                 self._write_empty(part)
-        self._worker.shutdown()
+        self._threads.shutdown()
 
     def discard(self) -> None:
         """Discard what is staged."""
@@ -177,7 +178,7 @@ class SinkOutput:
             output.discard()
         for segments in self.segments:
             segments.target.storage.discard(segments.staged)
-        self._worker.shutdown()
+        self._threads.shutdown()
 
     # ----------------------------------------------------------------- which row goes where
 
@@ -241,7 +242,10 @@ class SinkOutput:
             return
         # Not by a query: to plan one takes as long as to render a thousand rows.
         shown = pl.DataFrame(
-            [batch[entry.source].alias(entry.column.name) for entry in self._in_file]
+            [
+                batch["series_row"].alias(SERIES),
+                *(batch[entry.source].alias(entry.column.name) for entry in self._in_file),
+            ]
         )
         most = self.plan.sink.max_rows_per_file
         while shown.height:
@@ -284,7 +288,7 @@ class SinkOutput:
         self._sweep(target, path)
         is_hashed = target.is_folder or part.is_whole
         output = StagedStream.open(
-            target.storage, path, target.url, self._worker, is_hashed=is_hashed
+            target.storage, path, target.url, self._threads, is_hashed=is_hashed
         )
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment

@@ -22,6 +22,7 @@ from connectors.storage import StagedFile
 from connectors.storage.s3.storage import S3Storage
 from pipeline.errors import ConfigError, IntegrityError, SinkError
 from pipeline.execution import discovery, workers
+from pipeline.execution import engine as engine_choice
 from pipeline.execution.engine import choose_engine
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.run import export
@@ -365,6 +366,32 @@ def test_the_engine_is_chosen(
     assert choice.engine == expected
     assert choice.workers <= max(tasks, 4)
     assert choice.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "workers", "expected"),
+    [
+        ("one.csv", 2, "local"),
+        ("one.ndjson", 2, "local"),
+        ("one.csv", 3, "processes"),
+        ("one.parquet", 2, "processes"),
+        ("{run_id}.csv", 2, "processes"),
+        ("set", 2, "processes"),
+    ],
+)
+def test_two_workers_do_not_share_a_text_file(
+    runs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    workers: int,
+    expected: str,
+) -> None:
+    monkeypatch.setattr(engine_choice, "_FEWEST_TASKS", 2)
+    sink = {"path": f"{tmp_path}/out/{path}", **({"format": "csv"} if path == "set" else {})}
+    report = export(config(runs, sink, execution={"workers": workers}))
+    assert report.engine is not None
+    assert report.engine.engine == expected
 
 
 @pytest.mark.parametrize(

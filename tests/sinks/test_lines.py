@@ -192,6 +192,33 @@ def test_instants_far_apart() -> None:
     assert rendered.to_pylist() == [f'"{shown("timestamp", one)}"' for one in instants]
 
 
+@given(
+    first=st.integers(-(10**6), 10**6),
+    step=st.sampled_from([1, 5, 7, 60, 1440, 10_080]),
+    lengths=st.lists(st.integers(1, 1500), min_size=1, max_size=3),
+    before=st.sampled_from(["", ","]),
+)
+@settings(max_examples=60, deadline=None)
+def test_bins_of_series_that_begin_together(
+    first: int, step: int, lengths: list[int], before: str
+) -> None:
+    instants = [
+        ORIGIN + timedelta(minutes=first + place * step)
+        for length in lengths
+        for place in range(length)
+    ]
+    rendered = render_timestamps(pl.Series(instants, dtype=TYPES["timestamp"]), "", '"', before)
+    assert rendered.to_pylist() == [f'{before}"{shown("timestamp", one)}"' for one in instants]
+
+
+@given(first=st.integers(-3000, 3000), length=st.integers(1, 5000), rounds=st.integers(1, 2))
+@settings(max_examples=60, deadline=None)
+def test_consecutive_whole_numbers(first: int, length: int, rounds: int) -> None:
+    numbers = [*range(first, first + length)] * rounds
+    rendered = render_integers(pl.Series(numbers, dtype=pl.Int64), "", "", ",")
+    assert rendered.to_pylist() == [f",{one}" for one in numbers]
+
+
 @pytest.mark.parametrize("quote", ["", '"'])
 @pytest.mark.parametrize(
     "numbers",
@@ -207,6 +234,6 @@ def test_instants_far_apart() -> None:
     ],
 )
 def test_whole_numbers(numbers: list[int | None], quote: str) -> None:
-    rendered = render_integers(pl.Series(numbers, dtype=pl.Int64), "NA", quote)
-    expected = ["NA" if one is None else f"{quote}{one}{quote}" for one in numbers]
+    rendered = render_integers(pl.Series(numbers, dtype=pl.Int64), "NA", quote, ":")
+    expected = [":NA" if one is None else f":{quote}{one}{quote}" for one in numbers]
     assert rendered.to_pylist() == expected

@@ -41,7 +41,12 @@ def plan_as_data(
     wanted = wanted_series(plan, choice.to_write)
     job = ExportJob(source.storage, plan, choice.to_write, wanted)
     selected = read_counts(plan, plan.is_kept)
-    engine = choose_engine(plan.config.execution, len(job.ranges), has_workers=has_workers)
+    engine = choose_engine(
+        plan.config.execution,
+        len(job.ranges),
+        joins_text=job.joins_text,
+        has_workers=has_workers,
+    )
     return {
         "name": plan.config.name,
         "source": source.url,
