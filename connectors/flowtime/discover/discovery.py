@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from connectors.errors import DeniedError, NotFoundError, RunError, StorageError
+from connectors.errors import DeniedError, NotFoundError, RunError, StorageError, printable
 from connectors.flowtime.discover.run_candidates import DESCRIBING, RunCandidate, RunCandidateSearch
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
 from connectors.flowtime.discover.source_root import SourceRoot
@@ -32,6 +32,7 @@ from connectors.flowtime.parse.spec_scalars import SPEC_FILE
 from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
 from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage
+from connectors.storage.addresses.paths import UNPRINTABLE
 from connectors.storage.calls.deadline import ContextPool
 
 GROUP_RUNS = 256
@@ -229,7 +230,10 @@ class _Observer:
 
     def link(self, path: str) -> None:
         if self.root.leads_to(path) and self.selection.wants_name(_last(path)):
-            self._refuse(path, "link", "link not followed: list the run where it really is")
+            reason = "link not followed: list the run where it really is"
+            if "\\" in path or UNPRINTABLE.search(path):  # as storages name what no path can hold
+                reason = "its name holds a backslash or a character that is not text: rename it"
+            self._refuse(printable(path), "link", reason)
 
     def denied(self, path: str, error: DeniedError) -> None:
         if not self.root.leads_to(path):

@@ -6,7 +6,8 @@ import re
 
 from connectors.errors import StorageError
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line ends, and bytes that are not UTF-8: no descriptor can name them."""
 
 
 def join(path: str, *names: str) -> str:
@@ -40,7 +41,7 @@ def is_safe_name(name: str) -> bool:
     >>> [is_safe_name(name) for name in ("a/b", "a//b", "../a", "/a")]
     [True, False, False, False]
     """
-    if _CONTROL.search(name) or "\\" in name:
+    if UNPRINTABLE.search(name) or "\\" in name:
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from connectors.errors import StorageError
 from connectors.storage.addresses.object_urls import object_store
+from connectors.storage.addresses.paths import UNPRINTABLE
 
 LOCAL_PROTOCOLS = frozenset({"file", "local"})
 READ_ONLY_PROTOCOLS = frozenset({"http", "https"})
@@ -197,7 +198,13 @@ def local_path(url: str) -> str:
             url=url,
         )
     # Lexically: what a link points to is not to change the name of a run.
-    return os.path.normpath(os.path.abspath(_at_home(path))).replace("//", "/", 1)
+    whole = os.path.normpath(os.path.abspath(_at_home(path))).replace("//", "/", 1)
+    if UNPRINTABLE.search(whole):
+        raise StorageError(
+            f"{whole!r} holds a control character or bytes that are not UTF-8, which a descriptor "
+            "cannot name: rename the folder"
+        )
+    return whole
 
 
 def _at_home(path: str) -> str:

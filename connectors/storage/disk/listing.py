@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
-from connectors.errors import DeniedError, NotFoundError
+from connectors.errors import DeniedError, NotFoundError, printable
+from connectors.storage.addresses.paths import is_safe_name
 from connectors.storage.calls.deadline import check_deadline
 from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark
@@ -68,8 +69,9 @@ def list_folder(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
             ) from failure
         for entry in found:
             name = entry.name
-            if not name.isascii() and not _is_text(name):
-                links.append(name.encode("utf-8", "backslashreplace").decode())
+            # Most names are printable, which is found out sooner.
+            if ("\\" in name or not name.isprintable()) and not is_safe_name(name):
+                links.append(printable(name))
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
@@ -80,14 +82,6 @@ def list_folder(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
                 except FileNotFoundError:
                     continue
     return files, links, folders
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def mark_of(path: str) -> Mark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,8 +17,9 @@ from connectors.errors import NotFoundError, StorageError
 from connectors.flowtime.discover import discovery as discovering
 from connectors.flowtime.discover.discovery import Discovery, discover
 from connectors.flowtime.discover.selection import Selection, select_series
-from connectors.storage import FileInfo, Folder, Storage
+from connectors.storage import FileInfo, Folder, Storage, connect
 from connectors.storage.contract import Denied, Enter, entered
+from tests.exporting import spec, write_runs
 from tests.run_builder import DIALECTS, RunSpec, write_run
 
 NEWEST = DIALECTS["rust-newer"]
@@ -382,3 +384,20 @@ def test_reads_are_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_nothing_there(tmp_path: Path) -> None:
     assert found(MemoryStore({})) == Discovery((), (), 0)
+
+
+@pytest.mark.parametrize("name", ["run\nx", "run\x1b[31mx", "run\x85x", "run\u2028x", b"run\xffx"])
+def test_a_name_that_no_descriptor_can_hold_is_refused_in_printable_text(
+    tmp_path: Path, name: str | bytes
+) -> None:
+    """Written raw, it could change a terminal, or begin a line of a log."""
+    runs = write_runs(tmp_path / "runs", spec("run_a"), spec("run_b"))
+    odd = runs / os.fsdecode(name)
+    (runs / "run_b").rename(odd)
+    found = discover(*connect(str(runs)))
+    assert [run.run_id for run in found.runs] == ["run_a"]
+    (refusal,) = found.refusals
+    assert "rename it" in refusal.reason
+    assert (refusal.name + refusal.url).isprintable()
+    with pytest.raises(StorageError, match="rename the folder"):
+        connect(str(odd))
