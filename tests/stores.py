@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.storage import Storage, StorageOptions, connect
+from connectors.storage.staging.folders import abandoned_folders
 
 SERVERS = {
     "rclone": "rclone_s3",
@@ -31,6 +32,11 @@ def store_place(
     server: Any = request.getfixturevalue(SERVERS[name])
     options = server.options()
     return f"{options.protocol}://{server.bucket}/{uuid.uuid4().hex}", options
+
+
+def leftovers(storage: Storage, path: str) -> list[str]:
+    """URLs of what dead exporters left below a path, and their folders in TMPDIR."""
+    return [storage.url(mark.path) for mark in storage.abandoned(path)] + abandoned_folders()
 
 
 def connected(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, str]:

@@ -408,16 +408,16 @@ class Storage(ABC):
         """Return staged files and claims at or below `path` that no living exporter writes."""
 
     @abstractmethod
-    def leftovers(self, path: str) -> list[str]:
-        """Return URLs of files at or below `path` that dead exporters left in staging."""
-
-    @abstractmethod
     def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
-        """Remove what `leftovers` finds, but for claims that record files, and return it.
+        """Remove what dead exporters left in staging, but for claims that record files.
 
         Args:
             path: A folder.
             failed: Called for each file that could not be removed; by default that is raised.
+
+        Returns:
+            URLs of abandoned files at or below the path, and abandoned folders of this machine in
+            the temporary directory.
         """
 
     @abstractmethod

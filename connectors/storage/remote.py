@@ -147,15 +147,11 @@ class RemoteStorage(Storage):
             self.discard(staged)
 
     def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
-        """Remove what `leftovers` finds and return it."""
+        """Of processes of this machine that live no more, or older than a day."""
         removed = bury_all(self, path, failed)
         folders = abandoned_folders()
         remove_folders(folders)
         return removed + folders
-
-    def leftovers(self, path: str) -> list[str]:
-        """Of processes of this machine that live no more, or older than a day."""
-        return [self.url(mark.path) for mark in self.abandoned(path)] + abandoned_folders()
 
     def sweep(self, folder: str) -> None:
         """Staging folders of this machine: files for a remote target are not staged beside it."""

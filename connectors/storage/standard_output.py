@@ -127,10 +127,6 @@ class StandardOutput(Storage):
         """Return none."""
         return []
 
-    def leftovers(self, path: str) -> list[str]:
-        """Return none."""
-        return []
-
     def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
         """Return none."""
         return []

@@ -102,6 +102,10 @@ def config_template(url: str, formats: Sequence[str], *, out: str) -> str:
     Raises:
         ConfigError: What is asked for makes no valid config.
     """
+    if not out:
+        raise ConfigError(
+            "these options make no valid config:\n--to: expected a folder or a URL, found nothing"
+        )
     source_storage, sink_storage = (_storage_name(storage_kind(place)) for place in (url, out))
     kinds = dict.fromkeys(storage_kind(place) for place in (url, out))
     storages = "".join(_STORAGES.get(kind, "") for kind in kinds)

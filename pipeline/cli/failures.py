@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from connectors.errors import printable
-from pipeline.cli.exit_codes import FAILED, INTERRUPTED, TERMINATED, USAGE
 from pipeline.cli.signals import Terminated, discard_staged
 from pipeline.errors import ConfigError, FlowtimeExportError
+from pipeline.exit_codes import FAILED, INTERRUPTED, TERMINATED, USAGE
 from pipeline.logs import LOGGER, Redaction
 
 redaction = Redaction()

@@ -10,12 +10,12 @@ from typing import NoReturn
 
 import click
 
-from pipeline.cli.exit_codes import DONE
 from pipeline.cli.failures import debug_option, invocation_of, redaction, report_failure
 from pipeline.cli.lazy_group import LazyCommand, LazyGroup
 from pipeline.cli.output.streams import prepare_standard_streams
 from pipeline.cli.signals import LEAVE_SECONDS, interruptible, leave, leave_within
 from pipeline.execution.allocators import allocator_settings
+from pipeline.exit_codes import DONE
 from pipeline.logs import configure
 from pipeline.version import VERSION
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from pipeline.cli.exit_codes import INTERRUPTED, TERMINATED
+from pipeline.exit_codes import INTERRUPTED, TERMINATED
 
 LEAVE_SECONDS = 8.0
 """After this time the process ends, whatever it still waits for."""

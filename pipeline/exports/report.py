@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.execution.engine import EngineChoice
+from pipeline.exit_codes import DONE, SKIPPED
 from pipeline.reading.left_out import LeftOut
 from pipeline.wording import counted, first_names, human_size, names_by_text
 
@@ -104,7 +105,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 when done, 3 when broken runs were left out."""
-        return 3 if self.skipped else 0
+        return SKIPPED if self.skipped else DONE
 
     def with_note(self, note: str) -> Report:
         """Return the report with a further note on the export as a whole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pipeline.exit_codes import DONE
 from pipeline.wording import counted, few, human_size
 
 ImportStatus = Literal["written", "replaced", "skipped", "checked"]
@@ -68,7 +69,7 @@ class ImportReport:
         for run in data["runs"]:
             run["bytes"] = run.pop("size")
         data["status"] = "done"
-        data["exit_code"] = 0
+        data["exit_code"] = DONE
         return data
 
     def as_text(self) -> str:

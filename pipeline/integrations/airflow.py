@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.errors import ConfigError, FlowtimeExportError, StorageError
-from pipeline.integrations.command import RUNS_SKIPPED, run_export
+from pipeline.exit_codes import SKIPPED
+from pipeline.integrations.command import run_export
 from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import PublishedTable, tables_of
 from pipeline.integrations.service_request import export_path, job_path, request_json
@@ -82,7 +83,7 @@ class FlowtimeExportOperator(BaseOperator):
             raise error(result.message)
         for run in result.skipped_runs:
             self.log.warning("left out: %s", run)
-        if result.exit_code == RUNS_SKIPPED and self.on_skipped_runs != "succeed":
+        if result.exit_code == SKIPPED and self.on_skipped_runs != "succeed":
             message = f"{len(result.skipped_runs)} broken runs were left out"
             raise (AirflowSkipException if self.on_skipped_runs == "skip" else AirflowException)(
                 message

@@ -14,11 +14,9 @@ from typing import Any
 
 from connectors.storage import StorageOptions
 from pipeline.errors import ConfigError, SinkError
+from pipeline.exit_codes import DONE, SKIPPED, USAGE
 
 PROGRAM = "flowtime-export"
-RUNS_SKIPPED = 3
-"""Exit code of an export that left broken runs out."""
-_USAGE_ERROR = 2
 _LOG_TAIL = 4_000
 
 
@@ -39,12 +37,12 @@ class CommandResult:
     @property
     def failed(self) -> bool:
         """Whether nothing was published."""
-        return self.exit_code not in (0, RUNS_SKIPPED)
+        return self.exit_code not in (DONE, SKIPPED)
 
     @property
     def may_retry(self) -> bool:
         """Whether it failed and another try may help: not where the config is wrong."""
-        return self.failed and self.exit_code != _USAGE_ERROR
+        return self.failed and self.exit_code != USAGE
 
     @property
     def skipped_runs(self) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.integrations.command import RUNS_SKIPPED, CommandResult, run_export, verify_export
+from pipeline.exit_codes import SKIPPED
+from pipeline.integrations.command import CommandResult, run_export, verify_export
 from pipeline.integrations.missing_package import missing_package
 from pipeline.integrations.published_table import tables_of
 
@@ -105,7 +106,7 @@ def export_flow(
         ],
         description=f"Tables of {report['name']}, {report['runs']} runs",
     )
-    if result.exit_code == RUNS_SKIPPED:
+    if result.exit_code == SKIPPED:
         get_run_logger().warning("left out: %s", ", ".join(result.skipped_runs))
         return Completed(name="Skipped runs", message=f"{len(result.skipped_runs)} runs left out")
     return report

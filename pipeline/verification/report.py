@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.exit_codes import DONE, FAILED
 from pipeline.wording import counted, first_names, human_size, names_by_text
 
 _MOST_FILES = 20
@@ -81,7 +82,7 @@ class VerifyReport:
     @property
     def exit_code(self) -> int:
         """0 when everything is as it should be, else 1."""
-        return 0 if self.ok else 1
+        return DONE if self.ok else FAILED
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-compatible data."""

@@ -188,6 +188,23 @@ def test_doctor(config: str, tmp_path: Path, capsys: Streams) -> None:
     assert [entry["problem"] for entry in found[1:]] == [None, None]
 
 
+def test_doctor_goes_on_where_a_package_for_the_source_is_missing(
+    tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "connectors.storage.azure", None)
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "version: 1\nstorage: {lake: {protocol: abfs, account_name: acme}}\n"
+        "source: {url: 'abfs://sim/runs', storage: lake}\n"
+        f"sinks: [{{format: delta, path: {tmp_path}/table}}]\n"
+    )
+    assert run_cli(["doctor", str(file), "--json"]) == 1
+    source, written, read = (entry["problem"] for entry in printed(capsys))
+    assert "pip install 'flowtime-export[azure]'" in source
+    assert written is None
+    assert "pip install 'flowtime-export[azure]'" in read
+
+
 # --- without a config -----------------------------------------------------------------------
 
 

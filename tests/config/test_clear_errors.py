@@ -238,6 +238,7 @@ def test_references_are_not_nested(reference: str, environ: dict[str, str]) -> N
         ("${NOT_SET_ANYWHERE}", "out"),
         ("runs", "out\nx"),
         ("", "out"),
+        ("runs", ""),
         ("s3://user:password@bucket/x", "out"),
     ],
 )

@@ -21,6 +21,7 @@ from connectors.storage.contract import Storage
 from pipeline.config import ExportConfig
 from pipeline.exports.run import export
 from tests.exporting import names, spec, write_runs
+from tests.stores import leftovers
 
 FORMATS = ("csv", "ndjson", "parquet")
 STAGES = [f"{state}-{form}" for state in ("new", "overwrite") for form in FORMATS]
@@ -239,7 +240,7 @@ def converges(
     export(ExportConfig.model_validate(made))
     storage.remove_leftovers(root)
     stage.check_done(storage, root)
-    assert storage.leftovers(root) == []
+    assert leftovers(storage, root) == []
     if storage.is_local:
         assert not [name for name in names(Path(root)) if ".flowtime-export" in name]
     else:

@@ -23,6 +23,7 @@ from pipeline.exports.run import export
 from pipeline.imports.importer import ImportOptions, import_export
 from tests.exporting import config, names, spec, write_runs
 from tests.reliability.killing import Trace, Victims, tries
+from tests.stores import leftovers
 
 KILLS = 15
 """In CI, for each state."""
@@ -97,6 +98,6 @@ def test_kill_an_import_at_each_call(
         storage, path = connect(str(out))
         storage.remove_leftovers(path)
         assert {name: contents(out / name) for name in RUNS} == known[0]
-        assert storage.leftovers(path) == []
+        assert leftovers(storage, path) == []
     assert ends["killed"] >= 0.8 * wanted, ends
     tried(ends["killed"])

@@ -278,7 +278,7 @@ def test_without_a_temporary_directory(
     staging._sweep.cache_clear()
     acts: dict[str, Callable[[], object]] = {
         "sweep": lambda: storage.sweep(path),
-        "leftovers": lambda: storage.leftovers(path),
+        "leftovers": lambda: storage.remove_leftovers(path),
         "scratch": lambda: scratch_folder().__enter__(),
     }
     with pytest.raises(StorageError, match="TMPDIR"):

@@ -72,11 +72,6 @@ class RestoredRun:
     series: tuple[RestoredSeries, ...]
 
     @property
-    def unmatched(self) -> tuple[RestoredSeries, ...]:
-        """Series whose file is not the one that the run promises."""
-        return tuple(one for one in self.series if one.matched is False)
-
-    @property
     def bytes(self) -> int:
         """Bytes of all series files."""
         return sum(one.bytes for one in self.series)

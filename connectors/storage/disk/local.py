@@ -234,12 +234,8 @@ class LocalStorage(Storage):
         """Of processes of this machine that live no more, or older than a day."""
         return list(abandoned_below(path))
 
-    def leftovers(self, path: str) -> list[str]:
-        """Return the abandoned files, and folders in the temporary directory."""
-        return [*(mark.path for mark in abandoned_below(path)), *abandoned_folders()]
-
     def remove_leftovers(self, path: str, failed: Failed | None = None) -> list[str]:
-        """Remove what `leftovers` finds, but for claims that record files, and return it."""
+        """Files of processes that live no more, and folders in the temporary directory."""
         files = bury_all(self, path, failed)
         folders = abandoned_folders()
         remove_folders(folders)

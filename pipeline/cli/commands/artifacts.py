@@ -19,7 +19,6 @@ from pipeline.cli.console import (
     storage_of,
     storage_option,
 )
-from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.failures import redaction
 from pipeline.cli.output.artifact_tables import (
     artifact_lines,
@@ -29,6 +28,7 @@ from pipeline.cli.output.artifact_tables import (
 )
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError, UnknownArtifactError
+from pipeline.exit_codes import DONE, FAILED
 from pipeline.registry.queries.query import MAX_LIMIT, SORT_KEYS
 from pipeline.registry.records.artifact import STATES, TYPES
 from pipeline.registry.registry import Registry, open_registry

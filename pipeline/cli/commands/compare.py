@@ -26,7 +26,6 @@ from pipeline.cli.console import (
     storage_of,
     storage_option,
 )
-from pipeline.cli.exit_codes import DIFFERENT, DONE, FAILED
 from pipeline.cli.failures import redaction
 from pipeline.comparison.alignment import ALIGNMENT_METHODS, AlignmentMethod
 from pipeline.comparison.compare import compare_matched
@@ -39,6 +38,7 @@ from pipeline.comparison.sides.side import SideSource
 from pipeline.comparison.sweep import compare_all
 from pipeline.config.comparison import load_comparison_config, parse_comparison_config
 from pipeline.errors import ConfigError
+from pipeline.exit_codes import DIFFERENT, DONE, FAILED
 
 _MOST_LINES = 20
 _MOST_NAMES = 10

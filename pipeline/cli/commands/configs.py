@@ -8,9 +8,9 @@ import click
 
 from pipeline.cli.config_template import config_template
 from pipeline.cli.console import config_argument, print_json, set_option, settings_of
-from pipeline.cli.exit_codes import DONE
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
+from pipeline.exit_codes import DONE
 from pipeline.logs import LOGGER
 from pipeline.planning.warnings import config_warnings
 from pipeline.sinks.formats import ALL_FORMATS, SINK_FORMATS

@@ -82,9 +82,9 @@ def _tried(
 
 def _tried_table(what: str, sink: Sink, config: ExportConfig) -> Finding:
     """Read a lake table, and its catalog if it has one; that it is not there yet is no problem."""
-    target = TargetResolver.of(config, datetime.now(UTC)).place(sink, sink.path)
     try:
-        table = open_lake_table(sink, *target)
+        place = TargetResolver.of(config, datetime.now(UTC)).place(sink, sink.path)
+        table = open_lake_table(sink, *place)
         if table is not None:
             table.read()
     except FlowtimeExportError as error:

@@ -24,12 +24,12 @@ from pipeline.cli.console import (
     settings_of,
     storage_option,
 )
-from pipeline.cli.exit_codes import DONE
 from pipeline.cli.failures import current_invocation, failure_as_json, redaction
 from pipeline.cli.output.streams import reader_is_gone
 from pipeline.cli.signals import Terminated
 from pipeline.config import ExportConfig, single_run_config
 from pipeline.errors import ConfigError
+from pipeline.exit_codes import DONE
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.run import export

@@ -21,9 +21,9 @@ from pipeline.cli.console import (
     storage_of,
     storage_option,
 )
-from pipeline.cli.exit_codes import DONE, FAILED
 from pipeline.cli.output.render import runs_as_data, runs_as_lines
 from pipeline.errors import ConfigError
+from pipeline.exit_codes import DONE, FAILED
 from pipeline.logs import LOGGER
 from pipeline.wording import counted
 from pipeline.writing.removal import abort_stale_uploads, clean

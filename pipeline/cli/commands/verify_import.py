@@ -18,7 +18,7 @@ from pipeline.cli.console import (
     storage_of,
     storage_option,
 )
-from pipeline.cli.exit_codes import DONE, FAILED
+from pipeline.exit_codes import DONE, FAILED
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.roundtrip import roundtrip
 from pipeline.readback.unpacking import MAX_EXPANSION

@@ -29,7 +29,7 @@ from connectors.storage.calls import retry
 from connectors.storage.s3 import storage as storage_s3
 from connectors.storage.s3 import upload as s3_upload
 from tests.servers import S3Server, serve_http
-from tests.stores import STORES, connected, put
+from tests.stores import STORES, connected, leftovers, put
 
 
 @pytest.fixture(params=STORES)
@@ -386,13 +386,13 @@ def test_leftovers_are_those_of_the_dead(tmp_path: Path) -> None:
     foreign.write_text("of another machine")
     other = tmp_path / "out/notes.flowtime-export.part"
     other.write_text("not ours")
-    (found,) = storage.leftovers(root)
+    (found,) = leftovers(storage, root)
     assert found.startswith(f"{root}/out/.f.csv.")
     assert listing(storage, root) == {
         "/out": [("f.csv", 3), ("notes.flowtime-export.part", 8)],
     }
     assert storage.remove_leftovers(root) == [found]
-    assert storage.leftovers(root) == []
+    assert leftovers(storage, root) == []
     assert target.read_text() == "old"
     day_old = time.time() - 25 * 3600
     os.utime(foreign, (day_old, day_old))

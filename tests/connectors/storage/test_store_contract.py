@@ -14,7 +14,7 @@ from connectors.storage import StagedFile, Storage, claimed, join, staged_name
 from connectors.storage.azure import client as azure_client
 from connectors.storage.google import upload as google_upload
 from connectors.storage.s3 import upload as s3_upload
-from tests.stores import STORES, connected, put
+from tests.stores import STORES, connected, leftovers, put
 
 PAGE = Path(__file__).parents[3] / "docs/stores.md"
 PART_BYTES = 5 * 1024 * 1024
@@ -158,7 +158,7 @@ def _tidies(storage: Storage, root: str) -> str:
     put(storage, join(root, "kept"), b"x")
     name = re.sub(r"-[0-9]+-", "-999999999-", staged_name("dead"))
     storage.mark(join(root, name), b"x")
-    assert storage.leftovers(root) == [storage.url(join(root, name))]
+    assert leftovers(storage, root) == [storage.url(join(root, name))]
     assert storage.remove_leftovers(root) == [storage.url(join(root, name))]
     assert [file.path for f in storage.walk(root) for file in f.files] == [join(root, "kept")]
     storage.delete(join(root, "kept"))

@@ -1,4 +1,4 @@
-"""Exit codes of the command line."""
+"""Define the exit codes of the command line, which reports and orchestrators use as well."""
 
 from __future__ import annotations
 
