@@ -14,7 +14,7 @@ from distributed.comm.core import CommClosedError
 
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.flowtime.scan.scanner import ScanProgress
-from connectors.storage import staging_for
+from connectors.storage import give_up, staging_for
 from pipeline.errors import ConfigError, FlowtimeExportError, SinkError, StorageError
 from pipeline.execution.discovery import DiscoveryMessage
 from pipeline.execution.handover import handed_over
@@ -46,6 +46,8 @@ class DaskExecutor:
     def __init__(self, address: str) -> None:
         self._address = address
         self._client: Client | None = None
+        self._job: ExportJob | None = None
+        self._seen_workers: set[str] = set()
 
     def __enter__(self) -> DaskExecutor:
         try:
@@ -59,13 +61,34 @@ class DaskExecutor:
 
     def __exit__(self, *_: object) -> None:
         if self._client is not None:
+            self._remove_of_lost_workers(self._client)
             self._client.close()
+
+    def _remove_of_lost_workers(self, client: Client) -> None:
+        """Remove what workers have staged on a disk that are gone: no result names it.
+
+        All that results name is published or discarded by now.
+        """
+        if self._job is None:
+            return
+        # An error of this would hide that of the export.
+        with suppress(CommClosedError, OSError, StorageError):
+            if client.status == "running" and self._seen_workers <= self._threads(client).keys():
+                return
+            give_up(self._job.owner)
+            self._job.remove_given_up()
+
+    def _threads(self, client: Client) -> dict[str, int]:
+        """Return the number of threads of each worker, by its address."""
+        found: dict[str, int] = client.nthreads()
+        self._seen_workers.update(found)
+        return found
 
     @property
     def lead(self) -> int:
         """Two more than the cluster has threads now; it may grow and shrink."""
         assert self._client is not None
-        threads: int = sum(self._client.nthreads().values())
+        threads = sum(self._threads(self._client).values())
         return max(threads + _WAITING, _SMALLEST_LEAD)
 
     def run(
@@ -76,6 +99,9 @@ class DaskExecutor:
         Raises:
             StorageError: The cluster lost a task for good.
         """
+        if self._job is not None:
+            give_up(self._job.owner)  # an earlier attempt
+        self._job = job
         with self.translated():
             for numbers, result in results(self, job, progress):
                 yield numbers, _checked(job, numbers, result)
