@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from connectors.storage import StagedFile
 from pipeline.errors import SinkError
 from pipeline.planning.target import Target
 from pipeline.rows.column import Table
 from pipeline.sinks import Sink, Written
 from pipeline.sinks.sink import SegmentFile
-from pipeline.writing.hashing_stream import StreamThreads
 from pipeline.writing.router import StagedOutput
 from pipeline.writing.staged_stream import StagedStream
 
@@ -27,8 +28,8 @@ class SegmentJoin:
 
     def __init__(self, sink: Sink, target: Target, table: Table) -> None:
         self._target = target
-        self._threads = StreamThreads()
-        self._output = StagedStream.open(target.storage, target.path, target.url, self._threads)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-join")
+        self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
         self._join = sink.join(self._output.stream, table)
 
     def add(self, segment: StagedFile, written: Written) -> None:
@@ -54,10 +55,10 @@ class SegmentJoin:
         """
         path = self._target.relative_path(self._target.path)
         file = self._output.finish(self._join.close(), path)
-        self._threads.shutdown()
+        self._worker.shutdown()
         return StagedOutput(self._target, self._output.staged, file)
 
     def discard(self) -> None:
         """Discard what has been written."""
         self._output.discard()
-        self._threads.shutdown()
+        self._worker.shutdown()

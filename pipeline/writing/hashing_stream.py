@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -23,51 +22,28 @@ _BYTES_A_CALL = 1_000_000
 to eight in calls of 8 MB, which make it look for larger stretches of free memory."""
 
 
-def _one_thread(name: str) -> ThreadPoolExecutor:
-    """Return an executor of one thread, so that bytes keep their order."""
-    return ThreadPoolExecutor(1, thread_name_prefix=name)
-
-
-@dataclass(frozen=True)
-class StreamThreads:
-    """The threads that hash and write what is given to the streams of one output.
-
-    Attributes:
-        hashing: Hashes.
-        writing: Writes.
-    """
-
-    hashing: ThreadPoolExecutor = field(default_factory=lambda: _one_thread("flowtime-hash"))
-    writing: ThreadPoolExecutor = field(default_factory=lambda: _one_thread("flowtime-write"))
-
-    def shutdown(self) -> None:
-        """End the threads, once they have done what they were given."""
-        self.hashing.shutdown()
-        self.writing.shutdown()
-
-
 class HashingStream:
-    """A binary file that is hashed and counted in passing.
+    """A binary file that is hashed and counted in passing, behind the writer's back.
 
-    Hashing takes about as long as rendering text, writing half of that, and all three let other
-    threads run: each has a thread of its own. What waits for them is bounded.
+    Hashing and writing take about as long as rendering text, and both let other threads run:
+    they are done on a thread of their own. What waits for it is bounded.
 
     Args:
         raw: The file.
         url: What it is to become, for messages.
-        threads: Where bytes are hashed and written.
+        worker: An executor of one thread, so that bytes keep their order.
         is_hashed: Whether the bytes are hashed; those of a part of a file need not be.
     """
 
     def __init__(
-        self, raw: Writable, url: str, threads: StreamThreads, *, is_hashed: bool = True
+        self, raw: Writable, url: str, worker: Executor, *, is_hashed: bool = True
     ) -> None:
         self._raw = raw
         self._url = url
-        self._threads = threads
+        self._worker = worker
         self._digest = hashlib.sha256()
         self._is_hashed = is_hashed
-        self._pending: deque[tuple[int, list[Future[None]]]] = deque()
+        self._pending: deque[tuple[int, Future[None]]] = deque()
         self._pending_bytes = 0
         self._gathered = bytearray()
         self._abandoned = False
@@ -128,11 +104,10 @@ class HashingStream:
     def abandon(self) -> None:
         """Close the file and take no more bytes: writers still try to write their ends."""
         self._abandoned = True
-        for _, futures in self._pending:
-            for future in futures:
-                future.cancel()
+        for _, future in self._pending:
+            future.cancel()
         with suppress(OSError):  # what it could not write is thrown away in any case
-            self._threads.writing.submit(self._raw.close).result()
+            self._worker.submit(self._raw.close).result()
 
     def readable(self) -> bool:
         """Return False: this stream is written."""
@@ -159,23 +134,22 @@ class HashingStream:
     def _hand_over(self, content: bytes | pa.Buffer) -> None:
         while self._pending_bytes > _MOST_PENDING_BYTES:
             self._settle_one()
-        futures = [self._threads.writing.submit(self._put, content)]
-        if self._is_hashed:
-            futures.append(self._threads.hashing.submit(self._digest.update, memoryview(content)))
-        self._pending.append((len(content), futures))
+        self._pending.append((len(content), self._worker.submit(self._put, content)))
         self._pending_bytes += len(content)
 
     def _put(self, content: bytes | pa.Buffer) -> None:
         view = memoryview(content)
         for start in range(0, len(view), _BYTES_A_CALL):
-            self._raw.write(view[start : start + _BYTES_A_CALL])
+            piece = view[start : start + _BYTES_A_CALL]
+            if self._is_hashed:
+                self._digest.update(piece)
+            self._raw.write(piece)
 
     def _settle_one(self) -> None:
-        size, futures = self._pending.popleft()
+        size, future = self._pending.popleft()
         self._pending_bytes -= size
         with self._translated():
-            for future in futures:
-                future.result()
+            future.result()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

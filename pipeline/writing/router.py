@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +24,6 @@ from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
 from pipeline.sinks.run_lengths import SERIES
 from pipeline.sinks.sink import Written
-from pipeline.writing.hashing_stream import StreamThreads
 from pipeline.writing.staged_stream import StagedStream
 
 MOST_OPEN_FILES = 400
@@ -127,7 +127,7 @@ class SinkOutput:
         self._open: list[int] = []
         self._continued: dict[Target, _OpenFile] = {}
         self._swept: set[tuple[Storage, str]] = set()
-        self._threads = StreamThreads()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._in_file = self.plan.in_file
         self._assembler = (
             WideAssembler(self.export.tables.runs, self.plan.measures)
@@ -167,7 +167,7 @@ class SinkOutput:
             is_due = part.is_whole or (part.begins and not part.target.is_folder)
             if is_due and part.target not in written:
                 self._write_empty(part)
-        self._threads.shutdown()
+        self._worker.shutdown()
 
     def discard(self) -> None:
         """Discard what is staged."""
@@ -178,7 +178,7 @@ class SinkOutput:
             output.discard()
         for segments in self.segments:
             segments.target.storage.discard(segments.staged)
-        self._threads.shutdown()
+        self._worker.shutdown()
 
     # ----------------------------------------------------------------- which row goes where
 
@@ -288,7 +288,7 @@ class SinkOutput:
         self._sweep(target, path)
         is_hashed = target.is_folder or part.is_whole
         output = StagedStream.open(
-            target.storage, path, target.url, self._threads, is_hashed=is_hashed
+            target.storage, path, target.url, self._worker, is_hashed=is_hashed
         )
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from connectors.storage import StagedFile, Storage
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import SinkError
 from pipeline.sinks import Written
-from pipeline.writing.hashing_stream import HashingStream, StreamThreads
+from pipeline.writing.hashing_stream import HashingStream
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,7 @@ class StagedStream:
 
     @classmethod
     def open(
-        cls,
-        storage: Storage,
-        path: str,
-        url: str,
-        threads: StreamThreads,
-        *,
-        is_hashed: bool = True,
+        cls, storage: Storage, path: str, url: str, worker: Executor, *, is_hashed: bool = True
     ) -> StagedStream:
         """Stage a file and open it.
 
@@ -42,7 +37,7 @@ class StagedStream:
             storage: Where it goes.
             path: Its path there.
             url: What it belongs to, for messages.
-            threads: Where it is hashed and written.
+            worker: An executor of one thread, which writes it.
             is_hashed: Whether its bytes are hashed.
 
         Raises:
@@ -54,7 +49,7 @@ class StagedStream:
         except OSError as error:
             storage.discard(staged)
             raise SinkError(f"{url}: cannot write {staged.local}: {error}") from error
-        return cls(storage, staged, HashingStream(raw, url, threads, is_hashed=is_hashed))
+        return cls(storage, staged, HashingStream(raw, url, worker, is_hashed=is_hashed))
 
     def finish(
         self, written: Written, path: str, partition: Mapping[str, str | None] | None = None

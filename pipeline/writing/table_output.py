@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,6 @@ from pipeline.rows.column import Column, Table
 from pipeline.sinks import Sink
 from pipeline.sinks.formats import AnySink
 from pipeline.writing.described_file import DescribedFile, digest_of_contents
-from pipeline.writing.hashing_stream import StreamThreads
 from pipeline.writing.staged_stream import StagedStream
 
 _SINKS: TypeAdapter[Any] = TypeAdapter(AnySink)
@@ -144,8 +144,8 @@ class TableWriting:
         self._target = target
         self._table = Table(tuple(columns), metadata)
         target.storage.sweep(target.folder)
-        self._threads = StreamThreads()
-        self._output = StagedStream.open(target.storage, target.path, target.url, self._threads)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
+        self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
         self._writer = target.sink.open(self._output.stream, self._table)
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -163,13 +163,13 @@ class TableWriting:
             SinkError: The staged file could not be written.
         """
         file = self._output.finish(self._writer.close(), self._target.name)
-        self._threads.shutdown()
+        self._worker.shutdown()
         return StagedTable(self._target, self._table.columns, self._output.staged, file)
 
     def discard(self) -> None:
         """Throw the file away."""
         self._output.discard()
-        self._threads.shutdown()
+        self._worker.shutdown()
 
 
 def stage_tables(
