@@ -13,7 +13,8 @@ from typing import cast
 import pytest
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.flowtime.discover import discovery as discovering
+from connectors.flowtime.discover import discovery as finding
+from connectors.flowtime.discover import run_reading
 from connectors.flowtime.discover.discovery import Discovery, discover
 from connectors.flowtime.discover.selection import Selection, select_series
 from connectors.storage import FileInfo, Folder, Storage
@@ -285,7 +286,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_oversized_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovering, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(finding, "MAX_JSON_BYTES", 100)
     memory = store(tmp_path, ("", NEWEST("run")))
     assert "at most 100 are read" in found(memory).refusals[0].reason
     assert memory.reads == []
@@ -370,11 +371,11 @@ def test_time_origin_is_handed_on(tmp_path: Path) -> None:
 
 
 def test_reads_are_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovering, "GROUP_RUNS", 2)
+    monkeypatch.setattr(run_reading, "GROUP_RUNS", 2)
     memory = store(tmp_path, *(("", NEWEST(f"run_{number}")) for number in range(5)))
     assert len(found(memory).runs) == 5
     assert [len(read) for read in memory.reads] == [10, 10, 5]
-    monkeypatch.setattr(discovering, "GROUP_BYTES", 1)
+    monkeypatch.setattr(run_reading, "GROUP_BYTES", 1)
     memory.reads.clear()
     assert len(found(memory).runs) == 5
     assert [len(read) for read in memory.reads] == [5] * 5
