@@ -7,38 +7,25 @@ is not wanted by name is never opened, the rest is read in groups, many files at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
-from connectors.errors import DeniedError, NotFoundError, RunError, StorageError, printable
-from connectors.flowtime.discover.run_candidates import DESCRIBING, RunCandidate, RunCandidateSearch
+from connectors.errors import DeniedError, NotFoundError, RunError, printable
+from connectors.flowtime.discover.run_candidates import RunCandidate, RunCandidateSearch
+from connectors.flowtime.discover.run_reading import (
+    DescribingFiles,
+    ReadOptions,
+    read_in_groups,
+    run_of,
+)
 from connectors.flowtime.discover.selection import EVERYTHING, Selection
 from connectors.flowtime.discover.source_root import SourceRoot
-from connectors.flowtime.model.run import Run, RunOverview
-from connectors.flowtime.parse.dialects import (
-    INDEX_FILE,
-    MANIFEST_FILE,
-    METADATA_FILE,
-    RUN_FILE,
-    RunFiles,
-    created_of,
-    parse_run,
-    restored_from,
-)
+from connectors.flowtime.model.run import Run
+from connectors.flowtime.parse.dialects import INDEX_FILE, MANIFEST_FILE, RUN_FILE
 from connectors.flowtime.parse.schema import MAX_JSON_BYTES
-from connectors.flowtime.parse.spec_scalars import SPEC_FILE
-from connectors.flowtime.parse.spec_summary import SpecSummary, summarise_spec
-from connectors.flowtime.parse.telemetry import parse_bundle
 from connectors.storage import Folder, Storage
 from connectors.storage.addresses.paths import UNPRINTABLE
-from connectors.storage.calls.deadline import ContextPool
-
-GROUP_RUNS = 256
-GROUP_BYTES = 64 * 1024 * 1024
-_MOST_NAMES = 1000
-
 
 KnownRun = Callable[[str, str], Run | None]
 """The run that was read when the folder of a URL had a listing, if that is still known."""
@@ -130,9 +117,8 @@ def discover(
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(
-        selection, time_origin, known, summarise=summarise, pattern=pattern, only=only
-    )
+    reading = ReadOptions(selection, time_origin, summarise=summarise)
+    options = _Options(reading, known, only=only, pattern=pattern)
     found = _Found()
     for _ in _discover(storage, path, options, found):
         pass
@@ -179,7 +165,7 @@ def discover_each(
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(EVERYTHING, skip=skip, watch=watch, summarise=True)
+    options = _Options(ReadOptions(EVERYTHING, summarise=True), skip=skip, watch=watch)
     found = _Found()
     for _ in _discover(storage, path, options, found):
         yield from found.runs
@@ -192,21 +178,24 @@ def discover_each(
 class _Options:
     """How runs are looked for."""
 
-    selection: Selection
-    time_origin: datetime | None = None
+    reading: ReadOptions
     known: KnownRun | None = None
     skip: Skip | None = None
     watch: FolderCallback | None = None
-    summarise: bool = False
     only: Set[str] | None = None
     pattern: tuple[str, ...] = ()
+
+    @property
+    def selection(self) -> Selection:
+        return self.reading.selection
 
 
 def _discover(storage: Storage, path: str, options: _Options, found: _Found) -> Iterator[None]:
     """Add to what has been found, and yield after each group of runs, and at the end."""
     wanted = _wanted(storage, path, options, found)
-    for group, contents in _contents(storage, _groups(_unknown(storage, wanted, options, found))):
-        _judge(storage, group, contents, options, found)
+    for group in read_in_groups(storage, _unknown(storage, wanted, options, found)):
+        for candidate, files in group:
+            _judge(storage, candidate, files, options, found)
         yield
     yield
 
@@ -302,20 +291,6 @@ def _unreadable(candidate: RunCandidate) -> str | None:
     return f"{', '.join(missing)} is missing: restore it or evaluate the model again{hint}"
 
 
-def _groups(candidates: Iterator[RunCandidate]) -> Iterator[list[RunCandidate]]:
-    """Candidates in groups that are bounded in number and in bytes."""
-    group: list[RunCandidate] = []
-    held = 0
-    for candidate in candidates:
-        if group and (len(group) >= GROUP_RUNS or held + candidate.bytes > GROUP_BYTES):
-            yield group
-            group, held = [], 0
-        group.append(candidate)
-        held += candidate.bytes
-    if group:
-        yield group
-
-
 def _unknown(
     storage: Storage, candidates: Iterator[RunCandidate], options: _Options, found: _Found
 ) -> Iterator[RunCandidate]:
@@ -352,148 +327,30 @@ def _as_known(storage: Storage, candidate: RunCandidate, known: KnownRun) -> Run
     return replace(run, path=candidate.path, listing=listing, series=run.series.listed(sizes))
 
 
-_Contents = list[dict[str, bytes | StorageError]]
-
-
-def _contents(
-    storage: Storage, groups: Iterator[list[RunCandidate]]
-) -> Iterator[tuple[list[RunCandidate], _Contents]]:
-    """Yield the files of each group; on remote storages the next group is read meanwhile."""
-    if storage.is_local:
-        yield from ((group, _read(storage, group)) for group in groups)
-        return
-    with ContextPool(1, thread_name_prefix="flowtime-discover") as reader:
-        before: tuple[list[RunCandidate], Future[_Contents]] | None = None
-        for group in groups:
-            reading = (group, reader.submit(_read, storage, group))
-            if before is not None:
-                yield before[0], before[1].result()
-            before = reading
-        if before is not None:
-            yield before[0], before[1].result()
-
-
-def _read(storage: Storage, group: list[RunCandidate]) -> _Contents:
-    """Return the files that describe each candidate of a group, by name."""
-    keys = [
-        (number, name)
-        for number, candidate in enumerate(group)
-        for name in DESCRIBING
-        if name in candidate.described
-    ]
-    paths = [group[number].described[name].path for number, name in keys]
-    contents: _Contents = [{} for _ in group]
-    for (number, name), content in zip(keys, storage.read_many(paths), strict=True):
-        contents[number][name] = content
-    return contents
-
-
 def _judge(
     storage: Storage,
-    group: list[RunCandidate],
-    contents: _Contents,
+    candidate: RunCandidate,
+    files: DescribingFiles,
     options: _Options,
     found: _Found,
 ) -> None:
-    """Separate runs from refusals in a group of candidates that have been read."""
-    for candidate, files in zip(group, contents, strict=True):
-        try:
-            run = _run(storage, candidate, files, options)
-        except RunError as error:
-            refusal = _refusal(storage, candidate.path, candidate.name, error.detail, error)
-            kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
-            found.refusals.append(replace(refusal, kind=kind))
+    """Add a candidate that has been read to the runs, or to the refusals."""
+    try:
+        run = run_of(storage, candidate, files, options.reading)
+    except RunError as error:
+        refusal = _refusal(storage, candidate.path, candidate.name, error.detail, error)
+        kind: RefusalKind = "incomplete" if _vanished(files) else "broken"
+        found.refusals.append(replace(refusal, kind=kind))
+    else:
+        if run is None:
+            found.skipped += 1
         else:
-            if run is None:
-                found.skipped += 1
-            else:
-                found.runs.append(run)
+            found.runs.append(run)
 
 
-def _vanished(files: dict[str, bytes | StorageError]) -> bool:
+def _vanished(files: DescribingFiles) -> bool:
     # The manifest is written last and removed first: without it the run is being rewritten.
     return isinstance(files.get(MANIFEST_FILE), NotFoundError)
-
-
-def _run(
-    storage: Storage,
-    candidate: RunCandidate,
-    contents: dict[str, bytes | StorageError],
-    options: _Options,
-) -> Run | None:
-    """Return the run, or None where it is not wanted.
-
-    Raises:
-        RunError: It is wanted, or may be, and cannot be exported.
-    """
-    url = storage.url(candidate.path)
-    read: dict[str, bytes] = {}
-    for name, content in contents.items():
-        if isinstance(content, StorageError):
-            raise RunError(f"could not be read: {content}", run_url=url, file=name) from content
-        read[name] = content
-    files = RunFiles(
-        url=url,
-        path=candidate.path,
-        name=candidate.name,
-        run_json=read.get(RUN_FILE, b""),
-        manifest_json=read[MANIFEST_FILE],
-        index_json=read.get(INDEX_FILE, b""),
-        spec_yaml=read.get(SPEC_FILE),
-        metadata_json=read.get(METADATA_FILE),
-        sizes={name: size for name, size, _ in candidate.series},
-        listing=candidate.listing,
-        time_origin=options.time_origin,
-    )
-    selection = options.selection
-    try:
-        run = parse_run(files) if candidate.is_run else parse_bundle(files)
-    except RunError:
-        if selection.asks_created and _is_out_of_window(files, selection):
-            return None
-        raise
-    if options.summarise:
-        run = replace(run, summary=_summary(storage, candidate, files))
-    if not selection.asks_created:
-        return run
-    if run.created is None:
-        raise RunError(
-            "createdUtc is missing, so source.created and source.latest cannot be applied; "
-            "add it, or exclude the run by name",
-            run_url=url,
-            file=RUN_FILE,
-        )
-    return run if selection.wants_created(run.created) else None
-
-
-def _summary(storage: Storage, candidate: RunCandidate, files: RunFiles) -> RunOverview:
-    spec = SpecSummary() if files.spec_yaml is None else summarise_spec(files.spec_yaml)
-    # Only local file systems identify versions by the time of the last write.
-    written = [int(v) for v in candidate.versions if v.isdigit()] if storage.is_local else []
-    return RunOverview(
-        files=tuple(sorted(candidate.top_names)[:_MOST_NAMES]),
-        size=candidate.all_bytes,
-        modified=_moment(max(written)) if written else None,
-        title=spec.title,
-        description=spec.description,
-        tags=spec.tags,
-        restored_from=restored_from(files.manifest_json),
-    )
-
-
-def _moment(nanoseconds: int) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(nanoseconds // 10**9, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None
-
-
-def _is_out_of_window(files: RunFiles, selection: Selection) -> bool:
-    try:
-        created = created_of(files)
-    except RunError:
-        return False
-    return created is not None and not selection.wants_created(created)
 
 
 def _refusal(

@@ -14,7 +14,8 @@ from typing import cast
 import pytest
 
 from connectors.errors import NotFoundError, StorageError
-from connectors.flowtime.discover import discovery as discovering
+from connectors.flowtime.discover import discovery as finding
+from connectors.flowtime.discover import run_reading
 from connectors.flowtime.discover.discovery import Discovery, discover
 from connectors.flowtime.discover.selection import Selection, select_series
 from connectors.storage import FileInfo, Folder, Storage, connect
@@ -65,8 +66,8 @@ class MemoryStore:
 
 def store(tmp_path: Path, *specs: tuple[str, RunSpec], by_names: bool = False) -> MemoryStore:
     """A store with runs below the folders named."""
-    for folder, spec in specs:
-        write_run(tmp_path / "src" / folder, spec)
+    for folder, of_run in specs:
+        write_run(tmp_path / "src" / folder, of_run)
     files = {
         p.relative_to(tmp_path).as_posix(): p.read_bytes()
         for p in (tmp_path / "src").rglob("*")
@@ -287,7 +288,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_oversized_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovering, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(finding, "MAX_JSON_BYTES", 100)
     memory = store(tmp_path, ("", NEWEST("run")))
     assert "at most 100 are read" in found(memory).refusals[0].reason
     assert memory.reads == []
@@ -309,7 +310,7 @@ def test_names_are_selected_before_anything_is_read(tmp_path: Path) -> None:
 def test_creation_time_is_half_open(tmp_path: Path) -> None:
     days = ("2025-01-01T00:00:00Z", "2025-01-31T23:59:59.9999999Z", "2025-02-01T00:00:00Z")
     specs = [RunSpec(f"run_{n}", NEWEST("").series, created=day) for n, day in enumerate(days)]
-    memory = store(tmp_path, *(("", spec) for spec in specs))
+    memory = store(tmp_path, *(("", one) for one in specs))
     window = Selection(
         created_from=datetime(2025, 1, 1),  # noqa: DTZ001 - naive means UTC
         created_to=datetime(2025, 2, 1, tzinfo=UTC),
@@ -372,11 +373,11 @@ def test_time_origin_is_handed_on(tmp_path: Path) -> None:
 
 
 def test_reads_are_grouped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovering, "GROUP_RUNS", 2)
+    monkeypatch.setattr(run_reading, "GROUP_RUNS", 2)
     memory = store(tmp_path, *(("", NEWEST(f"run_{number}")) for number in range(5)))
     assert len(found(memory).runs) == 5
     assert [len(read) for read in memory.reads] == [10, 10, 5]
-    monkeypatch.setattr(discovering, "GROUP_BYTES", 1)
+    monkeypatch.setattr(run_reading, "GROUP_BYTES", 1)
     memory.reads.clear()
     assert len(found(memory).runs) == 5
     assert [len(read) for read in memory.reads] == [5] * 5
