@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from connectors.errors import printable
 from connectors.storage import StorageOptions
 from pipeline.cli.failures import current_invocation, redaction
 from pipeline.config import (
@@ -90,6 +91,16 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
+def print_text(text: str, *, err: bool = False) -> None:
+    """Print lines for people, with what could change a terminal escaped: runs are untrusted.
+
+    Args:
+        text: The lines.
+        err: Whether they go to stderr.
+    """
+    click.echo(printable(text, lines=True), err=err)
+
+
 class _Shown(Protocol):
     def as_json(self) -> dict[str, Any]: ...
 
@@ -107,7 +118,7 @@ def print_report(report: _Shown, *, as_json: bool, err: bool = False) -> None:
     if as_json:
         print_json(report.as_json())
     else:
-        click.echo(report.as_text(), err=err)
+        print_text(report.as_text(), err=err)
 
 
 def storage_of(url: str, pairs: Sequence[str]) -> StorageOptions | None:

@@ -205,6 +205,29 @@ def test_doctor_goes_on_where_a_package_for_the_source_is_missing(
     assert "pip install 'flowtime-export[azure]'" in read
 
 
+@pytest.mark.parametrize("verb", ["preview", "compare"])
+def test_texts_of_a_run_do_not_change_the_terminal(
+    config: str, runs: Path, capsys: Streams, verb: str
+) -> None:
+    file = runs / "run_b" / "run.json"
+    content = json.loads(file.read_text("utf-8-sig"))
+    file.write_text(json.dumps({**content, "source": "bell\x07"}))
+    arguments = {
+        "preview": [
+            config,
+            "--set",
+            "metadata.columns=[source]",
+            "--set",
+            "source.include=[run_b]",
+        ],
+        "compare": [str(runs / "run_a"), str(runs / "run_b")],
+    }
+    assert run_cli([verb, *arguments[verb]]) == 0
+    out = capsys.readouterr().out
+    assert "bell\\x07" in out
+    assert "\x07" not in out
+
+
 # --- without a config -----------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from pipeline.cli.console import (
     json_option,
     print_json,
     print_report,
+    print_text,
     read_stdin,
     registry_option,
     registry_session,
@@ -152,7 +153,7 @@ def compare_command(
     if as_json:
         print_json(comparison.as_json())
     else:
-        click.echo("\n".join(_lines(comparison)))
+        print_text("\n".join(_lines(comparison)))
     return DIFFERENT if comparison.fails(fail_on) else DONE
 
 

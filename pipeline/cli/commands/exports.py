@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connectors.errors import printable
 from pipeline.cli.alarm import alarm
 from pipeline.cli.console import (
     DurationType,
@@ -19,6 +20,7 @@ from pipeline.cli.console import (
     json_option,
     print_json,
     print_report,
+    print_text,
     registry_option,
     set_option,
     settings_of,
@@ -121,7 +123,7 @@ def preview_command(config: Path, overrides: tuple[str, ...], as_json: bool, row
         with pl.Config(
             tbl_rows=rows, tbl_cols=-1, tbl_width_chars=160, tbl_hide_dataframe_shape=True
         ):
-            click.echo(str(frame))
+            print_text(str(frame))
     return DONE if source.runs else _nothing_found(source)
 
 
@@ -238,7 +240,11 @@ def _watch(settings: ExportConfig, interval: float, *, as_json: bool) -> int:
         for result in watch.rounds():
             if isinstance(result, Report):
                 _log_report(result)
-                shown = json.dumps(result.as_json()) if as_json else result.as_text()
+                shown = (
+                    json.dumps(result.as_json())
+                    if as_json
+                    else printable(result.as_text(), lines=True)
+                )
             else:
                 LOGGER.error("%s; the next round tries again", result)
                 shown = json.dumps(failure_as_json(result, invocation)) if as_json else ""
@@ -302,5 +308,5 @@ def _show_plan(settings: ExportConfig, *, as_json: bool, full_refresh: bool = Fa
         print_json(plan_as_data(source, plan, **circumstances))
         return DONE
     for line in plan_as_lines(source, plan, **circumstances):
-        click.echo(line)
+        print_text(line)
     return DONE if source.runs else _nothing_found(source)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from pipeline.cli.console import print_text
 from pipeline.cli.failures import current_invocation
 from pipeline.errors import ConfigError
 from pipeline.imports.telemetry import ForeignDataError, ForeignOptions
@@ -95,5 +96,5 @@ def showing_problems(*, as_json: bool) -> Iterator[None]:
         if as_json:
             current_invocation().report = error.report.as_json()
         else:
-            click.echo(error.report.as_text())
+            print_text(error.report.as_text())
         raise

@@ -16,6 +16,7 @@ from pipeline.cli.console import (
     config_argument,
     json_option,
     print_json,
+    print_text,
     set_option,
     settings_of,
     storage_of,
@@ -60,7 +61,7 @@ def runs_command(url: str, storage_options: tuple[str, ...], as_json: bool) -> i
         print_json(runs_as_data(found))
         return DONE
     for line in runs_as_lines(found):
-        click.echo(line)
+        print_text(line)
     return DONE
 
 
@@ -103,11 +104,11 @@ def clean_command(
         )
         return FAILED if cleaned.problems else DONE
     for url in removed:
-        click.echo(f"removed {url}")
+        print_text(f"removed {url}")
     for problem in cleaned.problems:
         LOGGER.error("not removed: %s", problem)
     for upload in aborted:
-        click.echo(f"aborted the upload to {storage.url(upload.path)}")
+        print_text(f"aborted the upload to {storage.url(upload.path)}")
     click.echo(f"{counted(len(removed), 'leftover')} of crashed exports removed", err=True)
     if unfinished:
         oldest = _begun(min(unfinished, key=lambda one: one.begun))
