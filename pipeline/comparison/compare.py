@@ -40,8 +40,9 @@ def compare(
         baseline: A run directory, an export (its descriptor, folder or file), a telemetry bundle
             or another table, as a path or URL.
         other: What is compared with it, likewise.
-        tolerance: How far values may lie apart: `absolute=1e-9,relative=1e-6`, a mapping as in a
-            config, or a `Tolerance`; None: not at all.
+        tolerance: How far values may lie apart: a number for an absolute bound, text as in
+            `absolute=1e-9,relative=1e-6`, a mapping as in a config, or a `Tolerance`; None: not
+            at all.
         storage_options: fsspec options of the storages.
 
     Raises:

@@ -56,7 +56,8 @@ class NdjsonWriter(LineWriter):
                 continue
             odd = batch.filter(pl.col(column.name).is_finite().not_()).head(1)
             if odd.height:
-                row = ", ".join(f"{name}={value}" for name, value in odd.row(0, named=True).items())
+                cells = odd.row(0, named=True)
+                row = ", ".join(f"{one.name}={cells[one.name]}" for one in self._table.columns)
                 return (
                     f"column {column.name!r} holds a value that JSON cannot express ({row}): "
                     "set non_finite to string or null"

@@ -237,6 +237,8 @@ def test_runs(runs: Path, capsys: Streams) -> None:
     whole, waiting = printed(capsys)
     assert (whole["id"], whole["bins"], whole["series"], whole["complete"]) == ("run_a", 4, 3, True)
     assert (waiting["name"], waiting["complete"]) == ("run_b", False)
+    assert whole["created"] == "2025-01-02T03:04:05Z"
+    assert list(whole) == list(waiting)
     assert "manifest.json" in waiting["reason"]
     assert run_cli(["runs", str(runs)]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,17 @@ def test_a_rule_takes_what_it_leaves_out_from_the_default() -> None:
     assert found.rules[0].tolerance == Tolerance(absolute=1.0, relative=0.5)
     mapping = {"relative": 0.5, "measures": {"served": {"absolute": 1}}}
     assert Tolerances.of_any(mapping) == found
+
+
+@pytest.mark.parametrize("number", [1, 1e-9])
+def test_a_number_is_an_absolute_tolerance(number: float) -> None:
+    assert Tolerances.of_any(number) == Tolerances(Tolerance(absolute=number))
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, True, [1e-9]])
+def test_what_is_no_tolerance_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="tolerance: "):
+        Tolerances.of_any(wrong)
 
 
 @pytest.mark.parametrize(

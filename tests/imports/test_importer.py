@@ -11,7 +11,7 @@ import pytest
 
 from connectors.flowtime.discover.discovery import discover
 from connectors.storage import connect
-from pipeline.errors import IntegrityError, RunError
+from pipeline.errors import IntegrityError, NotAnExportError, RunError
 from pipeline.exports.run import export
 from pipeline.imports import ImportOptions, import_export
 from pipeline.imports.telemetry import ForeignDataError, ForeignOptions
@@ -33,6 +33,13 @@ SINKS: dict[str, dict[str, Any]] = {
     "data set": {"path": "parquet-set", "partition_by": ["measure"], "max_rows_per_file": 100},
     "csv data set": {"path": "csv-set", "max_rows_per_file": 70},
 }
+
+
+def test_a_run_directory_is_no_export(tmp_path: Path) -> None:
+    write_runs(tmp_path / "runs", spec("run_a"))
+    with pytest.raises(NotAnExportError, match="run_a is a run directory, not an export"):
+        import_export([str(tmp_path / "runs" / "run_a")], str(tmp_path / "back"))
+    assert not (tmp_path / "back").exists()
 
 
 def _series(folder: Path) -> dict[str, bytes]:

@@ -57,6 +57,24 @@ def _ids(client: httpx.Client, **query: Any) -> list[str]:
     return [one["id"] for one in answer.json()["artifacts"]]
 
 
+@pytest.mark.parametrize(
+    ("asked", "view"),
+    [
+        ("/artifacts?type=export", "artifacts?type=export"),
+        ("/artifacts/browse?tags=gold", "artifacts?tags=gold"),
+        ("/artifacts/manage", "artifacts"),
+        ("/artifacts/import", "import"),
+        ("/artifacts/run_a", "artifacts/run_a"),
+        ("/runs/a%20%23b/compare", "artifacts/a%20%23b"),
+    ],
+)
+def test_addresses_of_pages_lead_to_their_views(
+    client: httpx.Client, asked: str, view: str
+) -> None:
+    answer = client.get(asked)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"/page/#/{view}")
+
+
 def test_what_flowtimes_clients_ask(client: httpx.Client) -> None:
     """Its Svelte client's query, its Blazor list and its command line."""
     answer = client.get("/v1/artifacts?limit=100&sortBy=created&sortOrder=desc").json()

@@ -191,13 +191,18 @@ class MetricsAccumulator:
             rmse=self._rmse() if n else None,
             smape=self.smape / n if n else None,
             percent_change=self._percent_change() if n else None,
-            correlation=self._moments.correlation(),
+            correlation=self._correlation(),
         )
 
     def _status(self) -> PairStatus:
         if self.nan_baseline_only or self.nan_comparison_only or self.out_of_tolerance:
             return "different"
         return "within" if self.unequal else "equal"
+
+    def _correlation(self) -> float | None:
+        correlation = self._moments.correlation()
+        # The quotient of two roots is rounded: equal sides would be correlated by 1 - 1e-16.
+        return correlation if correlation is None or self.unequal else 1.0
 
     def _rmse(self) -> float:
         return self._squares.root_mean(self.n) if self._absolute.is_finite else math.inf

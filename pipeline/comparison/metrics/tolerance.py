@@ -158,8 +158,8 @@ class Tolerances:
         """Return the tolerances that a caller of the library gave in any of its forms.
 
         Args:
-            tolerance: Tolerances, one tolerance for all series, text as on the command line, or a
-                mapping as in a config; None for none.
+            tolerance: Tolerances, one tolerance for all series, a number for an absolute one, text
+                as on the command line, or a mapping as in a config; None for none.
 
         Raises:
             ConfigError: It is none of these.
@@ -174,7 +174,9 @@ class Tolerances:
             return cls.parse([tolerance])
         if isinstance(tolerance, Mapping):
             return cls.from_mapping(tolerance)
-        raise ConfigError(f"tolerance: expected text or a mapping, found {tolerance!r}")
+        if isinstance(tolerance, int | float) and not isinstance(tolerance, bool):
+            return cls.from_mapping({"absolute": tolerance})
+        raise ConfigError(f"tolerance: expected a number, text or a mapping, found {tolerance!r}")
 
     @classmethod
     def from_mapping(cls, plain: Mapping[str, Any]) -> Tolerances:
@@ -196,7 +198,7 @@ class Tolerances:
         return cls(default, tuple(rules))
 
 
-AnyTolerance = Tolerances | Tolerance | str | Mapping[str, Any] | None
+AnyTolerance = Tolerances | Tolerance | float | str | Mapping[str, Any] | None
 """What a caller of the library may give for a tolerance."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -111,8 +111,20 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     async def root() -> RedirectResponse:
         return RedirectResponse("/page/")
 
-    @app.get("/artifacts", include_in_schema=False)
+    @app.get("/artifacts/import", include_in_schema=False)
+    async def import_page() -> RedirectResponse:
+        return RedirectResponse("/page/#/import")
+
+    @app.get("/runs/{runId}/compare", include_in_schema=False)
+    async def comparable_runs(run_id: Annotated[str, Path(alias="runId")]) -> RedirectResponse:
+        # The view of the artifact lists what the run can be compared with.
+        return RedirectResponse(f"/page/#/artifacts/{quote(run_id, safe='')}")
+
+    # Decorators apply from below: the fixed addresses come before those of any artifact.
     @app.get("/artifacts/{artifactId}", include_in_schema=False)
+    @app.get("/artifacts/manage", include_in_schema=False)
+    @app.get("/artifacts/browse", include_in_schema=False)
+    @app.get("/artifacts", include_in_schema=False)
     async def artifact_pages(request: Request) -> RedirectResponse:
         name = request.path_params.get("artifactId")
         rest = "" if name is None else f"/{quote(name, safe='')}"

@@ -29,8 +29,8 @@ OPEN_PATHS = frozenset(
 )
 """Paths that require no token: they show nothing of any run."""
 
-OPEN_FOLDERS = ("/docs/", "/page/", "/compare/", "/artifacts/")
-"""Folders of static files that require no token."""
+OPEN_FOLDERS = ("/docs/", "/page/", "/compare/", "/artifacts/", "/runs/")
+"""Folders of static files and redirections to them, which require no token."""
 
 UPLOAD_PATH = "/v1/import"
 """The only path that accepts large bodies."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from connectors.storage import Storage, StorageOptions, connect
-from pipeline.errors import StorageError
+from pipeline.errors import NotAnExportError, StorageError
 from pipeline.imports.telemetry.report import Findings
 from pipeline.readback.unpacking import (
     DAMAGE,
@@ -23,6 +23,7 @@ BLOCK_BYTES = 2_000_000
 _PARQUET = b"PAR1"
 _NAMES = {"gz": "gzip", "zst": "zstd"}
 _OTHERS = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_RUN_FILE = "run.json"
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -63,6 +64,7 @@ def find_files(
     """Return the files of a table; a folder means the data files directly in it.
 
     Raises:
+        NotAnExportError: A folder is a run directory.
         StorageError: There is no such file, or the store failed.
     """
     files: list[ForeignFile] = []
@@ -73,6 +75,11 @@ def find_files(
             files.append(ForeignFile(storage, path, storage.url(path), entry.size))
             continue
         folder = next((one for one in storage.walk(path) if one.path == path), None)
+        if folder and any(one.path.rpartition("/")[2] == _RUN_FILE for one in folder.files):
+            raise NotAnExportError(
+                f"{storage.url(path)} is a run directory, not an export: name a table that "
+                "`export` made of it"
+            )
         found = [one for one in folder.files if _is_data(one.path)] if folder else []
         if not found:
             raise StorageError(
