@@ -25,7 +25,7 @@ lint:  ## Lint, check types and import layers
 
 .PHONY: test
 test:  ## Run all tests but the slow ones
-	$(python) -m pytest -q -n 2
+	$(python) -m pytest -q -n 3 --dist worksteal
 
 .PHONY: docs
 docs:  ## Build the documentation site into build/site

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 4
 """To write what they have read takes one process half as long as to read it."""
 
+_PARTS_AHEAD = 16
+"""Parts of 256 runs that are read ahead: two transactions, so that no worker waits for one."""
+
 
 @contextmanager
 def reading_workers(
@@ -66,7 +69,7 @@ def _read(executor: ProcessExecutor, parts: Sequence[ReadingPart]) -> Iterator[P
     try:
         for part in parts:
             waiting.append(executor.call(part.read))
-            if len(waiting) > executor.lead:
+            if len(waiting) >= _PARTS_AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
