@@ -1,5 +1,7 @@
 """Measure how long a rebuild of a registry takes beside the discovery of the same runs.
 
+Each is a process of its own: discovery in one process, a rebuild by the command line.
+
 python -m benchmarks.registry_rebuild --runs 20000 --rounds 3
 python -m benchmarks.registry_rebuild --source samples/runs
 """
@@ -9,40 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.contestants import PROGRAM
+from benchmarks.measure import Measurement, measure
 from benchmarks.workloads import Shape, generate, warm
+
+_DISCOVER = """
+import sys
 from connectors.flowtime.discover.discovery import discover_each
 from connectors.storage import connect
-from pipeline.registry.registry import open_registry
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What some work took.
-
-    Attributes:
-        wall: Seconds by the clock.
-        work: Seconds of processor time, of all threads.
-    """
-
-    wall: float
-    work: float
-
-    @classmethod
-    def by(cls, work: Callable[[], object]) -> Spent:
-        """Return what a call took."""
-        began, began_work = time.perf_counter(), time.process_time()
-        work()
-        return cls(time.perf_counter() - began, time.process_time() - began_work)
-
-    def over(self, other: Spent) -> tuple[float, float]:
-        """Return how many times as much this was, by the clock and in processor time."""
-        return self.wall / other.wall, self.work / other.work
+for _ in discover_each(*connect(sys.argv[1])):
+    pass
+"""
 
 
 def main() -> None:
@@ -62,29 +45,30 @@ def main() -> None:
     rounds = [_round(str(source)) for _ in range(options.rounds)]
     found: dict[str, object] = {}
     for what in rounds[0]:
-        spent = [one[what] for one in rounds]
-        ratios = [one[what].over(one["discover"]) for one in rounds]
+        wall = [one[what].seconds for one in rounds]
+        work = [one[what].cpu_seconds for one in rounds]
         found[what] = {
-            "wall, s": round(statistics.median(one.wall for one in spent), 2),
-            "cpu, s": round(statistics.median(one.work for one in spent), 2),
-            "of discovery, wall": round(statistics.median(wall for wall, _ in ratios), 2),
-            "of discovery, cpu": round(statistics.median(work for _, work in ratios), 2),
+            "wall, s": round(statistics.median(wall), 2),
+            "cpu, s": round(statistics.median(work), 2),
+            "of discovery, wall": _ratio(wall, [one["discover"].seconds for one in rounds]),
+            "of discovery, cpu": _ratio(work, [one["discover"].cpu_seconds for one in rounds]),
         }
     print(json.dumps(found, indent=2))
 
 
-def _round(source: str) -> dict[str, Spent]:
-    with tempfile.TemporaryDirectory() as folder, open_registry(Path(folder) / "r.db") as registry:
+def _ratio(of: list[float], to: list[float]) -> float:
+    return round(statistics.median(one / other for one, other in zip(of, to, strict=True)), 2)
+
+
+def _round(source: str) -> dict[str, Measurement]:
+    with tempfile.TemporaryDirectory() as folder:
+        registry = f"sqlite:///{folder}/registry.db"
+        rebuild = [*PROGRAM, "artifacts", "rebuild", source, "--registry", registry]
         return {
-            "discover": Spent.by(lambda: _discover(source)),
-            "rebuild": Spent.by(lambda: registry.rebuild(source)),
-            "rebuild, nothing new": Spent.by(lambda: registry.rebuild(source)),
+            "discover": measure([sys.executable, "-c", _DISCOVER, source]),
+            "rebuild": measure(rebuild),
+            "rebuild, nothing new": measure(rebuild),
         }
-
-
-def _discover(source: str) -> None:
-    for _ in discover_each(*connect(source)):
-        pass
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class SegmentJoin:
         self._target = target
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-join")
         self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
-        self._join = sink.join(self._output.stream, table)
+        self._join = self._output.begin(lambda stream: sink.join(stream, table))
 
     def add(self, segment: StagedFile, written: Written) -> None:
         """Copy the next segments, and remove their file.

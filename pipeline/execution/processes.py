@@ -8,10 +8,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from loky import ProcessPoolExecutor
 from loky.backend import resource_tracker
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.execution.message import TaskMessage
     from pipeline.execution.task import TaskResult
 
+_Result = TypeVar("_Result")
 _OF_TASKS = ("message", "task", "handover")
 _WATCH_SECONDS = 0.25
 _CANCEL_SECONDS = 5.0
@@ -52,11 +53,14 @@ class ProcessExecutor:
         workers: How many processes.
 
     Attributes:
+        ended: What a result raises where its worker ended before it was there.
         is_usable: Whether it can take further tasks.
 
     Raises:
         SinkError: This machine does not let them be prepared.
     """
+
+    ended: ClassVar[type[Exception]] = BrokenProcessPool
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -158,7 +162,11 @@ class ProcessExecutor:
 
     def discover(self, message: DiscoveryMessage) -> Future[Discovery]:
         """Have a worker find the runs in some folders."""
-        future: Future[Discovery] = self._pool.submit(_discover, message)
+        return self.call(message.run)
+
+    def call(self, function: Callable[[], _Result]) -> Future[_Result]:
+        """Have a worker call a method of something that can be pickled."""
+        future: Future[_Result] = self._pool.submit(_called, function)
         return future
 
     def cancel(self, futures: list[Future[Any]]) -> None:
@@ -261,11 +269,10 @@ def _work(message: TaskMessage, fewest_bytes: int) -> TaskResult:
     return result.with_seconds(_spent())
 
 
-def _discover(message: DiscoveryMessage) -> Discovery:
-    """Find the runs in some folders."""
-    found = message.run()
+def _called(function: Callable[[], _Result]) -> _Result:
+    result = function()
     _collect()
-    return found
+    return result
 
 
 def _collect() -> None:

@@ -9,8 +9,8 @@ from connectors.flowtime.discover.discovery import discover_each
 from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Run
 from connectors.storage import Storage, relative
 from pipeline.errors import IntegrityError
+from pipeline.registry.artifact_reading import version_of
 from pipeline.registry.database.statements import parts
-from pipeline.registry.rebuild import version_of
 from pipeline.registry.records.artifact import ArtifactRecord, key_of
 from pipeline.registry.records.descriptor_records import (
     keys_of_descriptor,

@@ -6,63 +6,29 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, select
 
-from connectors.flowtime.discover.discovery import Refusal, discover_each
-from connectors.flowtime.model.run import Run
-from connectors.storage import FileInfo, Folder, Storage
-from pipeline.errors import IntegrityError, StorageError
+from connectors.storage import Storage, StorageOptions
+from pipeline.registry.artifact_reading import ArtifactReading, PartRead, ReadingPart
 from pipeline.registry.database.connection import Database
-from pipeline.registry.database.statements import below, parts
+from pipeline.registry.database.statements import below
+from pipeline.registry.database.statements import parts as parts_of
 from pipeline.registry.database.tables import artifact
 from pipeline.registry.models import tidy_models
-from pipeline.registry.records.artifact import ArtifactRecord, key_of
-from pipeline.registry.records.descriptor_records import (
-    DESCRIBED_TYPES,
-    is_descriptor,
-    keys_of_descriptor,
-    records_of_descriptor,
-)
-from pipeline.registry.records.run_records import record_of_refusal, record_of_run
-from pipeline.registry.register import BATCH, MAX_LOCATION, register, register_root, remove
+from pipeline.registry.rebuild_report import RebuildReport
+from pipeline.registry.records.artifact import ArtifactRecord
+from pipeline.registry.records.descriptor_records import DESCRIBED_TYPES
+from pipeline.registry.register import BATCH, register, register_root, remove
 
+FEWEST_FOLDERS = 2_000
+"""Fewer folders are read sooner by one process."""
+
+_FOLDERS_AT_ONCE = 256
 _BATCH_BYTES = 16 * 1024 * 1024
-_DESCRIPTORS_AT_ONCE = 64
 
-
-@dataclass
-class RebuildReport:
-    """What a rebuild found.
-
-    Attributes:
-        urls: Where it looked.
-        added: Artifacts that are new or have changed.
-        unchanged: Artifacts that were known as they are.
-        removed: Artifacts that are not there any more.
-        problems: What was not registered, and why.
-        seconds: How long it took.
-    """
-
-    urls: list[str] = field(default_factory=list)
-    added: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON-compatible data."""
-        return {
-            "urls": self.urls,
-            "added": self.added,
-            "unchanged": self.unchanged,
-            "removed": self.removed,
-            "problems": self.problems,
-            "seconds": round(self.seconds, 3),
-        }
+ReadElsewhere = Callable[[Sequence[ReadingPart]], Iterator[PartRead]]
+"""Reads parts in other processes, and yields what each of them gives, in their order."""
 
 
 class Rebuild:
@@ -72,24 +38,30 @@ class Rebuild:
         database: The registry's database.
         report: Gets what is found.
         proceed: Called for each artifact; may raise to stop.
+        elsewhere: Reads parts of a folder in other processes; None to read all of it here.
     """
 
     def __init__(
-        self, database: Database, report: RebuildReport, proceed: Callable[[], None]
+        self,
+        database: Database,
+        report: RebuildReport,
+        proceed: Callable[[], None],
+        elsewhere: ReadElsewhere | None = None,
     ) -> None:
         self._database = database
         self._report = report
         self._proceed = proceed
+        self._elsewhere = elsewhere
         self._known: dict[int, str] = {}
         self._seen: set[int] = set()
-        self._descriptors: list[FileInfo] = []
 
-    def scan(self, storage: Storage, path: str) -> None:
+    def scan(self, storage: Storage, path: str, options: StorageOptions | None = None) -> None:
         """Register what is at or below a folder, and forget what was there and is gone.
 
         Args:
             storage: Where to look.
             path: The folder.
+            options: What other processes connect to the storage with.
 
         Raises:
             StorageError: It cannot be listed; then nothing is forgotten.
@@ -103,85 +75,42 @@ class Rebuild:
         with self._database.writing() as connection:
             register_root(connection, url)
         with _Writer(self._database) as writer:
-            for record in self._records(storage, path):
+            for record in self._records(storage, path, options):
                 self._proceed()
                 self._report.added += 1
                 writer.add(record)
         self._forget()
         self._report.seconds += time.monotonic() - began
 
-    def _records(self, storage: Storage, path: str) -> Iterator[ArtifactRecord]:
-        known = self._is_known
-        for found in discover_each(storage, path, watch=self._note_descriptors, skip=known):
-            record = _record(found)
-            if len(record.location) > MAX_LOCATION:
-                self._report.problems.append(f"{record.location}: its URL is too long")
-                continue
-            if record.state != "complete" and self._is_as_known(record):
-                continue
-            self._seen.add(record.key)
-            yield record
-            yield from self._exports(storage)
-        yield from self._exports(storage, all_of_them=True)
+    def _records(
+        self, storage: Storage, path: str, options: StorageOptions | None
+    ) -> Iterator[ArtifactRecord]:
+        names = self._divided(storage, path)
+        if names is None or self._elsewhere is None:
+            reading = ArtifactReading(storage, path, self._known, self._report)
+            yield from reading.records()
+            self._seen |= reading.seen
+            return
+        url = storage.url(path)
+        parts = [ReadingPart(url, options, self._known, only) for only in names]
+        for part in self._elsewhere(parts):
+            yield from part.records
+            self._seen |= part.seen
+            self._report.add(part.report)
 
-    def _note_descriptors(self, folder: Folder) -> None:
-        """Note the descriptors in a folder."""
-        self._descriptors += [
-            entry for entry in folder.files if is_descriptor(entry.path.rpartition("/")[2])
-        ]
-
-    def _is_known(self, url: str, listing: str) -> bool:
-        key = key_of("run", url)
-        if self._known.get(key) != listing:
-            return False
-        self._seen.add(key)
-        self._report.unchanged += 1
-        return True
-
-    def _is_as_known(self, record: ArtifactRecord) -> bool:
-        """Return whether a folder that cannot be used is known as such, for the same reason."""
-        if self._known.get(record.key) != record.listing:
-            return False
-        self._seen.add(record.key)
-        self._report.unchanged += 1
-        return True
-
-    def _exports(self, storage: Storage, *, all_of_them: bool = False) -> Iterator[ArtifactRecord]:
-        while len(self._descriptors) >= (1 if all_of_them else _DESCRIPTORS_AT_ONCE):
-            some = self._descriptors[:_DESCRIPTORS_AT_ONCE]
-            del self._descriptors[:_DESCRIPTORS_AT_ONCE]
-            unknown = [entry for entry in some if not self._is_known_descriptor(storage, entry)]
-            data = storage.read_many([entry.path for entry in unknown])
-            for entry, content in zip(unknown, data, strict=True):
-                for record in self._described(storage, entry, content):
-                    self._seen.add(record.key)
-                    yield record
-
-    def _is_known_descriptor(self, storage: Storage, entry: FileInfo) -> bool:
-        found = [key for key in keys_of_descriptor(storage.url(entry.path)) if key in self._known]
-        versions = {self._known[key] for key in found}
-        if not entry.version or versions != {version_of(entry)}:
-            return False
-        self._seen.update(found)
-        self._report.unchanged += len(found)
-        return True
-
-    def _described(
-        self, storage: Storage, entry: FileInfo, content: bytes | StorageError
-    ) -> Sequence[ArtifactRecord]:
-        url = storage.url(entry.path)
-        if isinstance(content, StorageError):
-            self._report.problems.append(f"{url}: {content}")
-            return []
-        try:
-            return records_of_descriptor(content, url, version_of(entry))
-        except IntegrityError as error:
-            self._report.problems.append(str(error))
-            return []
+    def _divided(self, storage: Storage, path: str) -> list[frozenset[str]] | None:
+        """Return the folders that each process reads; None where this one does it sooner."""
+        names = storage.folders(path) if self._elsewhere is not None else None
+        if names is None or len(names) < FEWEST_FOLDERS or "series" in names:
+            return None
+        if len(self._known) * 2 > len(names):
+            return None  # what is known is not read, and listings alone are quick
+        parts = [frozenset(some) for some in parts_of(names, _FOLDERS_AT_ONCE)]
+        return [*parts, frozenset()]  # the last is of the links in the folder itself
 
     def _forget(self) -> None:
         gone = sorted(self._known.keys() - self._seen)
-        for some in parts(gone, BATCH):
+        for some in parts_of(gone, BATCH):
             with self._database.writing() as connection:
                 remove(connection, some)
         with self._database.writing() as connection:
@@ -234,15 +163,6 @@ class _Writer:
                     register(connection, batch)
             except BaseException as error:  # raised in the thread that adds
                 self._failure = error
-
-
-def version_of(entry: FileInfo) -> str:
-    """Return what identifies the version of a descriptor."""
-    return f"{entry.size}-{entry.version}"
-
-
-def _record(found: Run | Refusal) -> ArtifactRecord:
-    return record_of_run(found) if isinstance(found, Run) else record_of_refusal(found)
 
 
 def _known_below(connection: Connection, url: str) -> dict[int, str]:

@@ -26,7 +26,8 @@ from pipeline.registry.queries.loading import artifacts
 from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.queries.relationships import relationships_of
 from pipeline.registry.queries.stats import STATS_SECONDS, stats_of
-from pipeline.registry.rebuild import Rebuild, RebuildReport
+from pipeline.registry.rebuild import ReadElsewhere, Rebuild
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.records.artifact import (
     Artifact,
     ArtifactRecord,
@@ -301,6 +302,7 @@ class Registry:
         storage_options: StorageOptions | Mapping[str, Any] | None = None,
         proceed: Callable[[], None] = lambda: None,
         report: RebuildReport | None = None,
+        elsewhere: ReadElsewhere | None = None,
     ) -> RebuildReport:
         """Register all runs and exports below some folders, and forget what is gone there.
 
@@ -309,6 +311,7 @@ class Registry:
             storage_options: Of their storage.
             proceed: Called now and then; may raise to stop.
             report: What is found is counted here as it is found; by default in a new one.
+            elsewhere: Reads large folders in other processes.
 
         Raises:
             ConfigError: There is no folder to look in.
@@ -325,7 +328,7 @@ class Registry:
         for url in wanted:
             storage, path = connect(url, options)
             try:
-                Rebuild(self._database, report, proceed).scan(storage, path)
+                Rebuild(self._database, report, proceed, elsewhere).scan(storage, path, options)
             except StorageError as error:
                 if urls:
                     raise

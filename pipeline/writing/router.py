@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -170,15 +171,20 @@ class SinkOutput:
         self._worker.shutdown()
 
     def discard(self) -> None:
-        """Discard what is staged."""
+        """Discard all that is staged, also where some of it cannot be removed.
+
+        Raises:
+            StorageError: Some of it could not be removed.
+        """
         files = [one.file for one in self._destinations if one.file is not None]
-        for file in (*files, *self._continued.values()):
-            file.output.discard()
-        for _, output in self._finished:
-            output.discard()
-        for segments in self.segments:
-            segments.target.storage.discard(segments.staged)
-        self._worker.shutdown()
+        with ExitStack() as each:
+            each.callback(self._worker.shutdown)
+            for file in (*files, *self._continued.values()):
+                each.callback(file.output.discard)
+            for _, output in self._finished:
+                each.callback(output.discard)
+            for segments in self.segments:
+                each.callback(segments.target.storage.discard, segments.staged)
 
     # ----------------------------------------------------------------- which row goes where
 
@@ -292,11 +298,7 @@ class SinkOutput:
         )
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
-        try:
-            writer = begin(output.stream, self._table(part, destination))
-        except BaseException:
-            output.discard()
-            raise
+        writer = output.begin(lambda stream: begin(stream, self._table(part, destination)))
         return _OpenFile(part, output, writer)
 
     def _sweep(self, target: Target, path: str) -> None:

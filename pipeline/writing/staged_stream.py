@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from connectors.storage import StagedFile, Storage
 from pipeline.datapackage.descriptor import ExportedFile
 from pipeline.errors import SinkError
 from pipeline.sinks import Written
 from pipeline.writing.hashing_stream import HashingStream
+
+_Writer = TypeVar("_Writer")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,14 @@ class StagedStream:
             storage.discard(staged)
             raise SinkError(f"{url}: cannot write {staged.local}: {error}") from error
         return cls(storage, staged, HashingStream(raw, url, worker, is_hashed=is_hashed))
+
+    def begin(self, writer: Callable[[HashingStream], _Writer]) -> _Writer:
+        """Return what a function makes of the stream; where it fails, the file is discarded."""
+        try:
+            return writer(self.stream)
+        except BaseException:
+            self.discard()
+            raise
 
     def finish(
         self, written: Written, path: str, partition: Mapping[str, str | None] | None = None

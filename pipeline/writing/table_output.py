@@ -146,7 +146,7 @@ class TableWriting:
         target.storage.sweep(target.folder)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
         self._output = StagedStream.open(target.storage, target.path, target.url, self._worker)
-        self._writer = target.sink.open(self._output.stream, self._table)
+        self._writer = self._output.begin(lambda stream: target.sink.open(stream, self._table))
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows that hold the columns in order.

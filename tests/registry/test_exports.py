@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.flowtime.discover import discovery
+from connectors.flowtime.discover import discovery, run_reading
 from pipeline.exports.progress import ProgressCallback
 from pipeline.exports.report import Report
 from pipeline.exports.run import export
@@ -64,9 +64,9 @@ def test_known_runs_are_not_read_again(
     _export(registry_url, runs, tmp_path / "one.csv")
     fresh = discovery.discover(*_connected(runs))
     read: list[str] = []
-    parse = discovery.parse_run
+    parse = run_reading.parse_run
     monkeypatch.setattr(
-        discovery, "parse_run", lambda files: (read.append(files.name), parse(files))[1]
+        run_reading, "parse_run", lambda files: (read.append(files.name), parse(files))[1]
     )
     write_runs(runs, spec("run_c"))
     # Another config, whose descriptor says nothing of them yet.

@@ -153,7 +153,7 @@ def test_a_restart_reads_no_run_again(
         read.append(files.name)
         return parse(files)
 
-    monkeypatch.setattr("connectors.flowtime.discover.discovery.parse_run", noting)
+    monkeypatch.setattr("connectors.flowtime.discover.run_reading.parse_run", noting)
 
     async def listed(catalog: RunCatalog) -> list[str]:
         await catalog.listing()

@@ -150,6 +150,7 @@ def discover_each(
     *,
     watch: FolderCallback | None = None,
     skip: Skip | None = None,
+    only: Set[str] | None = None,
 ) -> Iterator[Run | Refusal]:
     """Find the runs at or below a path, one after the other; only some are held at a time.
 
@@ -158,6 +159,7 @@ def discover_each(
         path: A run directory, or a folder of run directories at any depth.
         watch: Takes every folder at or below `path`, also those that describe no run.
         skip: Runs that are passed over without being read.
+        only: As in `discover`.
 
     Returns:
         Runs with their `summary`, and refusals, in the order in which they are found.
@@ -165,7 +167,7 @@ def discover_each(
     Raises:
         StorageError: The listing failed. What fails for one run is a refusal instead.
     """
-    options = _Options(ReadOptions(EVERYTHING, summarise=True), skip=skip, watch=watch)
+    options = _Options(ReadOptions(EVERYTHING, summarise=True), skip=skip, watch=watch, only=only)
     found = _Found()
     for _ in _discover(storage, path, options, found):
         yield from found.runs

@@ -28,6 +28,7 @@ from pipeline.cli.output.artifact_tables import (
 )
 from pipeline.config.values import passwords_in
 from pipeline.errors import ConfigError, UnknownArtifactError
+from pipeline.execution.rebuilding import reading_workers
 from pipeline.exit_codes import DONE, FAILED
 from pipeline.registry.queries.query import MAX_LIMIT, SORT_KEYS
 from pipeline.registry.records.artifact import STATES, TYPES
@@ -220,12 +221,18 @@ def rebuild_command(
     Runs, exports and comparisons are registered. Without a URL, the folders that the registry
     knows are searched again.
     """
-    with _opened(registry, may_be_new=True) as known:
-        places = urls or known.roots()
-        options = storage_of(places[0], storage_options) if places and storage_options else None
-        report = known.rebuild(*urls, storage_options=options)
+    places = urls
+    if not urls:
+        with _opened(registry, may_be_new=True) as known:
+            places = known.roots()
+    options = storage_of(places[0], storage_options) if places and storage_options else None
+    with (
+        reading_workers(places, options) as elsewhere,
+        _opened(registry, may_be_new=True) as known,
+    ):
+        report = known.rebuild(*urls, storage_options=options, elsewhere=elsewhere)
     lines = [
-        f"{counted(report.added, 'artifact')} entered, {report.unchanged:,} unchanged, "
+        f"runs and exports: {report.added:,} entered, {report.unchanged:,} unchanged, "
         f"{report.removed:,} gone, in {report.seconds:.1f} s"
     ]
     lines += [f"  not entered: {problem}" for problem in report.problems]

@@ -12,7 +12,7 @@ from pipeline.datapackage.descriptor import FILE_SUFFIX
 from pipeline.errors import FlowtimeExportError, NotFoundError
 from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
-from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations

@@ -16,7 +16,7 @@ from connectors.flowtime.discover.discovery import discover
 from connectors.flowtime.model.run import Run
 from pipeline.errors import FlowtimeExportError
 from pipeline.logs import LOGGER
-from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import ListedRun
 from pipeline.registry.run_list.run_list import ListedRuns, RunListPage, RunVersion

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from pipeline.errors import FlowtimeExportError
-from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.registry import Registry
 from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.run_list import ListedRuns

@@ -15,7 +15,7 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.logs import LOGGER
-from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.updating import RunListState
 from pipeline.service.api_base import Data

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.registry.rebuild import RebuildReport
+from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import Locations
 from pipeline.service.catalog.run_listing import list_runs
