@@ -87,8 +87,6 @@ def test_set(config: str, tmp_path: Path, capsys: Streams) -> None:
 def test_verbs_that_touch_nothing(
     config: str, tmp_path: Path, capsys: Streams, verb: list[str], form: list[str]
 ) -> None:
-    if verb == ["validate"] and form:
-        return
     before = snapshot(tmp_path)
     assert run_cli([verb[0], config, *verb[1:], *form]) == 0
     out, err = capsys.readouterr()
@@ -96,6 +94,14 @@ def test_verbs_that_touch_nothing(
     assert json.loads(out) if form else "csv" in out
     assert snapshot(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "runs"]
+
+
+def test_validate_prints_json(config: str, capsys: Streams) -> None:
+    dated = "sinks=[{format: csv, path: 'out/{date}.csv'}]"
+    assert run_cli(["validate", config, "--set", dated, "--json"]) == 0
+    found = printed(capsys)
+    assert (found["status"], found["exit_code"], found["formats"]) == ("valid", 0, ["csv"])
+    assert "{date} is the day of the export" in found["warnings"][0]
 
 
 def test_plan_counts(config: str, tmp_path: Path, capsys: Streams) -> None:

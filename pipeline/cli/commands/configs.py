@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.config_template import config_template
-from pipeline.cli.console import config_argument, print_json, set_option, settings_of
+from pipeline.cli.console import config_argument, json_option, print_json, set_option, settings_of
 from pipeline.config import config_schema
 from pipeline.errors import ConfigError
 from pipeline.exit_codes import DONE
@@ -55,13 +55,28 @@ def init_command(url: str, formats: tuple[str, ...], target: str, out: Path | No
 @click.command("validate")
 @config_argument
 @set_option
-def validate_command(config: Path, overrides: tuple[str, ...]) -> int:
+@json_option
+def validate_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check CONFIG without touching any storage."""
     settings = settings_of(config, overrides)
-    sinks = ", ".join(sink.format for sink in settings.sinks)
-    for warning in config_warnings(settings):
+    formats = [sink.format for sink in settings.sinks]
+    warnings = list(config_warnings(settings))
+    if as_json:
+        print_json(
+            {
+                "name": settings.name,
+                "status": "valid",
+                "exit_code": DONE,
+                "sources": list(settings.source.urls),
+                "formats": formats,
+                "warnings": warnings,
+            }
+        )
+        return DONE
+    for warning in warnings:
         LOGGER.warning(warning)
-    click.echo(f"{config}: valid ({settings.name}: {', '.join(settings.source.urls)} -> {sinks})")
+    sources = ", ".join(settings.source.urls)
+    click.echo(f"{config}: valid ({settings.name}: {sources} -> {', '.join(formats)})")
     return DONE
 
 
