@@ -25,6 +25,12 @@ FEWEST_FOLDERS = 2_000
 """Fewer folders are read sooner by one process."""
 
 _FOLDERS_AT_ONCE = 256
+_FIRST_BATCH = 500
+"""A small one, so that the database begins to work early."""
+
+_LATER_BATCHES = 2 * BATCH
+"""Twice as many as elsewhere write three quarters of the pages."""
+
 _BATCH_BYTES = 16 * 1024 * 1024
 
 ReadElsewhere = Callable[[Sequence[ReadingPart]], Iterator[PartRead]]
@@ -125,6 +131,7 @@ class _Writer:
         self._database = database
         self._batch: list[ArtifactRecord] = []
         self._bytes = 0
+        self._most = _FIRST_BATCH
         self._waiting: queue.Queue[list[ArtifactRecord] | None] = queue.Queue(1)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="flowtime-registry", daemon=True)
@@ -144,11 +151,12 @@ class _Writer:
     def add(self, record: ArtifactRecord) -> None:
         self._batch.append(record)
         self._bytes += len(record.document or b"")
-        if len(self._batch) >= BATCH or self._bytes >= _BATCH_BYTES:
+        if len(self._batch) >= self._most or self._bytes >= _BATCH_BYTES:
             self._raise_failure()
             self._waiting.put(self._batch)
             self._batch = []
             self._bytes = 0
+            self._most = _LATER_BATCHES
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
