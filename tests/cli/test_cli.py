@@ -197,7 +197,10 @@ def test_doctor(config: str, tmp_path: Path, capsys: Streams) -> None:
 def test_doctor_goes_on_where_a_package_for_the_source_is_missing(
     tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [one for one in sys.modules if one.startswith("connectors.storage.azure")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "connectors.storage.azure", None)
+    monkeypatch.setattr("connectors.storage._known", {})  # so that no earlier storage is found
     file = tmp_path / "config.yaml"
     file.write_text(
         "version: 1\nstorage: {lake: {protocol: abfs, account_name: acme}}\n"

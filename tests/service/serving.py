@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,17 +110,38 @@ def start(
             stderr=stream,
             env={**os.environ, **(environ or {})},
         )
+    server = Server(process, port, log, arguments, headers or {})
     try:
         wait_until_open(port, process)
-    except RuntimeError:
+        if wait:
+            wait_until_ready(server)
+    except RuntimeError as failure:
         process.kill()
-        raise RuntimeError(log.read_text()) from None
-    server = Server(process, port, log, arguments, headers or {})
-    with server.client() as client:
-        until = time.monotonic() + SECONDS
-        while wait and client.get("/readyz").status_code != 200 and time.monotonic() < until:
-            time.sleep(0.05)
+        process.wait()
+        raise RuntimeError(f"{failure}\n{log.read_text()}") from None
     return server
+
+
+def wait_until_ready(server: Server) -> None:
+    """Wait until a service is ready.
+
+    Raises:
+        RuntimeError: It has ended, or takes too long.
+    """
+    end = time.monotonic() + SECONDS
+    with server.client() as client:
+        while time.monotonic() < end:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                # It may refuse connections a little before it has ended.
+                with suppress(subprocess.TimeoutExpired):
+                    server.process.wait(1)
+            if server.process.poll() is not None:
+                raise RuntimeError(f"the service ended with code {server.process.returncode}")
+            time.sleep(0.05)
+    raise RuntimeError(f"the service is not ready after {SECONDS} s")
 
 
 def stop(server: Server) -> None:
