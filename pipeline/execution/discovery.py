@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from connectors.flowtime.discover.discovery import Discovery, discover, joined
+from connectors.flowtime.discover.folder_parts import in_parts
 from connectors.flowtime.discover.selection import Selection
 from connectors.storage import StorageOptions, connect
 from connectors.storage.calls.deadline import check_deadline
@@ -108,12 +109,8 @@ def discover_in_parts(
     Raises:
         StorageError: The listing failed.
     """
-    names = [
-        frozenset(folders[first : first + _FOLDERS_AT_ONCE])
-        for first in range(0, len(folders), _FOLDERS_AT_ONCE)
-    ]
-    # The last part is of the links in the folder itself.
-    parts = [pool.discover(replace(whole, only=only)) for only in (*names, frozenset[str]())]
+    names = in_parts(folders, _FOLDERS_AT_ONCE)
+    parts = [pool.discover(replace(whole, only=only)) for only in names]
     meanwhile()
     for part in parts:
         while not part.done():

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from connectors.flowtime.discover.folder_parts import folders_to_divide
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import RegistryError, SinkError
 from pipeline.execution.engine import available_cores
@@ -64,7 +65,7 @@ def reading_workers(
 
 def _is_large(url: str, options: StorageOptions | None) -> bool:
     storage, path = connect(url, options)
-    return len(storage.folders(path) or ()) >= FEWEST_FOLDERS
+    return folders_to_divide(storage, path, FEWEST_FOLDERS) is not None
 
 
 def _read(executor: ProcessExecutor, parts: Sequence[ReadingPart]) -> Iterator[PartRead]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from connectors.flowtime.discover.discovery import Discovery
+from connectors.flowtime.discover.folder_parts import folders_to_divide
 from connectors.flowtime.discover.selection import Selection
 from connectors.flowtime.discover.source_root import SourceRoot
 from connectors.storage import Storage
@@ -94,11 +95,7 @@ class Workers:
     def divided(self, storage: Storage, root: SourceRoot) -> list[str] | None:
         """Return the folders in a root that workers divide; None where there are too few."""
         fewest = self._fewest_folders()
-        if fewest is None:
-            return None
-        folders = storage.folders(root.path)
-        is_worth = folders is not None and len(folders) >= fewest and "series" not in folders
-        return folders if is_worth else None
+        return None if fewest is None else folders_to_divide(storage, root.path, fewest)
 
     @property
     def have_started(self) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, select
 
+from connectors.flowtime.discover.folder_parts import folders_to_divide, in_parts
 from connectors.storage import Storage, StorageOptions
 from pipeline.registry.artifact_reading import ArtifactReading, PartRead, ReadingPart
 from pipeline.registry.database.connection import Database
-from pipeline.registry.database.statements import below
-from pipeline.registry.database.statements import parts as parts_of
+from pipeline.registry.database.statements import below, parts
 from pipeline.registry.database.tables import artifact
 from pipeline.registry.models import tidy_models
 from pipeline.registry.rebuild_report import RebuildReport
@@ -98,25 +98,26 @@ class Rebuild:
             self._seen |= reading.seen
             return
         url = storage.url(path)
-        parts = [ReadingPart(url, options, self._known, only) for only in names]
-        for part in self._elsewhere(parts):
+        for part in self._elsewhere(
+            [ReadingPart(url, options, self._known, only) for only in names]
+        ):
             yield from part.records
             self._seen |= part.seen
             self._report.add(part.report)
 
     def _divided(self, storage: Storage, path: str) -> list[frozenset[str]] | None:
         """Return the folders that each process reads; None where this one does it sooner."""
-        names = storage.folders(path) if self._elsewhere is not None else None
-        if names is None or len(names) < FEWEST_FOLDERS or "series" in names:
+        if self._elsewhere is None:
             return None
-        if len(self._known) * 2 > len(names):
-            return None  # what is known is not read, and listings alone are quick
-        parts = [frozenset(some) for some in parts_of(names, _FOLDERS_AT_ONCE)]
-        return [*parts, frozenset()]  # the last is of the links in the folder itself
+        names = folders_to_divide(storage, path, FEWEST_FOLDERS)
+        # What is known is not read, and listings alone are quick.
+        if names is None or len(self._known) * 2 > len(names):
+            return None
+        return in_parts(names, _FOLDERS_AT_ONCE)
 
     def _forget(self) -> None:
         gone = sorted(self._known.keys() - self._seen)
-        for some in parts_of(gone, BATCH):
+        for some in parts(gone, BATCH):
             with self._database.writing() as connection:
                 remove(connection, some)
         with self._database.writing() as connection:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from connectors.flowtime.parse.dialects import RUN_FILE
 from connectors.storage import Storage, StorageOptions, connect
 from pipeline.errors import NotAnExportError, StorageError
 from pipeline.imports.telemetry.report import Findings
@@ -23,7 +24,6 @@ BLOCK_BYTES = 2_000_000
 _PARQUET = b"PAR1"
 _NAMES = {"gz": "gzip", "zst": "zstd"}
 _OTHERS = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
-_RUN_FILE = "run.json"
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -75,7 +75,7 @@ def find_files(
             files.append(ForeignFile(storage, path, storage.url(path), entry.size))
             continue
         folder = next((one for one in storage.walk(path) if one.path == path), None)
-        if folder and any(one.path.rpartition("/")[2] == _RUN_FILE for one in folder.files):
+        if folder and any(one.path.rpartition("/")[2] == RUN_FILE for one in folder.files):
             raise NotAnExportError(
                 f"{storage.url(path)} is a run directory, not an export: name a table that "
                 "`export` made of it"
