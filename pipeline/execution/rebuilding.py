@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from connectors.flowtime.discover.folder_parts import folders_to_divide
 from connectors.storage import StorageOptions, connect
-from pipeline.errors import RegistryError, SinkError
+from pipeline.errors import RegistryError, SinkError, StorageError
 from pipeline.execution.engine import available_cores
 from pipeline.registry.artifact_reading import PartRead, ReadingPart
 from pipeline.registry.rebuild import FEWEST_FOLDERS, ReadElsewhere
@@ -65,7 +65,10 @@ def reading_workers(
 
 def _is_large(url: str, options: StorageOptions | None) -> bool:
     storage, path = connect(url, options)
-    return folders_to_divide(storage, path, FEWEST_FOLDERS) is not None
+    try:
+        return folders_to_divide(storage, path, FEWEST_FOLDERS) is not None
+    except StorageError:  # which the rebuild reports, and goes on with the other folders
+        return False
 
 
 def _read(executor: ProcessExecutor, parts: Sequence[ReadingPart]) -> Iterator[PartRead]:

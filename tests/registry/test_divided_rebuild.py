@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.storage.disk.local import LocalStorage
 from pipeline.errors import RegistryError, StorageError
 from pipeline.execution import rebuilding
 from pipeline.execution.rebuilding import reading_workers
@@ -77,6 +78,17 @@ def test_workers_read_for_a_rebuild(registry: Registry, runs: Path) -> None:
 
 def test_small_folders_are_read_here(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuilding, "FEWEST_FOLDERS", 100)
+    with reading_workers([str(runs)], None) as elsewhere:
+        assert elsewhere is None
+
+
+def test_a_folder_that_cannot_be_listed_is_left_to_the_rebuild(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: LocalStorage, path: str) -> list[str]:
+        raise StorageError("not allowed")
+
+    monkeypatch.setattr(LocalStorage, "folders", denied)
     with reading_workers([str(runs)], None) as elsewhere:
         assert elsewhere is None
 
