@@ -54,6 +54,8 @@ class ParquetWriter:
         self._rows = 0
         self._non_finite = 0
         self._group_rows = min(sink.row_group_size, table.most_held_rows or sink.row_group_size)
+        level = sink.compression_level
+        self._level = _FAST_LEVEL.get(sink.compression) if level is None else level
         self._schema = _schema(table)
         self._stream = stream
         self._writer: SectionedWriter | None = None
@@ -134,8 +136,7 @@ class ParquetWriter:
             self._schema,
             is_later=self._segments is not None and self._segments.size > 0,
             compression=self._sink.compression,
-            compression_level=self._sink.compression_level
-            or _FAST_LEVEL.get(self._sink.compression),
+            compression_level=self._level,
             use_dictionary=repeating,
             column_encoding=stepping or None,
             write_batch_size=_ENCODED_AT_ONCE,
