@@ -105,10 +105,24 @@ def _terms(connection: Connection, shapes: Mapping[int, int]) -> dict[str, Count
 def _add_tags_of_users(
     connection: Connection, conditions: Sequence[ColumnElement[bool]], tags: Counter[str]
 ) -> None:
+    """Correct the counts of automatic tags by what users have added and removed.
+
+    What they have added may be automatic by now, and what they have removed may be so no more.
+    """
+    is_automatic = (
+        select(shape_term.c.shape)
+        .where(
+            shape_term.c.shape == artifact.c.shape,
+            shape_term.c.kind == "tag",
+            shape_term.c.value == user_tag.c.tag,
+        )
+        .correlate(artifact, user_tag)
+        .exists()
+    )
     counting = (
         select(user_tag.c.tag, user_tag.c.removed, func.count())
         .join(artifact, artifact.c.key == user_tag.c.key)
-        .where(*conditions)
+        .where(*conditions, user_tag.c.removed == is_automatic)
         .group_by(user_tag.c.tag, user_tag.c.removed)
     )
     for tag, is_removed, number in connection.execute(counting):
