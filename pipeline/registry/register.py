@@ -24,8 +24,8 @@ from pipeline.registry.names import RegisteredName, assign_ids, free_names
 from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Visibility,
-    microseconds,
     shape_of,
+    stored_instant,
 )
 from pipeline.registry.records.run_records import model_id, record_of_model
 
@@ -139,8 +139,8 @@ def _row(one: ArtifactRecord, name: str, user: Any | None) -> tuple[Any, ...]:
         one.location,
         one.state,
         user.title if user is not None and user.title else one.title,
-        microseconds(one.created),
-        microseconds(one.modified or one.created),
+        stored_instant(one.created),
+        stored_instant(one.modified or one.created),
         one.size,
         one.source,
         one.template_id,

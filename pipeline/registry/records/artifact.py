@@ -32,6 +32,9 @@ ROUTE_NAMES = frozenset({"archive", "bulk-delete", "index", "rescan", "stats"})
 MARK_DIGITS = 12
 """Hexadecimal digits of a mark."""
 
+UNKNOWN_INSTANT = -(2**63)
+"""What the database keeps where an instant is unknown: less than any instant, for orders."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARKED = re.compile(rf"~[0-9a-f]{{{MARK_DIGITS}}}\Z")
 
@@ -332,18 +335,23 @@ def always_has_mark(name: str) -> bool:
     return name in ROUTE_NAMES or _MARKED.search(name) is not None
 
 
-def microseconds(moment: datetime | None) -> int:
-    """Return an instant as the database keeps it; 0 for none.
+def microseconds(moment: datetime) -> int:
+    """Return an instant as the database keeps it.
 
-    >>> microseconds(datetime(1970, 1, 2, tzinfo=UTC)), microseconds(None)
-    (86400000000, 0)
+    >>> microseconds(datetime(1970, 1, 2, tzinfo=UTC))
+    86400000000
     """
-    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def stored_instant(moment: datetime | None) -> int:
+    """Return an instant as the database keeps it, `UNKNOWN_INSTANT` for none."""
+    return UNKNOWN_INSTANT if moment is None else microseconds(moment)
 
 
 def instant_of(value: int) -> datetime | None:
-    """Return the instant that `microseconds` has given."""
-    return None if value == 0 else _EPOCH + timedelta(microseconds=value)
+    """Return the instant that `stored_instant` has given."""
+    return None if value == UNKNOWN_INSTANT else _EPOCH + timedelta(microseconds=value)
 
 
 def shown_instant(moment: datetime | None) -> str | None:

@@ -39,6 +39,7 @@ from pipeline.registry.database.tables import (
 from pipeline.registry.records.artifact import (
     MARK_DIGITS,
     ROUTE_NAMES,
+    UNKNOWN_INSTANT,
     always_has_mark,
     mark_of,
 )
@@ -218,7 +219,7 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
         "id": run_id,
         "state": row.state,
         "is_readable": is_readable,
-        "created": row.created or None,
+        "created": None if row.created == UNKNOWN_INSTANT else row.created,
         "source": facts.get("source"),
         "series": row.series,
         "rows": row.rows,
