@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,7 +17,7 @@ MINUTE = 60_000_000
 OK, NAIVE, WRONG, UNTIMELY = 0, 1, 2, 3
 """States of a timestamp: with a zone, without one, none at all, none in its time zone."""
 
-_UNIT_MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_UNIT_MICROS = {"days": 86_400_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,7 +52,7 @@ class Instants:
     """Timestamps of a batch.
 
     Attributes:
-        micros: Microseconds since 1970; what it says where the state is wrong means nothing.
+        micros: Microseconds since 1970; without meaning where the state is `WRONG` or more.
         states: `OK`, `NAIVE`, `WRONG` or `UNTIMELY`, one of each.
         expected: What a wrong one should have been.
     """
@@ -63,12 +63,21 @@ class Instants:
 
 
 def instants(column: pl.Series, options: ForeignOptions) -> Instants:
-    """Return the instants of a column of text, integers, dates or timestamps."""
+    """Return the instants of a column of text, integers, dates or timestamps.
+
+    Those outside of the years 1 to 9999, where a time zone may move them, are wrong.
+    """
+    found = _read(column, options)
+    outside = (found.micros < FIRST_MICROS) | (found.micros > LAST_MICROS)
+    if not outside.any():
+        return found
+    return replace(found, states=np.where(outside, np.maximum(found.states, WRONG), found.states))
+
+
+def _read(column: pl.Series, options: ForeignOptions) -> Instants:
     kind = column.dtype
-    if isinstance(kind, pl.Datetime):
-        return _typed(column.cast(pl.Datetime("us", kind.time_zone)), options)
-    if kind == pl.Date:
-        return _typed(column.cast(pl.Datetime("us")), options)
+    if isinstance(kind, pl.Datetime) or kind == pl.Date:
+        return _typed(column, options)
     if options.time_unit != "text":
         return _counted(column, options)
     if kind.is_integer():
@@ -140,16 +149,18 @@ def _in_zone(micros: Array, states: Array, options: ForeignOptions) -> tuple[Arr
 
 
 def _typed(column: pl.Series, options: ForeignOptions) -> Instants:
+    """Timestamps and dates; not by a cast, which ends with a panic where one is far away."""
     kind = column.dtype
-    assert isinstance(kind, pl.Datetime)
-    physical = column.to_physical()
-    micros = physical.fill_null(0).to_numpy()
-    outside = (micros < FIRST_MICROS) | (micros > LAST_MICROS) | physical.is_null().to_numpy()
-    state = OK if kind.time_zone is not None else NAIVE
-    states = np.where(outside, WRONG, state).astype(np.uint8)
-    if state == NAIVE:
-        micros, states = _in_zone(micros, states, options)
-    return Instants(micros, states, "a timestamp between the years 1 and 9999")
+    has_zone = isinstance(kind, pl.Datetime) and kind.time_zone is not None
+    unit = kind.time_unit if isinstance(kind, pl.Datetime) else "days"
+    physical = column.to_physical().cast(pl.Int64)
+    numbers = physical.fill_null(0).to_numpy()
+    if unit == "ns":
+        numbers, unit = numbers // 1_000, "us"
+    micros, outside = _scaled(numbers, _UNIT_MICROS[unit])
+    wrong = outside | physical.is_null().to_numpy()
+    states = np.where(wrong, WRONG, OK if has_zone else NAIVE).astype(np.uint8)
+    return Instants(*_in_zone(micros, states, options), "a timestamp between the years 1 and 9999")
 
 
 def _counted(column: pl.Series, options: ForeignOptions) -> Instants:
@@ -158,17 +169,29 @@ def _counted(column: pl.Series, options: ForeignOptions) -> Instants:
     whole = column.cast(pl.Int64, strict=False) if is_number else None
     if whole is None:
         return _all_wrong(column, "whole numbers")
+    numbers = whole.fill_null(-1).to_numpy()
     if options.time_unit == "bin":
         assert options.bin_size is not None
         assert options.time_origin is not None
-        start, unit = micros_of(options.time_origin), options.bin_size * MINUTE
-        first, expected = 0, "the number of a bin, from 0"
+        start = micros_of(options.time_origin)
+        micros, outside = _scaled(numbers, options.bin_size * MINUTE, start)
+        outside |= numbers < 0
+        expected = "the number of a bin, from 0"
     else:
-        start, unit = 0, _UNIT_MICROS[options.time_unit]
-        first, expected = FIRST_MICROS // unit, f"whole {options.time_unit} since 1970"
-    numbers = whole.fill_null(0).to_numpy()
-    wrong = (
-        whole.is_null().to_numpy() | (numbers < first) | (numbers > (LAST_MICROS - start) // unit)
-    )
-    micros = np.where(wrong, 0, numbers) * unit + start
+        micros, outside = _scaled(numbers, _UNIT_MICROS[options.time_unit])
+        expected = f"whole {options.time_unit} since 1970"
+    wrong = outside | whole.is_null().to_numpy()
     return Instants(micros, np.where(wrong, WRONG, OK).astype(np.uint8), expected)
+
+
+def _scaled(numbers: Array, unit: int, start: int = 0) -> tuple[Array, Array]:
+    """Return microseconds since 1970, and which are outside of the years 1 to 9999.
+
+    Args:
+        numbers: How many units have passed since the start.
+        unit: Microseconds of a unit.
+        start: Microseconds from 1970 to the start.
+    """
+    first, last = -((start - FIRST_MICROS) // unit), (LAST_MICROS - start) // unit
+    outside = (numbers < first) | (numbers > last)
+    return np.where(outside, 0, numbers) * unit + start, outside

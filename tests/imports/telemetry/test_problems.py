@@ -158,6 +158,43 @@ def test_local_times_that_clocks_skip_or_repeat(tmp_path: Path) -> None:
     assert reported(found, "time") == [(3, "time_bin"), (4, "time_bin")]
 
 
+@pytest.mark.parametrize(
+    ("time", "zone"),
+    [
+        ("0000-12-31T23:55:00Z", "UTC"),
+        ("0001-01-01T00:00:00+05:00", "UTC"),
+        ("0001-01-01T00:00:00", "Europe/Berlin"),
+        ("9999-12-31T23:50:00", "America/New_York"),
+    ],
+)
+def test_times_outside_of_the_years_1_to_9999(time: str, zone: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", f"{time},A,m,1", "2025-01-01T00:00:00,A,m,1")
+    assert reported(refused(path, time_zone=zone), "time") == [(2, "time_bin")]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("zone", ["UTC", None])
+@pytest.mark.parametrize("wrong", [2**63 - 1, -(2**63) + 1, 2**62, -62_135_596_800_001])
+def test_times_of_parquet_outside_of_the_years(
+    unit: str, zone: str | None, wrong: int, tmp_path: Path
+) -> None:
+    scale = 1 if unit == "ms" else 1000
+    odd = wrong * scale if abs(wrong * scale) < 2**63 else wrong
+    times = pa.array([0, odd], pa.int64()).cast(pa.timestamp(unit, zone))
+    columns = {"time_bin": times, "component_id": ["A"] * 2, "measure": ["m"] * 2}
+    pq.write_table(pa.table({**columns, "value": [1, 2]}), tmp_path / "t.parquet")
+    found = refused(tmp_path / "t.parquet", time_zone="Europe/Berlin")
+    assert reported(found, "time") == [(2, "time_bin")]
+
+
+def test_dates_far_away(tmp_path: Path) -> None:
+    dates = pa.array([0, 2**31 - 1, -(2**31)], pa.int32()).cast(pa.date32())
+    columns = {"time_bin": dates, "component_id": ["A"] * 3, "measure": ["m"] * 3}
+    pq.write_table(pa.table({**columns, "value": [1, 2, 3]}), tmp_path / "t.parquet")
+    found = refused(tmp_path / "t.parquet", time_zone="Europe/Berlin")
+    assert reported(found, "time") == [(2, "time_bin"), (3, "time_bin")]
+
+
 def test_times_with_and_without_a_zone(tmp_path: Path) -> None:
     naive = [f"{stamp(n)[:-1]},A,m,1" for n in (3, 4)]
     path = write(tmp_path / "t.csv", row(0), row(1), row(2), *naive)
