@@ -40,11 +40,13 @@ class Folder:
         files: The files directly in it, sorted by path.
         links: Names of what is there but never read: symbolic links, devices, pipes, and names
             that no path can hold.
+        special: Those of `links` that are devices, pipes and sockets, which lead nowhere.
     """
 
     path: str
     files: tuple[FileInfo, ...]
     links: tuple[str, ...] = ()
+    special: frozenset[str] = frozenset()
 
 
 Enter = Callable[[str], bool]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from connectors.flowtime.discover.folder_parts import folders_to_divide
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import RegistryError, SinkError, StorageError
 from pipeline.execution.engine import available_cores
-from pipeline.registry.artifact_reading import PartRead, ReadingPart
+from pipeline.registry.artifact_reading import PartRead, ReadingPart, lower_priority
 from pipeline.registry.rebuild import FEWEST_FOLDERS, ReadElsewhere
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 4
 """To write what they have read takes one process half as long as to read it."""
 
-_NICENESS = 5
 _PARTS_AHEAD = 24
 """Parts of 256 runs that are read ahead: more than a transaction, for which none waits then."""
 
@@ -89,7 +87,5 @@ def _read(executor: ProcessExecutor, parts: Sequence[ReadingPart]) -> Iterator[P
 
 def _read_part(part: ReadingPart) -> PartRead:
     """Read a part, with a lower priority than the process that writes: it takes longer."""
-    lower = _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)
-    if lower > 0:
-        os.nice(lower)
+    lower_priority()
     return part.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from pipeline.registry.records.run_records import record_of_refusal, record_of_r
 from pipeline.registry.register import MAX_LOCATION
 
 _DESCRIPTORS_AT_ONCE = 64
+_NICENESS = 5
 
 
 class ArtifactReading:
@@ -176,6 +178,16 @@ class ReadingPart:
         storage, path = connect(self.url, self.options)
         reading = ArtifactReading(storage, path, self.known, report, self.only)
         return PartRead(list(reading.records()), reading.seen, report)
+
+
+def lower_priority() -> None:
+    """Give this process the priority of those that read for a registry, unless it has a lower one.
+
+    Whatever uses what they read comes first.
+    """
+    lower = _NICENESS - os.getpriority(os.PRIO_PROCESS, 0)
+    if lower > 0:
+        os.nice(lower)
 
 
 def version_of(entry: FileInfo) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator
 
 from sqlalchemy import Connection, func, select
 
-from pipeline.registry.database.statements import parts
-from pipeline.registry.database.tables import artifact
-from pipeline.registry.queries.loading import artifacts
-from pipeline.registry.records.artifact import ArtifactRecord
+from pipeline.registry.database.search_text import automatic_tags_of
+from pipeline.registry.database.statements import parts, select_described
+from pipeline.registry.database.tables import artifact, detail
+from pipeline.registry.records.artifact import ArtifactRecord, instant_of
 from pipeline.registry.records.run_records import record_of_model
 from pipeline.registry.register import register, remove
 
@@ -53,24 +54,31 @@ def _first_runs(connection: Connection, names: list[str]) -> dict[str, int]:
 
 def _models(
     connection: Connection, runs: dict[str, int], hashes: dict[str, str]
-) -> Iterable[ArtifactRecord]:
-    for one, name in zip(artifacts(connection, [*runs.values()]), runs, strict=True):
-        template = one.metadata.get("templateId")
+) -> Iterator[ArtifactRecord]:
+    """Yield the models of some runs, described by what was found in these, not by users."""
+    columns = (*artifact.c, *(column for column in detail.c if column.name not in artifact.c))
+    automatic_title = detail.c.title.label("automatic_title")
+    wanted = select_described([*runs.values()], *columns, automatic_title)
+    rows = {row.key: row for row in connection.execute(wanted)}
+    tags = automatic_tags_of(connection, {row.shape for row in rows.values()})
+    for name, key in runs.items():
+        row = rows[key]
         run = ArtifactRecord(
             type="run",
-            name=one.id,
-            mark="",
-            location=one.location,
-            title=one.title,
-            description=one.description,
-            created=one.created,
-            modified=one.modified,
-            source=one.source,
-            template_id=template if isinstance(template, str) else None,
+            name=row.name,
+            mark=row.mark,
+            location=row.location,
+            title=row.automatic_title,
+            folder=row.folder,
+            description=row.description,
+            created=instant_of(row.created),
+            modified=instant_of(row.modified),
+            source=row.source,
+            template_id=row.template_id,
             model_hash=hashes[name],
-            metadata=one.metadata,
-            files=one.files,
-            terms=frozenset(("tag", tag) for tag in one.tags),
+            metadata=json.loads(row.metadata),
+            files=tuple(json.loads(row.files)),
+            terms=frozenset(("tag", tag) for tag in tags.get(row.shape, ())),
         )
         model = record_of_model(run)
         if model is not None:

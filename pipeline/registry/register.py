@@ -20,12 +20,12 @@ from pipeline.registry.database.tables import (
     shape_term,
     user_data,
 )
-from pipeline.registry.names import assign_ids, free_names
+from pipeline.registry.names import RegisteredName, assign_ids, free_names
 from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Visibility,
-    microseconds,
     shape_of,
+    stored_instant,
 )
 from pipeline.registry.records.run_records import model_id, record_of_model
 
@@ -58,9 +58,9 @@ def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
     }
     # FTS5 writes rows together only where their keys ascend.
     ordered = [wanted[key] for key in sorted(wanted)]
-    ids = assign_ids(
-        connection, ordered, before={key: row.id for key, row in before.items() if key in wanted}
-    )
+    named = {key: RegisteredName(row.id, row.name) for key, row in before.items() if key in wanted}
+    assigned = assign_ids(connection, ordered, before=named)
+    ids = assigned.of_records
     users = _users(connection, [*wanted])
     write_rows(
         connection,
@@ -70,12 +70,16 @@ def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
     )
     write_rows(connection, detail, [_detail(one) for one in ordered], on_conflict="replace")
     documents = [(one.key, one.document) for one in ordered if one.document is not None]
+    undescribed = [one.key for one in ordered if one.document is None and one.key in before]
+    if undescribed:
+        is_stale = is_among(connection, document.c.key, undescribed)
+        connection.execute(delete(document).where(is_stale))
     write_rows(connection, document, documents, on_conflict="replace")
     _write_terms(connection, ordered)
     _write_edges(connection, ordered, before)
     texts = [_text(one, ids[one.key]) for one in ordered if one.key not in users]
     search_text.write(connection, texts, before)
-    search_text.rewrite(connection, [*users])
+    search_text.rewrite(connection, [*users, *assigned.renamed])
 
 
 def register_root(connection: Connection, url: str) -> None:
@@ -93,7 +97,7 @@ def remove(connection: Connection, keys: Sequence[int]) -> None:
     for column in (artifact.c.key, detail.c.key, document.c.key, edge.c.source):
         connection.execute(delete(column.table).where(is_among(connection, column, keys)))
     search_text.remove(connection, keys)
-    free_names(connection, gone)
+    search_text.rewrite(connection, free_names(connection, gone))
 
 
 def _models(records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
@@ -109,8 +113,8 @@ def _models(records: Iterable[ArtifactRecord]) -> dict[int, ArtifactRecord]:
 
 
 def _before(connection: Connection, keys: Sequence[int]) -> dict[int, Any]:
-    """Return the id and the location of those artifacts that are there, by their keys."""
-    known = select(artifact.c.key, artifact.c.id, artifact.c.location)
+    """Return id, name and location of those artifacts that are there, by their keys."""
+    known = select(artifact.c.key, artifact.c.id, artifact.c.name, artifact.c.location)
     found = connection.execute(known.where(is_among(connection, artifact.c.key, keys)))
     return {row.key: row for row in found}
 
@@ -135,8 +139,8 @@ def _row(one: ArtifactRecord, name: str, user: Any | None) -> tuple[Any, ...]:
         one.location,
         one.state,
         user.title if user is not None and user.title else one.title,
-        microseconds(one.created),
-        microseconds(one.modified or one.created),
+        stored_instant(one.created),
+        stored_instant(one.modified or one.created),
         one.size,
         one.source,
         one.template_id,

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, bindparam, case, delete, select, update
 from pipeline.errors import ConfigError
 from pipeline.registry.database import search_text
 from pipeline.registry.database.statements import insert_into, parts, upsert
-from pipeline.registry.database.tables import artifact, detail, shape_term, user_data, user_tag
+from pipeline.registry.database.tables import artifact, detail, user_data, user_tag
 from pipeline.registry.records.artifact import ARCHIVED_TAG, ArtifactType, Visibility, key_of
 from pipeline.wording import first_fault_of
 
@@ -289,12 +289,7 @@ def _artifacts(
         columns.key, columns.type, columns.id, columns.location, columns.digest, columns.shape
     ).where(columns.key.in_(keys))
     rows = connection.execute(wanted).all()
-    tags: dict[int, set[str]] = {}
-    automatic = select(shape_term.c.shape, shape_term.c.value).where(
-        shape_term.c.shape.in_({row.shape for row in rows}), shape_term.c.kind == "tag"
-    )
-    for shape, tag in connection.execute(automatic):
-        tags.setdefault(shape, set()).add(tag)
+    tags = search_text.automatic_tags_of(connection, {row.shape for row in rows})
     for row in rows:
         place = row.digest if row.type == "model" else row.location
         blank = UserData.model_construct(type=row.type, id=row.id, location=place)

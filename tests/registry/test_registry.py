@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
 from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
-from pipeline.registry.records.artifact import MARKED_NAMES
+from pipeline.registry.records.artifact import ROUTE_NAMES
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
 
@@ -199,10 +199,10 @@ def test_a_broken_run_never_takes_an_id(registry: Registry, tmp_path: Path) -> N
 
 
 def test_the_name_of_a_route_always_gets_a_mark(registry: Registry, tmp_path: Path) -> None:
-    root = write_runs(tmp_path / "runs", *(spec(name) for name in sorted(MARKED_NAMES)))
+    root = write_runs(tmp_path / "runs", *(spec(name) for name in sorted(ROUTE_NAMES)))
     registry.rebuild(str(root))
     ids = sorted(_ids(registry))
-    assert [one.partition("~")[0] for one in ids] == sorted(MARKED_NAMES)
+    assert [one.partition("~")[0] for one in ids] == sorted(ROUTE_NAMES)
     assert all("~" in one and registry.get(one).id == one for one in ids)
     with pytest.raises(UnknownArtifactError, match="called so: stats~"):
         registry.get("stats")

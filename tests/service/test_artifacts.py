@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.registry.records.artifact import MARKED_NAMES
+from pipeline.registry.records.artifact import ROUTE_NAMES
 from tests.exporting import spec, write_runs
 from tests.service.serving import Server, serving
 
@@ -134,7 +134,7 @@ def test_a_run_named_like_a_route_is_reached_by_its_mark(client: httpx.Client) -
     assert "types" in client.get("/v1/artifacts/stats").json()
     routes = client.get("/openapi.json").json()["paths"]
     places = {one.removeprefix("/v1/artifacts/") for one in routes if "/v1/artifacts/" in one}
-    assert {one for one in places if not one.startswith("{")} == MARKED_NAMES
+    assert {one for one in places if not one.startswith("{")} == ROUTE_NAMES
 
 
 def test_unknown_artifacts(client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ import polars as pl
 import pytest
 
 from pipeline.comparison import compare
+from pipeline.service.catalog.comparison_store import (
+    DIGEST_FILE,
+    PARTIAL_SUFFIX,
+    RESULT_FILE,
+    ComparisonStore,
+)
 from tests.exporting import write_runs
 from tests.run_builder import RunSpec
 from tests.service.serving import Server, serving
@@ -415,3 +422,22 @@ def test_comparisons_that_are_not_kept_are_forgotten(runs: Path, tmp_path: Path)
             assert time.monotonic() < end
             time.sleep(0.05)
         assert first not in client.get("/v1/artifacts?type=comparison").text
+
+
+def test_what_is_just_being_written_is_neither_counted_nor_removed(tmp_path: Path) -> None:
+    store = ComparisonStore(tmp_path, keep=1)
+    for age, name in enumerate(["cccccccc", "bbbbbbbb", "aaaaaaaa"]):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / RESULT_FILE).write_text("{}")
+        (folder / DIGEST_FILE).write_text(f"digest-{name}")
+        store.add(name, f"digest-{name}")
+        os.utime(folder, (1_000 - age, 1_000 - age))
+    (tmp_path / f"dddddddd{PARTIAL_SUFFIX}").mkdir()
+    store.remove_oldest()
+    assert {one.name for one in tmp_path.iterdir()} == {"cccccccc", f"dddddddd{PARTIAL_SUFFIX}"}
+    assert (store.find("digest-cccccccc"), store.find("digest-bbbbbbbb")) == ("cccccccc", None)
+    (tmp_path / "eeeeeeee").mkdir()
+    again = ComparisonStore(tmp_path, keep=1)
+    assert again.find("digest-cccccccc") == "cccccccc"
+    assert [one.name for one in tmp_path.iterdir()] == ["cccccccc"]

@@ -177,7 +177,8 @@ class RunCandidateSearch:
             _join(candidate, folder, files)
         else:
             for link in folder.links:
-                self._observer.link(below(folder.path, link))
+                if link not in folder.special:  # a pipe leads to no run
+                    self._observer.link(below(folder.path, link))
 
 
 def _owner(path: str, pending: dict[str, RunCandidate]) -> RunCandidate | None:

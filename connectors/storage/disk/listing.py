@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from connectors.errors import DeniedError, NotFoundError, printable
@@ -13,6 +14,23 @@ from connectors.storage.calls.failures import SYSTEM
 from connectors.storage.contract import Denied, Enter, FileInfo, Folder, Mark
 from connectors.storage.disk.failures import translating
 from connectors.storage.staging.names import is_abandoned, is_staged_name
+
+
+@dataclass(slots=True)
+class ListedFolder:
+    """What is directly in a folder, each in order.
+
+    Attributes:
+        files: The files.
+        links: Names of what is never read, as in `Folder`.
+        special: Those of them that are devices, pipes and sockets.
+        folders: Paths of the folders.
+    """
+
+    files: list[FileInfo] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    special: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
 
 def walk_below(
@@ -25,15 +43,16 @@ def walk_below(
         if folder != root and enter is not None and not enter(folder):
             continue
         try:
-            files, links, below = list_folder(folder)
+            found = list_folder(folder)
         except DeniedError as error:
             if folder == root or denied is None:
                 raise
             denied(folder, error)
             continue
-        if files or links:
-            yield Folder(folder, tuple(files), tuple(links))
-        pending.extend(reversed(below))
+        if found.files or found.links:
+            special = frozenset(found.special)
+            yield Folder(folder, tuple(found.files), tuple(found.links), special)
+        pending.extend(reversed(found.folders))
 
 
 def refuse_absent(path: str) -> None:
@@ -51,18 +70,22 @@ def refuse_absent(path: str) -> None:
             ) from failure
 
 
-def list_folder(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
-    """Return files, names of links and paths of folders, each in order."""
-    files: list[FileInfo] = []
-    links: list[str] = []
-    folders: list[str] = []
+def list_folder(path: str) -> ListedFolder:
+    """Return what is directly in a folder.
+
+    Raises:
+        NotFoundError: It is a file.
+        DeniedError: It may not be listed.
+        StorageError: It cannot be listed.
+    """
+    listed = ListedFolder()
     with translating(path, "listing"):
         try:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=attrgetter("name"))
         except FileNotFoundError:
             # What vanishes between two looks is as if it had gone before both.
-            return files, links, folders
+            return listed
         except NotADirectoryError as failure:
             raise NotFoundError(
                 f"listing {path}: this is a file, not a folder: name the folder above", url=path
@@ -71,17 +94,19 @@ def list_folder(path: str) -> tuple[list[FileInfo], list[str], list[str]]:
             name = entry.name
             # Most names are printable, which is found out sooner.
             if ("\\" in name or not name.isprintable()) and not is_safe_name(name):
-                links.append(printable(name))
+                listed.links.append(printable(name))
             elif entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
+                listed.folders.append(entry.path)
             elif not entry.is_file(follow_symlinks=False):
-                links.append(name)
+                listed.links.append(name)
+                if not entry.is_symlink():
+                    listed.special.append(name)
             elif not is_staged_name(name):
                 try:
-                    files.append(file_info(entry.path, entry.stat(follow_symlinks=False)))
+                    listed.files.append(file_info(entry.path, entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:
                     continue
-    return files, links, folders
+    return listed
 
 
 def mark_of(path: str) -> Mark:

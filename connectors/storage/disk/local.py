@@ -98,8 +98,8 @@ class LocalStorage(Storage):
     def folders(self, path: str) -> list[str] | None:
         """Return the names in order; a link is no folder."""
         refuse_absent(path)
-        files, _, below = list_folder(path)
-        return None if files else [folder.rpartition("/")[2] for folder in below]
+        listed = list_folder(path)
+        return None if listed.files else [one.rpartition("/")[2] for one in listed.folders]
 
     def info(self, path: str) -> FileInfo | None:
         """Return the file; a link counts as none."""

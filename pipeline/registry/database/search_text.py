@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ class SearchedText:
         return cls(key, "\n".join(first), "\n".join(rest))
 
 
-def rewrite(connection: Connection, keys: Sequence[int]) -> None:
+def rewrite(connection: Connection, keys: Collection[int]) -> None:
     """Index the texts of artifacts anew, as they are in the other tables."""
     texts: list[SearchedText] = []
     for some in parts(sorted(keys)):
@@ -207,16 +207,22 @@ def tags_of(connection: Connection, shapes: Mapping[int, int]) -> dict[int, list
         connection: A connection.
         shapes: Keys of the artifacts, each with its shape.
     """
-    automatic: dict[int, list[str]] = {}
-    for some in parts([*set(shapes.values())]):
-        wanted = select(shape_term.c.shape, shape_term.c.value).where(
-            shape_term.c.shape.in_(some), shape_term.c.kind == "tag"
-        )
-        for shape, value in connection.execute(wanted):
-            automatic.setdefault(shape, []).append(value)
+    automatic = automatic_tags_of(connection, {*shapes.values()})
     found = {key: set(automatic.get(shape, ())) for key, shape in shapes.items()}
     for keys in parts([*shapes]):
         of_users = select(user_tag).where(user_tag.c.key.in_(keys))
         for key, tag, is_removed in connection.execute(of_users):
             (found[key].discard if is_removed else found[key].add)(tag)
     return {key: sorted(tags) for key, tags in found.items()}
+
+
+def automatic_tags_of(connection: Connection, shapes: Collection[int]) -> dict[int, set[str]]:
+    """Return the automatic tags of shapes; those without any are left out."""
+    found: dict[int, set[str]] = {}
+    for some in parts([*shapes]):
+        wanted = select(shape_term.c.shape, shape_term.c.value).where(
+            shape_term.c.shape.in_(some), shape_term.c.kind == "tag"
+        )
+        for shape, value in connection.execute(wanted):
+            found.setdefault(shape, set()).add(value)
+    return found

@@ -72,7 +72,7 @@ artifact = Table(
     Index("artifact_digest", "digest"),
     Index("artifact_shape", "visibility", "shape"),
 )
-"""One row an artifact; instants are microseconds since 1970, 0 where they are unknown.
+"""One row an artifact; instants are microseconds since 1970, or `UNKNOWN_INSTANT`.
 
 `visibility` is one of `Visibility`: what most lists are narrowed by first, so that indexes begin
 with it.

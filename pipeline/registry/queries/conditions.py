@@ -14,7 +14,7 @@ from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import artifact, shape_term, user_data, user_tag
 from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.queries.relationships import related_keys
-from pipeline.registry.records.artifact import Visibility, microseconds
+from pipeline.registry.records.artifact import UNKNOWN_INSTANT, Visibility, microseconds
 from pipeline.registry.records.run_records import model_id
 
 MOST_COUNTED = 2_000
@@ -102,7 +102,7 @@ def _plain(
         found.append(columns.created >= microseconds(query.created_after))
     if query.created_before is not None:
         found.append(columns.created <= microseconds(query.created_before))
-        found.append(columns.created != 0)
+        found.append(columns.created != UNKNOWN_INSTANT)
     if query.min_size is not None:
         found.append(size >= query.min_size)
     if query.max_size is not None:

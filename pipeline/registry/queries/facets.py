@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, shape_term, user_tag
+from pipeline.registry.records.artifact import UNKNOWN_INSTANT
 
 MAX_VALUES = 100
 """Values of a facet, the most frequent first."""
@@ -22,6 +23,9 @@ Facets = Mapping[str, Mapping[str, int]]
 _FEW = 20_000
 _DAY = 86_400 * 10**6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS_BEFORE = 800_000
+"""More days than there are from the year 1 to 1970."""
+
 _COLUMNS = {
     "type": artifact.c.type,
     "source": artifact.c.source,
@@ -73,7 +77,7 @@ def _read(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> 
         name: Counter(row[place] for row in rows if row[place] is not None)
         for place, name in enumerate(_COLUMNS)
     }
-    days = Counter(row.created // _DAY for row in rows if row.created)
+    days = Counter(row.created // _DAY for row in rows if row.created != UNKNOWN_INSTANT)
     return _Counts(fields, Counter(row.shape for row in rows), days)
 
 
@@ -87,8 +91,9 @@ def _counted(connection: Connection, conditions: Sequence[ColumnElement[bool]]) 
     fields = {name: grouped(column) for name, column in _COLUMNS.items()}
     for values in fields.values():
         values.pop(None, None)
-    days = grouped(artifact.c.created // _DAY)
-    days.pop(0, None)  # 0 is no instant
+    # Databases round quotients towards 0: so that these are none below it but the unknown one.
+    shifted = grouped((artifact.c.created + _DAYS_BEFORE * _DAY) // _DAY)
+    days = Counter({day - _DAYS_BEFORE: number for day, number in shifted.items() if day >= 0})
     return _Counts(fields, grouped(artifact.c.shape), days)
 
 
@@ -105,10 +110,24 @@ def _terms(connection: Connection, shapes: Mapping[int, int]) -> dict[str, Count
 def _add_tags_of_users(
     connection: Connection, conditions: Sequence[ColumnElement[bool]], tags: Counter[str]
 ) -> None:
+    """Correct the counts of automatic tags by what users have added and removed.
+
+    What they have added may be automatic by now, and what they have removed may be so no more.
+    """
+    is_automatic = (
+        select(shape_term.c.shape)
+        .where(
+            shape_term.c.shape == artifact.c.shape,
+            shape_term.c.kind == "tag",
+            shape_term.c.value == user_tag.c.tag,
+        )
+        .correlate(artifact, user_tag)
+        .exists()
+    )
     counting = (
         select(user_tag.c.tag, user_tag.c.removed, func.count())
         .join(artifact, artifact.c.key == user_tag.c.key)
-        .where(*conditions)
+        .where(*conditions, user_tag.c.removed == is_automatic)
         .group_by(user_tag.c.tag, user_tag.c.removed)
     )
     for tag, is_removed, number in connection.execute(counting):

@@ -8,7 +8,12 @@ from sqlalchemy import Connection, func, select
 
 from pipeline.registry.database.connection import Database
 from pipeline.registry.database.tables import artifact, root
-from pipeline.registry.records.artifact import Visibility, instant_of, shown_instant
+from pipeline.registry.records.artifact import (
+    UNKNOWN_INSTANT,
+    Visibility,
+    instant_of,
+    shown_instant,
+)
 
 STATS_SECONDS = 10.0
 """How long counting the whole registry may take."""
@@ -22,7 +27,7 @@ def stats_of(database: Database, connection: Connection) -> dict[str, Any]:
             columns.type,
             func.count(),
             func.sum(columns.size),
-            func.min(columns.created).filter(columns.created != 0),
+            func.min(columns.created).filter(columns.created != UNKNOWN_INSTANT),
             func.max(columns.created),
         )
         .where(columns.visibility >= Visibility.LISTED.value)
@@ -38,7 +43,7 @@ def stats_of(database: Database, connection: Connection) -> dict[str, Any]:
             row[0]: {
                 "count": row[1],
                 "totalSize": int(row[2]),
-                "oldest": shown_instant(instant_of(row[3] or 0)),
+                "oldest": shown_instant(None if row[3] is None else instant_of(row[3])),
                 "newest": shown_instant(instant_of(row[4])),
             }
             for row in types

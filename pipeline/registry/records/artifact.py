@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,17 @@ TYPES: tuple[ArtifactType, ...] = get_args(ArtifactType)
 ARCHIVED_TAG = "archived"
 SCHEMA_VERSION = 1
 
-MARKED_NAMES = frozenset({"archive", "bulk-delete", "index", "rescan", "stats"})
-"""Names that are never ids by themselves: these are routes of their own below `/v1/artifacts`."""
+ROUTE_NAMES = frozenset({"archive", "bulk-delete", "index", "rescan", "stats"})
+"""Routes of their own below `/v1/artifacts`."""
+
+MARK_DIGITS = 12
+"""Hexadecimal digits of a mark."""
+
+UNKNOWN_INSTANT = -(2**63)
+"""What the database keeps where an instant is unknown: less than any instant, for orders."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MARK_DIGITS = 12
+_MARKED = re.compile(rf"~[0-9a-f]{{{MARK_DIGITS}}}\Z")
 
 
 class Visibility(IntEnum):
@@ -314,21 +321,37 @@ def mark_of(text: str) -> str:
     >>> mark_of("a/run_1")
     '83a26bf8b8d5'
     """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK_DIGITS]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:MARK_DIGITS]
 
 
-def microseconds(moment: datetime | None) -> int:
-    """Return an instant as the database keeps it; 0 for none.
+def always_has_mark(name: str) -> bool:
+    """Return whether a name is never an id by itself.
 
-    >>> microseconds(datetime(1970, 1, 2, tzinfo=UTC)), microseconds(None)
-    (86400000000, 0)
+    It would hide a route, or be like the id of an artifact of another name with its mark.
+
+    >>> always_has_mark("stats"), always_has_mark("run~83a26bf8b8d5"), always_has_mark("run")
+    (True, True, False)
     """
-    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
+    return name in ROUTE_NAMES or _MARKED.search(name) is not None
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an instant as the database keeps it.
+
+    >>> microseconds(datetime(1970, 1, 2, tzinfo=UTC))
+    86400000000
+    """
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def stored_instant(moment: datetime | None) -> int:
+    """Return an instant as the database keeps it, `UNKNOWN_INSTANT` for none."""
+    return UNKNOWN_INSTANT if moment is None else microseconds(moment)
 
 
 def instant_of(value: int) -> datetime | None:
-    """Return the instant that `microseconds` has given."""
-    return None if value == 0 else _EPOCH + timedelta(microseconds=value)
+    """Return the instant that `stored_instant` has given."""
+    return None if value == UNKNOWN_INSTANT else _EPOCH + timedelta(microseconds=value)
 
 
 def shown_instant(moment: datetime | None) -> str | None:

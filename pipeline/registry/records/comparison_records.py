@@ -21,7 +21,7 @@ from pipeline.registry.records.described_files import (
     formats_of,
     rows_of,
 )
-from pipeline.registry.records.texts import MAX_NAME, clean
+from pipeline.registry.records.texts import MAX_NAME, MAX_TAG, clean
 
 MAX_SIDES = 1_000
 """Sides of one comparison that the registry knows at most."""
@@ -121,7 +121,7 @@ def _links(about: Mapping[str, Any]) -> Iterator[Link]:
 def _terms(formats: Sequence[str], about: Mapping[str, Any]) -> frozenset[tuple[TermKind, str]]:
     counts = _counts(about)
     worst = [status for status in _STATUSES if counts.get(status)][:1]
-    return frozenset(("tag", clean(name, 100)) for name in ("comparison", *formats, *worst))
+    return frozenset(("tag", clean(name, MAX_TAG)) for name in ("comparison", *formats, *worst))
 
 
 def _counts(about: Mapping[str, Any]) -> dict[str, int]:

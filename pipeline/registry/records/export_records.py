@@ -16,7 +16,7 @@ from pipeline.registry.records.described_files import (
     formats_of,
     rows_of,
 )
-from pipeline.registry.records.texts import MAX_NAME, clean
+from pipeline.registry.records.texts import MAX_NAME, MAX_TAG, clean
 
 
 def record_of_export(
@@ -88,7 +88,7 @@ def _link(entry: Mapping[str, Any]) -> Link:
 
 
 def _terms(formats: Iterable[str]) -> frozenset[tuple[TermKind, str]]:
-    return frozenset(("tag", clean(name, 100)) for name in ("export", *formats))
+    return frozenset(("tag", clean(name, MAX_TAG)) for name in ("export", *formats))
 
 
 def _config_hash(config: object) -> str | None:

@@ -19,8 +19,14 @@ from connectors.flowtime.model.series_table import SeriesShape
 from connectors.strict_json import strict_loads
 from pipeline.datapackage.run_record import describe_run, read_run
 from pipeline.errors import IntegrityError
-from pipeline.registry.records.artifact import ArtifactRecord, Link, TermKind, mark_of
-from pipeline.registry.records.texts import MAX_NAME, clean, clean_all
+from pipeline.registry.records.artifact import (
+    ARCHIVED_TAG,
+    ArtifactRecord,
+    Link,
+    TermKind,
+    mark_of,
+)
+from pipeline.registry.records.texts import MAX_NAME, MAX_TAG, clean, clean_all
 
 MAX_TERMS = 2_000
 _MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -230,7 +236,7 @@ def _terms_of_series(shape: SeriesShape) -> _Terms:
 
 @lru_cache(maxsize=4096)
 def _tag_terms(names: tuple[str, ...]) -> _Terms:
-    return frozenset(("tag", name) for name in names)
+    return frozenset(("tag", name) for name in names if name not in ("", ARCHIVED_TAG))
 
 
 def _tags(is_telemetry: bool, summary: RunOverview) -> _Terms:
@@ -239,7 +245,12 @@ def _tags(is_telemetry: bool, summary: RunOverview) -> _Terms:
     found = [kind, "csv"]
     found += ["json"] if any(name.endswith(".json") for name in files) else []
     found += ["configured"] if "spec.yaml" in files else []
-    return _tag_terms((*found, *clean_all(summary.tags, 100)))
+    return _tag_terms((*found, *map(_tag_of_model, summary.tags)))
+
+
+def _tag_of_model(tag: str) -> str:
+    """Return a tag of a model as people can name it: queries separate tags by commas."""
+    return " ".join(clean(tag, MAX_TAG).replace(",", " ").split())
 
 
 def _links(summary: RunOverview) -> Iterable[Link]:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 MAX_NAME = 400
 """Characters of what is sorted or looked up by."""
 
+MAX_TAG = 100
+"""Characters of a tag."""
+
 MAX_TEXT = 4_000
 """Characters of what is only shown."""
 

@@ -16,7 +16,7 @@ from pipeline.registry.database.statements import is_among
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL, document
 from pipeline.registry.queries.listing import CountCache
 from pipeline.registry.queries.query import is_plain
-from pipeline.registry.records.artifact import ArtifactState, microseconds
+from pipeline.registry.records.artifact import UNKNOWN_INSTANT, ArtifactState, microseconds
 from pipeline.registry.records.run_records import stored_run
 from pipeline.registry.run_list.damage import RunDamage
 from pipeline.registry.run_list.listed_run import (
@@ -39,7 +39,6 @@ RUN_LIST_SECONDS = 5.0
 """How long a query of the list may take."""
 
 _PART = 1_000
-_NEVER = -(2**63)
 _LIST = LISTED_RUN.c
 _MORE = LISTED_RUN_DETAIL.c
 
@@ -212,7 +211,11 @@ class ListedRuns:
                 return
             last = rows[-1].key
             yield [
-                RunVersion(row.path, fingerprint_of(row.digest), row.created or _NEVER)
+                RunVersion(
+                    row.path,
+                    fingerprint_of(row.digest),
+                    UNKNOWN_INSTANT if row.created is None else row.created,
+                )
                 for row in rows
             ]
 

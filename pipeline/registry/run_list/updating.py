@@ -36,7 +36,13 @@ from pipeline.registry.database.tables import (
     detail,
     state,
 )
-from pipeline.registry.records.artifact import MARKED_NAMES, mark_of
+from pipeline.registry.records.artifact import (
+    MARK_DIGITS,
+    ROUTE_NAMES,
+    UNKNOWN_INSTANT,
+    always_has_mark,
+    mark_of,
+)
 from pipeline.registry.register import compact
 from pipeline.registry.run_list.damage import RunDamage, judge, judgements
 from pipeline.registry.run_list.listed_run import SHOWN_FACTS
@@ -213,7 +219,7 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
         "id": run_id,
         "state": row.state,
         "is_readable": is_readable,
-        "created": row.created or None,
+        "created": None if row.created == UNKNOWN_INSTANT else row.created,
         "source": facts.get("source"),
         "series": row.series,
         "rows": row.rows,
@@ -240,6 +246,13 @@ def _row(row: Any, masked: Callable[[str], str]) -> tuple[dict[str, Any], dict[s
 # --------------------------------------------------------------------------- ids
 
 
+_LIKE_A_MARK = f"*~{MARK_DIGITS * '[0-9a-f]'}"
+_ALWAYS_HAS_MARK = or_(
+    _MORE.run_id.in_(ROUTE_NAMES), _MORE.run_id.op("GLOB", is_comparison=True)(_LIKE_A_MARK)
+)
+"""As `always_has_mark`, in SQL."""
+
+
 def _assign_ids(connection: Connection) -> None:
     """Give each run its run id as its id, with a mark where its artifact has one.
 
@@ -250,7 +263,7 @@ def _assign_ids(connection: Connection) -> None:
         select(_MORE.run_id, _readable().label("readable"))
         .select_from(joined)
         .group_by(_MORE.run_id)
-        .having(or_(func.count() > 1, _MORE.run_id.in_(MARKED_NAMES)))
+        .having(or_(func.count() > 1, _ALWAYS_HAS_MARK))
         .subquery()
     )
     columns = (_LIST.key, _LIST.id, _LIST.text, _LIST.is_readable, _MORE.run_id, _MORE.location)
@@ -269,7 +282,7 @@ def _assign_ids(connection: Connection) -> None:
 def _renamed(row: Any) -> Iterator[dict[str, Any]]:
     mark = f"~{mark_of(row.location)}"
     is_only = row.readable is None or (row.readable == 1 and row.is_readable)
-    has_id_alone = is_only and row.run_id not in MARKED_NAMES
+    has_id_alone = is_only and not always_has_mark(row.run_id)
     name = row.run_id if has_id_alone else f"{row.run_id}{mark}"
     if name == row.id:
         return

@@ -77,10 +77,18 @@ class ArtifactCatalog:
         work = partial(_enter, self.registry, written)
         self._later(lambda: asyncio.to_thread(work))
 
-    def enter_comparisons(self) -> None:
-        """Enter the comparisons that were written, and forget those that are not kept any more."""
-        url = self._locations.comparisons.url
-        self._later(lambda: asyncio.to_thread(lambda: self.registry().rebuild(url)))
+    def enter_comparisons(self, remove_oldest: Callable[[], None]) -> None:
+        """Enter the comparisons that were written, and forget those that are not kept any more.
+
+        Args:
+            remove_oldest: Removes the results that are not kept any more; called on a thread.
+        """
+
+        def work() -> None:
+            remove_oldest()
+            self.registry().rebuild(self._locations.comparisons.url)
+
+        self._later(lambda: asyncio.to_thread(work))
 
     async def close(self) -> None:
         """Wait for what is being entered here, and end the process that enters many."""

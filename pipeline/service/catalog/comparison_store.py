@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from pipeline.sinks.formats import ALL_FORMATS, Format
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"
 DIGEST_FILE = "digest"
+PARTIAL_SUFFIX = ".partial"
+"""What the name of a folder ends with whose result is being written."""
+
 FORMATS: tuple[Format, ...] = ALL_FORMATS
 _HTML = "text/html; charset=utf-8"
 _SESSION = re.compile(r"[0-9a-f]{8,64}")
@@ -55,10 +59,13 @@ class ComparisonStore:
         return session
 
     def add(self, session: str, digest: str) -> None:
-        """Record a result that was written, and remove the oldest beyond the limit."""
-        (self.folder(session) / DIGEST_FILE).write_text(digest, encoding="ascii")
+        """Record a result that a worker has written."""
         self._sessions[digest] = session
-        for old in self._oldest_first()[: -self._keep]:
+
+    def remove_oldest(self) -> None:
+        """Remove the oldest results beyond the limit."""
+        folders = self._oldest_first()
+        for old in folders[: max(0, len(folders) - self._keep)]:
             shutil.rmtree(old, ignore_errors=True)
 
     def result(self, session: str) -> dict[str, Any] | None:
@@ -89,17 +96,21 @@ class ComparisonStore:
         """Return the differences of a result as a lazy frame."""
         return pl.scan_parquet(self.folder(session) / file_name("parquet"))
 
-    def _read_digests(self) -> list[tuple[str, str]]:
-        found = []
+    def _read_digests(self) -> Iterator[tuple[str, str]]:
+        """Yield the digest and the session of each result; remove what dead workers left."""
+        for folder in self._folder.glob(f"*{PARTIAL_SUFFIX}"):
+            shutil.rmtree(folder, ignore_errors=True)
         for folder in self._oldest_first():
-            digest = folder / DIGEST_FILE
-            if digest.is_file():
-                found.append((digest.read_text(encoding="ascii"), folder.name))
-            else:  # a worker was killed while it wrote this
+            try:
+                yield (folder / DIGEST_FILE).read_text(encoding="ascii"), folder.name
+            except (OSError, ValueError):  # damaged
                 shutil.rmtree(folder, ignore_errors=True)
-        return found
 
-    def _oldest_first(self) -> Sequence[Path]:
-        if not self._folder.is_dir():
-            return []
-        return sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    def _oldest_first(self) -> list[Path]:
+        """Return the folders of results; those that are just being written are not among them."""
+        found: list[tuple[float, Path]] = []
+        for folder in self._folder.glob("*"):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if _SESSION.fullmatch(folder.name):
+                    found.append((folder.stat().st_mtime, folder))
+        return [folder for _, folder in sorted(found)]

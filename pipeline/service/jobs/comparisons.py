@@ -100,7 +100,7 @@ class Comparisons:
         """Keep the result of a job that has finished."""
         if job.state == "done":
             self.store.add(job.id, request.digest)
-            self._artifacts.enter_comparisons()
+            self._artifacts.enter_comparisons(self.store.remove_oldest)
 
     async def _found(self, name: str) -> _FoundSide:
         try:

@@ -233,14 +233,16 @@ class Service:
         )
 
     def _job_over(self, job: Job) -> None:
-        if isinstance(job.request, ImportRequest):
-            self._import_over(job)
-        elif isinstance(job.request, CompareRequest):
-            self.comparisons.finish(job, job.request)
-        else:
-            self._export_over(job, job.request)
         self.metrics.count_job(job)
-        self.webhooks.deliver(job)
+        try:
+            if isinstance(job.request, ImportRequest):
+                self._import_over(job)
+            elif isinstance(job.request, CompareRequest):
+                self.comparisons.finish(job, job.request)
+            else:
+                self._export_over(job, job.request)
+        finally:
+            self.webhooks.deliver(job)
 
     def _export_over(self, job: Job, request: ExportRequest) -> None:
         ordered = self._ordered.pop(job.id, None)

@@ -15,10 +15,16 @@ from pipeline.comparison.metrics.tolerance import Tolerances
 from pipeline.comparison.outputs import OutputFiles, write_outputs
 from pipeline.comparison.sides.side import SideSource
 from pipeline.errors import SinkError
-from pipeline.service.catalog.comparison_store import FORMATS, REPORT_FILE, RESULT_FILE, file_name
+from pipeline.service.catalog.comparison_store import (
+    DIGEST_FILE,
+    FORMATS,
+    PARTIAL_SUFFIX,
+    REPORT_FILE,
+    RESULT_FILE,
+    file_name,
+)
 from pipeline.service.jobs.compare_order import CompareOrder, CompareResult, CompareSideOrder
 
-_PARTIAL = ".partial"
 _REPORT_SECONDS = 0.2
 
 CompareProgress = Callable[[int, int], None]
@@ -39,7 +45,7 @@ def compared(order: CompareOrder, report: CompareProgress) -> dict[str, Any]:
         FlowtimeExportError: The runs cannot be compared, or the result not be written.
     """
     folder = Path(order.folder)
-    partial = folder.with_name(folder.name + _PARTIAL)
+    partial = folder.with_name(folder.name + PARTIAL_SUFFIX)
     shutil.rmtree(partial, ignore_errors=True)
     request = _request(order)
     try:
@@ -49,21 +55,23 @@ def compared(order: CompareOrder, report: CompareProgress) -> dict[str, Any]:
             found = compare_matched(sides, request, progress.add)
             partial.mkdir(parents=True)
             write_outputs(found, sides, _files(order, partial))
-        _write(partial / RESULT_FILE, found.as_json())
+        result = json.dumps(found.as_json(), ensure_ascii=False)
+        (partial / RESULT_FILE).write_text(result, encoding="utf-8")
+        (partial / DIGEST_FILE).write_text(order.request.digest, encoding="ascii")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except OSError as error:
         raise SinkError(f"{folder}: the result could not be written: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    result = CompareResult(
+    shown = CompareResult(
         series=len(found.series),
         bins=found.alignment.bins,
         counts=found.summary,
         missing=len(found.only_in_baseline) + len(found.only_in_comparison),
     )
     notes = [*found.notes, *found.models.notes]
-    return {**result.model_dump(mode="json", by_alias=False), "notes": notes}
+    return {**shown.model_dump(mode="json", by_alias=False), "notes": notes}
 
 
 def _request(order: CompareOrder) -> ComparisonRequest:
@@ -91,10 +99,6 @@ def _files(order: CompareOrder, folder: Path) -> OutputFiles:
     names = [file_name(form) for form in FORMATS if is_wanted or form == "parquet"]
     names += [REPORT_FILE] if is_wanted else []
     return OutputFiles.of(str(folder / name) for name in names)
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
 
 class _Throttled:

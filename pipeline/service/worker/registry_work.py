@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pipeline.registry.artifact_reading import lower_priority
 from pipeline.registry.rebuild_report import RebuildReport
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import Locations
@@ -18,7 +18,6 @@ from pipeline.service.catalog.run_listing import list_runs
 from pipeline.service.jobs.registry_worker import ListOrder, RebuildOrder, RegistryOrder
 from pipeline.service.worker.protocol import EventStream, send_result, serve_orders
 
-_NICENESS = 5
 _REPORT_SECONDS = 0.25
 _ORDER: TypeAdapter[ListOrder | RebuildOrder] = TypeAdapter(RegistryOrder)
 
@@ -72,5 +71,5 @@ def _reporting(report: RebuildReport, events: EventStream) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    os.nice(_NICENESS)  # requests come first
+    lower_priority()  # requests come first
     serve_orders(_serve)

@@ -264,6 +264,15 @@ def test_links_are_not_followed_but_named(tmp_path: Path) -> None:
     assert "manifest.json is a link" in found(linked).refusals[0].reason
 
 
+def test_a_pipe_among_runs_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    (tmp_path / "link").symlink_to("folder")
+    storage, path = connect(str(tmp_path))
+    assert [one.name for one in discover(storage, path).refusals] == ["link"]
+
+
 def test_a_broken_run_does_not_stop_the_others(tmp_path: Path) -> None:
     memory = store(tmp_path, ("", NEWEST("bad")), ("", NEWEST("run")))
     memory.files["src/bad/series/index.json"] = b"{"

@@ -320,6 +320,7 @@ def test_links_are_named_and_never_read(tmp_path: Path) -> None:
     folders = list(storage.walk(path))
     assert [folder.path for folder in folders] == [path, join(path, "real")]
     assert folders[0].links == ("broken", "dir", "file", "pipe")
+    assert folders[0].special == {"pipe"}
     assert storage.info(join(path, "file")) is None
     with pytest.raises(StorageError, match="link"):
         storage.read(join(path, "file"))
