@@ -33,7 +33,13 @@ from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Relationships,
 )
-from pipeline.registry.register import BATCH, register, register_root, remove
+from pipeline.registry.register import (
+    BATCH,
+    register,
+    register_root,
+    remove,
+    why_not_registered,
+)
 from pipeline.registry.user_data import UserChange, UserData
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 
@@ -349,7 +355,7 @@ class Registry:
         *,
         roots: Iterable[str] = (),
         proceed: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> Sequence[str]:
         """Register artifacts; batches are committed one by one.
 
         Args:
@@ -357,13 +363,19 @@ class Registry:
             roots: Folders that they are below.
             proceed: Called before each batch; may raise to stop.
 
+        Returns:
+            What the registry cannot hold, and why.
+
         Raises:
             RegistryError: The database failed.
         """
+        refused: list[str] = []
         for some in parts(records, BATCH):
             proceed()
+            reasons = {one.key: why_not_registered(one) for one in some}
+            refused += [reason for reason in reasons.values() if reason is not None]
             with self._database.writing() as connection:
-                register(connection, some)
+                register(connection, [one for one in some if reasons[one.key] is None])
         if len(records) >= _MANY:
             self._database.optimise()
         noted = set(roots) - set(self.roots())
@@ -371,6 +383,7 @@ class Registry:
             with self._database.writing() as connection:
                 for url in sorted(noted):
                     register_root(connection, url)
+        return refused
 
     def listings(self, keys: Sequence[int]) -> dict[int, str]:
         """Return how artifacts were listed when they were registered, by their keys.

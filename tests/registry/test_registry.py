@@ -312,12 +312,15 @@ def test_edges_to_what_is_gone_are_shown_as_such(
 
 
 def test_models_go_with_their_last_run(registry: Registry, runs: Path) -> None:
-    registry.rebuild(str(runs))
+    first = registry.rebuild(str(runs))
+    assert (first.models_added, first.models_removed) == (2, 0)
     shutil.rmtree(runs / "run_a")
-    registry.rebuild(str(runs))
+    second = registry.rebuild(str(runs))
+    assert (second.models_added, second.models_removed) == (0, 0)
     assert registry.get(SHARED_MODEL).location == str(runs / "run_b")
     shutil.rmtree(runs / "run_b")
-    registry.rebuild(str(runs))
+    third = registry.rebuild(str(runs))
+    assert (third.models_added, third.models_removed) == (0, 1)
     assert SHARED_MODEL not in _ids(registry, type="model")
 
 

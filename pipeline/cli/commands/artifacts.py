@@ -233,7 +233,8 @@ def rebuild_command(
         report = known.rebuild(*urls, storage_options=options, elsewhere=elsewhere)
     lines = [
         f"runs and exports: {report.added:,} entered, {report.unchanged:,} unchanged, "
-        f"{report.removed:,} gone, in {report.seconds:.1f} s"
+        f"{report.removed:,} gone, in {report.seconds:.1f} s",
+        f"models: {report.models_added:,} new, {report.models_removed:,} gone",
     ]
     lines += [f"  not entered: {problem}" for problem in report.problems]
     return _shown(report.as_json(), lines, as_json)
