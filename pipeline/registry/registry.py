@@ -15,6 +15,7 @@ from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, StorageError
 from pipeline.registry import user_data
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
+from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
 from pipeline.registry.deletion import Deletion, plan_deletion
@@ -50,7 +51,7 @@ class Registry:
     """An open registry. Its methods may be called from several threads at once.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`; a `Path` is a file of SQLite.
         read_seconds: How long a question may take.
         write_seconds: How long a change waits for others.
 
@@ -61,20 +62,18 @@ class Registry:
 
     def __init__(
         self,
-        url: str,
+        url: str | Path,
         *,
         read_seconds: float | None = READ_SECONDS,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
-        self._database = Database(url, write_seconds=write_seconds)
+        parsed = parsed_url(url)
+        file = file_of(parsed)
+        self._journal = None if file is None else UserJournal(file)
+        self._database = Database(parsed, write_seconds=write_seconds, fill=self._begin)
         self._read_seconds = read_seconds
         self._counts = CountCache()
         self._facets = FacetCache(self._database)
-        file = self._database.file
-        self._journal = None if file is None else UserJournal(file)
-        if self._database.is_new and self._journal is not None:
-            with self._database.writing() as connection:
-                user_data.write(connection, self._journal.entries())
 
     def __enter__(self) -> Registry:
         return self
@@ -405,6 +404,11 @@ class Registry:
         """The database, for modules of this package."""
         return self._database
 
+    def _begin(self, connection: Connection) -> None:
+        """Take over what a journal says that outlived the database before."""
+        if self._journal is not None:
+            user_data.write(connection, self._journal.entries())
+
     @contextmanager
     def _changing_user_data(
         self,
@@ -444,8 +448,6 @@ def open_registry(url: str | Path) -> Registry:
         ConfigError: The URL is none of these, or a package is missing.
         RegistryError: The database cannot be opened.
     """
-    if isinstance(url, Path):
-        return Registry(f"sqlite:///{url}")
     return Registry(url)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
+from pipeline.errors import ConfigError, RegistryError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
 from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
@@ -367,9 +369,21 @@ def test_whatever_fails_while_records_are_written_ends_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "mysql://x/y", "sqlite://", "registry", "postgresql+psycopg2://x/y"]
+    "url",
+    [
+        "",
+        "mysql://x/y",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite://host/x.db",
+        "sqlite:///x.db?timeout=abc",
+        "sqlite:///a\0b",
+        "registry",
+        "postgresql+psycopg2://x/y",
+        None,
+    ],
 )
-def test_urls_that_are_none_are_refused(url: str) -> None:
+def test_urls_that_are_none_are_refused(url: Any) -> None:
     with pytest.raises(ConfigError, match="sqlite:///FILE"):
         Registry(url)
 
@@ -378,3 +392,48 @@ def test_passwords_are_not_shown() -> None:
     with pytest.raises(StorageError) as caught:
         Registry("postgresql+psycopg://me:hunter22@127.0.0.1:1/db")
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_file_may_have_any_name(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a?b#c%41 d.db"
+    with open_registry(file) as registry:
+        assert registry.rebuild(str(runs)).added == 3
+    assert file.is_file()
+
+
+def test_a_schema_that_is_not_known_is_refused(registry_url: str) -> None:
+    with open_registry(registry_url) as registry, registry.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    with pytest.raises(RegistryError, match=r"its schema is 0999.*install the version"):
+        open_registry(registry_url)
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE pets (name)")
+    with pytest.raises(RegistryError, match="something else, with a table pets"):
+        open_registry(file)
+    with closing(sqlite3.connect(file)) as other:
+        found = other.execute("SELECT name FROM sqlite_master").fetchall()
+    assert found == [("pets",)]
+
+
+def test_a_journal_that_cannot_be_read_is_not_passed_over(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    with open_registry(file) as registry:
+        registry.rebuild(str(runs))
+        registry.tag("run_a", "keep")
+    for left in tmp_path.glob("registry.db*"):
+        left.unlink()
+    journal = tmp_path / "registry-user-data.jsonl"
+    journal.rename(tmp_path / "aside")
+    journal.mkdir()
+    for _ in range(2):
+        with pytest.raises(RegistryError, match="cannot be read"):
+            open_registry(file)
+    journal.rmdir()
+    (tmp_path / "aside").rename(journal)
+    with open_registry(file) as registry:
+        registry.rebuild(str(runs))
+        assert "keep" in registry.get("run_a").tags

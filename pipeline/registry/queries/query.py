@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from connectors.flowtime.model.instant import parse_instant
 from pipeline.errors import ConfigError
+from pipeline.registry.database.statements import is_plain
 from pipeline.registry.records.artifact import STATES, TYPES, ArtifactState, ArtifactType
 
 SortKey = Literal["created", "id", "title", "size", "modified"]
@@ -204,8 +205,3 @@ def _whole(text: str) -> int | None:
 
 def _is_whole(value: object) -> bool:
     return type(value) is int and -(2**63) <= value < 2**63
-
-
-def is_plain(text: str) -> bool:
-    """Return whether databases take a text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
