@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
@@ -24,7 +24,7 @@ from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.identity import keys_by_id, unknown_artifact
 from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.queries.loading import artifacts
-from pipeline.registry.queries.query import ArtifactQuery
+from pipeline.registry.queries.query import PARAMETERS, ArtifactQuery
 from pipeline.registry.queries.relationships import relationships_of
 from pipeline.registry.queries.stats import STATS_SECONDS, stats_of
 from pipeline.registry.rebuild import ReadElsewhere, Rebuild
@@ -98,14 +98,14 @@ class Registry:
         Args:
             query: What is asked.
             filters: The same by the names that HTTP has, or with underscores: `type`, `search`,
-                `tags`, `created_after`, `limit`, `cursor`, ...
+                `tags`, `created_after`, `class_`, `limit`, `cursor`, ...
 
         Raises:
-            ConfigError: The cursor is none.
+            ConfigError: The cursor is none, or there is no filter of a name.
             RegistryTimeoutError: The answer takes too long: ask for less.
             RegistryError: The database failed.
         """
-        wanted = query or ArtifactQuery.parse({to_camel(k): _text(v) for k, v in filters.items()})
+        wanted = query or ArtifactQuery.parse(_parameters(filters))
         with self._database.reading(self._read_seconds) as connection:
             page = page_of(self._database, connection, wanted, self._counts)
         if not wanted.with_facets:
@@ -456,6 +456,19 @@ def _artifact(connection: Connection, artifact_id: str) -> Artifact:
     if not found:
         raise unknown_artifact(connection, artifact_id)
     return found[0]
+
+
+def _parameters(filters: Mapping[str, object]) -> dict[str, str]:
+    """Return filters by the names that HTTP has; what is mistyped there is an error here."""
+    found: dict[str, str] = {}
+    for name, value in filters.items():
+        parameter = to_camel(name.removesuffix("_"))
+        if parameter not in PARAMETERS:
+            raise ConfigError(
+                f"lists have no filter {name!r}: choose from {', '.join(map(to_snake, PARAMETERS))}"
+            )
+        found[parameter] = _text(value)
+    return found
 
 
 def _text(value: object) -> str:

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError, RegistryError, StorageError, UnknownArt
 from pipeline.exports.run import export
 from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
+from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.records.artifact import ROUTE_NAMES
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
@@ -131,6 +132,40 @@ def test_filters(registry: Registry, runs: Path) -> None:
         assert _ids(registry, **both, **filters) == expected, filters
         count = len(expected) if "limit" not in filters else 3
         assert registry.list(**both, **filters).total == count, filters
+
+
+def test_long_filters_are_whole(registry: Registry, tmp_path: Path) -> None:
+    name, template = "r" * 200, "t" * 390
+    root = write_runs(
+        tmp_path / "runs",
+        _run("run_a", run_id=name),
+        _run("two/run_a", run_id=name, has_metadata=False, extra={"templateId": f"{template}2"}),
+        _run("run_b", has_metadata=False, extra={"templateId": f"{template}1"}),
+        spec("run_c", extra={"modelHash": "sha256:" + 64 * "c"}),
+    )
+    registry.rebuild(str(root))
+    tags = [f"{number}{99 * 'x'}" for number in range(5)]
+    registry.tag("run_c", tags[4])
+    assert _ids(registry, tags=",".join(tags)) == ["run_c"]
+    assert _ids(registry, tags=tags) == ["run_c"]
+    assert _ids(registry, template_id=f"{template}1") == ["run_b"]
+    assert "run_b" in _ids(registry, related_to=registry.list(search=name).artifacts[0].id)
+    assert _ids(registry, search=f"{template}1") == ["run_b"]
+    assert _ids(registry, search=30_000 * "r") == []
+
+
+def test_filters_have_the_names_of_http_and_no_others(registry: Registry, runs: Path) -> None:
+    registry.rebuild(str(runs))
+    registry.change("run_a", pinned=True)
+    assert _ids(registry, class_="Gold") == _ids(registry, **{"class": "Gold"}) == ["run_c"]
+    assert _ids(registry, pinned=True) == ["run_a"]
+    assert _ids(registry, pinned=False) == ["run_c", "run_b"]
+    assert _ids(registry, pinned="perhaps") == ["run_c", "run_b", "run_a"]
+    with pytest.raises(ConfigError, match="no filter 'typ': choose from type, search, full_text"):
+        registry.list(typ="run")
+    for name in ("minFileSize", "MINFILESIZE", "minSize", "MinSize"):
+        query = ArtifactQuery.parse({name: "7", "SORTBY": "Title", "FacETS": "TRUE"})
+        assert (query.min_size, query.sort_by, query.with_facets) == (7, "title", True), name
 
 
 @pytest.mark.parametrize("sort_by", ["created", "id", "title", "size", "modified"])
