@@ -18,7 +18,7 @@ from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, D
 from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
-from pipeline.registry.deletion import Deletion, plan_deletion
+from pipeline.registry.deletion import Deletion, changed_since, plan_deletion
 from pipeline.registry.models import tidy_models
 from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.identity import keys_by_id, unknown_artifact
@@ -290,13 +290,20 @@ class Registry:
     def delete(self, deletion: Deletion) -> None:
         """Delete the files of an artifact, and forget it; what users say of it stays.
 
+        Exports among the files, as in the `gold/` folder of a run, are forgotten, too.
+
         Raises:
+            IntegrityError: It has changed since the deletion was planned; nothing was deleted.
+            UnknownArtifactError: It is not in the registry any more; nothing was deleted.
             StorageError: A file could not be deleted; those before it are.
             RegistryError: The database failed.
         """
-        deletion.carry_out()
+        now = self.plan_deletion(deletion.artifact.id, deletion.options)
+        if not deletion.covers(now):
+            raise changed_since(deletion.artifact)
+        now.carry_out()
         with self._database.writing() as connection:
-            remove(connection, [deletion.artifact.key])
+            remove(connection, deletion.keys)
             tidy_models(connection)
 
     # ----------------------------------------------------------------------- registering
