@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -14,7 +13,7 @@ from pipeline.cli.failures import debug_option, invocation_of, redaction, report
 from pipeline.cli.lazy_group import LazyCommand, LazyGroup
 from pipeline.cli.output.streams import prepare_standard_streams
 from pipeline.cli.signals import LEAVE_SECONDS, interruptible, leave, leave_within
-from pipeline.execution.allocators import allocator_settings
+from pipeline.execution.library_settings import apply_library_settings
 from pipeline.exit_codes import DONE
 from pipeline.logs import configure
 from pipeline.version import VERSION
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         argv: Arguments without the program's name; default those of the process.
     """
     prepare_standard_streams()
-    os.environ.update(allocator_settings())
+    apply_library_settings()
     # Runs and series stay in memory as many small objects without cycles: to look through them
     # for garbage again and again took a tenth of an export's processor time.
     gc.freeze()

@@ -146,6 +146,8 @@ def read_contents(data: object, where: str) -> TableSpec:
             raise IntegrityError(f"{where}: columns: nothing is known of {source!r} ({shown!r})")
     if len(set(found.columns.values())) != len(found.columns):
         raise IntegrityError(f"{where}: columns: two columns show the same")
+    if len(set(found.measures)) != len(found.measures):
+        raise IntegrityError(f"{where}: measures: one is there twice")
     if (data.get("complete") is True) != found.complete:
         raise IntegrityError(f"{where}: complete and reasons contradict each other")
     if "exported_at" in found.columns.values() and found.exported_at is None:

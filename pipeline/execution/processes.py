@@ -20,9 +20,9 @@ from loky.process_executor import BrokenProcessPool
 from connectors.flowtime.discover.discovery import Discovery
 from connectors.storage import discard_all, remove_abandoned, scratch_folder, staging_for
 from pipeline.errors import SinkError, StorageError
-from pipeline.execution.allocators import allocator_settings, apply_allocator_settings
 from pipeline.execution.copied_process import WorkerContext, signals_held_back, take_signals
 from pipeline.execution.discovery import DiscoveryMessage
+from pipeline.execution.library_settings import apply_library_settings, library_settings
 from pipeline.execution.ordered import results
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ class ProcessExecutor:
         threads = max(1, (os.cpu_count() or 1) // workers)
         environment = {
             "POLARS_MAX_THREADS": str(threads),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            **allocator_settings(),
+            **library_settings(),
         }
         try:
             _start_tracker()
@@ -223,7 +221,7 @@ def _begin(parent: int, stop: str, environment: Mapping[str, str]) -> None:
     """Prepare a worker process."""
     take_signals()
     os.environ.update(environment)  # before the libraries are loaded that look at it
-    apply_allocator_settings()
+    apply_library_settings()
     # What a task holds has hardly any cycles: to look for them took a 14th of its time.
     gc.freeze()
     gc.disable()

@@ -150,7 +150,10 @@ def _staged(
     for sink, part in task.parts:
         parts.setdefault(sink, []).append(part)
     sinks = task.plan.sinks
-    outputs = [SinkOutput(task.plan, sinks[sink], of_sink) for sink, of_sink in parts.items()]
+    outputs = [
+        SinkOutput(task.plan, sinks[sink], of_sink, task.options.workers)
+        for sink, of_sink in parts.items()
+    ]
     threads = [SinkThread(output) for output in outputs]
     try:
         rows = with_columns(task.plan, narrow)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from pydantic import ValidationError as Invalid
 from pydantic.alias_generators import to_camel
 
@@ -46,6 +46,7 @@ class _Schema(_Model):
 
 class _Dialect(_Model):
     comment_char: str | None = None
+    header_rows: Annotated[list[StrictInt], Field(max_length=1)] = []
 
 
 class _Own(_Model):
@@ -190,7 +191,7 @@ def _table(
     for place, resource in group:
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
-        file = _file(storage, folder, resource, at)
+        file = _file(storage, folder, resource, resources[place], at)
         if contents is not None:
             is_in_table = resource.flowtime.table is not None
             in_folders = _in_folders(file, contents, is_in_table=is_in_table)
@@ -256,7 +257,9 @@ def _codec(resource: _Resource) -> descriptor.Codec | None:
     return descriptor.COMPRESSION.get(PurePosixPath(resource.path).suffix)
 
 
-def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> TableFile:
+def _file(
+    storage: Storage, folder: str, resource: _Resource, data: Mapping[str, Any], where: str
+) -> TableFile:
     try:
         path = join(folder, resource.path)
     except StorageError as error:
@@ -277,4 +280,6 @@ def _file(storage: Storage, folder: str, resource: _Resource, where: str) -> Tab
         non_finite=resource.non_finite_count,
         has_comments=resource.dialect.comment_char is not None,
         partition=resource.flowtime.partition,
+        header_row=next(iter(resource.dialect.header_rows), None),
+        resource=data,
     )

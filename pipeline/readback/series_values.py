@@ -16,6 +16,10 @@ from pipeline.readback.table_reader import Batch, batches
 from pipeline.readback.tables import ExportedTable, TableFile
 from pipeline.readback.text_values import NAMED
 from pipeline.readback.unpacking import MAX_EXPANSION
+from pipeline.rows.column import Table
+from pipeline.rows.numbers import non_finite_in
+from pipeline.sinks.formats import Format
+from pipeline.wording import counted
 
 _Array = np.ndarray[Any, Any]
 
@@ -63,9 +67,9 @@ def _lost_values(table: ExportedTable) -> list[str]:
     odd = [file.non_finite for file in table.files]
     lost = None if None in odd else sum(count or 0 for count in odd)
     null = contents.options.null_value
-    if table.format == "ndjson" and contents.options.non_finite == "null" and lost != 0:
-        number = "" if lost is None else f"{lost} "
-        return [f"{number}values that are NaN or infinite were written as null"]
+    if writes_nulls(table) and lost != 0:
+        number = "values" if lost is None else counted(lost, "value")
+        return [f"NaN and infinities were written as null: {number}"]
     if table.format != "csv" or not null:
         return []
     is_finite = pl.Series([null]).cast(pl.Float64, strict=False).is_finite()[0]
@@ -104,19 +108,26 @@ def placed_batches(
 def checked_batches(
     file: TableFile, options: TextOptions, max_expansion: int = MAX_EXPANSION
 ) -> Iterator[Batch]:
-    """Yield the rows of a file whose bytes and number of rows are checked.
+    """Yield the rows of a file whose bytes and counts are checked.
 
     Raises:
         IntegrityError: Bytes, hash, a row or their number are not as promised.
         StorageError: The file could not be read.
     """
-    count = 0
+    count = non_finite = 0
+    columns = Table(file.columns)
     with local_copy(file.stored, max_expansion=max_expansion) as copy:
         for batch in batches(file, copy.path, options):
             count += batch.frame.height
+            non_finite += non_finite_in(batch.frame, columns)
             yield batch
     if file.rows is not None and count != file.rows:
         raise file.stored.error(f"has {count} rows; {file.rows} were promised")
+    is_counted = file.non_finite is not None and not _writes_nulls(file.format, options)
+    if is_counted and non_finite != file.non_finite:
+        raise file.stored.error(
+            f"holds {non_finite} NaN and infinite values; {file.non_finite} were promised"
+        )
 
 
 def whole_series(
@@ -156,8 +167,11 @@ def whole_series(
 
 def writes_nulls(table: ExportedTable) -> bool:
     """Return whether NaN and infinities of a table were written as null."""
-    nulls = table.contents is not None and table.contents.options.non_finite == "null"
-    return nulls and table.format == "ndjson"
+    return table.contents is not None and _writes_nulls(table.format, table.contents.options)
+
+
+def _writes_nulls(form: Format, options: TextOptions) -> bool:
+    return form == "ndjson" and options.non_finite == "null"
 
 
 class _Filling:

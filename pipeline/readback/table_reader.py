@@ -105,6 +105,8 @@ def _pass_head(file: TableFile, path: Path, options: TextOptions) -> tuple[int, 
             names = stream.readline(MAX_HEAD_BYTES)
             line += 1
         start = stream.tell()
+    if file.header_row not in (None, line):
+        raise file.stored.error(f"the header row is line {line}; line {file.header_row} was stated")
     check_utf8(names, file.url, line)
     if not names.endswith(b"\n"):
         raise file.stored.error(f"line {line}: the header row is missing or cut off")

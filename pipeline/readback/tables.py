@@ -35,6 +35,8 @@ class TableFile:
         has_comments: Whether comment lines come before a CSV's header row.
         partition: Columns that its folders name.
         first_row: Place of its first row among those of its partition, where it is read alone.
+        header_row: Line of a CSV's header row, or None where not recorded.
+        resource: What a descriptor says of it; None where it is read alone.
     """
 
     stored: ExportFile
@@ -46,6 +48,8 @@ class TableFile:
     has_comments: bool = False
     partition: Mapping[str, str | None] | None = None
     first_row: int | None = None
+    header_row: int | None = None
+    resource: Mapping[str, Any] | None = None
 
     @property
     def url(self) -> str:

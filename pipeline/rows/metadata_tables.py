@@ -45,6 +45,8 @@ _FROM_SERIES: dict[str, Callable[[SeriesSpec], object]] = {
     "class_kind": lambda series: series.class_kind,
 }
 _OF_SERIES = {name for name, column in CATALOGUE.items() if column.level == "series"}
+_FIRST = pl.col("series_row") * 0
+_OfRows = Callable[[pl.Series, pl.Expr], pl.Expr]
 START = "start_us"
 BIN_WIDTH = "bin_us"
 
@@ -120,27 +122,32 @@ class MetadataTables:
         """Return the column over a frame of `series_row, bin_index, value`.
 
         Gathering from small tables keeps the order of the rows and stays lazy, which a left
-        join does not promise.
+        join does not promise. Each column depends on one of the frame, even where all rows have
+        the same value: of a literal alone, Polars makes one row.
         """
+        return self._expression(name, _gathered)
+
+    def _expression(self, name: str, of_rows: _OfRows) -> pl.Expr:
         if name == "value":
             return pl.col("value")
         if name == "bin_index":
             return pl.col("bin_index").cast(pl.Int64)
         if name == "time_bin":
             return self._time_bin()
+        return of_rows(*self._column(name)).alias(name)
+
+    def _column(self, name: str) -> tuple[pl.Series, pl.Expr]:
+        """Return the values of a column in a small table, and the place there of each row."""
         if name == "exported_at":
-            return pl.lit(self.exported_at, dtype=INSTANT).alias(name)
+            return pl.Series([self.exported_at], dtype=INSTANT), _FIRST
         if name in self.constants:
-            return _constant(self.constants[name]).alias(name)
-        return (self._of_spec if name in _FROM_SERIES else self._of_run)(name).alias(name)
+            return _constant(self.constants[name]), _FIRST
+        if name in _FROM_SERIES:
+            return self.of_specs[name], self._places("spec_row")
+        return self.of_runs[name], self._places("run_row")
 
-    def _of_run(self, column: str) -> pl.Expr:
-        rows = pl.lit(self.places["run_row"]).gather("series_row")
-        return pl.lit(self.of_runs[column]).gather(rows)
-
-    def _of_spec(self, column: str) -> pl.Expr:
-        rows = pl.lit(self.places["spec_row"]).gather("series_row")
-        return pl.lit(self.of_specs[column]).gather(rows)
+    def _places(self, table: str) -> pl.Expr:
+        return pl.lit(self.places[table]).gather("series_row")
 
     def texts(
         self, names: Sequence[str], first: int = 0, end: int | None = None
@@ -157,12 +164,14 @@ class MetadataTables:
 
     def apply(self, frame: pl.LazyFrame, names: Sequence[str]) -> pl.LazyFrame:
         """Lay the named columns over a narrow frame, keeping `series_row` and `bin_index`."""
-        laid = [self.expression(name) for name in names if name != "bin_index"]
+        # Beside `series_row`, what all rows share need not be gathered for each.
+        laid = [self._expression(name, _spread) for name in names if name != "bin_index"]
         return frame.select("series_row", "bin_index", *laid)
 
     def _time_bin(self) -> pl.Expr:
-        since_start = pl.col("bin_index").cast(pl.Int64) * self._of_run(BIN_WIDTH)
-        return (self._of_run(START) + since_start).cast(INSTANT).alias("time_bin")
+        start, width = (_spread(*self._column(name)) for name in (START, BIN_WIDTH))
+        since_start = pl.col("bin_index").cast(pl.Int64) * width
+        return (start + since_start).cast(INSTANT).alias("time_bin")
 
 
 def with_fractions(runs: Iterable[Run], exported_at: datetime) -> frozenset[str]:
@@ -227,10 +236,19 @@ def _compact(column: pl.Series) -> pl.Series:
     return column.cast(pl.Enum(column.unique(maintain_order=True).drop_nulls()))
 
 
-def _constant(value: Constant) -> pl.Expr:
-    if isinstance(value, str):
-        return pl.lit(value, dtype=pl.Enum([value]))
-    return pl.lit(value, dtype=POLARS_TYPES[constant_type(value)])
+def _constant(value: Constant) -> pl.Series:
+    form = pl.Enum([value]) if isinstance(value, str) else POLARS_TYPES[constant_type(value)]
+    return pl.Series([value], dtype=form)
+
+
+def _gathered(values: pl.Series, places: pl.Expr) -> pl.Expr:
+    """Return the value of each row, given its place."""
+    return pl.lit(values).gather(places)
+
+
+def _spread(values: pl.Series, places: pl.Expr) -> pl.Expr:
+    """Return the same for a selection beside other columns, of one value as a literal."""
+    return pl.lit(values.head(1)).first() if values.n_unique() == 1 else _gathered(values, places)
 
 
 def constant_type(value: Constant) -> ColumnType:

@@ -122,11 +122,11 @@ class CsvSink(Sink):
         """Return the options that cells are written by."""
         return self.model_dump(include=_TEXT_OPTIONS)
 
-    def open(self, stream: Writable, table: Table) -> CsvWriter:
+    def open(self, stream: Writable, table: Table, threads: int = 1) -> CsvWriter:
         """Write the mark, the metadata header and the header row; rows follow."""
         return self._begin(stream, table)
 
-    def open_segment(self, stream: Writable, table: Table) -> CsvWriter:
+    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> CsvWriter:
         """Begin a file of rows alone."""
         return self._begin(stream, table, is_later=True)
 

@@ -62,11 +62,11 @@ class NdjsonSink(Sink):
         """Return how NaN and infinities are written."""
         return {"non_finite": self.non_finite}
 
-    def open(self, stream: Writable, table: Table) -> NdjsonWriter:
+    def open(self, stream: Writable, table: Table, threads: int = 1) -> NdjsonWriter:
         """Begin a file, which has no head."""
         return self._begin(stream, table)
 
-    def open_segment(self, stream: Writable, table: Table) -> NdjsonWriter:
+    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> NdjsonWriter:
         """Begin a file of further rows."""
         return self._begin(stream, table, is_later=True)
 

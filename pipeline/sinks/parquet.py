@@ -67,16 +67,16 @@ class ParquetFiles(Sink):
         """Return nothing: Parquet has no dialect."""
         return {}
 
-    def open(self, stream: Writable, table: Table) -> ParquetWriter:
-        """Begin a file."""
+    def open(self, stream: Writable, table: Table, threads: int = 1) -> ParquetWriter:
+        """Begin a file, whose row groups are encoded on so many threads."""
         # Imported when needed: configs are read before Polars and Arrow are loaded.
         from pipeline.sinks.parquet_writer import ParquetWriter  # noqa: PLC0415
 
-        return ParquetWriter(self, stream, table)
+        return ParquetWriter(self, stream, table, threads)
 
-    def open_segment(self, stream: Writable, table: Table) -> ParquetWriter:
+    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> ParquetWriter:
         """Begin a file of its own, whose row groups `join` puts behind those before."""
-        return self.open(stream, table)
+        return self.open(stream, table, threads)
 
     def join(self, stream: Writable, table: Table) -> ParquetJoin:
         """Begin to write one file from the row groups of files, without decoding them."""

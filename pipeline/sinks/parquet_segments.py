@@ -15,11 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.storage import Writable
+from pipeline.sinks.parquet_encoding import MAGIC, TAIL_BYTES
 from pipeline.sinks.sink import SegmentFile, Written, copy_bytes
-
-MAGIC = b"PAR1"
-_TAIL_BYTES = 8
-"""Length of the footer and the magic bytes, at the end of a file."""
 
 _STOP, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 0, 3, 7, 8, 9, 10, 11, 12
 _BOOLEANS = (1, 2)
@@ -123,7 +120,7 @@ class ParquetJoin:
 def _read_footer(file: IO[bytes]) -> tuple[pq.FileMetaData, int]:
     """Return the footer of an open file, and the bytes of its row groups."""
     footer = pq.read_metadata(file)
-    end = file.seek(-_TAIL_BYTES, io.SEEK_END)
+    end = file.seek(-TAIL_BYTES, io.SEEK_END)
     size = int.from_bytes(file.read(4), "little")
     return footer, end - size - len(MAGIC)
 
@@ -139,7 +136,7 @@ def _moved(footer: pq.FileMetaData, distance: int) -> pq.FileMetaData:
         return footer
     file = io.BytesIO()
     footer.write_metadata_file(file)
-    content = file.getvalue()[len(MAGIC) : -_TAIL_BYTES]
+    content = file.getvalue()[len(MAGIC) : -TAIL_BYTES]
     shifted = _Shifter(content, distance).footer()
     size = len(shifted).to_bytes(4, "little")
     return pq.read_metadata(io.BytesIO(MAGIC + shifted + size + MAGIC))

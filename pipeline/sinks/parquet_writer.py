@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import sys
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,8 +19,8 @@ from connectors.flowtime.scan.arrays import as_arrow, as_column
 from connectors.storage import Writable
 from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import non_finite_in, unnamed
-from pipeline.sinks.parquet_sections import SectionedWriter
-from pipeline.sinks.parquet_segments import MAGIC, JoinedRowGroups, ParquetJoin
+from pipeline.sinks.parquet_encoding import MAGIC, EncodedRowGroups, RowGroup, encoded
+from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
 from pipeline.sinks.run_lengths import RowNumbers, first_rows, lengths, text_changes
 from pipeline.sinks.sink import Written
 
@@ -33,6 +36,8 @@ _FEW_ROWS = 32_768
 # Arrow gathers the statistics of dictionaries once for so many rows; its own 1,024 cost half as
 # much time again.
 _ENCODED_AT_ONCE = 32_768
+# Row groups smaller than this are encoded several at a time, by one writer of Arrow.
+_BLOCK_ROWS = 262_144
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "timestamp": pa.timestamp("us", "UTC"),
     "number": pa.float64(),
@@ -44,80 +49,122 @@ _CODES = pa.dictionary(pa.int32(), pa.string())
 
 
 class ParquetWriter:
-    """Writes one Parquet file, a row group whenever there are enough rows."""
+    """Writes one Parquet file, a row group whenever there are enough rows.
 
-    def __init__(self, sink: ParquetFiles, stream: Writable, table: Table) -> None:
+    Args:
+        sink: The options of the file.
+        stream: The open binary stream, at its beginning.
+        table: What the file holds.
+        threads: So many encode row groups at a time, as `table.most_held_rows` allows.
+    """
+
+    def __init__(
+        self, sink: ParquetFiles, stream: Writable, table: Table, threads: int = 1
+    ) -> None:
         self._sink = sink
         self._table = table
+        self._schema = _schema(table)
+        self._stream = stream
+        self._row_groups = JoinedRowGroups()
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
         self._rows = 0
         self._non_finite = 0
-        self._group_rows = min(sink.row_group_size, table.most_held_rows or sink.row_group_size)
-        self._schema = _schema(table)
-        self._stream = stream
-        self._writer: SectionedWriter | None = None
-        self._segments: JoinedRowGroups | None = None
+        most = table.most_held_rows or sys.maxsize
+        self._group_rows = min(sink.row_group_size, most)
+        block = min(_BLOCK_ROWS, most // (threads + 1))
+        self._block_rows = max(1, block // self._group_rows) * self._group_rows
+        self._most_ahead = min(threads, most // self._block_rows - 1) if threads > 1 else 0
+        self._options: Mapping[str, Any] | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._ahead: deque[Future[list[EncodedRowGroups]]] = deque()
 
     def write(self, batch: pl.DataFrame) -> None:
-        """Take the rows of a batch; whole row groups are written at once."""
+        """Take the rows of a batch; whole row groups are encoded."""
         self._non_finite += non_finite_in(batch, self._table)
         self._rows += batch.height
-        size = self._group_rows
+        size = self._block_rows
         start = 0
         while batch.height - start + self._held_rows >= size:
             take = size - self._held_rows
             self._hold(batch.slice(start, take))
-            self._write_group()
+            self._encode_ahead()
             start += take
         self._hold(batch.slice(start))
 
     def cut(self) -> None:
         """End the row group, and encode those that follow as in a file of their own."""
         self._flush()
-        if self._segments is None:
-            self._segments = JoinedRowGroups()
-        if self._writer is not None:
-            self._segments.append(*self._writer.detach())
-            self._writer = None
+        self._options = None
 
     def close(self) -> Written:
         """Write the last row group and the footer; the stream itself stays open."""
+        self._flush()
+        self._append_encoded(0)
+        if self._threads is not None:
+            self._threads.shutdown()
+        if not self._row_groups.size:
+            self._stream.write(MAGIC)
         metadata = _footer_metadata(self._table, self._rows)
-        if self._segments is None:
-            self._flush()
-            writer = self._writer or self._begin(pl.DataFrame())
-            writer.close(metadata)
-        else:
-            self.cut()
-            if not self._segments.size:
-                self._stream.write(MAGIC)
-            self._stream.write(self._segments.footer(self._schema, metadata))
+        self._stream.write(self._row_groups.footer(self._schema, metadata))
         return Written(self._rows, self._non_finite)
-
-    def _flush(self) -> None:
-        """Write the rows that are held back as a row group."""
-        if self._held_rows:
-            self._write_group()
 
     def _hold(self, batch: pl.DataFrame) -> None:
         if batch.height:
             self._held.append(batch)
             self._held_rows += batch.height
 
-    def _write_group(self) -> None:
-        group = pl.concat(self._held, rechunk=True)
-        self._held, self._held_rows = [], 0
-        if self._writer is None:
-            self._writer = self._begin(group)
-        columns = _encodable(group, self._table)
-        self._writer.write(
-            pa.Table.from_arrays(columns, schema=self._schema),
-            without_statistics=_with_nan(group, self._table),
-        )
+    def _flush(self) -> None:
+        """Encode the rows that are held back."""
+        if self._held_rows and self._ahead:
+            self._encode_ahead()
+        elif self._held_rows:
+            self._append(self._encoded(*self._taken()))
 
-    def _begin(self, first: pl.DataFrame) -> SectionedWriter:
-        """Open the file, with encodings that fit the rows of its first row group.
+    def _encode_ahead(self) -> None:
+        """Encode the rows that are held back, beside those before where there are threads."""
+        if self._most_ahead < 1:
+            self._flush()
+            return
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(
+                self._most_ahead, thread_name_prefix="flowtime-encode"
+            )
+        self._ahead.append(self._threads.submit(self._encoded, *self._taken()))
+        self._append_encoded(self._most_ahead)
+
+    def _append_encoded(self, most_left: int) -> None:
+        """Write what is encoded, in order, but for the last ones."""
+        while len(self._ahead) > most_left:
+            self._append(self._ahead.popleft().result())
+
+    def _append(self, encoded: Iterable[EncodedRowGroups]) -> None:
+        for groups in encoded:
+            if not self._row_groups.size:
+                self._stream.write(MAGIC)
+            self._stream.write(groups.content)
+            self._row_groups.append(groups.footer, len(groups.content))
+
+    def _taken(self) -> tuple[pl.DataFrame, Mapping[str, Any]]:
+        """Return the rows that were held back, and how they are encoded."""
+        rows = pl.concat(self._held, rechunk=True)
+        self._held, self._held_rows = [], 0
+        if self._options is None:
+            self._options = self._encoding(rows.head(self._group_rows))
+        return rows, self._options
+
+    def _encoded(self, rows: pl.DataFrame, options: Mapping[str, Any]) -> list[EncodedRowGroups]:
+        groups = (
+            RowGroup(
+                pa.Table.from_arrays(_encodable(group, self._table), schema=self._schema),
+                _with_nan(group, self._table),
+            )
+            for group in rows.iter_slices(self._group_rows)
+        )
+        return encoded(groups, self._schema, options)
+
+    def _encoding(self, first: pl.DataFrame) -> Mapping[str, Any]:
+        """Return options of Arrow's writer, with encodings that fit the first row group.
 
         A dictionary of what hardly repeats is built in vain and given up when it has grown too
         large. Instants and whole numbers that do not repeat are mostly one step apart: a year by
@@ -129,21 +176,18 @@ class ParquetWriter:
             for column in self._table.columns
             if column.type in ("timestamp", "integer") and column.name not in repeating
         }
-        return SectionedWriter(
-            self._stream,
-            self._schema,
-            is_later=self._segments is not None and self._segments.size > 0,
-            compression=self._sink.compression,
-            compression_level=self._sink.compression_level
-            or _FAST_LEVEL.get(self._sink.compression),
-            use_dictionary=repeating,
-            column_encoding=stepping or None,
-            write_batch_size=_ENCODED_AT_ONCE,
-            store_schema=False,
+        compression, level = self._sink.compression, self._sink.compression_level
+        return {
+            "compression": compression,
+            "compression_level": _FAST_LEVEL.get(compression) if level is None else level,
+            "use_dictionary": repeating,
+            "column_encoding": stepping or None,
+            "write_batch_size": _ENCODED_AT_ONCE,
+            "store_schema": False,
             # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
             # each on its own, which took 40 % more bytes and 5 % more time.
-            max_rows_per_page=self._group_rows,
-        )
+            "max_rows_per_page": self._group_rows,
+        }
 
 
 def joined_row_groups(stream: Writable, table: Table) -> ParquetJoin:
@@ -162,18 +206,18 @@ def _footer_metadata(table: Table, rows: int) -> dict[str, str]:
     return {"ARROW:schema": _declared_schema(table), **own}
 
 
-def _with_nan(rows: pl.DataFrame, table: Table) -> list[str]:
+def _with_nan(rows: pl.DataFrame, table: Table) -> frozenset[str]:
     """Return the names of the columns that hold NaN.
 
     Minimum and maximum leave NaN out, so that readers which skip row groups by them lose rows:
     with `[7, NaN, 7]`, those of `value > 100` in engines that order NaN after all numbers, and
     those of `value <> 7` everywhere.
     """
-    return [
+    return frozenset(
         column.name
         for column in table.columns
         if column.type == "number" and unnamed(rows[column.name]).is_nan().any()
-    ]
+    )
 
 
 def _repeats(column: Column, rows: pl.DataFrame) -> bool:

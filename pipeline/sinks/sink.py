@@ -214,11 +214,17 @@ class Sink(BaseModel):
         """IANA media type of the files."""
 
     @abstractmethod
-    def open(self, stream: Writable, table: Table) -> TableWriter:
-        """Begin a file on an open binary stream."""
+    def open(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
+        """Begin a file.
+
+        Args:
+            stream: The open binary stream.
+            table: What the file is to hold.
+            threads: So many may encode at a time, beside the caller's; text needs none.
+        """
 
     @abstractmethod
-    def open_segment(self, stream: Writable, table: Table) -> TableWriter:
+    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
 
     def join(self, stream: Writable, table: Table) -> FileJoin:

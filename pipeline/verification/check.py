@@ -26,6 +26,7 @@ from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
 from pipeline.verification.run_values import RunSource, RunValues, match_runs
+from pipeline.verification.statements import check_statements
 from pipeline.verification.table_log import check_log
 from pipeline.wording import few
 
@@ -226,10 +227,6 @@ class _TableCheck:
         comparing: _Comparing | None,
     ) -> None:
         places = _Places(order, blocks, files)
-        if places.fault is not None:
-            self.notes.append(f"no row's series was checked: {places.fault}")
-            if comparing is not None:
-                comparing.cannot(places.fault)
         values = None if comparing is None else comparing.values(blocks)
         first = files[0].first_row or 0
         for file in files:
@@ -247,7 +244,12 @@ class _TableCheck:
                         )
                         if comparing is not None and values is not None:
                             comparing.compare(placed, start, block, cells, values)
+                check_statements(file, order)
             first += rows.count if file.rows is None else file.rows
+        if places.fault is not None and first > (files[0].first_row or 0):
+            self.notes.append(f"no row's series was checked: {places.fault}")
+            if comparing is not None:
+                comparing.cannot(places.fault)
 
     @property
     def _may_lack(self) -> bool:

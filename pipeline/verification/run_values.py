@@ -12,15 +12,21 @@ import polars as pl
 from connectors.flowtime.discover.discovery import Discovery, discover
 from connectors.flowtime.model.instant import instant_text
 from connectors.flowtime.model.run import CONFIGURED_ORIGIN, Run
+from connectors.flowtime.parse.schema import clip
 from connectors.flowtime.scan.scanner import scan
 from connectors.flowtime.scan.series_file import SeriesFile
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import Storage, StorageOptions, connect
+from pipeline.datapackage.run_record import describe_run
 from pipeline.readback.row_order import RowBlock
 from pipeline.rows.aggregation import aggregate
 from pipeline.rows.resample import BinGroups
 
 _BATCH_ROWS = 65_536
+_NOT_OF_FILES = {
+    "name", "bins", "binMinutes", "created", "timeOrigin", "notes", "series", "seriesCount",
+}  # fmt: skip
+"""What is said of a run and depends on its place or on the config, or is compared by itself."""
 _Array = np.ndarray[Any, Any]
 
 
@@ -90,7 +96,9 @@ def match_runs(folder: RunSource, exported: Sequence[Run]) -> Matches:
             )
         else:
             problems += _other_times(run, found)
-            if found.fingerprint != run.fingerprint:
+            if found.fingerprint == run.fingerprint:
+                problems += _other_facts(run, found)
+            else:
                 notes.append(
                     f"run {run.run_id}: {found.url} was changed, or written again, after the export"
                 )
@@ -120,6 +128,26 @@ def _other_times(run: Run, found: Run) -> Iterator[str]:
             f"run {run.run_id}: a bin has {found.grid.bin_minutes} minutes; "
             f"{run.grid.bin_minutes} were exported"
         )
+
+
+def _other_facts(run: Run, found: Run) -> Iterator[str]:
+    """Yield what is said of an exported run and is not what its files say.
+
+    Equal fingerprints are of equal files.
+    """
+    exported, there = (describe_run(one, with_place=False) for one in (run, found))
+    there["seriesLeftOut"] = len(found.series) - len(run.series)
+    if run.origin_source == CONFIGURED_ORIGIN:
+        there["timeOriginFrom"] = CONFIGURED_ORIGIN
+    for key in exported.keys() - _NOT_OF_FILES:
+        if exported[key] != there[key]:
+            yield (
+                f"run {run.run_id}: {key} is {clip(there[key])}; {clip(exported[key])} was exported"
+            )
+    rows = {row[0]: row[1:-1] for row in there["series"]["rows"]}
+    for name, *facts, _ in exported["series"]["rows"]:
+        if facts != rows.get(name, facts):
+            yield f"run {run.run_id}: series {name} is {rows[name]}; {facts} was exported"
 
 
 def _match_series(run: Run, found: Run, first: int, files: dict[int, SeriesFile]) -> Iterator[str]:

@@ -113,12 +113,14 @@ class SinkOutput:
         export: The plan of the export.
         plan: The plan of this sink.
         parts: What is written of each target.
+        threads: So many may encode a file at a time.
         segments: Files that hold some of the segments of a target.
     """
 
     export: ExportPlan
     plan: SinkPlan
     parts: Sequence[TargetPart]
+    threads: int = 1
     segments: list[StagedSegments] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -298,7 +300,9 @@ class SinkOutput:
         )
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
-        writer = output.begin(lambda stream: begin(stream, self._table(part, destination)))
+        writer = output.begin(
+            lambda stream: begin(stream, self._table(part, destination), self.threads)
+        )
         return _OpenFile(part, output, writer)
 
     def _sweep(self, target: Target, path: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import flowtime_export as fx
+from pipeline.rows.catalogue import CATALOGUE
 from tests.exporting import names, spec, write_runs
 from tests.read_outputs import read_runs
 from tests.run_builder import AWKWARD
@@ -179,6 +180,22 @@ def test_only_files_that_are_needed_are_opened(runs: Path) -> None:
     assert fx.scan(runs, filter="measure = 'arrivals'").collect().height > 0
     assert fx.scan(runs).head(1).collect().height == 1
     assert fx.scan(runs, filter="run_id = 'run_b'").head(20).collect().height == 20
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_a_column_that_all_rows_share_has_a_value_for_each(runs: Path, engine: Any) -> None:
+    alone = fx.scan(runs / "run_a", columns=list(CATALOGUE))
+    rows = alone.collect(engine=engine)
+    assert rows.height > 1
+    for name in set(CATALOGUE) - {"exported_at"}:  # it is the instant of the query
+        assert_frame_equal(alone.select(name).collect(engine=engine), rows.select(name))
+    for name in CATALOGUE:
+        assert alone.select(name).collect(engine=engine).height == rows.height
+        counted = alone.group_by(name).agg(pl.len()).collect(engine=engine)
+        assert counted["len"].sum() == rows.height
+        assert alone.select(name).tail(3).collect(engine=engine).height == 3
+    nothing = alone.filter(pl.col("run_id") == "run_b").select("value")
+    assert nothing.collect(engine=engine).height == 0
 
 
 def test_columns(runs: Path) -> None:

@@ -384,6 +384,24 @@ def test_bad_csv_options(options: dict[str, Any], complaint: str) -> None:
         CsvSink(format="csv", path="x.csv", **options)
 
 
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli"])
+def test_levels_of_parquet(codec: str) -> None:
+    """Brotli has a level 0, which is another than its default."""
+    table = Table((Column("value", "number"),))
+    rows = pl.DataFrame({"value": [float(number % 1000) / 7 for number in range(5000)]})
+    sizes = []
+    for level in (0 if codec == "brotli" else 1, 9):
+        sink = ParquetSink.model_validate(
+            {"format": "parquet", "path": "x", "compression": codec, "compression_level": level}
+        )
+        stream = io.BytesIO()
+        writer = sink.open(stream, table)
+        writer.write(rows)
+        writer.close()
+        sizes.append(len(stream.getvalue()))
+    assert sizes[1] < sizes[0]
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

@@ -1,4 +1,4 @@
-"""Tell an unknown instant from the first one of 1970.
+"""Distinguish an unknown instant from the first one of 1970.
 
 Both were 0. What has one of them is read again, and is listed with its date where that is known.
 """

@@ -1,0 +1,83 @@
+"""Row groups that are encoded on several threads, and the bytes that come of them."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from dataclasses import replace
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.sinks import ParquetSink, parquet_writer
+from tests.sinks.test_sinks import TABLE, frame
+
+VALUES = [float(place % 97) / 7 if place % 301 else math.nan for place in range(1_500)]
+ROWS = frame(VALUES, ["A", "B", None])
+
+
+def written(sink: ParquetSink, threads: int, most_held: int | None, batch: int, cut: int) -> bytes:
+    """The bytes of a file that is written in batches, with a cut after so many rows."""
+    stream = io.BytesIO()
+    writer = sink.open(stream, replace(TABLE, most_held_rows=most_held), threads)
+    for start in range(0, ROWS.height, batch):
+        rows = ROWS.slice(start, batch)
+        if start <= cut < start + rows.height:
+            writer.write(rows.head(cut - start))
+            writer.cut()
+            rows = rows.slice(cut - start)
+        writer.write(rows)
+    assert writer.close().rows == ROWS.height
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("size", [20, 100, 700, 10_000])
+@pytest.mark.parametrize("cut", [0, 150, 1_501])
+def test_threads_change_no_byte(size: int, cut: int) -> None:
+    sink = ParquetSink(format="parquet", path="x.parquet", row_group_size=size)
+    # So few rows may be held that a thread has several row groups, or one, or none ahead.
+    most = max(10 * size, 1_000)
+    expected = written(sink, 1, most, 1_500, cut)
+    for threads, batch in ((2, 1_500), (3, 333), (8, 1_001)):
+        assert written(sink, threads, most, batch, cut) == expected
+    found = pq.read_table(io.BytesIO(expected))
+    back = pl.DataFrame(found).with_columns(pl.col("component_id").cast(pl.String))
+    assert back.equals(ROWS.with_columns(pl.col("component_id").cast(pl.String)))
+    few = pq.read_table(io.BytesIO(expected), filters=[("value", ">", 13.5)])
+    assert (
+        few.num_rows == ROWS.filter(pl.col("value").is_not_nan() & (pl.col("value") > 13.5)).height
+    )
+
+
+def test_no_more_row_groups_wait_than_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, most = 0, 0
+    lock = threading.Lock()
+    encode = parquet_writer.encoded
+
+    def counted(*arguments: object) -> object:
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        try:
+            return encode(*arguments)  # type: ignore[arg-type]
+        finally:
+            with lock:
+                waiting -= 1
+
+    monkeypatch.setattr(parquet_writer, "encoded", counted)
+    sink = ParquetSink(format="parquet", path="x.parquet", row_group_size=100)
+    written(sink, 8, 300, 1_500, 1_501)
+    assert 1 <= most <= 2  # and a third is held back for the next one
+
+
+def test_what_fails_on_a_thread_fails_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(parquet_writer, "encoded", refuse)
+    sink = ParquetSink(format="parquet", path="x.parquet", row_group_size=100)
+    with pytest.raises(MemoryError, match="no room"):
+        written(sink, 4, 1_000, 1_500, 1_501)
