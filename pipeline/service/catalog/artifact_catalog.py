@@ -148,4 +148,5 @@ class ArtifactCatalog:
 
 
 def _enter(registry: Callable[[], Registry], written: Sequence[DescriptorToEnter]) -> None:
-    enter(registry(), None, written, lambda: None)
+    for refused in enter(registry(), None, written, lambda: None):
+        LOGGER.info("not entered: %s", refused)
