@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.examples", "tests.servers"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
