@@ -1,4 +1,4 @@
-"""Property tests in parts: CI tries a quarter of their examples, `-m slow` the rest."""
+"""Tests in parts: CI tries a quarter of their examples, `-m slow` the rest."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ VARIABLE = "FLOWTIME_TEST_EXAMPLES"
     scope="module",
     params=[0, *(pytest.param(number, marks=pytest.mark.slow) for number in range(1, PARTS))],
 )
-def part() -> None:
-    """One part of the examples of a property test; each draws its own."""
+def part(request: pytest.FixtureRequest) -> int:
+    """One part of what a test tries; examples of properties are drawn anew in each."""
+    return int(request.param)
 
 
 def in_parts(examples: int, **more: Any) -> Callable[[Test], Test]:
