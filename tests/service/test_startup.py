@@ -12,7 +12,9 @@ import pytest
 
 from pipeline.cli.main import run_cli
 from tests.exporting import spec, write_runs
-from tests.service.serving import MAIN, ServiceEndedError, finished, found, serving
+from tests.service.serving import ServiceEndedError, finished, found, serving
+
+MAIN = "from pipeline.cli.main import main; main()"
 
 
 @pytest.fixture
