@@ -302,9 +302,7 @@ class Registry:
         if not deletion.covers(now):
             raise changed_since(deletion.artifact)
         now.carry_out()
-        with self._database.writing() as connection:
-            remove(connection, deletion.keys)
-            tidy_models(connection)
+        self.forget(deletion.keys)
 
     # ----------------------------------------------------------------------- registering
 
@@ -390,6 +388,19 @@ class Registry:
                 for url in sorted(noted):
                     register_root(connection, url)
         return refused
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Remove artifacts that are not there any more; what users say of them stays.
+
+        Args:
+            keys: The keys of the artifacts; those that are not in the registry are passed over.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._database.writing() as connection:
+            remove(connection, keys)
+            tidy_models(connection)
 
     def listings(self, keys: Sequence[int]) -> dict[int, str]:
         """Return how artifacts were listed when they were registered, by their keys.
