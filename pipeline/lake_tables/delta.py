@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,12 @@ from connectors.storage import Storage, StoreAccess
 from pipeline.errors import SinkError
 from pipeline.lake_tables.commits import WRITE_ID, overtaken
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
-from pipeline.lake_tables.statistics import column_bounds, with_values
+from pipeline.lake_tables.statistics import ColumnBounds, column_bounds, with_values
 from pipeline.rows.column import Column
 from pipeline.wording import without_secrets
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
     from deltalake import CommitProperties, DeltaTable, Schema
     from deltalake.transaction import AddAction, RemoveAction
 
@@ -276,16 +277,36 @@ def _partition_text(value: object) -> str | None:
 
 
 def _statistics(file: AddedFile) -> str:
-    """Return the statistics of a file as the log holds them."""
+    """Return the statistics of a file as the log holds them.
+
+    A column without bounds would be taken by deltalake's data sets for one without rows that any
+    filter keeps: numbers among which are NaN or infinities are within infinite bounds.
+    """
     bounds = column_bounds(file.footer)
     known = list(with_values(bounds))
+    unbounded = [*_unbounded_numbers(file.footer, bounds)]
     found = {
         "numRecords": file.footer.num_rows,
-        "minValues": {name: _shown(low) for name, low, _ in known},
-        "maxValues": {name: _shown(high, is_high=True) for name, _, high in known},
+        "minValues": {name: _shown(low) for name, low, _ in known}
+        | dict.fromkeys(unbounded, "-Infinity"),
+        "maxValues": {name: _shown(high, is_high=True) for name, _, high in known}
+        | dict.fromkeys(unbounded, "Infinity"),
         "nullCount": {name: one.nulls for name, one in bounds.items()},
     }
-    return json.dumps(found, separators=(",", ":"))
+    # Not escaped: deltalake takes the escape of a character from U+20000 on for another one.
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+
+
+def _unbounded_numbers(
+    footer: pq.FileMetaData, bounds: Mapping[str, ColumnBounds]
+) -> Iterator[str]:
+    """Yield the columns of numbers that have values and no bounds."""
+    for place in range(footer.num_columns if footer.num_rows else 0):
+        column = footer.schema.column(place)
+        known = bounds.get(column.name)
+        has_values = known is None or (known.low is None and known.nulls != footer.num_rows)
+        if column.physical_type == "DOUBLE" and has_values:
+            yield column.name
 
 
 def _shown(value: Any, *, is_high: bool = False) -> Any:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _LONGEST_TEXT = 128
+_LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class ColumnBounds:
 
     Attributes:
         nulls: Number of nulls; None where it is not known.
-        low: Smallest value; None where not all values are known to be within bounds, as of a
-            column that holds NaN.
-        high: Largest value, likewise.
+        low: Smallest value, or the beginning of a long text; None where not all values are known
+            to be within bounds, as of a column that holds NaN.
+        high: Largest value, or a text after a long one, likewise.
     """
 
     nulls: int | None
@@ -58,16 +59,18 @@ def _bounds(footer: pq.FileMetaData, place: int) -> ColumnBounds | None:
     if not bounded or not all(one.has_min_max for one in bounded):
         return ColumnBounds(nulls, None, None)
     low, high = min(one.min for one in bounded), max(one.max for one in bounded)
-    if any(_is_unbounded(value) for value in (low, high)):
+    if isinstance(low, str):
+        return ColumnBounds(nulls, low[:_LONGEST_TEXT], _text_after(high))
+    if isinstance(low, float) and not (math.isfinite(low) and math.isfinite(high)):
         return ColumnBounds(nulls, None, None)
     return ColumnBounds(nulls, low, high)
 
 
-def _is_unbounded(value: object) -> bool:
-    """Return whether a value cannot be a bound in every log: not finite, or long."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    return isinstance(value, str | bytes) and len(value) > _LONGEST_TEXT
+def _text_after(text: str) -> str:
+    """Return a text that does not come before another, with fewer characters where that is long."""
+    if len(text) <= _LONGEST_TEXT or text[_LONGEST_TEXT] == _LAST_CHARACTER:
+        return text
+    return text[:_LONGEST_TEXT] + _LAST_CHARACTER
 
 
 def with_values(bounds: dict[str, ColumnBounds]) -> Iterator[tuple[str, Any, Any]]:
