@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -14,13 +14,11 @@ import pyarrow as pa
 from connectors.storage import Writable
 from pipeline.rows.column import Column, Table
 from pipeline.sinks.compression import SegmentedStream
+from pipeline.sinks.csv import CsvSink
 from pipeline.sinks.csv_dialect import COMMENT
 from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
 from pipeline.sinks.sink import Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
-
-if TYPE_CHECKING:
-    from pipeline.sinks.csv import CsvSink
 
 _BOM = b"\xef\xbb\xbf"
 _FORMULA = re.compile(r"[=+\-@\t\r]")
@@ -30,7 +28,13 @@ class CsvWriter(LineWriter):
     """Writes one CSV file batch after batch."""
 
     def __init__(
-        self, sink: CsvSink, stream: Writable, table: Table, *, is_later: bool = False
+        self,
+        sink: CsvSink,
+        stream: Writable,
+        table: Table,
+        *,
+        is_later: bool = False,
+        threads: int = 1,
     ) -> None:
         self._sink = sink
         cells = [

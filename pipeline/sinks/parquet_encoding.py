@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,9 @@ import pyarrow.parquet as pq
 from connectors.flowtime.scan.arrays import as_arrow, as_column
 from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import unnamed
+from pipeline.sinks.parquet import ParquetFiles
 from pipeline.sinks.parquet_schema import ARROW_TYPES, written_schema
 from pipeline.sinks.run_lengths import RowNumbers, first_rows, lengths, text_changes
-
-if TYPE_CHECKING:
-    from pipeline.sinks.parquet import ParquetFiles
 
 MAGIC = b"PAR1"
 TAIL_BYTES = 8

@@ -6,20 +6,17 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from connectors.storage import Writable
 from pipeline.rows.column import Table
 from pipeline.rows.numbers import non_finite_in
+from pipeline.sinks.parquet import ParquetFiles
 from pipeline.sinks.parquet_encoding import MAGIC, EncodedRowGroups, Encoding, RowGroupEncoder
 from pipeline.sinks.parquet_schema import footer_metadata, written_schema
 from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
 from pipeline.sinks.sink import Written
-
-if TYPE_CHECKING:
-    from pipeline.sinks.parquet import ParquetFiles
 
 _BLOCK_ROWS = 262_144
 """Row groups smaller than this are encoded several at a time, by one writer of Arrow."""
@@ -36,7 +33,13 @@ class ParquetWriter:
     """
 
     def __init__(
-        self, sink: ParquetFiles, stream: Writable, table: Table, threads: int = 1
+        self,
+        sink: ParquetFiles,
+        stream: Writable,
+        table: Table,
+        *,
+        is_later: bool = False,
+        threads: int = 1,
     ) -> None:
         self._table = table
         self._stream = stream
@@ -54,6 +57,12 @@ class ParquetWriter:
         self._encoding: Encoding | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._ahead: deque[Future[list[EncodedRowGroups]]] = deque()
+
+    @staticmethod
+    def join(stream: Writable, table: Table) -> ParquetJoin:
+        """Begin to write one file from the row groups of others, without decoding them."""
+        schema = written_schema(table)
+        return ParquetJoin(stream, schema, lambda rows: footer_metadata(table, rows))
 
     def write(self, batch: pl.DataFrame) -> None:
         """Take the rows of a batch; whole row groups are encoded."""
@@ -128,8 +137,3 @@ class ParquetWriter:
         if self._encoding is None:
             self._encoding = self._encoder.encoding(rows)
         return rows, self._encoding
-
-
-def joined_row_groups(stream: Writable, table: Table) -> ParquetJoin:
-    """Begin to write one file from the row groups of others, without decoding them."""
-    return ParquetJoin(stream, written_schema(table), lambda rows: footer_metadata(table, rows))
