@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from connectors.storage import Storage, StoreAccess
 from pipeline.errors import SinkError
 from pipeline.lake_tables.commits import WRITE_ID, overtaken
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
-from pipeline.lake_tables.statistics import ColumnBounds, column_bounds, with_values
+from pipeline.lake_tables.statistics import column_bounds, with_values
 from pipeline.rows.column import Column
 from pipeline.wording import without_secrets
 
@@ -282,9 +282,13 @@ def _statistics(file: AddedFile) -> str:
     A column without bounds would be taken by deltalake's data sets for one without rows that any
     filter keeps: numbers among which are NaN or infinities are within infinite bounds.
     """
-    bounds = column_bounds(file.footer)
+    bounds = column_bounds(file)
     known = list(with_values(bounds))
-    unbounded = [*_unbounded_numbers(file.footer, bounds)]
+    unbounded = [
+        name
+        for name, one in bounds.items()
+        if one.low is None and one.nulls < file.footer.num_rows and _is_number(file.footer, name)
+    ]
     found = {
         "numRecords": file.footer.num_rows,
         "minValues": {name: _shown(low) for name, low, _ in known}
@@ -297,16 +301,9 @@ def _statistics(file: AddedFile) -> str:
     return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
-def _unbounded_numbers(
-    footer: pq.FileMetaData, bounds: Mapping[str, ColumnBounds]
-) -> Iterator[str]:
-    """Yield the columns of numbers that have values and no bounds."""
-    for place in range(footer.num_columns if footer.num_rows else 0):
-        column = footer.schema.column(place)
-        known = bounds.get(column.name)
-        has_values = known is None or (known.low is None and known.nulls != footer.num_rows)
-        if column.physical_type == "DOUBLE" and has_values:
-            yield column.name
+def _is_number(footer: pq.FileMetaData, name: str) -> bool:
+    columns = map(footer.schema.column, range(footer.num_columns))
+    return any(one.name == name and one.physical_type == "DOUBLE" for one in columns)
 
 
 def _shown(value: Any, *, is_high: bool = False) -> Any:

@@ -193,6 +193,27 @@ def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
         assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
 
 
+def test_readers_that_skip_files_find_nulls(tmp_path: Path, lake: Lake) -> None:
+    """Beside NaN, of a column without statistics in the file itself."""
+    ids = ("arrivals@A@X", "served@A@X", "arrivals@B@X")
+    runs = write_runs(
+        tmp_path / "runs",
+        spec("run_a", *ids, values=(1.0, NAN)),
+        spec("run_b", "arrivals@A@X", values=(1.0, 2.0)),
+        spec("run_c", *ids, values=(3.0, INF)),
+    )
+    export(lake.config(runs, layout="wide"))
+    everything, frame = whole(lake), lake.scan()
+    for name in ("arrivals", "served"):
+        column = pc.field(name)
+        for condition in (column.is_null(), column.is_valid(), pc.is_nan(column), column > 2):
+            assert kept(lake, condition).num_rows == everything.filter(condition).num_rows
+        for wanted in (pl.col(name).is_null(), pl.col(name).is_nan(), pl.col(name) > 2):
+            assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
+    if isinstance(lake, IcebergLake):
+        assert lake.table.scan(row_filter="served IS NULL").to_arrow().num_rows == 6
+
+
 def test_readers_that_skip_files_find_all_texts(tmp_path: Path, lake: Lake) -> None:
     """A bound that is cut off holds all texts; without one in some files rows were lost."""
     titles = ["a" * 200, "a" * 128 + "z", "b", "\U00020000", "\U0010ffff" * 140, ""]
