@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -452,6 +454,23 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as other:
         found = other.execute("SELECT name FROM sqlite_master").fetchall()
     assert found == [("pets",)]
+
+
+def test_a_full_disk_is_said_and_takes_nothing_away(runs: Path, tmp_path: Path) -> None:
+    with open_registry(tmp_path / "registry.db") as registry:
+        registry.rebuild(str(runs))
+        registry.tag("run_a", "before")
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            with pytest.raises(RegistryError, match="room on its disk"):
+                registry.tag("run_a", "during")
+            assert "before" in registry.get("run_a").tags
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert "after" in registry.tag("run_a", "after").tags
 
 
 def test_a_journal_that_cannot_be_read_is_not_passed_over(runs: Path, tmp_path: Path) -> None:
