@@ -127,9 +127,9 @@ def connect(url: str, options: StorageOptions | None = None) -> tuple[Storage, s
         path = store.path(url)
         return _kept(store.protocol, {**store.options(url), **options.revealed()}, options), path
     # Imported when needed: it costs time that a run on local files need not spend.
-    module = importlib.import_module("connectors.storage.fsspec_storage")
-    arguments = {**module.url_options(protocol, url), **options.revealed()}
-    return _kept(protocol, arguments, options), module.native_path(protocol, url)
+    drivers = importlib.import_module("connectors.storage.addresses.fsspec_drivers")
+    arguments = {**drivers.url_options(protocol, url), **options.revealed()}
+    return _kept(protocol, arguments, options), drivers.native_path(protocol, url)
 
 
 def standard_output() -> StandardOutput:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
-from connectors.errors import ConfigError, DeniedError, NotFoundError, StorageError
+from connectors.errors import DeniedError, NotFoundError, StorageError
+from connectors.storage.addresses.fsspec_drivers import driver
 from connectors.storage.addresses.paths import is_safe_name, relative
 from connectors.storage.addresses.urls import READ_ONLY_PROTOCOLS
 from connectors.storage.calls.event_loop import wait_for
@@ -297,42 +297,6 @@ def open_storage(protocol: str, options: dict[str, Any], secrets: Iterable[str])
     return FsspecStorage(protocol, options, secrets)
 
 
-def check_protocol(protocol: str) -> None:
-    """Refuse a protocol that fsspec does not know; no package of a protocol is imported.
-
-    Raises:
-        StorageError: It is unknown.
-    """
-    known = {*fsspec.available_protocols(), *fsspec.registry}
-    if protocol not in known:
-        near = difflib.get_close_matches(protocol, known, n=1)
-        hint = f"did you mean {near[0]}://? Else" if near else "correct the URL, or"
-        raise StorageError(
-            f"{protocol}:// is not a protocol that fsspec knows: {hint} install the package that "
-            "brings it",
-            url=f"{protocol}://",
-        )
-
-
-def driver(protocol: str) -> Any:
-    """Return the class of fsspec for a protocol.
-
-    Raises:
-        ConfigError: The package for the protocol is not installed.
-        StorageError: There is no such protocol.
-    """
-    try:
-        return fsspec.get_filesystem_class(protocol)
-    except ImportError as failure:
-        raise ConfigError(f"{protocol}:// cannot be used: {failure}") from failure
-    except ValueError as failure:
-        raise StorageError(
-            f"{protocol}:// is not a protocol that fsspec knows: correct the URL, or install the "
-            "package that brings it",
-            url=f"{protocol}://",
-        ) from failure
-
-
 def _lists_flat(filesystem: Any) -> bool:
     """Return whether a driver lists whole trees in its own way, as object stores do."""
     if filesystem.async_impl:
@@ -342,16 +306,6 @@ def _lists_flat(filesystem: Any) -> bool:
 
 def _is_a_folder(detail: dict[str, Any]) -> bool:
     return detail.get("type") == "directory"
-
-
-def url_options(protocol: str, url: str) -> dict[str, Any]:
-    """Return what a URL says that its path does not: a host, a port, a user."""
-    return dict(driver(protocol)._get_kwargs_from_urls(url))
-
-
-def native_path(protocol: str, url: str) -> str:
-    """Return the storage's own path for a URL of its protocol."""
-    return str(driver(protocol)._strip_protocol(url)).rstrip("/")
 
 
 def _modified(detail: dict[str, Any]) -> float | None:

@@ -62,11 +62,11 @@ class ComparisonRegistration:
             self._runs.append(RunsToEnter(side.storage, [side.run.path], runs=[side.run]))
 
     def finish(self) -> tuple[str, ...]:
-        """Enter what was kept, and return a note where that failed."""
+        """Enter what was kept, and return notes where that failed."""
         if self._session is None:
             return ()
         self._enter()
-        return () if self._session.problem is None else (self._session.problem,)
+        return self._session.notes
 
     def _enter(self) -> None:
         assert self._session is not None

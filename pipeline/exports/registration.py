@@ -64,14 +64,15 @@ class Registration:
         self._exports = [DescriptorToEnter(*place, new) for place, new in is_new.items()]
 
     def finished(self, report: Report) -> Report:
-        """Enter what was kept, and return the report with a note where that failed."""
+        """Enter what was kept, and return the report with notes where that failed."""
         if self._session is None:
             return report
         if self._runs is not None:
             self._session.enter(self._runs, self._exports)
         self.close()
-        problem = self._session.problem
-        return report if problem is None else report.with_note(problem)
+        for note in self._session.notes:
+            report = report.with_note(note)
+        return report
 
     def close(self) -> None:
         """Close the registry, whether the export was entered or has failed."""

@@ -113,8 +113,7 @@ def _entered(
     ]
     registry.enter(runs, described)
     registry.close()
-    notes = () if registry.problem is None else (registry.problem,)
-    return replace(report, notes=(*report.notes, *notes))
+    return replace(report, notes=(*report.notes, *registry.notes))
 
 
 def _name(url: str) -> str:

@@ -38,12 +38,14 @@ class AddedFile:
         footer: What the end of the file says of it.
         size: Bytes.
         partition: Values of the partition columns.
+        nulls: Number of nulls in those columns that the footer has no statistics of.
     """
 
     path: str
     footer: pq.FileMetaData
     size: int
     partition: Mapping[str, str | None]
+    nulls: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

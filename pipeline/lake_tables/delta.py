@@ -21,6 +21,7 @@ from pipeline.rows.column import Column
 from pipeline.wording import without_secrets
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
     from deltalake import CommitProperties, DeltaTable, Schema
     from deltalake.transaction import AddAction, RemoveAction
 
@@ -276,16 +277,33 @@ def _partition_text(value: object) -> str | None:
 
 
 def _statistics(file: AddedFile) -> str:
-    """Return the statistics of a file as the log holds them."""
-    bounds = column_bounds(file.footer)
+    """Return the statistics of a file as the log holds them.
+
+    A column without bounds would be taken by deltalake's data sets for one without rows that any
+    filter keeps: numbers among which are NaN or infinities are within infinite bounds.
+    """
+    bounds = column_bounds(file)
     known = list(with_values(bounds))
+    unbounded = [
+        name
+        for name, one in bounds.items()
+        if one.low is None and one.nulls < file.footer.num_rows and _is_number(file.footer, name)
+    ]
     found = {
         "numRecords": file.footer.num_rows,
-        "minValues": {name: _shown(low) for name, low, _ in known},
-        "maxValues": {name: _shown(high, is_high=True) for name, _, high in known},
+        "minValues": {name: _shown(low) for name, low, _ in known}
+        | dict.fromkeys(unbounded, "-Infinity"),
+        "maxValues": {name: _shown(high, is_high=True) for name, _, high in known}
+        | dict.fromkeys(unbounded, "Infinity"),
         "nullCount": {name: one.nulls for name, one in bounds.items()},
     }
-    return json.dumps(found, separators=(",", ":"))
+    # Not escaped: deltalake takes the escape of a character from U+20000 on for another one.
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+
+
+def _is_number(footer: pq.FileMetaData, name: str) -> bool:
+    columns = map(footer.schema.column, range(footer.num_columns))
+    return any(one.name == name and one.physical_type == "DOUBLE" for one in columns)
 
 
 def _shown(value: Any, *, is_high: bool = False) -> Any:

@@ -77,7 +77,7 @@ def data_file(file: AddedFile, uri: str, metadata: TableMetadata) -> DataFile:
     from pyiceberg.manifest import DataFile, DataFileContent, FileFormat  # noqa: PLC0415
 
     ids = {one.name: (one.field_id, one.field_type) for one in metadata.schema().fields}
-    bounds = column_bounds(file.footer)
+    bounds = column_bounds(file)
     bounded = [(*ids[name], low, high) for name, low, high in with_values(bounds)]
     return DataFile.from_args(
         content=DataFileContent.DATA,

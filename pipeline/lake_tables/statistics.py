@@ -1,16 +1,20 @@
-"""Read the column statistics of a Parquet file from its footer."""
+"""Read the column statistics of a Parquet file from its footer, and count what it leaves out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
+    from pipeline.lake_tables.contract import AddedFile
+
 _LONGEST_TEXT = 128
+_LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +22,63 @@ class ColumnBounds:
     """What readers skip a file by.
 
     Attributes:
-        nulls: Number of nulls; None where it is not known.
-        low: Smallest value; None where not all values are known to be within bounds, as of a
-            column that holds NaN.
-        high: Largest value, likewise.
+        nulls: Number of nulls.
+        low: Smallest value, or the beginning of a long text; None where not all values are known
+            to be within bounds, as of a column that holds NaN.
+        high: Largest value, or a text after a long one, likewise.
     """
 
-    nulls: int | None
+    nulls: int
     low: Any
     high: Any
 
 
-def column_bounds(footer: pq.FileMetaData) -> dict[str, ColumnBounds]:
-    """Return the statistics of each column that has any in all row groups.
+def column_bounds(file: AddedFile) -> dict[str, ColumnBounds]:
+    """Return the statistics of each column of a file with flat columns, where they are known.
 
     The writer leaves out those of row groups with NaN, which no bounds hold.
+    """
+    footer = file.footer
+    if not footer.num_rows:
+        return {}
+    found = {name: ColumnBounds(nulls, None, None) for name, nulls in file.nulls.items()}
+    for place in range(footer.num_columns):
+        name = footer.schema.column(place).name
+        if name not in found:
+            found[name] = _bounds(footer, place)
+    return found
+
+
+def uncounted_nulls(path: Path, footer: pq.FileMetaData) -> dict[str, int]:
+    """Count the nulls of those columns of a file that have no statistics in some row groups.
 
     Args:
-        footer: Of a Parquet file with flat columns.
+        path: A Parquet file with flat columns.
+        footer: What its end says.
     """
-    return {
-        footer.schema.column(place).name: bounds
-        for place in range(footer.num_columns)
-        if (bounds := _bounds(footer, place)) is not None
-    }
+    import pyarrow.parquet as pq  # noqa: PLC0415 large, and few exports write tables
+
+    places = [place for place in range(footer.num_columns) if not _is_counted(footer, place)]
+    if not places:
+        return {}
+    names = [footer.schema.column(place).name for place in places]
+    counts = dict.fromkeys(names, 0)
+    with pq.ParquetFile(path, metadata=footer) as file:
+        for batch in file.iter_batches(columns=names, use_threads=False):
+            for name in names:
+                counts[name] += batch.column(name).null_count
+    return counts
 
 
-def _bounds(footer: pq.FileMetaData, place: int) -> ColumnBounds | None:
+def _is_counted(footer: pq.FileMetaData, place: int) -> bool:
     groups = [footer.row_group(n).column(place) for n in range(footer.num_row_groups)]
     found = [group.statistics for group in groups]
-    if not found or any(one is None or not one.has_null_count for one in found):
-        return None
+    return all(one is not None and one.has_null_count for one in found)
+
+
+def _bounds(footer: pq.FileMetaData, place: int) -> ColumnBounds:
+    groups = [footer.row_group(n).column(place) for n in range(footer.num_row_groups)]
+    found = [group.statistics for group in groups]
     nulls = sum(one.null_count for one in found)
     bounded = [
         one
@@ -58,19 +88,21 @@ def _bounds(footer: pq.FileMetaData, place: int) -> ColumnBounds | None:
     if not bounded or not all(one.has_min_max for one in bounded):
         return ColumnBounds(nulls, None, None)
     low, high = min(one.min for one in bounded), max(one.max for one in bounded)
-    if any(_is_unbounded(value) for value in (low, high)):
+    if isinstance(low, str):
+        return ColumnBounds(nulls, low[:_LONGEST_TEXT], _text_after(high))
+    if isinstance(low, float) and not (math.isfinite(low) and math.isfinite(high)):
         return ColumnBounds(nulls, None, None)
     return ColumnBounds(nulls, low, high)
 
 
-def _is_unbounded(value: object) -> bool:
-    """Return whether a value cannot be a bound in every log: not finite, or long."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    return isinstance(value, str | bytes) and len(value) > _LONGEST_TEXT
+def _text_after(text: str) -> str:
+    """Return a text that does not come before another, with fewer characters where that is long."""
+    if len(text) <= _LONGEST_TEXT or text[_LONGEST_TEXT] == _LAST_CHARACTER:
+        return text
+    return text[:_LONGEST_TEXT] + _LAST_CHARACTER
 
 
-def with_values(bounds: dict[str, ColumnBounds]) -> Iterator[tuple[str, Any, Any]]:
+def with_values(bounds: Mapping[str, ColumnBounds]) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, smallest and largest value of the columns that have bounds."""
     for name, one in bounds.items():
         if one.low is not None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -130,15 +130,17 @@ class ExportPlan:
         return found
 
     @cached_property
+    def rows_of_series(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Rows that each series gives, before any condition on rows; 0 where none is read."""
+        bins = np.array([run.grid.bins for run in self.tables.runs], dtype=np.int64)
+        rows: np.ndarray[Any, np.dtype[np.int64]] = np.repeat(bins, np.diff(self.starts))
+        return rows * self.is_kept
+
+    @cached_property
     def rows_per_run(self) -> tuple[int, ...]:
         """Rows that the kept series of each run give, before any condition on rows."""
-        row = 0
-        counts = []
-        for run in self.tables.runs:
-            kept = self.is_kept[row : row + len(run.series)]
-            counts.append(run.grid.bins * int(np.count_nonzero(kept)))
-            row += len(run.series)
-        return tuple(counts)
+        before = np.concatenate(([0], np.cumsum(self.rows_of_series)))
+        return tuple(np.diff(before[list(self.starts)]).tolist())
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -149,10 +151,7 @@ class ExportPlan:
     def segments(self) -> tuple[Segment, ...]:
         """The segments that the rows are read and encoded in."""
         most = [sink.sink.max_rows_per_file or 0 for sink in self.sinks]
-        counts = [
-            run.grid.bins * self.is_kept[start : start + len(run.series)].astype(np.int64)
-            for run, start in zip(self.tables.runs, self.starts[:-1], strict=True)
-        ]
+        counts = [self.rows_of_series[start:end] for start, end in pairwise(self.starts)]
         factors = [
             run.grid.bins // of_rows.grid.bins
             for run, of_rows in zip(self.runs, self.tables.runs, strict=True)

@@ -123,7 +123,7 @@ def _rows_by_partition(
     plan: ExportPlan, sink: SinkPlan, segment: Segment
 ) -> dict[tuple[str | None, ...], int]:
     """Return the rows of a segment in each hive folder, before any condition on rows."""
-    rows = _rows_of_series(plan, sink)[segment.first : segment.end]
+    rows = _shown_rows(plan, sink, segment)
     if not sink.partition_sources:
         return {(): int(rows.sum())}
     totals: dict[tuple[str | None, ...], int] = {}
@@ -133,15 +133,19 @@ def _rows_by_partition(
     return totals
 
 
-def _rows_of_series(plan: ExportPlan, sink: SinkPlan) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _shown_rows(
+    plan: ExportPlan, sink: SinkPlan, segment: Segment
+) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the rows that each series gives; in a wide layout the first one of each block."""
-    bins = np.repeat([run.grid.bins for run in plan.tables.runs], np.diff(plan.starts))
-    is_shown = plan.is_kept
-    if sink.measures:
-        is_shown = np.zeros_like(plan.is_kept)
-        for run, start in zip(plan.runs, plan.starts[:-1], strict=True):
-            for group in groups_of(run):
-                places = [start + place for _, place in group.members]
-                is_shown[places[0]] = plan.is_kept[places].any()
-    rows: np.ndarray[Any, np.dtype[np.int64]] = bins * is_shown.astype(np.int64)
-    return rows
+    rows = plan.rows_of_series[segment.first : segment.end]
+    if not sink.measures:
+        return rows
+    shown = np.zeros_like(rows)
+    first = bisect_left(plan.starts, segment.first)
+    for run, start in zip(plan.runs[first:], plan.starts[first:], strict=False):
+        if start >= segment.end:
+            break
+        for group in groups_of(run):
+            places = [start - segment.first + place for _, place in group.members]
+            shown[places[0]] = rows[places].max()
+    return shown

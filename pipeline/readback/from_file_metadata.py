@@ -20,7 +20,7 @@ from pipeline.readback.local_copy import ExportFile, read_head
 from pipeline.readback.tables import MAX_ROWS
 from pipeline.rows.column import Column, ColumnType, refuse_pattern
 from pipeline.sinks.csv_dialect import COMMENT
-from pipeline.sinks.parquet_writer import FOOTER_PREFIX
+from pipeline.sinks.parquet_schema import FOOTER_PREFIX
 
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _FIRST_BYTES = 256 * 1024

@@ -18,7 +18,7 @@ from pipeline.registry.records.descriptor_records import (
     records_of_descriptor,
 )
 from pipeline.registry.records.run_records import record_of_refusal, record_of_run
-from pipeline.registry.register import MAX_LOCATION
+from pipeline.registry.register import why_not_registered
 
 _DESCRIPTORS_AT_ONCE = 64
 _NICENESS = 5
@@ -69,8 +69,7 @@ class ArtifactReading:
         )
         for run in runs:
             record = _record(run)
-            if len(record.location) > MAX_LOCATION:
-                self._report.problems.append(f"{record.location}: its URL is too long")
+            if self._is_refused(record):
                 continue
             if record.state != "complete" and self._is_as_known(record):
                 continue
@@ -78,6 +77,13 @@ class ArtifactReading:
             yield record
             yield from self._exports()
         yield from self._exports(all_of_them=True)
+
+    def _is_refused(self, record: ArtifactRecord) -> bool:
+        """Return whether the registry cannot hold an artifact, and report it then."""
+        reason = why_not_registered(record)
+        if reason is not None:
+            self._report.problems.append(reason)
+        return reason is not None
 
     def _note_descriptors(self, folder: Folder) -> None:
         """Note the descriptors in a folder."""
@@ -109,6 +115,8 @@ class ArtifactReading:
             data = self._storage.read_many([entry.path for entry in unknown])
             for entry, content in zip(unknown, data, strict=True):
                 for record in self._described(entry, content):
+                    if self._is_refused(record):
+                        continue
                     self.seen.add(record.key)
                     yield record
 

@@ -18,6 +18,8 @@ from pipeline.errors import ConfigError, IntegrityError
 from pipeline.registry.records.artifact import Artifact
 from pipeline.registry.records.descriptor_records import (
     DESCRIBED_TYPES,
+    is_descriptor,
+    keys_of_descriptor,
     records_of_descriptor,
 )
 
@@ -49,12 +51,25 @@ class Deletion:
         storage: Where its files are.
         files: The files, in the order in which they are deleted.
         folders: Folders that are removed where they are empty then, the innermost first.
+        options: What the storage is connected with.
     """
 
     artifact: Artifact
     storage: Storage
     files: tuple[FileToDelete, ...]
     folders: tuple[str, ...] = ()
+    options: StorageOptions | None = None
+
+    @property
+    def keys(self) -> list[int]:
+        """Keys of the artifact, and of all exports whose descriptors are among the files."""
+        described = [file.url for file in self.files if is_descriptor(file.url)]
+        return [self.artifact.key, *(key for url in described for key in keys_of_descriptor(url))]
+
+    def covers(self, other: Deletion) -> bool:
+        """Return whether another deletion of the artifact as it is deletes nothing beyond this."""
+        is_same = other.artifact.digest == self.artifact.digest
+        return is_same and set(other.files) <= set(self.files)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-compatible data."""
@@ -93,10 +108,12 @@ def plan_deletion(
     storage, path = connect(artifact.location, options)
     _refuse_outside(storage, path, artifact, roots, options)
     if artifact.type in DESCRIBED_TYPES:
-        return Deletion(artifact, storage, tuple(_described_files(storage, path, artifact)))
+        described = tuple(_described_files(storage, path, artifact))
+        return Deletion(artifact, storage, described, options=options)
     files = tuple(_files_of_run(storage, path, artifact))
     within = {file.path.rpartition("/")[0] for file in files} | {path}
-    return Deletion(artifact, storage, files, tuple(sorted(within, key=len, reverse=True)))
+    folders = tuple(sorted(within, key=len, reverse=True))
+    return Deletion(artifact, storage, files, folders, options)
 
 
 def _refuse_outside(
@@ -121,7 +138,7 @@ def _files_of_run(storage: Storage, path: str, artifact: Artifact) -> Iterator[F
     """Yield the files of a run directory, manifest first: without it no run is complete."""
     found = [one for one in discover_each(storage, path) if isinstance(one, Run)]
     if [f"sha256:{one.fingerprint}" for one in found if one.path == path] != [artifact.digest]:
-        raise _changed(artifact)
+        raise changed_since(artifact)
     files = []
     for folder in storage.walk(path):
         below = relative(folder.path, path) or ""
@@ -136,7 +153,7 @@ def _described_files(storage: Storage, path: str, artifact: Artifact) -> Iterato
     data, url = storage.read(path), storage.url(path)
     described = records_of_descriptor(data, url, "")
     if [one.digest for one in described if one.type == artifact.type] != [artifact.digest]:
-        raise _changed(artifact)
+        raise changed_since(artifact)
     if len(described) > 1:
         raise ConfigError(
             f"{artifact.id}: {url} describes an export and a comparison at once; delete the files "
@@ -162,7 +179,8 @@ def _described_files(storage: Storage, path: str, artifact: Artifact) -> Iterato
             yield FileToDelete(place, storage.url(place), entry.size)
 
 
-def _changed(artifact: Artifact) -> IntegrityError:
+def changed_since(artifact: Artifact) -> IntegrityError:
+    """Return the error of an artifact that is not what was registered any more."""
     return IntegrityError(
         f"{artifact.id}: what is at {artifact.location} is not what was registered any more; "
         "nothing was deleted: run `artifacts rebuild` and look again"

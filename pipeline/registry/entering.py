@@ -27,7 +27,7 @@ def enter(
     runs: RunsToEnter | None,
     descriptors: Sequence[DescriptorToEnter],
     proceed: Callable[[], None],
-) -> None:
+) -> list[str]:
     """Enter runs, exports and comparisons that are not in the registry as they are now.
 
     Args:
@@ -36,20 +36,25 @@ def enter(
         descriptors: The exports and comparisons.
         proceed: Called now and then; may raise to stop. What was entered before stays.
 
+    Returns:
+        What the registry cannot hold, and why.
+
     Raises:
         RegistryError: The database failed.
         StorageError: A run or a descriptor cannot be read.
     """
     roots: set[str] = set()
+    refused: list[str] = []
     if runs is not None and (runs.runs or runs.paths):
         roots |= {_root_url(runs, root) for root in runs.roots}
-        _enter_runs(registry, runs, proceed)
+        refused += _enter_runs(registry, runs, proceed)
     for one in descriptors:
         folder = one.storage.url(one.descriptor.rpartition("/")[0])
         if not any(relative(folder, url) is not None for url in roots):
             roots.add(folder)
-    _enter_descriptors(registry, descriptors, proceed)
+    refused += _enter_descriptors(registry, descriptors, proceed)
     registry.add([], roots=roots)
+    return refused
 
 
 def _root_url(runs: RunsToEnter, root: str) -> str:
@@ -58,7 +63,8 @@ def _root_url(runs: RunsToEnter, root: str) -> str:
     return runs.storage.url(root.rstrip("/").rpartition("/")[0] if is_single else root)
 
 
-def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], None]) -> None:
+def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], None]) -> list[str]:
+    refused: list[str] = []
     for some in parts(runs.runs, BATCH):
         proceed()
         known = registry.listings([key_of("run", run.url) for run in some])
@@ -67,8 +73,9 @@ def _enter_runs(registry: Registry, runs: RunsToEnter, proceed: Callable[[], Non
         rest = {run.path for run in unknown} - {run.path for run in whole}
         records = [record_of_run(run) for run in whole]
         records += _read_again(runs, sorted(rest), proceed)
-        registry.add(records, proceed=proceed)
-    registry.add([*_read_again(runs, runs.paths, proceed)], proceed=proceed)
+        refused += registry.add(records, proceed=proceed)
+    refused += registry.add([*_read_again(runs, runs.paths, proceed)], proceed=proceed)
+    return refused
 
 
 def _is_whole(run: Run) -> bool:
@@ -89,7 +96,8 @@ def _read_again(
 
 def _enter_descriptors(
     registry: Registry, descriptors: Sequence[DescriptorToEnter], proceed: Callable[[], None]
-) -> None:
+) -> list[str]:
+    refused: list[str] = []
     unique = {(one.storage, one.descriptor): one for one in descriptors}
     for some in parts([*unique.values()], BATCH):
         proceed()
@@ -100,7 +108,8 @@ def _enter_descriptors(
             for one, each in zip(some, keys, strict=True)
             if one.is_new or known.keys().isdisjoint(each)
         ]
-        registry.add([*_records(wanted, proceed)], proceed=proceed)
+        refused += registry.add([*_records(wanted, proceed)], proceed=proceed)
+    return refused
 
 
 def _records(

@@ -80,7 +80,7 @@ class Rebuild:
             self._known = _known_below(connection, url)
         with self._database.writing() as connection:
             register_root(connection, url)
-        with _Writer(self._database) as writer:
+        with _Writer(self._database, self._report) as writer:
             for record in self._records(storage, path, options):
                 self._proceed()
                 self._report.added += 1
@@ -121,15 +121,16 @@ class Rebuild:
             with self._database.writing() as connection:
                 remove(connection, some)
         with self._database.writing() as connection:
-            tidy_models(connection)
+            self._report.models_removed += tidy_models(connection)
         self._report.removed += len(gone)
 
 
 class _Writer:
     """Writes records on a thread of its own: the database works while the next ones are read."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, report: RebuildReport) -> None:
         self._database = database
+        self._report = report
         self._batch: list[ArtifactRecord] = []
         self._bytes = 0
         self._most = _FIRST_BATCH
@@ -169,7 +170,8 @@ class _Writer:
                 continue
             try:
                 with self._database.writing() as connection:
-                    register(connection, batch)
+                    new_models = register(connection, batch)
+                self._report.models_added += new_models
             except BaseException as error:  # raised in the thread that adds
                 self._failure = error
 

@@ -15,6 +15,8 @@ class RebuildReport:
         added: Artifacts that are new or have changed.
         unchanged: Artifacts that were known as they are.
         removed: Artifacts that are not there any more.
+        models_added: Models that are new. They follow their runs, and are counted apart.
+        models_removed: Models without runs, which were forgotten.
         problems: What was not registered, and why.
         seconds: How long it took.
     """
@@ -23,6 +25,8 @@ class RebuildReport:
     added: int = 0
     unchanged: int = 0
     removed: int = 0
+    models_added: int = 0
+    models_removed: int = 0
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -40,6 +44,8 @@ class RebuildReport:
             "added": self.added,
             "unchanged": self.unchanged,
             "removed": self.removed,
+            "modelsAdded": self.models_added,
+            "modelsRemoved": self.models_removed,
             "problems": self.problems,
             "seconds": round(self.seconds, 3),
         }

@@ -35,20 +35,37 @@ BATCH = 2_000
 Rows are scattered over all pages of the indexes, so that small transactions write most pages again.
 """
 
-MAX_LOCATION = 2_000
-"""Characters of a location; no index of PostgreSQL holds much more."""
+_MAX_LOCATION = 2_000
+"""Bytes of a location; no index of PostgreSQL holds much more."""
+
+_SHOWN = 200
 
 
-def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
+def why_not_registered(record: ArtifactRecord) -> str | None:
+    """Return why the registry cannot hold an artifact; None where it can."""
+    size = len(record.location.encode("utf-8", "surrogatepass"))
+    if size <= _MAX_LOCATION:
+        return None
+    return (
+        f"{record.location[:_SHOWN]}…: its URL has {size:,} bytes, at most {_MAX_LOCATION:,} are "
+        "registered"
+    )
+
+
+def register(connection: Connection, records: Iterable[ArtifactRecord]) -> int:
     """Add artifacts, or replace what was known of them; what users say of them stays.
 
     Args:
         connection: A connection that may write.
-        records: No more than a batch. Models need not be among them: they follow their runs.
+        records: No more than a batch, each of which the registry can hold. Models need not be
+            among them: they follow their runs.
+
+    Returns:
+        How many models are new.
     """
-    wanted = {one.key: one for one in records if len(one.location) <= MAX_LOCATION}
+    wanted = {one.key: one for one in records}
     if not wanted:
-        return
+        return 0
     models = _models(wanted.values())
     before = _before(connection, [*wanted, *models])
     wanted |= {
@@ -80,6 +97,7 @@ def register(connection: Connection, records: Iterable[ArtifactRecord]) -> None:
     texts = [_text(one, ids[one.key]) for one in ordered if one.key not in users]
     search_text.write(connection, texts, before)
     search_text.rewrite(connection, [*users, *assigned.renamed])
+    return sum(key not in before for key in models)
 
 
 def register_root(connection: Connection, url: str) -> None:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, StorageError
 from pipeline.registry import user_data
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
+from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
 from pipeline.registry.database.tables import artifact, root
-from pipeline.registry.deletion import Deletion, plan_deletion
+from pipeline.registry.deletion import Deletion, changed_since, plan_deletion
 from pipeline.registry.models import tidy_models
 from pipeline.registry.queries.facet_cache import FacetCache
 from pipeline.registry.queries.identity import keys_by_id, unknown_artifact
 from pipeline.registry.queries.listing import ArtifactPage, CountCache, page_of
 from pipeline.registry.queries.loading import artifacts
-from pipeline.registry.queries.query import ArtifactQuery
+from pipeline.registry.queries.query import PARAMETERS, ArtifactQuery
 from pipeline.registry.queries.relationships import relationships_of
 from pipeline.registry.queries.stats import STATS_SECONDS, stats_of
 from pipeline.registry.rebuild import ReadElsewhere, Rebuild
@@ -33,8 +33,15 @@ from pipeline.registry.records.artifact import (
     ArtifactRecord,
     Relationships,
 )
-from pipeline.registry.register import BATCH, register, register_root, remove
-from pipeline.registry.user_data import UserChange, UserData
+from pipeline.registry.register import (
+    BATCH,
+    register,
+    register_root,
+    remove,
+    why_not_registered,
+)
+from pipeline.registry.user_changes import UserDataChanges
+from pipeline.registry.user_data import UserChange
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 
 _MANY = 1_000
@@ -44,7 +51,7 @@ class Registry:
     """An open registry. Its methods may be called from several threads at once.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        url: `sqlite:///FILE` or `postgresql+psycopg://…`; a `Path` is a file of SQLite.
         read_seconds: How long a question may take.
         write_seconds: How long a change waits for others.
 
@@ -55,20 +62,24 @@ class Registry:
 
     def __init__(
         self,
-        url: str,
+        url: str | Path,
         *,
         read_seconds: float | None = READ_SECONDS,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
-        self._database = Database(url, write_seconds=write_seconds)
+        parsed = parsed_url(url)
+        file = file_of(parsed)
+        journal = None if file is None else UserJournal(file)
+
+        def fill(connection: Connection) -> None:
+            # What people have said outlives a database that is deleted.
+            user_data.write(connection, [] if journal is None else journal.entries())
+
+        self._database = Database(parsed, write_seconds=write_seconds, fill=fill)
         self._read_seconds = read_seconds
         self._counts = CountCache()
         self._facets = FacetCache(self._database)
-        file = self._database.file
-        self._journal = None if file is None else UserJournal(file)
-        if self._database.is_new and self._journal is not None:
-            with self._database.writing() as connection:
-                user_data.write(connection, self._journal.entries())
+        self._users = UserDataChanges(self._database, journal, self._facets.forget)
 
     def __enter__(self) -> Registry:
         return self
@@ -93,14 +104,14 @@ class Registry:
         Args:
             query: What is asked.
             filters: The same by the names that HTTP has, or with underscores: `type`, `search`,
-                `tags`, `created_after`, `limit`, `cursor`, ...
+                `tags`, `created_after`, `class_`, `limit`, `cursor`, ...
 
         Raises:
-            ConfigError: The cursor is none.
+            ConfigError: The cursor is none, or there is no filter of a name.
             RegistryTimeoutError: The answer takes too long: ask for less.
             RegistryError: The database failed.
         """
-        wanted = query or ArtifactQuery.parse({to_camel(k): _text(v) for k, v in filters.items()})
+        wanted = query or ArtifactQuery.parse(_parameters(filters))
         with self._database.reading(self._read_seconds) as connection:
             page = page_of(self._database, connection, wanted, self._counts)
         if not wanted.with_facets:
@@ -228,9 +239,7 @@ class Registry:
         """
         wanted = UserChange.of(changes)
         names = list(dict.fromkeys(artifact_ids))
-        with self._changing_user_data() as (connection, note):
-            known = keys_by_id(connection, names)
-            note(user_data.change(connection, [*known.values()], wanted))
+        known = self._users.change(names, wanted)
         return {name: name in known for name in names}
 
     def export_user_data(self) -> dict[str, Any]:
@@ -257,10 +266,7 @@ class Registry:
             RegistryError: The database failed.
         """
         entries = list(read_document(data, name))
-        with self._changing_user_data() as (connection, note):
-            adopted = user_data.adopt(connection, entries)
-            user_data.write(connection, adopted)
-            note(adopted)
+        self._users.replace(entries)
         return len(entries)
 
     # ----------------------------------------------------------------------- deleting
@@ -285,14 +291,19 @@ class Registry:
     def delete(self, deletion: Deletion) -> None:
         """Delete the files of an artifact, and forget it; what users say of it stays.
 
+        Exports among the files, as in the `gold/` folder of a run, are forgotten, too.
+
         Raises:
+            IntegrityError: It has changed since the deletion was planned; nothing was deleted.
+            UnknownArtifactError: It is not in the registry any more; nothing was deleted.
             StorageError: A file could not be deleted; those before it are.
             RegistryError: The database failed.
         """
-        deletion.carry_out()
-        with self._database.writing() as connection:
-            remove(connection, [deletion.artifact.key])
-            tidy_models(connection)
+        now = self.plan_deletion(deletion.artifact.id, deletion.options)
+        if not deletion.covers(now):
+            raise changed_since(deletion.artifact)
+        now.carry_out()
+        self.forget(deletion.keys)
 
     # ----------------------------------------------------------------------- registering
 
@@ -335,7 +346,7 @@ class Registry:
                 report.problems.append(str(error))
         if report.added >= _MANY:
             self._database.optimise()
-        self._bring_back_user_data()
+        self._users.follow_moves()
         return report
 
     def roots(self) -> tuple[str, ...]:
@@ -349,7 +360,7 @@ class Registry:
         *,
         roots: Iterable[str] = (),
         proceed: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> Sequence[str]:
         """Register artifacts; batches are committed one by one.
 
         Args:
@@ -357,13 +368,19 @@ class Registry:
             roots: Folders that they are below.
             proceed: Called before each batch; may raise to stop.
 
+        Returns:
+            What the registry cannot hold, and why.
+
         Raises:
             RegistryError: The database failed.
         """
+        refused: list[str] = []
         for some in parts(records, BATCH):
             proceed()
+            reasons = {one.key: why_not_registered(one) for one in some}
+            refused += [reason for reason in reasons.values() if reason is not None]
             with self._database.writing() as connection:
-                register(connection, some)
+                register(connection, [one for one in some if reasons[one.key] is None])
         if len(records) >= _MANY:
             self._database.optimise()
         noted = set(roots) - set(self.roots())
@@ -371,6 +388,20 @@ class Registry:
             with self._database.writing() as connection:
                 for url in sorted(noted):
                     register_root(connection, url)
+        return refused
+
+    def forget(self, keys: Sequence[int]) -> None:
+        """Remove artifacts that are not there any more; what users say of them stays.
+
+        Args:
+            keys: The keys of the artifacts; those that are not in the registry are passed over.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._database.writing() as connection:
+            remove(connection, keys)
+            tidy_models(connection)
 
     def listings(self, keys: Sequence[int]) -> dict[int, str]:
         """Return how artifacts were listed when they were registered, by their keys.
@@ -392,34 +423,6 @@ class Registry:
         """The database, for modules of this package."""
         return self._database
 
-    @contextmanager
-    def _changing_user_data(
-        self,
-    ) -> Iterator[tuple[Connection, Callable[[Sequence[UserData]], None]]]:
-        """Give a connection, and what notes changes in the journal before they are committed."""
-        with self._database.writing() as connection:
-
-            def note(changed: Sequence[UserData]) -> None:
-                if self._journal is not None:
-                    self._journal.append(changed, user_data.read(connection))
-
-            yield connection, note
-        self._facets.forget()
-
-    def _bring_back_user_data(self) -> None:
-        """Give what was said of artifacts that were moved to where they are now."""
-        with self._database.reading(None) as connection:
-            lost = [*user_data.lost(connection)]
-        if not lost:
-            return
-        with self._changing_user_data() as (connection, note):
-            moved = user_data.adopt(connection, lost)
-            changed = [(b, a) for b, a in zip(lost, moved, strict=True) if b.key != a.key]
-            emptied = [before.emptied() for before, _ in changed]
-            found = [after for _, after in changed]
-            user_data.write(connection, [*emptied, *found])
-            note([*emptied, *found])
-
 
 def open_registry(url: str | Path) -> Registry:
     """Open a registry, and make its database where there is none.
@@ -431,8 +434,6 @@ def open_registry(url: str | Path) -> Registry:
         ConfigError: The URL is none of these, or a package is missing.
         RegistryError: The database cannot be opened.
     """
-    if isinstance(url, Path):
-        return Registry(f"sqlite:///{url}")
     return Registry(url)
 
 
@@ -441,6 +442,19 @@ def _artifact(connection: Connection, artifact_id: str) -> Artifact:
     if not found:
         raise unknown_artifact(connection, artifact_id)
     return found[0]
+
+
+def _parameters(filters: Mapping[str, object]) -> dict[str, str]:
+    """Return filters by the names that HTTP has; what is mistyped there is an error here."""
+    found: dict[str, str] = {}
+    for name, value in filters.items():
+        parameter = to_camel(name.removesuffix("_"))
+        if parameter not in PARAMETERS:
+            raise ConfigError(
+                f"lists have no filter {name!r}: choose from {', '.join(map(to_snake, PARAMETERS))}"
+            )
+        found[parameter] = _text(value)
+    return found
 
 
 def _text(value: object) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.registry.registry import Registry
 
 _ASKING_SECONDS = 3.0
+_MOST_SHOWN = 3
 
 
 class RegistrySession:
@@ -31,14 +32,23 @@ class RegistrySession:
         seconds: How long entering may take.
 
     Attributes:
-        problem: Why the registry was not of use, for the report; None where it was.
+        problem: Why the registry was not of use; None where it was.
     """
 
     def __init__(self, url: str, seconds: float) -> None:
         self._url = url
         self._seconds = seconds
         self._registry: Registry | None = None
+        self._refused: list[str] = []
         self.problem: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why the registry was not of use, and what it cannot hold, for the report."""
+        found = [] if self.problem is None else [self.problem]
+        found += [f"not entered in the registry: {one}" for one in self._refused[:_MOST_SHOWN]]
+        more = len(self._refused) - _MOST_SHOWN
+        return (*found, f"and {more:,} more not entered in the registry") if more > 0 else (*found,)
 
     @classmethod
     def of(cls, registry: RegistryBlock) -> RegistrySession:
@@ -62,14 +72,14 @@ class RegistrySession:
         return found
 
     def enter(self, runs: RunsToEnter | None, descriptors: Sequence[DescriptorToEnter]) -> None:
-        """Enter runs, exports and comparisons; what goes wrong is said by `problem` alone."""
+        """Enter runs, exports and comparisons; what goes wrong is among the `notes` alone."""
 
-        def work(proceed: Callable[[], None]) -> None:
+        def work(proceed: Callable[[], None]) -> list[str]:
             from pipeline.registry.entering import enter  # noqa: PLC0415
 
-            enter(self._opened(), runs, descriptors, proceed)
+            return enter(self._opened(), runs, descriptors, proceed)
 
-        self._bounded(work, self._seconds)
+        self._refused += self._bounded(work, self._seconds) or ()
 
     def close(self) -> None:
         """Close the registry, unless its thread is still at work; closing it again does nothing."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from connectors.storage import Writable
-from pipeline.rows.column import Table
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level
 from pipeline.sinks.csv_dialect import (
     COMMENT,
@@ -21,9 +19,6 @@ from pipeline.sinks.csv_dialect import (
     check_separator,
 )
 from pipeline.sinks.sink import Flag, Sink, WholeNumber
-
-if TYPE_CHECKING:
-    from pipeline.sinks.csv_writer import CsvWriter
 
 _PRESETS: Mapping[str, Mapping[str, Any]] = {
     "excel-eu": {
@@ -54,6 +49,8 @@ class CsvSink(Sink):
         escape_formulas: Put `'` before text that a spreadsheet would run.
         metadata_header: Begin with `# key: value` lines.
     """
+
+    writer: ClassVar = ("pipeline.sinks.csv_writer", "CsvWriter")
 
     format: Literal["csv"]
     preset: Literal["excel-eu"] | None = Field(default=None, alias="dialect")
@@ -121,17 +118,3 @@ class CsvSink(Sink):
     def text_options(self) -> Mapping[str, Any]:
         """Return the options that cells are written by."""
         return self.model_dump(include=_TEXT_OPTIONS)
-
-    def open(self, stream: Writable, table: Table, threads: int = 1) -> CsvWriter:
-        """Write the mark, the metadata header and the header row; rows follow."""
-        return self._begin(stream, table)
-
-    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> CsvWriter:
-        """Begin a file of rows alone."""
-        return self._begin(stream, table, is_later=True)
-
-    def _begin(self, stream: Writable, table: Table, *, is_later: bool = False) -> CsvWriter:
-        # Imported when needed: configs are read before Polars and Arrow are loaded.
-        from pipeline.sinks.csv_writer import CsvWriter  # noqa: PLC0415
-
-        return CsvWriter(self, stream, table, is_later=is_later)

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.flowtime.scan.arrays import as_arrow, as_column
+from connectors.storage import Writable
 from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import non_finite_in, unnamed
 from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.run_lengths import RowNumbers, changes, first_rows, lengths, text_changes
-from pipeline.sinks.sink import Written
+from pipeline.sinks.sink import SegmentFile, Written, copy_bytes
 from pipeline.sinks.text import arrow_texts
 
 _MOST_BYTES = 8_000_000
@@ -140,6 +141,11 @@ class LineWriter:
         self._rows = 0
         self._non_finite = 0
 
+    @staticmethod
+    def join(stream: Writable, table: Table) -> TextJoin:
+        """Begin to write one file from the bytes of others."""
+        return TextJoin(stream)
+
     def write(self, batch: pl.DataFrame) -> None:
         """Append the rows of a batch."""
         if batch.is_empty():
@@ -163,6 +169,29 @@ class LineWriter:
         """Finish the compressed frame; the stream itself stays open."""
         self._out.close()
         return Written(self._rows, self._non_finite)
+
+
+class TextJoin:
+    """Puts one file behind the other.
+
+    Args:
+        stream: The open binary stream.
+    """
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+        self._written: Written | None = None
+
+    def add(self, segment: SegmentFile) -> None:
+        """Copy the next segments."""
+        with segment.path.open("rb") as file:
+            copy_bytes(file, self._stream)
+        before = self._written
+        self._written = segment.written if before is None else before.plus(segment.written)
+
+    def close(self) -> Written:
+        """Return what is in the file."""
+        return self._written or Written(0, 0)
 
 
 @dataclass(frozen=True, slots=True)

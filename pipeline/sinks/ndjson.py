@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from connectors.storage import Writable
-from pipeline.rows.column import Table
 from pipeline.sinks.compression import SUFFIXES, Compression, check_level
 from pipeline.sinks.sink import Sink, WholeNumber
-
-if TYPE_CHECKING:
-    from pipeline.sinks.ndjson_writer import NdjsonWriter
 
 
 def _null_word(value: object) -> object:
@@ -33,6 +28,8 @@ class NdjsonSink(Sink):
         compression: `none`, `gzip` or `zstd`.
         compression_level: Level of the codec.
     """
+
+    writer: ClassVar = ("pipeline.sinks.ndjson_writer", "NdjsonWriter")
 
     format: Literal["ndjson"]
     non_finite: NonFinite = "string"
@@ -61,17 +58,3 @@ class NdjsonSink(Sink):
     def text_options(self) -> Mapping[str, Any]:
         """Return how NaN and infinities are written."""
         return {"non_finite": self.non_finite}
-
-    def open(self, stream: Writable, table: Table, threads: int = 1) -> NdjsonWriter:
-        """Begin a file, which has no head."""
-        return self._begin(stream, table)
-
-    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> NdjsonWriter:
-        """Begin a file of further rows."""
-        return self._begin(stream, table, is_later=True)
-
-    def _begin(self, stream: Writable, table: Table, *, is_later: bool = False) -> NdjsonWriter:
-        # Imported when needed: configs are read before Polars and Arrow are loaded.
-        from pipeline.sinks.ndjson_writer import NdjsonWriter  # noqa: PLC0415
-
-        return NdjsonWriter(self, stream, table, is_later=is_later)

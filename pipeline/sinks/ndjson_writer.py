@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -15,10 +14,8 @@ from pipeline.rows.column import Column, Table
 from pipeline.rows.numbers import count_non_finite
 from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
+from pipeline.sinks.ndjson import NdjsonSink, NonFinite
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
-
-if TYPE_CHECKING:
-    from pipeline.sinks.ndjson import NdjsonSink, NonFinite
 
 _NULL = "null"
 
@@ -27,7 +24,13 @@ class NdjsonWriter(LineWriter):
     """Writes one NDJSON file batch after batch."""
 
     def __init__(
-        self, sink: NdjsonSink, stream: Writable, table: Table, *, is_later: bool = False
+        self,
+        sink: NdjsonSink,
+        stream: Writable,
+        table: Table,
+        *,
+        is_later: bool = False,
+        threads: int = 1,
     ) -> None:
         self._sink = sink
         cells = [

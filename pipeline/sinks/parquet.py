@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from connectors.storage import Writable
-from pipeline.rows.column import Table
 from pipeline.sinks.sink import Sink, WholeNumber
-
-if TYPE_CHECKING:
-    from pipeline.sinks.parquet_segments import ParquetJoin
-    from pipeline.sinks.parquet_writer import ParquetWriter
 
 _LEVELS = {"zstd": range(1, 23), "gzip": range(1, 10), "brotli": range(12)}
 
@@ -29,6 +23,7 @@ class ParquetFiles(Sink):
     """
 
     is_text: ClassVar[bool] = False
+    writer: ClassVar = ("pipeline.sinks.parquet_writer", "ParquetWriter")
 
     compression: Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"] = "zstd"
     compression_level: WholeNumber | None = None
@@ -66,23 +61,6 @@ class ParquetFiles(Sink):
     def dialect(self, header_row: int | None) -> Mapping[str, Any]:
         """Return nothing: Parquet has no dialect."""
         return {}
-
-    def open(self, stream: Writable, table: Table, threads: int = 1) -> ParquetWriter:
-        """Begin a file, whose row groups are encoded on so many threads."""
-        # Imported when needed: configs are read before Polars and Arrow are loaded.
-        from pipeline.sinks.parquet_writer import ParquetWriter  # noqa: PLC0415
-
-        return ParquetWriter(self, stream, table, threads)
-
-    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> ParquetWriter:
-        """Begin a file of its own, whose row groups `join` puts behind those before."""
-        return self.open(stream, table, threads)
-
-    def join(self, stream: Writable, table: Table) -> ParquetJoin:
-        """Begin to write one file from the row groups of files, without decoding them."""
-        from pipeline.sinks.parquet_writer import joined_row_groups  # noqa: PLC0415
-
-        return joined_row_groups(stream, table)
 
 
 class ParquetSink(ParquetFiles):

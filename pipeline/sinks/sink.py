@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -91,29 +92,6 @@ class FileJoin(Protocol):
         """Finish the file; the stream itself stays open."""
 
 
-class TextJoin:
-    """Puts one file behind the other.
-
-    Args:
-        stream: The open binary stream.
-    """
-
-    def __init__(self, stream: Writable) -> None:
-        self._stream = stream
-        self._written: Written | None = None
-
-    def add(self, segment: SegmentFile) -> None:
-        """Copy the next segments."""
-        with segment.path.open("rb") as file:
-            copy_bytes(file, self._stream)
-        before = self._written
-        self._written = segment.written if before is None else before.plus(segment.written)
-
-    def close(self) -> Written:
-        """Return what is in the file."""
-        return self._written or Written(0, 0)
-
-
 def copy_bytes(source: IO[bytes], target: Writable, count: int | None = None) -> None:
     """Copy bytes from one open file to another.
 
@@ -132,7 +110,34 @@ def copy_bytes(source: IO[bytes], target: Writable, count: int | None = None) ->
 
 
 class TableWriter(Protocol):
-    """Writes one file, batch after batch."""
+    """Writes one file, batch after batch.
+
+    Args:
+        sink: The options of the file.
+        stream: The open binary stream, at its beginning.
+        table: What the file is to hold.
+        is_later: The file holds later segments of another one, for a join.
+        threads: So many may encode at a time, beside the caller's; text needs none.
+    """
+
+    def __init__(
+        self,
+        sink: Any,
+        stream: Writable,
+        table: Table,
+        *,
+        is_later: bool = False,
+        threads: int = 1,
+    ) -> None: ...
+
+    @staticmethod
+    def join(stream: Writable, table: Table) -> FileJoin:
+        """Begin to write the file that one writer would write, from files of its segments.
+
+        Args:
+            stream: The open binary stream, at its beginning; it stays open.
+            table: What the file is to hold.
+        """
 
     def write(self, batch: pl.DataFrame) -> None:
         """Append a batch that holds the table's columns in order, text as Enum or String."""
@@ -168,6 +173,8 @@ class Sink(BaseModel):
     """Whether an empty text cannot be the value of a partition column."""
     locating: ClassVar[frozenset[str]] = frozenset({"path", "storage", "if_exists", "prune"})
     """Options that shape no byte of the files."""
+    writer: ClassVar[tuple[str, str]]
+    """Module and name of the class that writes the files, a `TableWriter`."""
 
     format: str
     path: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -213,28 +220,23 @@ class Sink(BaseModel):
     def mediatype(self) -> str:
         """IANA media type of the files."""
 
-    @abstractmethod
     def open(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
-        """Begin a file.
+        """Begin a file; see `TableWriter`."""
+        return self._writer()(self, stream, table, threads=threads)
 
-        Args:
-            stream: The open binary stream.
-            table: What the file is to hold.
-            threads: So many may encode at a time, beside the caller's; text needs none.
-        """
-
-    @abstractmethod
     def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
+        return self._writer()(self, stream, table, is_later=True, threads=threads)
 
     def join(self, stream: Writable, table: Table) -> FileJoin:
-        """Begin to write the file that one writer would write, from files of its segments.
+        """Begin to write the file that one writer would write, from files of its segments."""
+        return self._writer().join(stream, table)
 
-        Args:
-            stream: The open binary stream, at its beginning; it stays open.
-            table: What the file is to hold.
-        """
-        return TextJoin(stream)
+    def _writer(self) -> type[TableWriter]:
+        # Imported when needed: configs are read before Polars and Arrow are loaded.
+        module, name = self.writer
+        found: type[TableWriter] = getattr(importlib.import_module(module), name)
+        return found
 
     def check_names(self, names: Collection[str]) -> None:
         """Raise a ValueError if columns of these names could not be read back.

@@ -12,6 +12,7 @@ from pipeline.datapackage import descriptor
 from pipeline.datapackage.run_list import RunEntry, places_of
 from pipeline.errors import PublishConflictError
 from pipeline.lake_tables.contract import AddedFile, TableChange, TableVersion
+from pipeline.lake_tables.statistics import uncounted_nulls
 from pipeline.planning.partitions import is_data_file
 from pipeline.planning.plan import ExportPlan, SinkPlan
 from pipeline.planning.published import place_of
@@ -123,7 +124,9 @@ def _added(output: StagedOutput, sink: SinkPlan) -> AddedFile:
     file = output.file
     # A run without rows is in no partition.
     partition = {name: file.partition.get(name) for name in sink.sink.partition_by}
-    return AddedFile(file.path, pq.read_metadata(output.staged.local), file.size, partition)
+    footer = pq.read_metadata(output.staged.local)
+    nulls = uncounted_nulls(output.staged.local, footer)
+    return AddedFile(file.path, footer, file.size, partition, nulls)
 
 
 def _files_of_others(

@@ -156,6 +156,14 @@ FILTERS = {
 }
 
 
+def kept(lake: Lake, condition: pc.Expression) -> pa.Table:
+    """Rows that a condition keeps, with the bounds of the log where the reader has them."""
+    found = lake.dataset()
+    return (
+        found.filter(condition) if isinstance(found, pa.Table) else found.to_table(filter=condition)
+    )
+
+
 def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
     shapes: list[tuple[float, ...]] = [
         (7.0, NAN, 7.0),
@@ -177,9 +185,50 @@ def test_readers_that_skip_files_find_nan(tmp_path: Path, lake: Lake) -> None:
             wanted_by_name = f"value {condition.replace('<>', '!=')}"
             own = lake.table.scan(row_filter=wanted_by_name).to_arrow()
             assert rows(own) == rows(everything.filter(FILTERS[condition]))
+    for condition, filtered in FILTERS.items():
+        found = kept(lake, filtered)
+        assert rows(found) == rows(everything.filter(filtered)), condition
     frame = lake.scan()
     for wanted in (pl.col("value") > 100, pl.col("value") != 7, pl.col("value").is_nan()):
         assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
+
+
+def test_readers_that_skip_files_find_nulls(tmp_path: Path, lake: Lake) -> None:
+    """Beside NaN, of a column without statistics in the file itself."""
+    ids = ("arrivals@A@X", "served@A@X", "arrivals@B@X")
+    runs = write_runs(
+        tmp_path / "runs",
+        spec("run_a", *ids, values=(1.0, NAN)),
+        spec("run_b", "arrivals@A@X", values=(1.0, 2.0)),
+        spec("run_c", *ids, values=(3.0, INF)),
+    )
+    export(lake.config(runs, layout="wide"))
+    everything, frame = whole(lake), lake.scan()
+    for name in ("arrivals", "served"):
+        column = pc.field(name)
+        for condition in (column.is_null(), column.is_valid(), pc.is_nan(column), column > 2):
+            assert kept(lake, condition).num_rows == everything.filter(condition).num_rows
+        for wanted in (pl.col(name).is_null(), pl.col(name).is_nan(), pl.col(name) > 2):
+            assert frame.filter(wanted).collect().height == frame.collect().filter(wanted).height
+    if isinstance(lake, IcebergLake):
+        assert lake.table.scan(row_filter="served IS NULL").to_arrow().num_rows == 6
+
+
+def test_readers_that_skip_files_find_all_texts(tmp_path: Path, lake: Lake) -> None:
+    """A bound that is cut off holds all texts; without one in some files rows were lost."""
+    titles = ["a" * 200, "a" * 128 + "z", "b", "\U00020000", "\U0010ffff" * 140, ""]
+    runs = write_runs(
+        tmp_path / "runs",
+        *(spec(f"run_{n}", "arrivals@A@X", title=title) for n, title in enumerate(titles)),
+    )
+    export(lake.config(runs, blocks={"metadata": {"columns": ["run_id", "model_title"]}}))
+    frame = lake.scan()
+    for title in titles[:-1]:
+        assert kept(lake, pc.field("model_title") == title).num_rows == 4
+        assert frame.filter(pl.col("model_title") == title).collect().height == 4
+    beyond = pc.field("model_title") > "a" * 150
+    assert kept(lake, beyond).num_rows == 20
+    assert kept(lake, pc.field("model_title").is_null()).num_rows == 4
 
 
 def test_a_metadata_column_is_added(tmp_path: Path, lake: Lake) -> None:

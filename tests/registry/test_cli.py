@@ -120,7 +120,8 @@ def test_delete(cli: Cli, runs: Path, tmp_path: Path) -> None:
     cli("export", runs / "run_a", "--format", "csv", "--out", tmp_path / "lake")
     cli("artifacts", "rebuild", runs)
     export = cli.json("artifacts", "list", "--type", "export")["artifacts"][0]["id"]
-    shown = cli.json("artifacts", "delete", "run_a", export, "--dry-run")
+    shown = cli.json("artifacts", "delete", "run_a", export, "run_a", "--dry-run")
+    assert [one["id"] for one in shown["artifacts"]] == ["run_a", export]
     assert shown["deleted"] is False
     assert (runs / "run_a" / "manifest.json").exists()
     assert "confirm with --yes" in cli("artifacts", "delete", "run_a", code=2)

@@ -192,3 +192,25 @@ def test_without_a_registry_sqlalchemy_is_not_loaded(runs: Path, tmp_path: Path)
         "assert not {'sqlalchemy', 'alembic'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_url_that_is_too_long_is_reported_wherever_it_is_entered(
+    registry_url: str, tmp_path: Path
+) -> None:
+    # Few characters and many bytes: an index of PostgreSQL holds no more of these.
+    deep = tmp_path.joinpath(*(10 * [70 * "\N{CJK UNIFIED IDEOGRAPH-4E00}"]))
+    write_runs(tmp_path / "runs", spec("run_a"))
+    write_runs(deep, spec("run_b"))
+    report = export(
+        config(tmp_path / "runs", {"path": deep / "gold.csv"}, registry={"url": registry_url})
+    )
+    assert [("gold" in note, "bytes, at most 2,000" in note) for note in report.notes] == [
+        (False, True)
+    ]
+    report = export(config(deep, {"path": tmp_path / "gold.csv"}, registry={"url": registry_url}))
+    assert "bytes, at most 2,000" in report.notes[-1]
+    with open_registry(registry_url) as registry:
+        assert [one.type for one in registry.list(sort_by="id").artifacts].count("run") == 1
+        rebuilt = registry.rebuild(str(tmp_path))
+        assert sum("bytes, at most 2,000" in one for one in rebuilt.problems) == 2
+        assert registry.list(type="export").total == 1

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pipeline.errors import ConfigError, StorageError, UnknownArtifactError
+from pipeline.errors import ConfigError, RegistryError, StorageError, UnknownArtifactError
 from pipeline.exports.run import export
 from pipeline.registry import rebuild
 from pipeline.registry.database import migrate, tables
+from pipeline.registry.queries.query import ArtifactQuery
 from pipeline.registry.records.artifact import ROUTE_NAMES
 from pipeline.registry.registry import Registry, open_registry
 from tests.exporting import config, spec, write_runs
@@ -129,6 +134,40 @@ def test_filters(registry: Registry, runs: Path) -> None:
         assert _ids(registry, **both, **filters) == expected, filters
         count = len(expected) if "limit" not in filters else 3
         assert registry.list(**both, **filters).total == count, filters
+
+
+def test_long_filters_are_whole(registry: Registry, tmp_path: Path) -> None:
+    name, template = "r" * 200, "t" * 390
+    root = write_runs(
+        tmp_path / "runs",
+        _run("run_a", run_id=name),
+        _run("two/run_a", run_id=name, has_metadata=False, extra={"templateId": f"{template}2"}),
+        _run("run_b", has_metadata=False, extra={"templateId": f"{template}1"}),
+        spec("run_c", extra={"modelHash": "sha256:" + 64 * "c"}),
+    )
+    registry.rebuild(str(root))
+    tags = [f"{number}{99 * 'x'}" for number in range(5)]
+    registry.tag("run_c", tags[4])
+    assert _ids(registry, tags=",".join(tags)) == ["run_c"]
+    assert _ids(registry, tags=tags) == ["run_c"]
+    assert _ids(registry, template_id=f"{template}1") == ["run_b"]
+    assert "run_b" in _ids(registry, related_to=registry.list(search=name).artifacts[0].id)
+    assert _ids(registry, search=f"{template}1") == ["run_b"]
+    assert _ids(registry, search=30_000 * "r") == []
+
+
+def test_filters_have_the_names_of_http_and_no_others(registry: Registry, runs: Path) -> None:
+    registry.rebuild(str(runs))
+    registry.change("run_a", pinned=True)
+    assert _ids(registry, class_="Gold") == _ids(registry, **{"class": "Gold"}) == ["run_c"]
+    assert _ids(registry, pinned=True) == ["run_a"]
+    assert _ids(registry, pinned=False) == ["run_c", "run_b"]
+    assert _ids(registry, pinned="perhaps") == ["run_c", "run_b", "run_a"]
+    with pytest.raises(ConfigError, match="no filter 'typ': choose from type, search, full_text"):
+        registry.list(typ="run")
+    for name in ("minFileSize", "MINFILESIZE", "minSize", "MinSize"):
+        query = ArtifactQuery.parse({name: "7", "SORTBY": "Title", "FacETS": "TRUE"})
+        assert (query.min_size, query.sort_by, query.with_facets) == (7, "title", True), name
 
 
 @pytest.mark.parametrize("sort_by", ["created", "id", "title", "size", "modified"])
@@ -311,13 +350,34 @@ def test_edges_to_what_is_gone_are_shown_as_such(
     }
 
 
+def test_what_is_related_is_listed_wherever_it_was_moved(
+    registry: Registry, runs: Path, tmp_path: Path
+) -> None:
+    export(config(runs, {"path": tmp_path / "lake" / "gold.csv"}))
+    shutil.copytree(runs / "run_c", runs / "copy")
+    (runs / "run_a").rename(runs / "moved")
+    shutil.rmtree(runs / "run_b")
+    registry.rebuild(str(runs), str(tmp_path / "lake"))
+    for one in registry.list().artifacts:
+        found = registry.relationships(one.id)
+        shown = (*found.derived_from, *found.derivatives, *found.related)
+        expected = sorted(other.id for other in shown if not other.is_missing)
+        assert sorted(_ids(registry, type="", related_to=one.id)) == expected, one.id
+    made = registry.list(type="export").artifacts[0].id
+    assert [one.id for one in registry.relationships(made).derived_from].count("run_a") == 1
+    assert "run_a" in _ids(registry, related_to=made)
+
+
 def test_models_go_with_their_last_run(registry: Registry, runs: Path) -> None:
-    registry.rebuild(str(runs))
+    first = registry.rebuild(str(runs))
+    assert (first.models_added, first.models_removed) == (2, 0)
     shutil.rmtree(runs / "run_a")
-    registry.rebuild(str(runs))
+    second = registry.rebuild(str(runs))
+    assert (second.models_added, second.models_removed) == (0, 0)
     assert registry.get(SHARED_MODEL).location == str(runs / "run_b")
     shutil.rmtree(runs / "run_b")
-    registry.rebuild(str(runs))
+    third = registry.rebuild(str(runs))
+    assert (third.models_added, third.models_removed) == (0, 1)
     assert SHARED_MODEL not in _ids(registry, type="model")
 
 
@@ -364,9 +424,21 @@ def test_whatever_fails_while_records_are_written_ends_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "mysql://x/y", "sqlite://", "registry", "postgresql+psycopg2://x/y"]
+    "url",
+    [
+        "",
+        "mysql://x/y",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite://host/x.db",
+        "sqlite:///x.db?timeout=abc",
+        "sqlite:///a\0b",
+        "registry",
+        "postgresql+psycopg2://x/y",
+        None,
+    ],
 )
-def test_urls_that_are_none_are_refused(url: str) -> None:
+def test_urls_that_are_none_are_refused(url: Any) -> None:
     with pytest.raises(ConfigError, match="sqlite:///FILE"):
         Registry(url)
 
@@ -375,3 +447,65 @@ def test_passwords_are_not_shown() -> None:
     with pytest.raises(StorageError) as caught:
         Registry("postgresql+psycopg://me:hunter22@127.0.0.1:1/db")
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_file_may_have_any_name(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a?b#c%41 d.db"
+    with open_registry(file) as registry:
+        assert registry.rebuild(str(runs)).added == 3
+    assert file.is_file()
+
+
+def test_a_schema_that_is_not_known_is_refused(registry_url: str) -> None:
+    with open_registry(registry_url) as registry, registry.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    with pytest.raises(RegistryError, match=r"its schema is 0999.*install the version"):
+        open_registry(registry_url)
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE pets (name)")
+    with pytest.raises(RegistryError, match="something else, with a table pets"):
+        open_registry(file)
+    with closing(sqlite3.connect(file)) as other:
+        found = other.execute("SELECT name FROM sqlite_master").fetchall()
+    assert found == [("pets",)]
+
+
+def test_a_full_disk_is_said_and_takes_nothing_away(runs: Path, tmp_path: Path) -> None:
+    with open_registry(tmp_path / "registry.db") as registry:
+        registry.rebuild(str(runs))
+        registry.tag("run_a", "before")
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            with pytest.raises(RegistryError, match="room on its disk"):
+                registry.tag("run_a", "during")
+            assert "before" in registry.get("run_a").tags
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert "after" in registry.tag("run_a", "after").tags
+
+
+def test_a_journal_that_cannot_be_read_is_not_passed_over(runs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    with open_registry(file) as registry:
+        registry.rebuild(str(runs))
+        registry.tag("run_a", "keep")
+    for left in tmp_path.glob("registry.db*"):
+        left.unlink()
+    journal = tmp_path / "registry-user-data.jsonl"
+    journal.rename(tmp_path / "aside")
+    journal.mkdir()
+    for _ in range(2):
+        with pytest.raises(RegistryError, match="cannot be read"):
+            open_registry(file)
+    journal.rmdir()
+    (tmp_path / "aside").rename(journal)
+    with open_registry(file) as registry:
+        registry.rebuild(str(runs))
+        assert "keep" in registry.get("run_a").tags

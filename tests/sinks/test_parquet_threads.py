@@ -11,7 +11,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sinks import ParquetSink, parquet_writer
+from pipeline.sinks import ParquetSink
+from pipeline.sinks.parquet_encoding import RowGroupEncoder
 from tests.sinks.test_sinks import TABLE, frame
 
 VALUES = [float(place % 97) / 7 if place % 301 else math.nan for place in range(1_500)]
@@ -54,7 +55,7 @@ def test_threads_change_no_byte(size: int, cut: int) -> None:
 def test_no_more_row_groups_wait_than_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting, most = 0, 0
     lock = threading.Lock()
-    encode = parquet_writer.encoded
+    encode = RowGroupEncoder.encode
 
     def counted(*arguments: object) -> object:
         nonlocal waiting, most
@@ -67,7 +68,7 @@ def test_no_more_row_groups_wait_than_may_be_held(monkeypatch: pytest.MonkeyPatc
             with lock:
                 waiting -= 1
 
-    monkeypatch.setattr(parquet_writer, "encoded", counted)
+    monkeypatch.setattr(RowGroupEncoder, "encode", counted)
     sink = ParquetSink(format="parquet", path="x.parquet", row_group_size=100)
     written(sink, 8, 300, 1_500, 1_501)
     assert 1 <= most <= 2  # and a third is held back for the next one
@@ -77,7 +78,7 @@ def test_what_fails_on_a_thread_fails_the_file(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(parquet_writer, "encoded", refuse)
+    monkeypatch.setattr(RowGroupEncoder, "encode", refuse)
     sink = ParquetSink(format="parquet", path="x.parquet", row_group_size=100)
     with pytest.raises(MemoryError, match="no room"):
         written(sink, 4, 1_000, 1_500, 1_501)

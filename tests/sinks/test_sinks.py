@@ -384,6 +384,20 @@ def test_bad_csv_options(options: dict[str, Any], complaint: str) -> None:
         CsvSink(format="csv", path="x.csv", **options)
 
 
+def test_a_null_in_the_only_column_of_csv() -> None:
+    """Its line would be blank, which pandas, pyarrow and Python pass over."""
+    rows = pl.DataFrame({"unit": ["a", None]})
+    table = Table((Column("unit", "text"),))
+    writer = CsvSink(format="csv", path="x").open(io.BytesIO(), table)
+    with pytest.raises(SinkError, match="'unit' is the only one and has missing values"):
+        writer.write(rows)
+    stream = io.BytesIO()
+    sink = CsvSink(format="csv", path="x", null_value="NULL", metadata_header=False)
+    writer = sink.open(stream, table)
+    writer.write(rows)
+    assert stream.getvalue() == b"unit\na\nNULL\n"
+
+
 @pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli"])
 def test_levels_of_parquet(codec: str) -> None:
     """Brotli has a level 0, which is another than its default."""

@@ -76,6 +76,11 @@ class SeriesTable(Sequence[SeriesSpec]):
         """Return whether there is a sha256 for each file."""
         return (is_vouched for is_vouched, _, _, _ in _DIGEST.iter_unpack(self._digests))
 
+    @property
+    def is_vouched(self) -> bool:
+        """Whether there is a sha256 for every file."""
+        return 0 not in self._digests[:: _DIGEST.size]
+
     def picked(self, places: Iterable[int]) -> SeriesTable:
         """Return the table of the series at some places, in that order."""
         chosen = list(places)

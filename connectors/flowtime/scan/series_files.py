@@ -54,7 +54,7 @@ class SeriesFiles(Collection[SeriesFile]):
     def unvouched(self) -> Iterator[SeriesFile]:
         """Return the files without a recorded sha256."""
         for first, run in self._placed():
-            if not all(run.series.are_vouched()):
+            if not run.series.is_vouched:
                 yield from (file for file in self._of_run(first, run) if file.sha256 is None)
 
     def _placed(self) -> Iterator[tuple[int, Run]]:

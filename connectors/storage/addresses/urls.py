@@ -176,7 +176,7 @@ def _check_other(url: str, protocol: str, for_writing: bool) -> None:
         if not urlsplit(url).hostname:
             raise StorageError(f"{shown} names no host: write {shown}host/path", url=shown)
     # Imported when needed: it costs time that a run on local files need not spend.
-    importlib.import_module("connectors.storage.fsspec_storage").check_protocol(protocol)
+    importlib.import_module("connectors.storage.addresses.fsspec_drivers").check_protocol(protocol)
 
 
 def local_path(url: str) -> str:

@@ -7,13 +7,11 @@ import hashlib
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from connectors.storage.calls.deadline import ContextPool, check_deadline, within
+from connectors.storage.contract import FileInfo
 from connectors.storage.s3.failures import S3_FAILURES
-
-if TYPE_CHECKING:
-    from connectors.storage.s3.client import S3Client
 
 PART_BYTES = 16 * 1024 * 1024
 """Larger files are sent in parts of at least this size."""
@@ -33,6 +31,16 @@ def needs_parts(size: int) -> bool:
     return size > PART_BYTES
 
 
+class UploadClient(Protocol):
+    """Makes the requests of an upload."""
+
+    def of(self, path: str, method: str, **wanted: Any) -> Any:
+        """Return the answer to a request about one object."""
+
+    def head(self, path: str) -> FileInfo:
+        """Return what is stored at a path."""
+
+
 class PartedUpload:
     """The upload of one file.
 
@@ -43,7 +51,7 @@ class PartedUpload:
         size: Its bytes.
     """
 
-    def __init__(self, client: S3Client, target: str, file: Path, size: int) -> None:
+    def __init__(self, client: UploadClient, target: str, file: Path, size: int) -> None:
         self._client = client
         self._target = target
         self._file = file

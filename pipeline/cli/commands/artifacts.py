@@ -32,6 +32,7 @@ from pipeline.execution.rebuilding import reading_workers
 from pipeline.exit_codes import DONE, FAILED
 from pipeline.registry.queries.query import MAX_LIMIT, SORT_KEYS
 from pipeline.registry.records.artifact import STATES, TYPES
+from pipeline.registry.records.descriptor_records import DESCRIBED_TYPES
 from pipeline.registry.registry import Registry, open_registry
 from pipeline.wording import counted, human_size
 
@@ -233,7 +234,8 @@ def rebuild_command(
         report = known.rebuild(*urls, storage_options=options, elsewhere=elsewhere)
     lines = [
         f"runs and exports: {report.added:,} entered, {report.unchanged:,} unchanged, "
-        f"{report.removed:,} gone, in {report.seconds:.1f} s"
+        f"{report.removed:,} gone, in {report.seconds:.1f} s",
+        f"models: {report.models_added:,} new, {report.models_removed:,} gone",
     ]
     lines += [f"  not entered: {problem}" for problem in report.problems]
     return _shown(report.as_json(), lines, as_json)
@@ -267,10 +269,10 @@ def delete_command(
     Use `archive` to hide artifacts and keep their files.
     """
     with _opened(registry) as known:
-        places = [known.get(name).location for name in artifact_ids]
-        options = storage_of(places[0], storage_options) if storage_options else None
-        planned = [known.plan_deletion(name, options) for name in artifact_ids]
-        files = [file for one in planned for file in one.files]
+        first = known.get(artifact_ids[0]).location
+        options = storage_of(first, storage_options) if storage_options else None
+        planned = [known.plan_deletion(name, options) for name in dict.fromkeys(artifact_ids)]
+        files = [*dict.fromkeys(file for one in planned for file in one.files)]
         size = human_size(sum(file.size for file in files))
         if not as_json:
             for file in files:
@@ -278,7 +280,8 @@ def delete_command(
         if not dry_run:
             if not yes and not (sys.stdin.isatty() and click.confirm("Delete them?", err=True)):
                 raise ConfigError("nothing was deleted: confirm with --yes, or look with --dry-run")
-            for one in planned:
+            # A run is deleted with the exports in its folder: these come before it.
+            for one in sorted(planned, key=lambda one: one.artifact.type not in DESCRIBED_TYPES):
                 known.delete(one)
         if as_json:
             print_json({"deleted": not dry_run, "artifacts": [one.as_json() for one in planned]})

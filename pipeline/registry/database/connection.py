@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pipeline.errors import ConfigError, RegistryError, RegistryTimeoutError
 from pipeline.registry.database import tables
-from pipeline.registry.database.migrate import HEAD, migrate
+from pipeline.registry.database.database_url import file_of
+from pipeline.registry.database.migrate import HEAD, KNOWN, migrate
 
 WRITE_SECONDS = 30.0
 """How long a writer waits for others, unless it is given another time."""
@@ -44,27 +43,32 @@ class Database:
     """One registry database, brought up to the present schema when it is opened.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://…`.
+        url: Where it is, as `parsed_url` returns it.
         write_seconds: How long a writer waits for others.
+        fill: Writes what a new database begins with, in the transaction that makes its tables.
 
     Raises:
-        ConfigError: The URL is none of these, or a package is missing.
-        RegistryError: The database cannot be opened.
+        ConfigError: A package is missing.
+        RegistryError: The database cannot be opened, or is not one of a registry.
     """
 
-    def __init__(self, url: str, *, write_seconds: float = WRITE_SECONDS) -> None:
-        self._url = parsed_url(url)
+    def __init__(
+        self,
+        url: URL,
+        *,
+        write_seconds: float = WRITE_SECONDS,
+        fill: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        self._url = url
         self.name = self._url.render_as_string(hide_password=True)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._write_seconds = write_seconds
         self._engine = self._connected()
-        self.is_new = self._prepare()
-
-    @property
-    def file(self) -> Path | None:
-        """The file of the database; None where it has none."""
-        name = self._url.database
-        return Path(name) if self.is_sqlite and name and name != ":memory:" else None
+        try:
+            self._prepare(fill)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self, seconds: float | None = READ_SECONDS) -> Iterator[Connection]:
@@ -153,7 +157,7 @@ class Database:
                 f"the SQLite of this Python is {sqlite3.sqlite_version}, too old to search texts: "
                 "take one of 3.34 or later, or a registry in PostgreSQL"
             )
-        file = self.file
+        file = file_of(self._url)
         if file is not None:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -200,16 +204,33 @@ class Database:
                 connection.execute(lock, {"lock": _WRITER_LOCK})
             yield connection
 
-    def _prepare(self) -> bool:
-        """Bring the schema up to date; return whether there was none before."""
+    def _prepare(self, fill: Callable[[Connection], None]) -> None:
+        """Bring the schema up to date, and fill a new database."""
         with self._translated():
             with self._engine.connect() as connection:
                 if self._version(connection) == HEAD:
-                    return False
+                    return
             with self._writer() as connection:
                 before = self._version(connection)
+                self._refuse_others(connection, before)
                 migrate(connection)
-                return before is None
+                if before is None:
+                    fill(connection)
+
+    def _refuse_others(self, connection: Connection, version: str | None) -> None:
+        """Check that a database is one of this or an earlier version, or empty."""
+        if version is not None and version not in KNOWN:
+            raise RegistryError(
+                f"registry {self.name}: its schema is {version}, and this version of "
+                f"flowtime-export knows those up to {HEAD}: install the version that made it, or "
+                "name another database"
+            )
+        # A server's database may hold what is not of the registry; a file is made for one thing.
+        if version is None and self.is_sqlite and (found := inspect(connection).get_table_names()):
+            raise RegistryError(
+                f"registry {self.name}: the file is a database of something else, with a table "
+                f"{found[0]}: name another file"
+            )
 
     def _version(self, connection: Connection) -> str | None:
         if not connection.dialect.has_table(connection, "alembic_version"):
@@ -276,33 +297,9 @@ class Database:
                     f"registry {self.name} did not answer in time ({reason}): "
                     "ask for less, or try again"
                 ) from error
-            hint = "check the URL and the database"
-            if type(cause) is sqlite3.DatabaseError:
-                hint = "it is damaged: move it away, and what it holds is found again"
-            raise RegistryError(f"registry {self.name}: {reason}: {hint}") from error
+            raise RegistryError(f"registry {self.name}: {reason}: {_hint(cause)}") from error
         except SQLAlchemyError as error:
             raise RegistryError(f"registry {self.name}: {error}") from error
-
-
-def parsed_url(url: str) -> URL:
-    """Return the parts of a registry's URL.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    try:
-        found = make_url(url)
-        if found.drivername in ("postgresql", "postgres"):
-            found = found.set(drivername="postgresql+psycopg")
-        is_known = found.drivername in ("sqlite", "postgresql+psycopg")
-        if is_known and (found.database or found.drivername != "sqlite"):
-            return found
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        pass
-    raise ConfigError(
-        "the registry's URL is not one that is known here: write sqlite:///FILE, or "
-        "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
-    )
 
 
 def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
@@ -318,6 +315,17 @@ def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _hint(cause: BaseException | None) -> str:
+    if type(cause) is sqlite3.DatabaseError:
+        return "it is damaged: move it away, and what it holds is found again"
+    if isinstance(cause, sqlite3.OperationalError):
+        if "full" in str(cause) or "disk I/O" in str(cause):
+            return "see whether there is room on its disk"
+        if "readonly" in str(cause):
+            return "see who may write its file and its folder"
+    return "check the URL and the database"
 
 
 def _is_timeout(cause: BaseException | None) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-HEAD = "0003"
+KNOWN = ("0001", "0002", "0003")
+"""The migrations, the oldest first."""
+
+HEAD = KNOWN[-1]
 """The newest migration; a database at it is not looked at any further."""
 
 

@@ -173,3 +173,8 @@ def is_among(
         return column.in_(select(listed.c.value))
     element = BigInteger if isinstance(column.type, Integer) else String
     return column == any_(literal([*values], postgresql.ARRAY(element)))
+
+
+def is_plain(text: str) -> bool:
+    """Return whether both databases take a text: no NUL, no half of a surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from pipeline.errors import UnknownArtifactError
-from pipeline.registry.database.statements import parts
+from pipeline.registry.database.statements import is_plain, parts
 from pipeline.registry.database.tables import artifact
-from pipeline.registry.queries.query import is_plain
 
 _MOST_SHOWN = 5
 

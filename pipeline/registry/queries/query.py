@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from connectors.flowtime.model.instant import parse_instant
 from pipeline.errors import ConfigError
+from pipeline.registry.database.statements import is_plain
 from pipeline.registry.records.artifact import STATES, TYPES, ArtifactState, ArtifactType
 
 SortKey = Literal["created", "id", "title", "size", "modified"]
@@ -20,13 +21,14 @@ SORT_KEYS: tuple[SortKey, ...] = ("created", "id", "title", "size", "modified")
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000
 _MAX_SKIP = 2**31
-_MAX_TEXT = 200
+_MAX_TEXT = 4_000
 _MAX_TAGS = 50
 _TRUE = frozenset({"true", "1", "yes"})
+_FALSE = frozenset({"false", "0", "no"})
 _ALIASES = {
-    "minFileSize": "minSize",
-    "maxFileSize": "maxSize",
-    "fullTextSearch": "fullText",
+    "minfilesize": "minsize",
+    "maxfilesize": "maxsize",
+    "fulltextsearch": "fulltext",
 }
 
 
@@ -129,28 +131,31 @@ class ArtifactQuery:
         """Read a query of FlowTime's clients; what cannot be understood is passed over, as there.
 
         Args:
-            values: Names in camelCase with their values.
+            values: Names in camelCase, or in any case, with their values. Of a text that is
+                searched the first 4,000 characters count, and of tags the first 50.
 
         Raises:
             ConfigError: The cursor is none; to pass over that would begin the list anew.
         """
-        given = {_ALIASES.get(name, name): value.strip() for name, value in values.items()}
-        lowered = {name.lower(): value for name, value in given.items()}
+        lowered = {name.lower(): value.strip() for name, value in values.items()}
+        for alias, name in _ALIASES.items():
+            lowered.setdefault(name, lowered.get(alias, ""))
 
         def text(name: str) -> str:
-            value = lowered.get(name.lower(), "")[:_MAX_TEXT]
+            value = lowered.get(name.lower(), "")
             return value if is_plain(value) else ""
 
-        def flag(name: str) -> bool:
-            return text(name).lower() in _TRUE
+        def flag(name: str) -> bool | None:
+            value = text(name).lower()
+            return True if value in _TRUE else False if value in _FALSE else None
 
         sort_by = text("sortBy").lower()
         state = text("state").lower()
         cursor = lowered.get("cursor")
         query = cls(
             types=_types(text("type")),
-            search=text("search"),
-            full_text=text("fullText"),
+            search=text("search")[:_MAX_TEXT],
+            full_text=text("fullText")[:_MAX_TEXT],
             tags=tuple(filter(None, (t.strip() for t in text("tags").split(","))))[:_MAX_TAGS],
             created_after=_moment(text("createdAfter")),
             created_before=_moment(text("createdBefore")),
@@ -166,13 +171,13 @@ class ArtifactQuery:
             owner=text("owner"),
             day=text("day"),
             state=_STATES.get(state),
-            pinned=flag("pinned") if text("pinned") else None,
-            include_archived=flag("includeArchived"),
+            pinned=flag("pinned"),
+            include_archived=flag("includeArchived") is True,
             sort_by=sort_by if sort_by in SORT_KEYS else "created",
             order="asc" if text("sortOrder").lower() == "asc" else "desc",
             skip=min(_whole(text("skip")) or 0, _MAX_SKIP),
             limit=min(max(_whole(text("limit")) or DEFAULT_LIMIT, 1), MAX_LIMIT),
-            with_facets=flag("facets"),
+            with_facets=flag("facets") is True,
         )
         if not cursor:
             return query
@@ -184,6 +189,14 @@ class ArtifactQuery:
         """What decides which artifacts match, whatever the page and the order."""
         return tuple(getattr(self, f.name) for f in fields(self) if f.name not in _PAGING)
 
+
+PARAMETERS = (
+    *("type", "search", "fullText", "tags", "createdAfter", "createdBefore", "minSize", "maxSize"),
+    *("relatedTo", "templateId", "modelId", "source", "component", "measure", "class", "owner"),
+    *("day", "state", "pinned", "includeArchived", "sortBy", "sortOrder", "skip", "limit"),
+    *("cursor", "facets"),
+)
+"""Names of what a query is read from; each is understood in any case."""
 
 _PAGING = frozenset({"sort_by", "order", "skip", "limit", "cursor", "with_facets"})
 _STATES: Mapping[str, ArtifactState] = {name: name for name in STATES}
@@ -204,8 +217,3 @@ def _whole(text: str) -> int | None:
 
 def _is_whole(value: object) -> bool:
     return type(value) is int and -(2**63) <= value < 2**63
-
-
-def is_plain(text: str) -> bool:
-    """Return whether databases take a text: no NUL, no half of a surrogate pair."""
-    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

@@ -12,10 +12,9 @@ from sqlalchemy import Connection, Select, or_, select
 
 from connectors.flowtime.model.run import Run
 from pipeline.registry.database.connection import Database
-from pipeline.registry.database.statements import is_among
+from pipeline.registry.database.statements import is_among, is_plain
 from pipeline.registry.database.tables import LISTED_RUN, LISTED_RUN_DETAIL, document
 from pipeline.registry.queries.listing import CountCache
-from pipeline.registry.queries.query import is_plain
 from pipeline.registry.records.artifact import UNKNOWN_INSTANT, ArtifactState, microseconds
 from pipeline.registry.records.run_records import stored_run
 from pipeline.registry.run_list.damage import RunDamage

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline.registry.database.search_text import TRIGRAM, pattern_of, phrase_of
-from pipeline.registry.queries.query import is_plain
+from pipeline.registry.database.statements import is_plain
 from pipeline.registry.records.artifact import ArtifactState, microseconds
 
 RunSort = Literal["created", "-created", "id", "-id", "series", "-series", "rows", "-rows"]

@@ -140,7 +140,12 @@ class Service:
         )
         self.auto_export = AutoExport(self.store, self.catalog, self.runner, settings.auto_export)
         self.retention = ExportRetention(
-            settings, self.store, self.exports, self.locations, self.runner
+            settings,
+            self.store,
+            self.exports,
+            self.locations,
+            self.runner,
+            self.artifacts.forget_export,
         )
         self.comparisons = Comparisons(settings, self.locations, self.catalog, self.artifacts)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)

@@ -251,13 +251,23 @@ class RescanBody(Data):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"added": 1, "unchanged": 5, "removed": 0, "problems": [], "seconds": 0.4}
+            "example": {
+                "added": 1,
+                "unchanged": 5,
+                "removed": 0,
+                "modelsAdded": 1,
+                "modelsRemoved": 0,
+                "problems": [],
+                "seconds": 0.4,
+            }
         }
     )
 
     added: _Count
     unchanged: _Count
     removed: _Count
+    models_added: _Count
+    models_removed: _Count
     problems: list[str]
     seconds: float
 
