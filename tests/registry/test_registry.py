@@ -350,6 +350,24 @@ def test_edges_to_what_is_gone_are_shown_as_such(
     }
 
 
+def test_what_is_related_is_listed_wherever_it_was_moved(
+    registry: Registry, runs: Path, tmp_path: Path
+) -> None:
+    export(config(runs, {"path": tmp_path / "lake" / "gold.csv"}))
+    shutil.copytree(runs / "run_c", runs / "copy")
+    (runs / "run_a").rename(runs / "moved")
+    shutil.rmtree(runs / "run_b")
+    registry.rebuild(str(runs), str(tmp_path / "lake"))
+    for one in registry.list().artifacts:
+        found = registry.relationships(one.id)
+        shown = (*found.derived_from, *found.derivatives, *found.related)
+        expected = sorted(other.id for other in shown if not other.is_missing)
+        assert sorted(_ids(registry, type="", related_to=one.id)) == expected, one.id
+    made = registry.list(type="export").artifacts[0].id
+    assert [one.id for one in registry.relationships(made).derived_from].count("run_a") == 1
+    assert "run_a" in _ids(registry, related_to=made)
+
+
 def test_models_go_with_their_last_run(registry: Registry, runs: Path) -> None:
     first = registry.rebuild(str(runs))
     assert (first.models_added, first.models_removed) == (2, 0)

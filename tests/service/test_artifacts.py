@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 import zipfile
 from collections.abc import Iterator
@@ -208,6 +209,26 @@ def test_files_and_downloads(client: httpx.Client, runs: Path) -> None:
         assert answer.status_code == 404, hostile
     for hostile in ("..%2frun_b", "%2e%2e", "..", "run_b%00"):
         assert client.get(f"/v1/artifacts/{hostile}/download").status_code in (404, 422, 405)
+
+
+def test_a_file_that_vanishes_while_it_is_sent_ends_its_download(
+    server: Server, client: httpx.Client, runs: Path
+) -> None:
+    large = runs / "run_b" / "large.bin"
+    large.touch()
+    os.truncate(large, 256 * 1024 * 1024)
+    with pytest.raises(httpx.RemoteProtocolError):
+        _download_and_remove(client, large)
+    client.get("/v1/artifacts/run_b").raise_for_status()
+    log = server.log.read_text()
+    assert "large.bin ended before its end: " in log
+    assert "Traceback" not in log
+
+
+def _download_and_remove(client: httpx.Client, file: Path) -> None:
+    with client.stream("GET", f"/v1/artifacts/{file.parent.name}/files/{file.name}") as answer:
+        for _ in answer.iter_raw():
+            file.unlink(missing_ok=True)
 
 
 def test_links_are_not_followed(server: Server, client: httpx.Client, runs: Path) -> None:
