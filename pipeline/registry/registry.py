@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,7 @@ class Registry:
 
     def rebuild(
         self,
-        *urls: str,
+        *urls: str | PathLike[str],
         storage_options: StorageOptions | Mapping[str, Any] | None = None,
         proceed: Callable[[], None] = lambda: None,
         report: RebuildReport | None = None,
@@ -318,7 +319,7 @@ class Registry:
         """Register all runs and exports below some folders, and forget what is gone there.
 
         Args:
-            urls: The folders; without any, those that the registry knows.
+            urls: The folders, URLs or paths; without any, those that the registry knows.
             storage_options: Of their storage.
             proceed: Called now and then; may raise to stop.
             report: What is found is counted here as it is found; by default in a new one.
@@ -329,7 +330,7 @@ class Registry:
             StorageError: A folder cannot be listed.
             RegistryError: The database failed.
         """
-        wanted = urls or self.roots()
+        wanted = [fspath(url) for url in urls] or self.roots()
         if not wanted:
             raise ConfigError("the registry knows no folder yet: say which URL to look below")
         options = storage_options
