@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, StorageError
-from pipeline.registry import user_data
+from pipeline.registry import user_tables
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
@@ -74,7 +74,7 @@ class Registry:
 
         def fill(connection: Connection) -> None:
             # What people have said outlives a database that is deleted.
-            user_data.write(connection, [] if journal is None else journal.entries())
+            user_tables.write(connection, [] if journal is None else journal.entries())
 
         self._database = Database(parsed, write_seconds=write_seconds, fill=fill)
         self._read_seconds = read_seconds
@@ -250,7 +250,7 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(None) as connection:
-            return as_document(user_data.read(connection))
+            return as_document(user_tables.read(connection))
 
     def import_user_data(self, data: bytes, name: str = "user data") -> int:
         """Take over what `export_user_data` gave; it replaces what is said of the same artifacts.
