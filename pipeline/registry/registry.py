@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, StorageError
-from pipeline.registry import user_data
+from pipeline.registry import user_tables
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
@@ -73,7 +74,7 @@ class Registry:
 
         def fill(connection: Connection) -> None:
             # What people have said outlives a database that is deleted.
-            user_data.write(connection, [] if journal is None else journal.entries())
+            user_tables.write(connection, [] if journal is None else journal.entries())
 
         self._database = Database(parsed, write_seconds=write_seconds, fill=fill)
         self._read_seconds = read_seconds
@@ -249,7 +250,7 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(None) as connection:
-            return as_document(user_data.read(connection))
+            return as_document(user_tables.read(connection))
 
     def import_user_data(self, data: bytes, name: str = "user data") -> int:
         """Take over what `export_user_data` gave; it replaces what is said of the same artifacts.
@@ -309,7 +310,7 @@ class Registry:
 
     def rebuild(
         self,
-        *urls: str,
+        *urls: str | PathLike[str],
         storage_options: StorageOptions | Mapping[str, Any] | None = None,
         proceed: Callable[[], None] = lambda: None,
         report: RebuildReport | None = None,
@@ -318,7 +319,7 @@ class Registry:
         """Register all runs and exports below some folders, and forget what is gone there.
 
         Args:
-            urls: The folders; without any, those that the registry knows.
+            urls: The folders, URLs or paths; without any, those that the registry knows.
             storage_options: Of their storage.
             proceed: Called now and then; may raise to stop.
             report: What is found is counted here as it is found; by default in a new one.
@@ -329,7 +330,7 @@ class Registry:
             StorageError: A folder cannot be listed.
             RegistryError: The database failed.
         """
-        wanted = urls or self.roots()
+        wanted = [fspath(url) for url in urls] or self.roots()
         if not wanted:
             raise ConfigError("the registry knows no folder yet: say which URL to look below")
         options = storage_options

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from pipeline.registry import user_data
+from pipeline.registry import user_tables
 from pipeline.registry.database.connection import Database
 from pipeline.registry.queries.identity import keys_by_id
 from pipeline.registry.user_data import UserChange, UserData
@@ -45,7 +45,7 @@ class UserDataChanges:
         """
         with self._changing() as (connection, note):
             known = keys_by_id(connection, names)
-            note(user_data.change(connection, [*known.values()], wanted))
+            note(user_tables.change(connection, [*known.values()], wanted))
         return frozenset(known)
 
     def replace(self, entries: Sequence[UserData]) -> None:
@@ -55,8 +55,8 @@ class UserDataChanges:
             RegistryError: The database or the journal failed.
         """
         with self._changing() as (connection, note):
-            adopted = user_data.adopt(connection, entries)
-            user_data.write(connection, adopted)
+            adopted = user_tables.adopt(connection, entries)
+            user_tables.write(connection, adopted)
             note(adopted)
 
     def follow_moves(self) -> None:
@@ -66,15 +66,15 @@ class UserDataChanges:
             RegistryError: The database or the journal failed.
         """
         with self._database.reading(None) as connection:
-            if next(user_data.lost(connection), None) is None:
+            if next(user_tables.lost(connection), None) is None:
                 return
         with self._changing() as (connection, note):
-            lost = [*user_data.lost(connection)]
-            moved = user_data.adopt(connection, lost)
+            lost = [*user_tables.lost(connection)]
+            moved = user_tables.adopt(connection, lost)
             changed = [(b, a) for b, a in zip(lost, moved, strict=True) if b.key != a.key]
             emptied = [before.emptied() for before, _ in changed]
             found = [after for _, after in changed]
-            user_data.write(connection, [*emptied, *found])
+            user_tables.write(connection, [*emptied, *found])
             note([*emptied, *found])
 
     @contextmanager
@@ -84,7 +84,7 @@ class UserDataChanges:
 
             def note(changed: Sequence[UserData]) -> None:
                 if self._journal is not None:
-                    self._journal.append(changed, user_data.read(connection))
+                    self._journal.append(changed, user_tables.read(connection))
 
             yield connection, note
         self._changed()

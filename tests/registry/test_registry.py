@@ -159,6 +159,7 @@ def test_long_filters_are_whole(registry: Registry, tmp_path: Path) -> None:
 def test_filters_have_the_names_of_http_and_no_others(registry: Registry, runs: Path) -> None:
     registry.rebuild(str(runs))
     registry.change("run_a", pinned=True)
+    assert registry.rebuild(runs).unchanged == 3  # a path is as good as its text
     assert _ids(registry, class_="Gold") == _ids(registry, **{"class": "Gold"}) == ["run_c"]
     assert _ids(registry, pinned=True) == ["run_a"]
     assert _ids(registry, pinned=False) == ["run_c", "run_b"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +275,27 @@ def test_changes(client: httpx.Client) -> None:
     assert "archived" in client.get("/v1/artifacts/run_b").json()["tags"]
     client.put("/v1/artifacts/run_b", json={"archived": False}).raise_for_status()
     assert "run_b" in _ids(client)
+
+
+def test_changes_that_wait_do_not_hold_up_lists(server: Server, client: httpx.Client) -> None:
+    (state,) = (Path(one) for one in server.arguments if (Path(one) / "registry.db").is_file())
+    before = client.get("/v1/artifacts/run_a").json()["title"]
+    with (
+        closing(sqlite3.connect(state / "registry.db", isolation_level=None)) as other,
+        ThreadPoolExecutor(50) as threads,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        body = {"title": before}
+        waiting = [
+            threads.submit(httpx.put, f"{server.url}/v1/artifacts/run_a", json=body, timeout=60)
+            for _ in range(50)
+        ]
+        time.sleep(0.5)
+        assert client.get("/v1/artifacts", timeout=5).status_code == 200
+        assert not any(one.done() for one in waiting)
+        other.execute("ROLLBACK")
+        assert {one.result().status_code for one in waiting} == {200}
+    client.put("/v1/artifacts/run_a", json={"title": ""}).raise_for_status()
 
 
 def test_deleting_keeps_the_files(client: httpx.Client, runs: Path) -> None:

@@ -50,7 +50,9 @@ def test_webhooks_are_signed_and_tried_again(tmp_path: Path) -> None:
             assert json.loads(body)["files"][0]["url"] == "/v1/runs/run_0/export/csv"
             refused = client.post("/v1/runs/run_1/export", json={"webhook": named + "2"})
             assert refused.status_code == 400
-            assert SECRET not in server.log.read_text()
+            log = server.log.read_text()
+            assert "/hook" not in log  # a path of a webhook is often as good as a secret
+            assert SECRET not in log
 
 
 def test_what_was_not_delivered_is_delivered_after_a_restart(tmp_path: Path) -> None:
