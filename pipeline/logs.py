@@ -11,10 +11,11 @@ from typing import Literal
 
 LOGGER = logging.getLogger("flowtime_export")
 MASK = "********"
-# At DEBUG these write tokens, signatures and whole requests.
+# These write tokens, signatures and whole requests at DEBUG, and URLs of webhooks or each step of a
+# migration at INFO.
 _TALKATIVE = (
     *("botocore", "aiobotocore", "boto3", "s3fs", "fsspec", "urllib3", "aiohttp", "asyncio"),
-    *("adlfs", "azure", "msal", "gcsfs", "google"),
+    *("adlfs", "azure", "msal", "gcsfs", "google", "httpx", "httpcore", "alembic"),
 )
 _SHORTEST_SECRET = 4
 _PLAIN = logging.Formatter()

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from connectors.storage import StorageOptions
+from tests.forkserver import ForkedCommand
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_until_open(port: int, process: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
+def wait_until_open(
+    port: int, process: subprocess.Popen[bytes] | ForkedCommand, seconds: float = 20.0
+) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if process.poll() is not None:

@@ -152,7 +152,8 @@ def document_resource(
 
 def is_document(resource: Mapping[str, Any]) -> bool:
     """Return whether a resource is a document, which has no rows."""
-    return resource.get("format") in _DOCUMENT_TYPES
+    form = resource.get("format")
+    return isinstance(form, str) and form in _DOCUMENT_TYPES
 
 
 def package(

@@ -27,6 +27,9 @@ from pipeline.sinks.formats import Format
 _OF_RUNS = {"target", "state", "runs", "complete", "reasons"}
 """What differs between the runs of a lake table."""
 
+_OF_FILES = {"name", "path", "bytes", "hash", "rowCount", "nonFiniteCount", "flowtime"}
+"""Keys of a resource that differ between the files of one table."""
+
 _COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
 
 
@@ -188,10 +191,13 @@ def _table(
     if contents is not None and first.flowtime.table is not None:
         contents, described = _of_all_runs(contents, resources, group, runs)
     files = []
+    statements: Mapping[str, Any] = {}
     for place, resource in group:
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
-        file = _file(storage, folder, resource, resources[place], at)
+        said = _statements(resources[place])
+        statements = said if said != statements else statements
+        file = _file(storage, folder, resource, statements, at)
         if contents is not None:
             is_in_table = resource.flowtime.table is not None
             in_folders = _in_folders(file, contents, is_in_table=is_in_table)
@@ -257,8 +263,13 @@ def _codec(resource: _Resource) -> descriptor.Codec | None:
     return descriptor.COMPRESSION.get(PurePosixPath(resource.path).suffix)
 
 
+def _statements(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a resource says that does not differ from file to file."""
+    return {key: value for key, value in resource.items() if key not in _OF_FILES}
+
+
 def _file(
-    storage: Storage, folder: str, resource: _Resource, data: Mapping[str, Any], where: str
+    storage: Storage, folder: str, resource: _Resource, statements: Mapping[str, Any], where: str
 ) -> TableFile:
     try:
         path = join(folder, resource.path)
@@ -281,5 +292,5 @@ def _file(
         has_comments=resource.dialect.comment_char is not None,
         partition=resource.flowtime.partition,
         header_row=next(iter(resource.dialect.header_rows), None),
-        resource=data,
+        statements=statements,
     )

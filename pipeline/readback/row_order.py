@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -119,6 +120,16 @@ class RowOrder:
             return cls(table.contents, [described.run for described in table.runs])
         except ValueError as error:
             raise IntegrityError(f"{table.url}: resample: a run does not fit: {error}") from error
+
+    @cached_property
+    def units(self) -> Mapping[str, str | None]:
+        """The unit of each column as shown, where all series share one."""
+        return {
+            shown: None
+            if source in self.contents.measures
+            else self.tables.column(source, shown).unit
+            for shown, source in self.contents.columns.items()
+        }
 
     def partitioned(self, columns: Sequence[str]) -> Mapping[PartitionKey, Blocks]:
         """Return the blocks of each partition by the given columns, in the order of their rows.

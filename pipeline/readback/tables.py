@@ -36,7 +36,8 @@ class TableFile:
         partition: Columns that its folders name.
         first_row: Place of its first row among those of its partition, where it is read alone.
         header_row: Line of a CSV's header row, or None where not recorded.
-        resource: What a descriptor says of it; None where it is read alone.
+        statements: What a descriptor says of its format, schema and dialect; one object for all
+            files of which it says the same, and None where it is read alone.
     """
 
     stored: ExportFile
@@ -49,7 +50,7 @@ class TableFile:
     partition: Mapping[str, str | None] | None = None
     first_row: int | None = None
     header_row: int | None = None
-    resource: Mapping[str, Any] | None = None
+    statements: Mapping[str, Any] | None = None
 
     @property
     def url(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from connectors.storage import StorageOptions, connect
 from pipeline.errors import ConfigError, StorageError
-from pipeline.registry import user_data
+from pipeline.registry import user_tables
 from pipeline.registry.database.connection import READ_SECONDS, WRITE_SECONDS, Database
 from pipeline.registry.database.database_url import file_of, parsed_url
 from pipeline.registry.database.statements import parts
@@ -41,7 +41,8 @@ from pipeline.registry.register import (
     remove,
     why_not_registered,
 )
-from pipeline.registry.user_data import UserChange, UserData
+from pipeline.registry.user_changes import UserDataChanges
+from pipeline.registry.user_data import UserChange
 from pipeline.registry.user_journal import UserJournal, as_document, read_document
 
 _MANY = 1_000
@@ -69,11 +70,17 @@ class Registry:
     ) -> None:
         parsed = parsed_url(url)
         file = file_of(parsed)
-        self._journal = None if file is None else UserJournal(file)
-        self._database = Database(parsed, write_seconds=write_seconds, fill=self._begin)
+        journal = None if file is None else UserJournal(file)
+
+        def fill(connection: Connection) -> None:
+            # What people have said outlives a database that is deleted.
+            user_tables.write(connection, [] if journal is None else journal.entries())
+
+        self._database = Database(parsed, write_seconds=write_seconds, fill=fill)
         self._read_seconds = read_seconds
         self._counts = CountCache()
         self._facets = FacetCache(self._database)
+        self._users = UserDataChanges(self._database, journal, self._facets.forget)
 
     def __enter__(self) -> Registry:
         return self
@@ -233,9 +240,7 @@ class Registry:
         """
         wanted = UserChange.of(changes)
         names = list(dict.fromkeys(artifact_ids))
-        with self._changing_user_data() as (connection, note):
-            known = keys_by_id(connection, names)
-            note(user_data.change(connection, [*known.values()], wanted))
+        known = self._users.change(names, wanted)
         return {name: name in known for name in names}
 
     def export_user_data(self) -> dict[str, Any]:
@@ -245,7 +250,7 @@ class Registry:
             RegistryError: The database failed.
         """
         with self._database.reading(None) as connection:
-            return as_document(user_data.read(connection))
+            return as_document(user_tables.read(connection))
 
     def import_user_data(self, data: bytes, name: str = "user data") -> int:
         """Take over what `export_user_data` gave; it replaces what is said of the same artifacts.
@@ -262,10 +267,7 @@ class Registry:
             RegistryError: The database failed.
         """
         entries = list(read_document(data, name))
-        with self._changing_user_data() as (connection, note):
-            adopted = user_data.adopt(connection, entries)
-            user_data.write(connection, adopted)
-            note(adopted)
+        self._users.replace(entries)
         return len(entries)
 
     # ----------------------------------------------------------------------- deleting
@@ -302,15 +304,13 @@ class Registry:
         if not deletion.covers(now):
             raise changed_since(deletion.artifact)
         now.carry_out()
-        with self._database.writing() as connection:
-            remove(connection, deletion.keys)
-            tidy_models(connection)
+        self.forget(deletion.keys)
 
     # ----------------------------------------------------------------------- registering
 
     def rebuild(
         self,
-        *urls: str,
+        *urls: str | PathLike[str],
         storage_options: StorageOptions | Mapping[str, Any] | None = None,
         proceed: Callable[[], None] = lambda: None,
         report: RebuildReport | None = None,
@@ -319,7 +319,7 @@ class Registry:
         """Register all runs and exports below some folders, and forget what is gone there.
 
         Args:
-            urls: The folders; without any, those that the registry knows.
+            urls: The folders, URLs or paths; without any, those that the registry knows.
             storage_options: Of their storage.
             proceed: Called now and then; may raise to stop.
             report: What is found is counted here as it is found; by default in a new one.
@@ -330,7 +330,7 @@ class Registry:
             StorageError: A folder cannot be listed.
             RegistryError: The database failed.
         """
-        wanted = urls or self.roots()
+        wanted = [fspath(url) for url in urls] or self.roots()
         if not wanted:
             raise ConfigError("the registry knows no folder yet: say which URL to look below")
         options = storage_options
@@ -347,7 +347,7 @@ class Registry:
                 report.problems.append(str(error))
         if report.added >= _MANY:
             self._database.optimise()
-        self._bring_back_user_data()
+        self._users.follow_moves()
         return report
 
     def roots(self) -> tuple[str, ...]:
@@ -391,6 +391,19 @@ class Registry:
                     register_root(connection, url)
         return refused
 
+    def forget(self, keys: Sequence[int]) -> None:
+        """Remove artifacts that are not there any more; what users say of them stays.
+
+        Args:
+            keys: The keys of the artifacts; those that are not in the registry are passed over.
+
+        Raises:
+            RegistryError: The database failed.
+        """
+        with self._database.writing() as connection:
+            remove(connection, keys)
+            tidy_models(connection)
+
     def listings(self, keys: Sequence[int]) -> dict[int, str]:
         """Return how artifacts were listed when they were registered, by their keys.
 
@@ -410,39 +423,6 @@ class Registry:
     def database(self) -> Database:
         """The database, for modules of this package."""
         return self._database
-
-    def _begin(self, connection: Connection) -> None:
-        """Take over what a journal says that outlived the database before."""
-        if self._journal is not None:
-            user_data.write(connection, self._journal.entries())
-
-    @contextmanager
-    def _changing_user_data(
-        self,
-    ) -> Iterator[tuple[Connection, Callable[[Sequence[UserData]], None]]]:
-        """Give a connection, and what notes changes in the journal before they are committed."""
-        with self._database.writing() as connection:
-
-            def note(changed: Sequence[UserData]) -> None:
-                if self._journal is not None:
-                    self._journal.append(changed, user_data.read(connection))
-
-            yield connection, note
-        self._facets.forget()
-
-    def _bring_back_user_data(self) -> None:
-        """Give what was said of artifacts that were moved to where they are now."""
-        with self._database.reading(None) as connection:
-            lost = [*user_data.lost(connection)]
-        if not lost:
-            return
-        with self._changing_user_data() as (connection, note):
-            moved = user_data.adopt(connection, lost)
-            changed = [(b, a) for b, a in zip(lost, moved, strict=True) if b.key != a.key]
-            emptied = [before.emptied() for before, _ in changed]
-            found = [after for _, after in changed]
-            user_data.write(connection, [*emptied, *found])
-            note([*emptied, *found])
 
 
 def open_registry(url: str | Path) -> Registry:

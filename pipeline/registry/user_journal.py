@@ -75,21 +75,25 @@ class UserJournal:
         if not changed:
             return
         try:
-            if not self.path.exists() or self._is_long():
+            if not self.path.exists():
                 self._write_anew(everything)
                 return
             lines = "".join(_line(entry) for entry in changed)
             with self.path.open("ab") as file:
+                before = file.tell()
                 # A line that was cut off before must not swallow the first of these.
                 file.write(b"" if self._ends_well() else b"\n")
                 file.write(lines.encode())
                 file.flush()
                 os.fsync(file.fileno())
+                after = file.tell()
+            # Reading it takes long, so that this is done only when it has doubled.
+            if before.bit_length() != after.bit_length() and self._is_long(after):
+                self._write_anew(everything)
         except OSError as error:
             raise self._failed("written", error) from error
 
-    def _is_long(self) -> bool:
-        size = self.path.stat().st_size
+    def _is_long(self, size: int) -> bool:
         if size < _COMPACT_BYTES:
             return False
         return size > _COMPACT_RATIO * sum(len(_line(one)) for one in self.entries())

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from connectors.storage import Writable
+from pipeline.errors import SinkError
 from pipeline.rows.column import Column, Table
 from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.csv import CsvSink
@@ -48,6 +49,22 @@ class CsvWriter(LineWriter):
         if not is_later:
             head = _BOM if sink.bom else b""
             out.write(head + metadata_lines(comments) + self._names())
+
+    def write(self, batch: pl.DataFrame) -> None:
+        """Append the rows of a batch.
+
+        Raises:
+            SinkError: The only column is missing in a row, whose line would be blank.
+        """
+        if len(self._table.columns) == 1 and not self._sink.null_value:
+            (name,) = self._table.names
+            if batch[name].null_count():
+                raise SinkError(
+                    f"column {name!r} is the only one and has missing values: their lines would "
+                    "be blank, and readers pass over these; set null_value, e.g. to NULL, or "
+                    "choose more columns"
+                )
+        super().write(batch)
 
     def close(self) -> Written:
         """Finish the compressed frame; the stream itself stays open."""

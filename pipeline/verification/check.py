@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-import numpy as np
-import polars as pl
 
 from connectors.storage import StorageOptions
 from pipeline.datapackage.descriptor import FOLDER_NAME
 from pipeline.datapackage.table_spec import TextOptions
-from pipeline.errors import IntegrityError, RunError, StorageError
+from pipeline.errors import IntegrityError, StorageError
 from pipeline.planning.data_files import data_files
 from pipeline.readback.local_copy import ExportFile, local_copy
 from pipeline.readback.open_export import open_export, several_descriptors
@@ -22,17 +18,15 @@ from pipeline.readback.series_values import block_cells, checked_batches, writes
 from pipeline.readback.table_reader import Batch
 from pipeline.readback.tables import Export, ExportedTable, TableFile
 from pipeline.readback.unpacking import MAX_EXPANSION
-from pipeline.rows.resample import BinGroups
 from pipeline.verification.report import CheckedFile, ValueCheck, VerifyReport
 from pipeline.verification.row_keys import Keys
-from pipeline.verification.run_values import RunSource, RunValues, match_runs
+from pipeline.verification.run_values import RunSource
 from pipeline.verification.statements import check_statements
 from pipeline.verification.table_log import check_log
+from pipeline.verification.value_comparison import ValueComparison
 from pipeline.wording import few
 
-_MOST_DIFFERENCES = 10
 _MOST_EXTRA = 5
-_Array = np.ndarray[Any, Any]
 
 
 def verify(
@@ -102,7 +96,6 @@ def _verify(
         notes += check.notes
     if _is_opened_whole(export):
         files += [_checked_document(one) for one in export.documents]
-    if _is_opened_whole(export):
         logs, log_notes = check_log(export)
         files, notes = [*logs, *files], [*notes, *log_notes]
     return VerifyReport(
@@ -172,7 +165,7 @@ class _TableCheck:
             self._without_rows()
             return
         order = RowOrder.of(self.table)
-        comparing = None if self.folder is None else _Comparing(self.table, order, self.folder)
+        comparing = None if self.folder is None else ValueComparison(self.table, order, self.folder)
         if contents.filter is not None:
             self.notes.append(
                 f"{self.table.label}: rows were filtered by {contents.filter}: whether a row is "
@@ -224,7 +217,7 @@ class _TableCheck:
         order: RowOrder,
         blocks: Sequence[RowBlock],
         files: Sequence[TableFile],
-        comparing: _Comparing | None,
+        comparing: ValueComparison | None,
     ) -> None:
         places = _Places(order, blocks, files)
         values = None if comparing is None else comparing.values(blocks)
@@ -319,85 +312,6 @@ class _Places:
         if self._positions is not None:
             return self._positions.place(file, batch, first)
         return None if self._keys is None else self._keys.place(file, batch)
-
-
-class _Comparing:
-    """The comparison of one table's values with those of its runs."""
-
-    def __init__(self, table: ExportedTable, order: RowOrder, folder: RunSource) -> None:
-        self._table = table
-        self._folder = folder
-        self._order = order
-        resample = order.contents.resample
-        self._groups = None
-        if resample is not None:
-            self._groups = BinGroups.of(resample.resampling, order.exported_runs)
-        matches = match_runs(folder, order.exported_runs)
-        self._files = matches.files
-        self.notes = list(matches.notes)
-        self._problems = list(matches.problems)
-        self._compared = 0
-        self._different = 0
-        if not order.values:
-            self._problems.append("nothing can be compared: the columns of values were left out")
-
-    def values(self, blocks: Sequence[RowBlock]) -> RunValues:
-        """Return the runs' values of one partition."""
-        return RunValues(self._folder, self._files, blocks, self._groups)
-
-    def cannot(self, reason: str) -> None:
-        """Note why values cannot be compared."""
-        self._problems.append(f"cannot be compared: {reason}")
-
-    def compare(
-        self,
-        placed: Placed,
-        start: int,
-        block: RowBlock,
-        cells: dict[str, pl.Series],
-        runs: RunValues,
-    ) -> None:
-        """Compare the values of consecutive rows bit for bit; NaN equals NaN."""
-        try:
-            expected = runs.of(block)
-        except (RunError, StorageError) as error:
-            # The run is at fault, not the export.
-            self._problems.append(f"the run cannot be read: {error}")
-            self._files = {}
-            runs.give_up()
-            return
-        rows = dict(block.members)
-        for column, found in cells.items():
-            if column in expected:
-                bins = placed.bins[start : start + len(found)]
-                self._compare(rows[column], bins, found, expected[column][bins])
-
-    def _compare(self, series_row: int, bins: _Array, found: pl.Series, expected: _Array) -> None:
-        values = found.to_numpy()
-        same = (values.view(np.uint64) == expected.view(np.uint64)) | (
-            np.isnan(values) & np.isnan(expected)
-        )
-        compared = len(values)
-        if found.null_count():
-            missing = found.is_null().to_numpy()
-            if writes_nulls(self._table):
-                same = np.where(missing, ~np.isfinite(expected), same)
-            else:  # the filter has removed it
-                same |= missing
-                compared -= int(missing.sum())
-        self._compared += compared
-        for row in np.flatnonzero(~same):
-            self._different += 1
-            if self._different <= _MOST_DIFFERENCES:
-                there = "missing" if found[int(row)] is None else repr(float(values[row]))
-                self._problems.append(
-                    f"{self._order.series_name(series_row)}, bin {bins[row]}: the export has "
-                    f"{there}, the run {float(expected[row])!r}"
-                )
-
-    def result(self) -> ValueCheck:
-        """Return what was found."""
-        return ValueCheck(self._table.label, self._compared, self._different, tuple(self._problems))
 
 
 def _with_rows(table: ExportedTable, rows: dict[str, int | None]) -> ExportedTable:

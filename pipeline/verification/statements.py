@@ -16,7 +16,7 @@ from pipeline.sinks import CsvSink, NdjsonSink, ParquetSink, Sink
 from pipeline.sinks.compression import SUFFIXES, Compression
 
 _FRACTIONS = ".%f"
-_CHECKED_OTHERWISE = ("name", "flowtime")
+_CHECKED_OTHERWISE = ("name", "path", "bytes", "hash", "rowCount", "nonFiniteCount", "flowtime")
 
 
 def check_statements(file: TableFile, order: RowOrder) -> None:
@@ -33,9 +33,11 @@ def check_statements(file: TableFile, order: RowOrder) -> None:
     """
     contents = order.contents
     _check_units(file, order)
-    if file.resource is None:
+    if file.statements is None:
         return
-    for where, found, expected in _differences(file.resource, _expected(file, contents.options)):
+    if file.non_finite is None:
+        raise IntegrityError(f"{file.url}: nonFiniteCount is missing in the descriptor")
+    for where, found, expected in _differences(file.statements, _expected(file, contents.options)):
         says = "does not say so" if found is None else f"says {clip(found)}"
         raise IntegrityError(
             f"{file.url}: {where} should be {clip(expected)}; the descriptor {says}"
@@ -45,9 +47,7 @@ def check_statements(file: TableFile, order: RowOrder) -> None:
 def _check_units(file: TableFile, order: RowOrder) -> None:
     """Compare units with those of the runs; one that other runs of the export lack is not shown."""
     for column in file.columns:
-        source = order.contents.columns[column.name]
-        is_measure = source in order.contents.measures
-        unit = None if is_measure else order.tables.column(source, column.name).unit
+        unit = order.units[column.name]
         if column.unit not in (None, unit):
             raise IntegrityError(
                 f"{file.url}: column {column.name!r} should be in {unit or 'no single unit'}, "
@@ -57,8 +57,8 @@ def _check_units(file: TableFile, order: RowOrder) -> None:
 
 def _expected(file: TableFile, options: TextOptions) -> dict[str, Any]:
     """Return the resource that an export writes for a file."""
-    assert file.resource is not None
-    fields = file.resource["schema"]["fields"]
+    assert file.statements is not None
+    fields = file.statements["schema"]["fields"]
     with_fractions = {field["name"] for field in fields if _FRACTIONS in str(field.get("format"))}
     columns = [
         replace(column, has_fractions=column.name in with_fractions) for column in file.columns

@@ -125,7 +125,19 @@ def test_a_number_is_an_absolute_tolerance(number: float) -> None:
     assert Tolerances.of_any(number) == Tolerances(Tolerance(absolute=number))
 
 
-@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, True, [1e-9]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        -1,
+        math.nan,
+        math.inf,
+        True,
+        [1e-9],
+        {"measures": {"a": 1}},
+        {"series": [1]},
+        {"absolute": []},
+    ],
+)
 def test_what_is_no_tolerance_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="tolerance: "):
         Tolerances.of_any(wrong)

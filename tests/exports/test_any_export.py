@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import IntegrityError
 from pipeline.exports.run import export
 from pipeline.verification import verify
+from tests.examples import in_parts
 from tests.exports.drawn_exports import DrawnExport, expected_rows, exports
 from tests.exports.reading_back import ReadBack
 from tests.exports.removals import Part, remove
-
-EXAMPLES = int(os.environ.get("FLOWTIME_TEST_EXAMPLES", "1000"))
 
 
 @contextmanager
@@ -37,7 +35,7 @@ def exported(drawn: DrawnExport, rows: int) -> Iterator[tuple[Path, Path, Path]]
         yield runs, out, descriptor
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@in_parts(1_000)
 @given(exports())
 def test_every_reader_finds_every_row(drawn: DrawnExport) -> None:
     expected = expected_rows(drawn)
@@ -53,7 +51,7 @@ def test_every_reader_finds_every_row(drawn: DrawnExport) -> None:
         assert report.ok, report.as_text()
 
 
-@settings(max_examples=EXAMPLES // 5, deadline=None)
+@in_parts(200)
 @given(
     exports(),
     st.sampled_from(("row", "file", "partition")),

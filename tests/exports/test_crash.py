@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,17 +39,27 @@ def test_the_next_export_removes_what_a_dead_one_staged(tmp_path: Path, path: st
     storage.discard(storage.stage(target))
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with long runs, and below `out` the export of one of them."""
+    base = tmp_path_factory.mktemp("crash")
+    write_many(base / "runs", runs=2, series=20, bins=20_000, seed=1)
+    export(config(base / "runs", *_sinks(base / "out"), source={"exclude": ["run_0*1"]}))
+    return base
+
+
+def _sinks(out: Path) -> list[dict[str, str]]:
+    return [{"format": f, "path": f"{out}/x.{f}"} for f in ("csv", "ndjson", "parquet")]
+
+
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3])
-def test_kill_in_the_midst(tmp_path: Path, moment: float) -> None:
+def test_kill_in_the_midst(begun: Path, tmp_path: Path, moment: float) -> None:
     """The previous export stays readable; the next one finishes and leaves nothing behind."""
-    write_many(tmp_path / "runs", runs=2, series=20, bins=20_000, seed=1)
     out = tmp_path / "out"
-    sinks = [{"format": f, "path": f"{out}/x.{f}"} for f in ("csv", "ndjson", "parquet")]
+    shutil.copytree(begun / "out", out)
     file = tmp_path / "config.yaml"
-    file.write_text(
-        json.dumps({"version": 1, "source": {"url": str(tmp_path / "runs")}, "sinks": sinks})
-    )
-    subprocess.run([*COMMAND, "run", str(file), "--set", "source.exclude=[run_0*1]"], check=True)
+    settings = {"version": 1, "source": {"url": str(begun / "runs")}, "sinks": _sinks(out)}
+    file.write_text(json.dumps(settings))
     before = snapshot(out)
     killed = subprocess.Popen([*COMMAND, "run", str(file)], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 30

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cli.main import run_cli
@@ -20,11 +19,10 @@ from pipeline.exports.run import export
 from pipeline.imports import import_export
 from pipeline.imports import roundtrip as room
 from pipeline.imports.roundtrip import VARIANTS, RoundtripReport, roundtrip
+from tests.examples import in_parts
 from tests.exporting import config, snapshot, spec, upload, write_runs
 from tests.run_builder import DIALECTS, RunSpec, write_bundles, write_run
 from tests.servers import S3Server
-
-EXAMPLES = int(os.environ.get("FLOWTIME_TEST_EXAMPLES", "200"))
 
 
 def _check(report: RoundtripReport, runs: int) -> None:
@@ -152,7 +150,7 @@ def run_specs(draw: st.DrawFn) -> RunSpec:
     )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@in_parts(200)
 @given(made=run_specs(), wide=st.booleans())
 def test_any_run_in_any_format(made: RunSpec, wide: bool) -> None:
     """Each example goes through all three formats; the files are compared byte for byte."""

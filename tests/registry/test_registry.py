@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -157,6 +159,7 @@ def test_long_filters_are_whole(registry: Registry, tmp_path: Path) -> None:
 def test_filters_have_the_names_of_http_and_no_others(registry: Registry, runs: Path) -> None:
     registry.rebuild(str(runs))
     registry.change("run_a", pinned=True)
+    assert registry.rebuild(runs).unchanged == 3  # a path is as good as its text
     assert _ids(registry, class_="Gold") == _ids(registry, **{"class": "Gold"}) == ["run_c"]
     assert _ids(registry, pinned=True) == ["run_a"]
     assert _ids(registry, pinned=False) == ["run_c", "run_b"]
@@ -348,6 +351,24 @@ def test_edges_to_what_is_gone_are_shown_as_such(
     }
 
 
+def test_what_is_related_is_listed_wherever_it_was_moved(
+    registry: Registry, runs: Path, tmp_path: Path
+) -> None:
+    export(config(runs, {"path": tmp_path / "lake" / "gold.csv"}))
+    shutil.copytree(runs / "run_c", runs / "copy")
+    (runs / "run_a").rename(runs / "moved")
+    shutil.rmtree(runs / "run_b")
+    registry.rebuild(str(runs), str(tmp_path / "lake"))
+    for one in registry.list().artifacts:
+        found = registry.relationships(one.id)
+        shown = (*found.derived_from, *found.derivatives, *found.related)
+        expected = sorted(other.id for other in shown if not other.is_missing)
+        assert sorted(_ids(registry, type="", related_to=one.id)) == expected, one.id
+    made = registry.list(type="export").artifacts[0].id
+    assert [one.id for one in registry.relationships(made).derived_from].count("run_a") == 1
+    assert "run_a" in _ids(registry, related_to=made)
+
+
 def test_models_go_with_their_last_run(registry: Registry, runs: Path) -> None:
     first = registry.rebuild(str(runs))
     assert (first.models_added, first.models_removed) == (2, 0)
@@ -452,6 +473,23 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as other:
         found = other.execute("SELECT name FROM sqlite_master").fetchall()
     assert found == [("pets",)]
+
+
+def test_a_full_disk_is_said_and_takes_nothing_away(runs: Path, tmp_path: Path) -> None:
+    with open_registry(tmp_path / "registry.db") as registry:
+        registry.rebuild(str(runs))
+        registry.tag("run_a", "before")
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            with pytest.raises(RegistryError, match="room on its disk"):
+                registry.tag("run_a", "during")
+            assert "before" in registry.get("run_a").tags
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert "after" in registry.tag("run_a", "after").tags
 
 
 def test_a_journal_that_cannot_be_read_is_not_passed_over(runs: Path, tmp_path: Path) -> None:

@@ -392,3 +392,23 @@ def test_a_registry_of_the_first_schema_gets_its_list(tmp_path: Path) -> None:
             assert sum(whole.series.sizes()) == size
         assert "kept" in registry.get("run_a").tags
         assert registry.rebuild(str(folder)).added == 0
+
+
+def test_no_run_takes_the_id_that_another_has_by_its_mark(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    evil = f"same~{mark_of(str(folder / 'one'))}"
+    write_runs(folder, spec("one", run_id="same"), spec("evil", run_id=evil))
+    with open_registry(tmp_path / "registry.db") as registry:
+        runs = ListedRuns(registry.database, str(folder))
+        registry.rebuild(str(folder))
+        runs.update({})
+        assert runs.find("same")[0].name == "one"
+        write_runs(folder, spec("two", run_id="same"))
+        registry.rebuild(str(folder))
+        runs.update({})
+        listed = runs.page(RunListQuery(sort="id"), 1, 10).runs
+        assert len({one.key for one in listed}) == 3
+        assert {one.key for one in listed} == {
+            one.id for one in registry.list(type="run").artifacts
+        }
+        assert [one.name for one in runs.find(evil)] == ["one"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from pipeline.config import ExportConfig
 from pipeline.errors import FlowtimeExportError
 from pipeline.execution import processes
 from pipeline.writing.publish import Published, Publisher
-from tests.reliability.killing import PRELOADED
+from tests.forkserver import fork_server
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ class Crowd:
     """Exporters that live through many rounds, as starting a process takes longer than a round."""
 
     def __init__(self, size: int, engine: str = "local") -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
+        context = fork_server()
         self.size = size
         self.engine = engine
         self._barrier = context.Barrier(size)

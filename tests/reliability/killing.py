@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import multiprocessing.util
 import re
 import resource
 import subprocess
@@ -23,6 +21,7 @@ from pipeline.execution import processes
 from pipeline.exports.run import export
 from pipeline.imports.importer import ImportOptions, import_export
 from pipeline.planning import plan as planning
+from tests.forkserver import fork_server
 from tests.reliability.numbered import begin_numbered_worker, number_names
 
 CALLS = ("openat", "write", "fsync", "rename", "unlink", "mkdir")
@@ -33,14 +32,6 @@ _SYNONYMS = {
     "mkdir": "mkdir,mkdirat",
 }
 _KINDS = {name: kind for kind, names in _SYNONYMS.items() for name in names.split(",")}
-PRELOADED = [
-    "tests.reliability.killing",
-    "tests.reliability.exporters",
-    "connectors.storage.s3.storage",
-    "numpy.ma",
-    "pyarrow.compute",
-]
-"""What the process has imported that others are forked from."""
 _LINE = re.compile(r"(?P<thread>\d+)\s+(?P<call>[a-z0-9_]+)\(")
 _PATH = re.compile(r'[<"](/[^>"]+)[>"]')
 _NUMBERED = re.compile(r"(?<=-)[1-9a-f](?P<count>[0-9a-f]{7})(?=\.flowtime-export\.part)")
@@ -54,10 +45,7 @@ class Victims:
     """Processes forked from one that has everything imported, so that each costs little."""
 
     def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
-        # Now, as a test's own temporary directory would make the path of a socket too long.
-        multiprocessing.util.get_temp_dir()
+        self._context = fork_server()
 
     def start(
         self,

@@ -35,8 +35,8 @@ from tests.reliability.exporters import Crowd, ExporterResult
 from tests.servers import S3Server
 
 EXPORTERS = {"local": 16, "processes": 3}
-ROUNDS = {"local": 20, "processes": 1}
-"""In CI, on each store; three exporters of two worker processes each keep as many cores busy."""
+ROUNDS = {"local": 8, "processes": 1}
+"""In one part, on each store; three exporters of two workers each keep as many cores busy."""
 STORES = ("local", "rclone", "moto")
 
 
@@ -80,6 +80,7 @@ SET = [{"format": "parquet", "path": "gold", "partition_by": ["measure"]}]
 PAIR = [{"format": "parquet", "path": "e.parquet"}, {"format": "csv", "path": "e.csv"}]
 
 
+@pytest.mark.usefixtures("part")
 @pytest.mark.parametrize("store", STORES)
 def test_one_of_sixteen_wins(
     store: str,

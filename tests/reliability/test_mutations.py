@@ -48,7 +48,9 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     "no fsync of the folder": (
         LOCAL, "            _sync(staged.local.parent)\n", "", [KILLS, "-k", "on_the_disk"],
     ),
-    "no staging": (LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and each_call"]),
+    "no staging": (
+        LOCAL, STAGED, IN_PLACE, [KILLS, "-k", "overwrite and each_call", "--times", "2"],
+    ),
     "no hash check": (
         "connectors/flowtime/scan/scanner.py", "    if found != file.sha256:\n        raise",
         "    if False:\n        raise", ["tests/exports/test_faults.py", CHANGES],
@@ -59,7 +61,7 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "no claim": (
         "connectors/storage/staging/claim.py", "        while others := self._others():",
-        "        while others := []:", [EXPORTERS, "-k", "sixteen or claim"],
+        "        while others := []:", [EXPORTERS, "-k", "sixteen or claim", "--times", "2"],
     ),
     "no look under the claim": (
         "pipeline/writing/descriptor_file.py",
@@ -68,23 +70,23 @@ MUTATIONS: dict[str, tuple[str, str, str, list[str]]] = {
     ),
     "descriptor first": (
         "pipeline/writing/descriptor_file.py", IN_ORDER, DESCRIPTOR_FIRST,
-        [KILLS, "-k", "each_call"],
+        [KILLS, "-k", "each_call", "--times", "2"],
     ),
     "lost answers are failures": (
         OBJECTS, "elif not self._holds(staged.target, body):", "else:", [FAULTS, "-k", "knows"],
     ),
     "no second look for replaced files": (
         "pipeline/exports/attempt.py", "publisher.tidy(choice.current)", "published.changed",
-        [KILLS, "-k", "at_each_call and overwrite", "--times", "4"],
+        [KILLS, "-k", "at_each_call and overwrite", "--times", "8"],
     ),
     "uploads of the dead stay": (
         "connectors/storage/staging/claim.py", "        if paths and since is not None:",
-        "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up"],
+        "        if False:", [KILLS, LEFTOVERS, "-k", "each_request or gives_up", "--times", "2"],
     ),
     "claims record no files": (
         "connectors/storage/staging/claim.py",
         'if files:\n            self._record["files"] = list(files)', "pass",
-        [KILLS, FOLDERS, "-k", "at_each_call or killed"],
+        [KILLS, FOLDERS, "-k", "at_each_call or killed", "--times", "2"],
     ),
     "files of others are recorded as one's own": (
         "pipeline/writing/publish.py", "(_new(group) | self._replaced(group)) - unnamed",

@@ -1,4 +1,7 @@
-"""A service that really runs, in a process of its own, and clients of it."""
+"""A service that really runs, in a process of its own, and clients of it.
+
+The process is forked from one that has it imported: a new one takes two seconds of a processor.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,12 +18,16 @@ from typing import Any
 
 import httpx
 
+from tests.forkserver import ForkedCommand
 from tests.servers import free_port, wait_until_open
 
-MAIN = "from pipeline.cli.main import main; main()"
 SECONDS = 60.0
 PROBLEM = {"type", "title", "status", "detail", "code", "error", "hint"}
 """Members of the body of every error."""
+
+
+class ServiceEndedError(RuntimeError):
+    """A service that does not answer because its process has ended; the message has its log."""
 
 
 @dataclass
@@ -35,7 +41,7 @@ class Server:
         arguments: What it was started with.
     """
 
-    process: subprocess.Popen[bytes]
+    process: ForkedCommand
     port: int
     log: Path
     arguments: tuple[str, ...]
@@ -46,9 +52,24 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, **more: Any) -> httpx.Client:
+        """Return a client whose requests fail with the log once the process has ended."""
         headers = {"Accept-Encoding": "identity", **self.headers, **more.pop("headers", {})}
         timeout = more.pop("timeout", SECONDS)
-        return httpx.Client(base_url=self.url, timeout=timeout, headers=headers, **more)
+        transport = _Transport(self)
+        return httpx.Client(
+            base_url=self.url, timeout=timeout, headers=headers, transport=transport, **more
+        )
+
+    def check_alive(self) -> None:
+        """Raise an error if its process has ended.
+
+        Raises:
+            ServiceEndedError: It has.
+        """
+        code = self.process.poll()
+        if code is not None:
+            log = self.log.read_text(errors="replace")
+            raise ServiceEndedError(f"the service ended with code {code}\n{log}")
 
     @contextmanager
     def halted_worker(self) -> Iterator[int]:
@@ -81,6 +102,24 @@ class Server:
         self.process.wait(10)
 
 
+class _Transport(httpx.HTTPTransport):
+    """Requests to a service in a process of its own."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return super().handle_request(request)
+        except httpx.TransportError:
+            # It may refuse connections a little before it has ended.
+            with suppress(subprocess.TimeoutExpired):
+                self._server.process.wait(1)
+            self._server.check_alive()
+            raise
+
+
 @contextmanager
 def serving(runs: Path | str, state: Path, *options: str, **more: Any) -> Iterator[Server]:
     """Serve runs until the block ends."""
@@ -103,18 +142,15 @@ def start(
     state.mkdir(parents=True, exist_ok=True)
     log = state / "log.txt"
     arguments = ("serve", "--runs", str(runs), "--state", str(state), "--port", str(port), *options)
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "--log-level", "info", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            env={**os.environ, **(environ or {})},
-        )
+    environment = {**os.environ, **(environ or {})}
+    process = ForkedCommand(["--log-level", "info", *arguments], log, environment)
     server = Server(process, port, log, arguments, headers or {})
     try:
         wait_until_open(port, process)
         if wait:
             wait_until_ready(server)
+    except ServiceEndedError:
+        raise
     except RuntimeError as failure:
         process.kill()
         process.wait()
@@ -126,20 +162,15 @@ def wait_until_ready(server: Server) -> None:
     """Wait until a service is ready.
 
     Raises:
-        RuntimeError: It has ended, or takes too long.
+        ServiceEndedError: It has ended.
+        RuntimeError: It takes too long.
     """
     end = time.monotonic() + SECONDS
     with server.client() as client:
         while time.monotonic() < end:
-            try:
+            with suppress(httpx.TransportError):
                 if client.get("/readyz").status_code == 200:
                     return
-            except httpx.TransportError:
-                # It may refuse connections a little before it has ended.
-                with suppress(subprocess.TimeoutExpired):
-                    server.process.wait(1)
-            if server.process.poll() is not None:
-                raise RuntimeError(f"the service ended with code {server.process.returncode}")
             time.sleep(0.05)
     raise RuntimeError(f"the service is not ready after {SECONDS} s")
 
@@ -156,6 +187,7 @@ def stop(server: Server) -> None:
 
 def found(client: httpx.Client, run: str) -> dict[str, Any]:
     """A run that has just been written, once the service has listed it."""
+    # An ended service fails the request, see `Server.client`.
     end = time.monotonic() + SECONDS
     while (answer := client.get(f"/v1/runs/{run}")).status_code == 404:
         assert time.monotonic() < end

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sqlite3
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +214,26 @@ def test_files_and_downloads(client: httpx.Client, runs: Path) -> None:
         assert client.get(f"/v1/artifacts/{hostile}/download").status_code in (404, 422, 405)
 
 
+def test_a_file_that_vanishes_while_it_is_sent_ends_its_download(
+    server: Server, client: httpx.Client, runs: Path
+) -> None:
+    large = runs / "run_b" / "large.bin"
+    large.touch()
+    os.truncate(large, 256 * 1024 * 1024)
+    with pytest.raises(httpx.RemoteProtocolError):
+        _download_and_remove(client, large)
+    client.get("/v1/artifacts/run_b").raise_for_status()
+    log = server.log.read_text()
+    assert "large.bin ended before its end: " in log
+    assert "Traceback" not in log
+
+
+def _download_and_remove(client: httpx.Client, file: Path) -> None:
+    with client.stream("GET", f"/v1/artifacts/{file.parent.name}/files/{file.name}") as answer:
+        for _ in answer.iter_raw():
+            file.unlink(missing_ok=True)
+
+
 def test_links_are_not_followed(server: Server, client: httpx.Client, runs: Path) -> None:
     write_runs(runs, spec("run_linked"))
     client.post("/v1/artifacts/rescan").raise_for_status()
@@ -251,6 +275,27 @@ def test_changes(client: httpx.Client) -> None:
     assert "archived" in client.get("/v1/artifacts/run_b").json()["tags"]
     client.put("/v1/artifacts/run_b", json={"archived": False}).raise_for_status()
     assert "run_b" in _ids(client)
+
+
+def test_changes_that_wait_do_not_hold_up_lists(server: Server, client: httpx.Client) -> None:
+    (state,) = (Path(one) for one in server.arguments if (Path(one) / "registry.db").is_file())
+    before = client.get("/v1/artifacts/run_a").json()["title"]
+    with (
+        closing(sqlite3.connect(state / "registry.db", isolation_level=None)) as other,
+        ThreadPoolExecutor(50) as threads,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        body = {"title": before}
+        waiting = [
+            threads.submit(httpx.put, f"{server.url}/v1/artifacts/run_a", json=body, timeout=60)
+            for _ in range(50)
+        ]
+        time.sleep(0.5)
+        assert client.get("/v1/artifacts", timeout=5).status_code == 200
+        assert not any(one.done() for one in waiting)
+        other.execute("ROLLBACK")
+        assert {one.result().status_code for one in waiting} == {200}
+    client.put("/v1/artifacts/run_a", json={"title": ""}).raise_for_status()
 
 
 def test_deleting_keeps_the_files(client: httpx.Client, runs: Path) -> None:

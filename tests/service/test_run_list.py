@@ -97,7 +97,9 @@ def with_catalog(runs: Path, state: Path, work: Callable[[RunCatalog], Awaitable
     return asyncio.run(done())
 
 
-def test_a_damaged_registry_is_said_and_made_anew(runs: Path, tmp_path: Path) -> None:
+def test_a_damaged_registry_is_said_and_made_anew(
+    runs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     state = tmp_path / "state"
     state.mkdir()
     (state / "registry.db").write_bytes(b"no database at all " * 500)
@@ -112,6 +114,8 @@ def test_a_damaged_registry_is_said_and_made_anew(runs: Path, tmp_path: Path) ->
         assert "move it away" in answer.json()["error"]
         assert str(tmp_path) not in answer.text
         assert client.get("/v1/runs/run_a").status_code == 503
+        logged = [one for one in caplog.messages if "the runs cannot be listed" in one]
+        assert len(logged) == 1
         assert client.get("/healthz").status_code == 200
         (state / "registry.db").unlink()
         assert client.get("/v1/runs").json()["totalCount"] == 2

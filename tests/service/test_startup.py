@@ -12,7 +12,9 @@ import pytest
 
 from pipeline.cli.main import run_cli
 from tests.exporting import spec, write_runs
-from tests.service.serving import MAIN, serving
+from tests.service.serving import ServiceEndedError, finished, found, serving
+
+MAIN = "from pipeline.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -26,6 +28,15 @@ def refused(capsys: pytest.CaptureFixture[str], runs: Path, *options: str) -> st
     lines = [line for line in capsys.readouterr().err.splitlines() if line]
     assert len(lines) == 1, lines
     return lines[0]
+
+
+def test_polls_end_with_the_service_and_show_its_log(runs: Path, tmp_path: Path) -> None:
+    """What the tests of this folder rely on: a service that dies is no poll of a minute."""
+    with serving(runs, tmp_path / "state") as server, server.client() as client:
+        server.process.kill()
+        for poll in (found, finished):
+            with pytest.raises(ServiceEndedError, match=r"code -9\n(.*\n)*INFO serving"):
+                poll(client, "nothing")
 
 
 def test_a_used_state_is_one_line(

@@ -191,8 +191,9 @@ class Tolerances:
         default = Tolerance(**{key: _number(key, plain[key]) for key in BOUNDS if key in plain})
         rules: list[ToleranceRule] = []
         for group, scope in _GROUPS.items():
-            for pattern, bounds in dict(plain.get(group) or {}).items():
-                given = {key: _number(key, value) for key, value in dict(bounds).items()}
+            for pattern, bounds in _mapping(group, plain.get(group) or {}).items():
+                found = _mapping(f"{group} {pattern!r}", bounds)
+                given = {key: _number(key, value) for key, value in found.items()}
                 tolerance = Tolerance(**{**_bounds_of(default), **given})
                 rules.append(ToleranceRule(scope, str(pattern), tolerance))
         return cls(default, tuple(rules))
@@ -200,6 +201,12 @@ class Tolerances:
 
 AnyTolerance = Tolerances | Tolerance | float | str | Mapping[str, Any] | None
 """What a caller of the library may give for a tolerance."""
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"tolerance: {name}: expected a mapping, found {value!r}")
+    return value
 
 
 def _bounds_of(tolerance: Tolerance) -> dict[str, float]:

@@ -297,10 +297,7 @@ class Database:
                     f"registry {self.name} did not answer in time ({reason}): "
                     "ask for less, or try again"
                 ) from error
-            hint = "check the URL and the database"
-            if type(cause) is sqlite3.DatabaseError:
-                hint = "it is damaged: move it away, and what it holds is found again"
-            raise RegistryError(f"registry {self.name}: {reason}: {hint}") from error
+            raise RegistryError(f"registry {self.name}: {reason}: {_hint(cause)}") from error
         except SQLAlchemyError as error:
             raise RegistryError(f"registry {self.name}: {error}") from error
 
@@ -318,6 +315,17 @@ def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _hint(cause: BaseException | None) -> str:
+    if type(cause) is sqlite3.DatabaseError:
+        return "it is damaged: move it away, and what it holds is found again"
+    if isinstance(cause, sqlite3.OperationalError):
+        if "full" in str(cause) or "disk I/O" in str(cause):
+            return "see whether there is room on its disk"
+        if "readonly" in str(cause):
+            return "see who may write its file and its folder"
+    return "check the URL and the database"
 
 
 def _is_timeout(cause: BaseException | None) -> bool:

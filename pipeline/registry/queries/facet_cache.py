@@ -77,12 +77,18 @@ class FacetCache:
             return None if is_coming else self._counted_in_time(query, total)
         age = time.monotonic() - known.at
         if known.seconds < _SOON or age > _OLDEST:
-            with self._database.reading(FACET_SECONDS) as connection:
-                is_current = self._database.revision(connection) == known.revision
-            return known.facets if is_current else self._counted_in_time(query, total)
+            return known.facets if self._holds(known) else self._counted_in_time(query, total)
         if age > _FRESH:
             self._count_later(query, total)
         return known.facets
+
+    def _holds(self, known: _Counted) -> bool:
+        """Return whether the registry is as it was, or too busy to say what has changed."""
+        try:
+            with self._database.reading(FACET_SECONDS) as connection:
+                return self._database.revision(connection) == known.revision
+        except RegistryTimeoutError:
+            return True
 
     def _counted_in_time(self, query: ArtifactQuery, total: int | None) -> Facets | None:
         try:

@@ -117,10 +117,16 @@ def related_keys(connection: Connection, wanted: str) -> Select[Any]:
         return select(artifact.c.key).where(artifact.c.key == -1)
     sources = select(edge.c.source).where(edge.c.target == own.key)
     targets = select(edge.c.target).where(edge.c.source == own.key)
-    queries: list[Any] = [sources, targets]
-    if own.digest is not None:
-        queries.append(select(edge.c.source).where(edge.c.target_digest == own.digest))
     columns = artifact.c
+    moved = (
+        select(columns.key)
+        .join(edge, edge.c.target_digest == columns.digest)
+        .where(edge.c.source == own.key, _is_nowhere_else())
+    )
+    queries: list[Any] = [sources, targets, moved]
+    if own.digest is not None:
+        is_moved = and_(edge.c.target_digest == own.digest, _is_nowhere_else())
+        queries.append(select(edge.c.source).where(is_moved))
     for column, value in (
         (columns.model_id, own.name if own.type == "model" else own.model_id),
         (columns.scenario, own.scenario),

@@ -13,11 +13,14 @@ from pipeline.errors import FlowtimeExportError, NotFoundError
 from pipeline.logs import LOGGER
 from pipeline.registry.entering import enter
 from pipeline.registry.rebuild_report import RebuildReport
+from pipeline.registry.records.descriptor_records import keys_of_descriptor
 from pipeline.registry.records.entries import DescriptorToEnter
 from pipeline.registry.registry import Registry
 from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.catalog.registry_handle import RegistryHandle
 from pipeline.service.catalog.run_listing import RegistryProcess, pass_of, stop_after
+
+_DESCRIPTOR = f"export{FILE_SUFFIX}"
 
 
 class ArtifactCatalog:
@@ -72,10 +75,15 @@ class ArtifactCatalog:
 
     def enter_export(self, folder: ExportLocation) -> None:
         """Enter the export in a folder in the background, as it was just written."""
-        descriptor = join(folder.path, "export" + FILE_SUFFIX)
+        descriptor = join(folder.path, _DESCRIPTOR)
         written = [DescriptorToEnter(folder.storage, descriptor, is_new=True)]
         work = partial(_enter, self.registry, written)
         self._later(lambda: asyncio.to_thread(work))
+
+    def forget_export(self, folder: ExportLocation) -> None:
+        """Forget the export in a folder in the background, as it was just deleted."""
+        keys = keys_of_descriptor(folder.storage.url(join(folder.path, _DESCRIPTOR)))
+        self._later(lambda: asyncio.to_thread(lambda: self.registry().forget(keys)))
 
     def enter_comparisons(self, remove_oldest: Callable[[], None]) -> None:
         """Enter the comparisons that were written, and forget those that are not kept any more.

@@ -344,20 +344,21 @@ class RunCatalog:
 
     async def _take(self) -> Listing:
         wanted = self._wanted
-        before, had_problem = self._listing, self.problem is not None
+        before, problem_before = self._listing, self.problem
         try:
             listing = await self._listed()
         except FlowtimeExportError as error:
             self.problem = self._locations.masked(str(error))
-            LOGGER.warning("the runs cannot be listed: %s", error)
-            if not had_problem:
+            if self.problem != problem_before:  # each request tries again
+                LOGGER.warning("the runs cannot be listed: %s", error)
+            if problem_before is None:
                 self._problem_changed()
             raise
         finally:
             self._tried = time.monotonic()
         self._listing, self.problem = listing, None
         self._taken = wanted
-        if had_problem:
+        if problem_before is not None:
             self._problem_changed()
         if before is None or before.state != listing.state:
             self._changed(listing)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import StorageError
 from pipeline.logs import LOGGER
 from pipeline.service.catalog.export_store import ExportStore
-from pipeline.service.catalog.locations import Locations
+from pipeline.service.catalog.locations import ExportLocation, Locations
 from pipeline.service.errors import RequestConflictError
 from pipeline.service.jobs.job import ExportRequest, Job
 from pipeline.service.jobs.job_runner import JobRunner
@@ -31,6 +31,7 @@ class ExportRetention:
         exports: Deletes exports.
         locations: Where exports are.
         runner: Keeps jobs from writing an export while it is deleted.
+        deleted: Called with the folder of each export that was deleted.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class ExportRetention:
         exports: ExportStore,
         locations: Locations,
         runner: JobRunner,
+        deleted: Callable[[ExportLocation], None],
     ) -> None:
         self._settings = settings
         self._store = store
         self._exports = exports
         self._locations = locations
         self._runner = runner
+        self._deleted = deleted
         self._applying: asyncio.Task[None] | None = None
 
     def record(self, job: Job, folder: str) -> None:
@@ -89,6 +92,7 @@ class ExportRetention:
             async with self._runner.held((export.path, export.variant)):
                 if not self._locations.is_link(folder):
                     await asyncio.to_thread(self._exports.delete_at, folder)
+                    self._deleted(folder)
                 self._store.forget_custom_export(export.path, export.variant)
         except RequestConflictError:
             return  # a job is writing it anew

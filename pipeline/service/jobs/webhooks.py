@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
+from pipeline.errors import StorageError
 from pipeline.logs import LOGGER
 from pipeline.service.errors import BadRequestError
 from pipeline.service.jobs.job import Job
@@ -16,6 +17,7 @@ from pipeline.webhooks.message import WebhookMessage, host_of, pauses
 
 FIRST_PAUSE = 1.0
 _TIMEOUT = 10.0
+_MOST_SECONDS = 30.0
 
 
 class Webhooks:
@@ -30,6 +32,7 @@ class Webhooks:
         self._settings = settings
         self._store = store
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False)
+        self._allowed = frozenset((*settings.webhooks, *settings.webhook_allow))
         self._running: set[asyncio.Task[None]] = set()
 
     def check(self, url: str) -> None:
@@ -38,7 +41,7 @@ class Webhooks:
         Raises:
             BadRequestError: The URL is not allowed.
         """
-        if url not in (*self._settings.webhooks, *self._settings.webhook_allow):
+        if url not in self._allowed:
             raise BadRequestError(
                 "this webhook is not allowed",
                 "the operator can allow it by --webhook-allow",
@@ -46,9 +49,16 @@ class Webhooks:
             )
 
     def start(self) -> None:
-        """Continue with the messages that were not delivered when the service ended."""
+        """Continue with the messages that were not delivered when the service ended.
+
+        Those to URLs that are not allowed any more are given up.
+        """
         for delivery in self._store.owed():
-            self._begin(delivery)
+            if delivery.url in self._allowed:
+                self._begin(delivery)
+            else:
+                LOGGER.warning("webhook %s: not allowed any more", host_of(delivery.url))
+                self._store.settle(delivery)
 
     def deliver(self, job: Job) -> None:
         """Deliver messages about a finished job."""
@@ -56,7 +66,10 @@ class Webhooks:
         for url in self._urls(job):
             message = WebhookMessage.of(body)
             delivery = Delivery(message.id, url, message.body)
-            self._store.owe(delivery)
+            try:
+                self._store.owe(delivery)
+            except StorageError as error:  # it is sent all the same, but not after a restart
+                LOGGER.error("%s", error)
             self._begin(delivery)
 
     async def close(self) -> None:
@@ -70,8 +83,8 @@ class Webhooks:
         if job.request.is_temporary:
             return ()
         asked = [] if job.request.webhook_url is None else [job.request.webhook_url]
-        allowed = {*self._settings.webhooks, *self._settings.webhook_allow}
-        return tuple(dict.fromkeys(u for u in (*self._settings.webhooks, *asked) if u in allowed))
+        urls = dict.fromkeys((*self._settings.webhooks, *asked))
+        return [url for url in urls if url in self._allowed]
 
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._deliver(delivery))
@@ -81,20 +94,25 @@ class Webhooks:
     async def _deliver(self, delivery: Delivery) -> None:
         for pause in (*pauses(FIRST_PAUSE), 0.0):
             if await self._post(delivery):
-                self._store.settle(delivery)
-                return
+                break
             await asyncio.sleep(pause)
-        LOGGER.warning("webhook %s: not delivered after all attempts", host_of(delivery.url))
-        self._store.settle(delivery)
+        else:
+            LOGGER.warning("webhook %s: not delivered after all attempts", host_of(delivery.url))
+        try:
+            self._store.settle(delivery)
+        except StorageError as error:  # it is delivered again after a restart
+            LOGGER.error("%s", error)
 
     async def _post(self, delivery: Delivery) -> bool:
         secret = self._settings.webhook_secret
         assert secret is not None  # settings.check requires it
         message = WebhookMessage(delivery.id, delivery.body)
         headers = message.headers(secret.get_secret_value())
+        post = self._client.stream("POST", delivery.url, content=delivery.body, headers=headers)
         try:
-            answer = await self._client.post(delivery.url, content=delivery.body, headers=headers)
-        except httpx.HTTPError as error:
+            # Only the status is of interest: a body may have no end, and headers may come slowly.
+            async with asyncio.timeout(_MOST_SECONDS), post as answer:
+                return answer.is_success
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             LOGGER.info("webhook %s: %s", host_of(delivery.url), type(error).__name__)
             return False
-        return answer.is_success

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.errors import FlowtimeExportError
+from pipeline.logs import LOGGER
 from pipeline.service.errors import (
     PROBLEM_MEDIA_TYPE,
     ForbiddenError,
@@ -80,6 +82,12 @@ class Protection:
         except ServiceError as error:
             if not outgoing.has_begun:
                 await send_error(outgoing.send, error)
+        except RuntimeError as error:
+            # Starlette's, where an error has an answer and another one has begun already.
+            cause = error.__cause__
+            if not (outgoing.has_begun and isinstance(cause, FlowtimeExportError)):
+                raise
+            LOGGER.warning("%s ended before its end: %s", scope["path"], cause)
 
     def _check(self, scope: Scope, most: int) -> None:
         headers = Headers(scope=scope)

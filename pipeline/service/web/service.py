@@ -43,6 +43,7 @@ from pipeline.service.web.transfers import Transfers
 
 MOST_STREAMS = 200
 _READERS = 32
+_WRITERS = 4
 _PARSERS = 2
 _LOCAL_BLOCKS = 2
 _REMOTE_BLOCKS = 16  # most of them wait for the store
@@ -123,6 +124,7 @@ class Service:
             "event streams", MOST_STREAMS, settings.streams_per_client, "poll GET /v1/jobs instead"
         )
         self.readers = anyio.CapacityLimiter(_READERS)
+        self.writers = anyio.CapacityLimiter(_WRITERS)
         is_local = self.exports.is_local and self.locations.runs.storage.is_local
         self.transfers = Transfers(_LOCAL_BLOCKS if is_local else _REMOTE_BLOCKS)
         self.parsers = anyio.CapacityLimiter(_PARSERS)
@@ -140,7 +142,12 @@ class Service:
         )
         self.auto_export = AutoExport(self.store, self.catalog, self.runner, settings.auto_export)
         self.retention = ExportRetention(
-            settings, self.store, self.exports, self.locations, self.runner
+            settings,
+            self.store,
+            self.exports,
+            self.locations,
+            self.runner,
+            self.artifacts.forget_export,
         )
         self.comparisons = Comparisons(settings, self.locations, self.catalog, self.artifacts)
         self.health = HealthMonitor(self.locations, self.catalog, self.store, self._health_changed)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from decimal import Decimal
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.flowtime.restore.float_text import (
@@ -18,8 +17,7 @@ from connectors.flowtime.restore.float_text import (
     distinct_dialects,
     float_text,
 )
-
-EXAMPLES = int(os.environ.get("FLOWTIME_TEST_EXAMPLES", "1000"))
+from tests.examples import in_parts
 
 LARGEST_PLAIN_EXPONENT = {"dotnet": 16, "dotnet16": 15, "dotnet15": 14}
 
@@ -95,7 +93,7 @@ def _larger_if_as_near(shortest: Decimal, size: float) -> Decimal:
 
 
 @pytest.mark.parametrize("dialect", FLOAT_DIALECTS)
-@settings(max_examples=EXAMPLES, deadline=None)
+@in_parts(1_000)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=20))
 @example(values=list(KNOWN))
 @example(values=[0.0, -0.0, math.nan])
@@ -133,7 +131,7 @@ def test_writers_that_change_to_exponents_earlier(
     assert float_text(np.array([value]), "dotnet15").to_list() == [dotnet15]
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@in_parts(1_000)
 @given(
     values=st.lists(DOUBLES, min_size=1, max_size=3),
     dialects=st.permutations(FLOAT_DIALECTS).map(tuple),

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.errors import IntegrityError
 from connectors.flowtime.restore import layout as layouts
 from connectors.flowtime.restore.layout import SeriesLayout, candidates, find_layout, sniff
-from tests.connectors.flowtime.test_float_text import DOUBLES, EXAMPLES, reference
+from tests.connectors.flowtime.test_float_text import DOUBLES, reference
+from tests.examples import in_parts
 from tests.run_builder import AWKWARD, DIALECTS, RunSpec, series_bytes
 
 ALL = tuple(candidates())
@@ -66,7 +67,7 @@ def test_files_are_as_written(layout: SeriesLayout) -> None:
     assert layout.encode(np.array(values)) == written(values, layout)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@in_parts(1_000)
 @given(values=st.lists(DOUBLES, min_size=1, max_size=10), layout=st.sampled_from(ALL))
 def test_any_file_is_found_by_its_hash(values: list[float], layout: SeriesLayout) -> None:
     data = written(values, layout)

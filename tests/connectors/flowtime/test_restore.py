@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from connectors.errors import FlowtimeExportError, NotFoundError, RunError, StorageError
@@ -28,7 +28,8 @@ from connectors.flowtime.restore.restoring import IfExists, RestoredRun, RunWrit
 from connectors.flowtime.scan.scanner import ScanOptions, scan
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage import StagedFile, Storage, connect, join
-from tests.connectors.flowtime.test_float_text import DOUBLES, EXAMPLES
+from tests.connectors.flowtime.test_float_text import DOUBLES
+from tests.examples import in_parts
 from tests.exporting import names
 from tests.run_builder import AWKWARD, DIALECTS, RunSpec, write_run
 from tests.servers import S3Server
@@ -228,11 +229,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, dict[str, np.ndarray[Any, Any]], dict[st
     return run, values, files
 
 
-@settings(
-    max_examples=max(EXAMPLES // 4, 1),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@in_parts(250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(drawn=runs())
 def test_any_run_comes_back(
     drawn: tuple[Run, dict[str, np.ndarray[Any, Any]], dict[str, bytes]],

@@ -6,11 +6,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.errors import IntegrityError, RunError, StorageError
@@ -20,6 +21,7 @@ from connectors.flowtime.scan.scanner import SCHEMA, ScanOptions, conjuncts, sca
 from connectors.flowtime.scan.series_file import SeriesFile, header_length, parse_strictly
 from connectors.flowtime.scan.series_files import series_files
 from connectors.storage.disk.local import LocalStorage
+from tests.examples import in_parts
 from tests.read_outputs import bits, read_series
 from tests.run_builder import AWKWARD, DIALECTS, RunSpec, float_text, series_ids, write_run
 
@@ -222,17 +224,15 @@ anything = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@in_parts(400)
 @given(texts=st.lists(numbers, min_size=1, max_size=8))
 @example(texts=["NaN", "Infinity", "-Infinity", "inf", "-inf", "-0", "5e-324", "2.5e-324"])
 @example(texts=["1.7976931348623157e308", "0.1000000000000000055511151231257827021181583404541015"])
-def test_every_number_is_the_nearest_double(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
-    _agree(tmp_path_factory.mktemp("scan"), texts)
+def test_every_number_is_the_nearest_double(texts: list[str]) -> None:
+    _agree(texts)
 
 
-@settings(max_examples=600, deadline=None)
+@in_parts(600)
 @given(texts=st.lists(anything, min_size=1, max_size=4))
 @example(texts=["1e999"])
 @example(texts=["infinity"])
@@ -240,10 +240,8 @@ def test_every_number_is_the_nearest_double(
 @example(texts=["NaN", ""])
 @example(texts=["NaN", "nan"])
 @example(texts=["1", "Infinity", "-inf ", "x,inf"])
-def test_bulk_and_exact_parse_agree(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
-    _agree(tmp_path_factory.mktemp("scan"), texts)
+def test_bulk_and_exact_parse_agree(texts: list[str]) -> None:
+    _agree(texts)
 
 
 def parsed(body: str, points: int) -> tuple[list[float], str | None]:
@@ -253,8 +251,13 @@ def parsed(body: str, points: int) -> tuple[list[float], str | None]:
         return [], str(error)
 
 
-def _agree(folder: Path, drawn: list[str]) -> None:
+def _agree(drawn: list[str]) -> None:
     """The scan, in one go and in blocks, says what the exact parse says."""
+    with TemporaryDirectory() as folder:
+        _agree_in(Path(folder), drawn)
+
+
+def _agree_in(folder: Path, drawn: list[str]) -> None:
     texts = ["1"] * 10 + drawn
     body = "".join(f"{place},{text}\n" for place, text in enumerate(texts))
     blocks = max(20, *(len(text.encode()) + 4 for text in texts))

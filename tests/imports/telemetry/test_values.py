@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.storage import connect
 from pipeline.imports.telemetry import ForeignOptions, open_foreign
+from tests.examples import in_parts
 from tests.imports.telemetry.tables import HEADER, START, all_bits, imported, stamp, write
 from tests.run_builder import AWKWARD
 from tests.servers import S3Server
@@ -91,7 +92,7 @@ WRITERS = {"csv": csv_bytes, "ndjson": ndjson_bytes, "parquet": parquet_bytes}
 
 
 @pytest.mark.parametrize("form", WRITERS)
-@settings(max_examples=300, deadline=None)
+@in_parts(300)
 @given(tables(), st.randoms(use_true_random=False), st.sampled_from([24, 480, 64_000_000]))
 def test_any_table_in_any_order_bit_for_bit(
     form: str, made: tuple[Table, int], random: Random, budget: int

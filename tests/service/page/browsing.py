@@ -5,14 +5,26 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.service.serving import Server
 
 CHROMIUM = next((one for one in ("chromium", "chromium-browser") if shutil.which(one)), None)
+
+
+def in_turns(widths: Iterable[Any]) -> list[Any]:
+    """Return parameters of a test: each width in light or dark in turns, `-m slow` in the other."""
+    schemes = ("light", "dark")
+    return [
+        pytest.param(width, scheme, marks=() if place % 2 == turn else pytest.mark.slow)
+        for place, width in enumerate(widths)
+        for turn, scheme in enumerate(schemes)
+    ]
 
 
 def opened(browser: Browser, server: Server, **context: object) -> Iterator[Page]:

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.exporting import spec, write_runs
-from tests.service.page.browsing import go, notices, opened, painted, settled, shots
+from tests.service.page.browsing import go, in_turns, notices, opened, painted, settled, shots
 from tests.service.serving import Server, serving
 
 TOKEN = "a-token-of-some-length"
@@ -324,8 +324,7 @@ def test_a_token_is_required_once(browser: Browser, runs: Path, tmp_path: Path) 
             assert TOKEN not in page.evaluate(stored)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize(("width", "scheme"), in_turns(SIZES))
 def test_every_view_is_accessible_and_fits(
     scheme: str, width: str, browser: Browser, server: Server, tmp_path: Path
 ) -> None:

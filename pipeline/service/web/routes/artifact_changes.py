@@ -17,7 +17,7 @@ from pipeline.service.web.models.artifacts import (
     ArtifactResultBody,
     DeletedBody,
 )
-from pipeline.service.web.routes.shared import ServiceOf, errors, on_registry
+from pipeline.service.web.routes.shared import ServiceOf, change_registry, errors
 from pipeline.service.web.service import Service
 from pipeline.service.web.strict_route import StrictRoute
 
@@ -93,12 +93,12 @@ async def delete_artifacts(service: ServiceOf, artifact_ids: ArtifactIds) -> Del
 
 
 async def _changed(service: Service, artifact_id: str, **changes: object) -> ArtifactItemBody:
-    found = await on_registry(service, lambda registry: registry.change(artifact_id, **changes))
+    found = await change_registry(service, lambda registry: registry.change(artifact_id, **changes))
     return ArtifactItemBody.model_validate(found.as_json())
 
 
 async def _archived(service: Service, artifact_ids: list[str]) -> Mapping[str, bool]:
-    return await on_registry(service, lambda registry: registry.archive(*artifact_ids))
+    return await change_registry(service, lambda registry: registry.archive(*artifact_ids))
 
 
 def _results(done: Mapping[str, bool]) -> list[ArtifactResultBody]:

@@ -287,6 +287,17 @@ async def on_registry(service: Service, work: Callable[[Registry], _T]) -> _T:
     return await on_thread(service.readers, lambda: work(service.artifacts.registry()))
 
 
+async def change_registry(service: Service, work: Callable[[Registry], _T]) -> _T:
+    """Call a function that changes the registry, on one of the threads for writing.
+
+    Changes may wait for other writers: so many that no thread is left must not hold up reading.
+
+    Raises:
+        BusyError: The registry cannot be opened.
+    """
+    return await on_thread(service.writers, lambda: work(service.artifacts.registry()))
+
+
 def format_named(name: str) -> Format:
     """Return a format by its name in a path or a query.
 

@@ -47,6 +47,8 @@ async def delete_run_export(
     name = None if variant == PLAIN else variant
     async with service.runner.held((entry.path, name)):
         was_there = await on_thread(service.readers, service.exports.delete, run, name)
+        if was_there:
+            service.artifacts.forget_export(service.locations.folder(run, name))
     if name is not None:
         service.store.forget_custom_export(entry.path, name)
     if not was_there:
