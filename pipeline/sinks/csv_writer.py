@@ -18,7 +18,7 @@ from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.csv import CsvSink
 from pipeline.sinks.csv_dialect import COMMENT
 from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
-from pipeline.sinks.sink import Written
+from pipeline.sinks.sink import EncodingThreads, Written
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _BOM = b"\xef\xbb\xbf"
@@ -35,7 +35,7 @@ class CsvWriter(LineWriter):
         table: Table,
         *,
         is_later: bool = False,
-        threads: int = 1,
+        threads: EncodingThreads | None = None,
     ) -> None:
         self._sink = sink
         cells = [

@@ -15,6 +15,7 @@ from pipeline.rows.numbers import count_non_finite
 from pipeline.sinks.compression import SegmentedStream
 from pipeline.sinks.lines import Cell, LineRenderer, LineWriter
 from pipeline.sinks.ndjson import NdjsonSink, NonFinite
+from pipeline.sinks.sink import EncodingThreads
 from pipeline.sinks.text import TextRenderer, render_integers, render_timestamps, texts_of
 
 _NULL = "null"
@@ -30,7 +31,7 @@ class NdjsonWriter(LineWriter):
         table: Table,
         *,
         is_later: bool = False,
-        threads: int = 1,
+        threads: EncodingThreads | None = None,
     ) -> None:
         self._sink = sink
         cells = [

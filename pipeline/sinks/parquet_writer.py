@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from pipeline.sinks.parquet import ParquetFiles
 from pipeline.sinks.parquet_encoding import MAGIC, EncodedRowGroups, Encoding, RowGroupEncoder
 from pipeline.sinks.parquet_schema import footer_metadata, written_schema
 from pipeline.sinks.parquet_segments import JoinedRowGroups, ParquetJoin
-from pipeline.sinks.sink import Written
+from pipeline.sinks.sink import EncodingThreads, Written
 
 _BLOCK_ROWS = 262_144
 """Row groups smaller than this are encoded several at a time, by one writer of Arrow."""
@@ -29,7 +29,8 @@ class ParquetWriter:
         sink: The options of the file.
         stream: The open binary stream, at its beginning.
         table: What the file holds.
-        threads: So many encode row groups at a time, as `table.most_held_rows` allows.
+        threads: Encode several row groups at a time, as `table.most_held_rows` allows; None to
+            encode on the caller's thread.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ParquetWriter:
         table: Table,
         *,
         is_later: bool = False,
-        threads: int = 1,
+        threads: EncodingThreads | None = None,
     ) -> None:
         self._table = table
         self._stream = stream
@@ -50,12 +51,13 @@ class ParquetWriter:
         self._non_finite = 0
         most = table.most_held_rows or sys.maxsize
         group_rows = min(sink.row_group_size, most)
-        block = min(_BLOCK_ROWS, most // (threads + 1))
+        count = 0 if threads is None else threads.count
+        block = min(_BLOCK_ROWS, most // (count + 1))
         self._block_rows = max(1, block // group_rows) * group_rows
-        self._most_ahead = min(threads, most // self._block_rows - 1) if threads > 1 else 0
+        self._threads = threads
+        self._most_ahead = min(count, most // self._block_rows - 1)
         self._encoder = RowGroupEncoder(sink, table, group_rows)
         self._encoding: Encoding | None = None
-        self._threads: ThreadPoolExecutor | None = None
         self._ahead: deque[Future[list[EncodedRowGroups]]] = deque()
 
     @staticmethod
@@ -86,8 +88,6 @@ class ParquetWriter:
         """Write the last row group and the footer; the stream itself stays open."""
         self._flush()
         self._append_encoded(0)
-        if self._threads is not None:
-            self._threads.shutdown()
         if not self._row_groups.size:
             self._stream.write(MAGIC)
         metadata = footer_metadata(self._table, self._rows)
@@ -108,13 +108,9 @@ class ParquetWriter:
 
     def _encode_ahead(self) -> None:
         """Encode the rows that are held back, beside those before where there are threads."""
-        if self._most_ahead < 1:
+        if self._threads is None or self._most_ahead < 1:
             self._flush()
             return
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(
-                self._most_ahead, thread_name_prefix="flowtime-encode"
-            )
         self._ahead.append(self._threads.submit(self._encoder.encode, *self._taken()))
         self._append_encoded(self._most_ahead)
 

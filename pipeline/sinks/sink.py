@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
@@ -109,6 +110,18 @@ def copy_bytes(source: IO[bytes], target: Writable, count: int | None = None) ->
         left = None if left is None else left - len(piece)
 
 
+class EncodingThreads(ThreadPoolExecutor):
+    """Threads that all files of a sink share to encode on; each starts when it is needed.
+
+    Attributes:
+        count: How many there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, thread_name_prefix="flowtime-encode")
+        self.count = count
+
+
 class TableWriter(Protocol):
     """Writes one file, batch after batch.
 
@@ -117,7 +130,7 @@ class TableWriter(Protocol):
         stream: The open binary stream, at its beginning.
         table: What the file is to hold.
         is_later: The file holds later segments of another one, for a join.
-        threads: So many may encode at a time, beside the caller's; text needs none.
+        threads: Threads to encode on; None for the caller's own. Text needs none.
     """
 
     def __init__(
@@ -127,7 +140,7 @@ class TableWriter(Protocol):
         table: Table,
         *,
         is_later: bool = False,
-        threads: int = 1,
+        threads: EncodingThreads | None = None,
     ) -> None: ...
 
     @staticmethod
@@ -220,11 +233,15 @@ class Sink(BaseModel):
     def mediatype(self) -> str:
         """IANA media type of the files."""
 
-    def open(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
+    def open(
+        self, stream: Writable, table: Table, threads: EncodingThreads | None = None
+    ) -> TableWriter:
         """Begin a file; see `TableWriter`."""
         return self._writer()(self, stream, table, threads=threads)
 
-    def open_segment(self, stream: Writable, table: Table, threads: int = 1) -> TableWriter:
+    def open_segment(
+        self, stream: Writable, table: Table, threads: EncodingThreads | None = None
+    ) -> TableWriter:
         """Begin a file that holds later segments of another one, for `join`."""
         return self._writer()(self, stream, table, is_later=True, threads=threads)
 

@@ -24,7 +24,7 @@ from pipeline.rows.column import Table
 from pipeline.rows.wide import WideAssembler
 from pipeline.sinks import TableWriter
 from pipeline.sinks.run_lengths import SERIES
-from pipeline.sinks.sink import Written
+from pipeline.sinks.sink import EncodingThreads, Written
 from pipeline.writing.staged_stream import StagedStream
 
 MOST_OPEN_FILES = 400
@@ -113,7 +113,7 @@ class SinkOutput:
         export: The plan of the export.
         plan: The plan of this sink.
         parts: What is written of each target.
-        threads: So many may encode a file at a time.
+        threads: So many may encode at a time.
         segments: Files that hold some of the segments of a target.
     """
 
@@ -131,6 +131,7 @@ class SinkOutput:
         self._continued: dict[Target, _OpenFile] = {}
         self._swept: set[tuple[Storage, str]] = set()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="flowtime-write")
+        self._encoders = EncodingThreads(self.threads) if self.threads > 1 else None
         self._in_file = self.plan.in_file
         self._assembler = (
             WideAssembler(self.export.tables.runs, self.plan.measures)
@@ -170,7 +171,7 @@ class SinkOutput:
             is_due = part.is_whole or (part.begins and not part.target.is_folder)
             if is_due and part.target not in written:
                 self._write_empty(part)
-        self._worker.shutdown()
+        self._end_threads()
 
     def discard(self) -> None:
         """Discard all that is staged, also where some of it cannot be removed.
@@ -180,13 +181,18 @@ class SinkOutput:
         """
         files = [one.file for one in self._destinations if one.file is not None]
         with ExitStack() as each:
-            each.callback(self._worker.shutdown)
+            each.callback(self._end_threads)
             for file in (*files, *self._continued.values()):
                 each.callback(file.output.discard)
             for _, output in self._finished:
                 each.callback(output.discard)
             for segments in self.segments:
                 each.callback(segments.target.storage.discard, segments.staged)
+
+    def _end_threads(self) -> None:
+        if self._encoders is not None:
+            self._encoders.shutdown(cancel_futures=True)
+        self._worker.shutdown()
 
     # ----------------------------------------------------------------- which row goes where
 
@@ -301,7 +307,7 @@ class SinkOutput:
         sink = self.plan.sink
         begin = sink.open if target.is_folder or part.begins else sink.open_segment
         writer = output.begin(
-            lambda stream: begin(stream, self._table(part, destination), self.threads)
+            lambda stream: begin(stream, self._table(part, destination), self._encoders)
         )
         return _OpenFile(part, output, writer)
 
