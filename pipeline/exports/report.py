@@ -141,6 +141,9 @@ class Report:
         return [*shown[:_MOST_LINES], f"{len(shown) - _MOST_LINES} more (all of them with --json)"]
 
     def _headline(self) -> str:
+        if not self.targets and not self.runs and self.left_out:
+            left_out = counted(len(self.left_out), "run")
+            return f"{self.name}: no run under {self.source} is exported: {left_out} left out"
         if not self.targets and not self.runs:
             return f"{self.name}: no runs found under {self.source}; nothing to do"
         written = [target for target in self.targets if target.status == "exported"]

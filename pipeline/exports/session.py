@@ -17,6 +17,7 @@ from pipeline.exports.registration import Registration
 from pipeline.exports.remembered_runs import known_runs
 from pipeline.planning.target import TargetResolver
 from pipeline.reading.source import Look, Source, find_runs
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.planning.plan import ExportPlan
@@ -130,8 +131,14 @@ class ExportSession:
 
     def _require_runs(self, source: Source) -> None:
         if self.config.source.require_runs and not source.runs:
-            url = source.url
+            wanted = "and source.require_runs is true"
+            if source.left_out:
+                number, first = counted(len(source.left_out), "run"), source.left_out[0]
+                raise ConfigError(
+                    f"no run under {source.url} is exported {wanted}: {number} left out, the first "
+                    f"{first.url}: {first.reason}"
+                )
             raise ConfigError(
-                f"no run was found under {url} and source.require_runs is true: "
+                f"no run was found under {source.url} {wanted}: "
                 "check source.url, include, exclude, created and latest"
             )

@@ -339,6 +339,18 @@ def test_no_runs(tmp_path: Path, out: Path) -> None:
         export(strict)
 
 
+def test_runs_that_are_all_left_out_were_found(runs: Path, out: Path) -> None:
+    for index in runs.glob("*/series/index.json"):
+        index.write_text("{}")
+    skipping = {"on_error": "skip"}
+    report = export(config(runs, {"path": out / "e.csv"}, source=skipping))
+    assert f"no run under {runs} is exported: 3 runs left out" in report.as_text()
+    assert "no runs found" not in report.as_text()
+    strict = config(runs, {"path": out / "e.csv"}, source={**skipping, "require_runs": True})
+    with pytest.raises(ConfigError, match=r"3 runs left out, the first .*run_.: .*index\.json"):
+        export(strict)
+
+
 def test_the_source_itself_incomplete_is_an_error(runs: Path, out: Path) -> None:
     (runs / "run_b" / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"manifest\.json"):

@@ -275,7 +275,7 @@ def _shown_progress() -> AbstractContextManager[ProgressCallback]:
 
 def _log_report(report: Report) -> None:
     if not report.runs:
-        _warn_of_no_runs(report.source)
+        _warn_of_no_runs(report.source, len(report.left_out))
     for run in report.left_out:
         LOGGER.warning("%s left out: %s", run.url, run.reason)
     fields = {"runs": report.runs, "rows": report.rows_read, "seconds": report.seconds}
@@ -288,11 +288,15 @@ def _planned(session: ExportSession) -> tuple[Source, ExportPlan]:
 
 
 def _nothing_found(source: Source) -> int:
-    _warn_of_no_runs(source.url)
+    _warn_of_no_runs(source.url, len(source.left_out))
     return DONE
 
 
-def _warn_of_no_runs(source: str) -> None:
+def _warn_of_no_runs(source: str, left_out: int) -> None:
+    if left_out:
+        number = counted(left_out, "run")
+        LOGGER.warning("no run under %s is exported: %s left out", source, number)
+        return
     chosen = "source.url, include, exclude, created and latest"
     LOGGER.warning("no runs found under %s: check %s", source, chosen)
 
