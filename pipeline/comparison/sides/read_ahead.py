@@ -40,7 +40,9 @@ class ReadAhead(Iterator[_Item], Generic[_Item]):
         with suppress(queue.Empty):
             while True:
                 self._ready.get_nowait()
-        self._thread.join()
+        # A query that is given up is closed when it is collected, by any thread.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def _read(self) -> None:
         end: BaseException = StopIteration()
