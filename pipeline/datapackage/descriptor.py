@@ -35,6 +35,9 @@ FRICTIONLESS_TYPES: dict[ColumnType, str] = {
 }
 Codec = Literal["gz", "zst"]
 DocumentFormat = Literal["html"]
+_OF_FILES = {"name", "path", "bytes", "hash", "rowCount", "nonFiniteCount", "flowtime"}
+"""Keys of a resource that differ between the files of one table."""
+
 _DOCUMENT_TYPES: Mapping[str, str] = {"html": "text/html"}
 COMPRESSION: dict[str, Codec] = {".gz": "gz", ".zst": "zst"}
 """Codec by the ending of a file's name."""
@@ -296,6 +299,11 @@ def _fault_of(resource: Mapping[str, Any]) -> str | None:
     if not isinstance(resource.get("path"), str):
         return "path: should be text"
     return None if type(resource.get("bytes")) is int else "bytes: should be an integer"
+
+
+def statements_of(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a resource says that is the same for all files of its table."""
+    return {key: value for key, value in resource.items() if key not in _OF_FILES}
 
 
 def is_counted(resource: Mapping[str, Any]) -> bool:

@@ -27,9 +27,6 @@ from pipeline.sinks.formats import Format
 _OF_RUNS = {"target", "state", "runs", "complete", "reasons"}
 """What differs between the runs of a lake table."""
 
-_OF_FILES = {"name", "path", "bytes", "hash", "rowCount", "nonFiniteCount", "flowtime"}
-"""Keys of a resource that differ between the files of one table."""
-
 _COLUMN_TYPES = {theirs: ours for ours, theirs in descriptor.FRICTIONLESS_TYPES.items()}
 
 
@@ -195,7 +192,7 @@ def _table(
     for place, resource in group:
         at = f"{runs.where}: resources[{place}]"
         _check_alike(own, resources[place]["flowtime"], first, resource, at)
-        said = _statements(resources[place])
+        said = descriptor.statements_of(resources[place])
         statements = said if said != statements else statements
         file = _file(storage, folder, resource, statements, at)
         if contents is not None:
@@ -261,11 +258,6 @@ def _codec(resource: _Resource) -> descriptor.Codec | None:
     if resource.compression is not None or resource.format == "parquet":
         return resource.compression
     return descriptor.COMPRESSION.get(PurePosixPath(resource.path).suffix)
-
-
-def _statements(resource: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a resource says that does not differ from file to file."""
-    return {key: value for key, value in resource.items() if key not in _OF_FILES}
 
 
 def _file(

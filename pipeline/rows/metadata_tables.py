@@ -133,7 +133,7 @@ class MetadataTables:
         if name == "bin_index":
             return pl.col("bin_index").cast(pl.Int64)
         if name == "time_bin":
-            return self._time_bin()
+            return self._time_bin(of_rows)
         return of_rows(*self._column(name)).alias(name)
 
     def _column(self, name: str) -> tuple[pl.Series, pl.Expr]:
@@ -168,8 +168,8 @@ class MetadataTables:
         laid = [self._expression(name, _spread) for name in names if name != "bin_index"]
         return frame.select("series_row", "bin_index", *laid)
 
-    def _time_bin(self) -> pl.Expr:
-        start, width = (_spread(*self._column(name)) for name in (START, BIN_WIDTH))
+    def _time_bin(self, of_rows: _OfRows) -> pl.Expr:
+        start, width = (of_rows(*self._column(name)) for name in (START, BIN_WIDTH))
         since_start = pl.col("bin_index").cast(pl.Int64) * width
         return (start + since_start).cast(INSTANT).alias("time_bin")
 

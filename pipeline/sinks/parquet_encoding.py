@@ -51,19 +51,23 @@ class EncodedRowGroups:
     footer: pq.FileMetaData
 
 
-@dataclass(frozen=True, slots=True)
 class RowGroupEncoder:
     """Encodes rows of one table; several threads may use it at a time.
 
-    Attributes:
+    Args:
         sink: The options of the file.
         table: What the file holds.
         group_rows: Rows of a row group.
+
+    Attributes:
+        schema: The schema of all row groups.
     """
 
-    sink: ParquetFiles
-    table: Table
-    group_rows: int
+    def __init__(self, sink: ParquetFiles, table: Table, group_rows: int) -> None:
+        self._sink = sink
+        self._table = table
+        self._group_rows = group_rows
+        self.schema = written_schema(table)
 
     def encoding(self, rows: pl.DataFrame) -> Encoding:
         """Return how rows are encoded from these on, as it fits the first row group of them.
@@ -72,14 +76,14 @@ class RowGroupEncoder:
         large. Instants and whole numbers that do not repeat are mostly one step apart: a year by
         the minute takes 0.01 bytes a row as differences, and 6 to 7 in any other way.
         """
-        first = rows.head(self.group_rows)
-        repeating = [c.name for c in self.table.columns if _repeats(c, first)]
+        first = rows.head(self._group_rows)
+        repeating = [c.name for c in self._table.columns if _repeats(c, first)]
         stepping = {
             column.name: "DELTA_BINARY_PACKED"
-            for column in self.table.columns
+            for column in self._table.columns
             if column.type in ("timestamp", "integer") and column.name not in repeating
         }
-        compression, level = self.sink.compression, self.sink.compression_level
+        compression, level = self._sink.compression, self._sink.compression_level
         return {
             "compression": compression,
             "compression_level": _FAST_LEVEL.get(compression) if level is None else level,
@@ -89,7 +93,7 @@ class RowGroupEncoder:
             "store_schema": False,
             # One page a column, up to Arrow's megabyte: pages of its 20,000 rows are compressed
             # each on its own, which took 40 % more bytes and 5 % more time.
-            "max_rows_per_page": self.group_rows,
+            "max_rows_per_page": self._group_rows,
         }
 
     def encode(self, rows: pl.DataFrame, encoding: Encoding) -> list[EncodedRowGroups]:
@@ -98,26 +102,25 @@ class RowGroupEncoder:
         Arrow fixes the columns with statistics when a writer is opened: row groups that follow
         each other have one writer as long as they agree in them.
         """
-        groups = map(self._row_group, rows.iter_slices(self.group_rows))
+        groups = map(self._row_group, rows.iter_slices(self._group_rows))
         return [
             self._encode_alike(alike, without, encoding)
             for without, alike in groupby(groups, key=attrgetter("without_statistics"))
         ]
 
     def _row_group(self, rows: pl.DataFrame) -> _RowGroup:
-        schema = written_schema(self.table)
-        columns = pa.Table.from_arrays(_encodable(rows, self.table), schema=schema)
-        return _RowGroup(columns, _with_nan(rows, self.table))
+        columns = pa.Table.from_arrays(_encodable(rows, self._table), schema=self.schema)
+        return _RowGroup(columns, _with_nan(rows, self._table))
 
     def _encode_alike(
         self, groups: Iterable[_RowGroup], without: frozenset[str], encoding: Encoding
     ) -> EncodedRowGroups:
         file = pa.BufferOutputStream()
         footers: list[pq.FileMetaData] = []
-        described = [name for name in self.table.names if name not in without]
+        described = [name for name in self._table.names if name not in without]
         with pq.ParquetWriter(
             file,
-            written_schema(self.table),
+            self.schema,
             write_statistics=described if without else True,
             metadata_collector=footers,
             **encoding,

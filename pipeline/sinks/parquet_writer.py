@@ -75,7 +75,7 @@ class ParquetWriter:
         while batch.height - start + self._held_rows >= size:
             take = size - self._held_rows
             self._hold(batch.slice(start, take))
-            self._encode_ahead()
+            self._encode(ahead=self._most_ahead > 0)
             start += take
         self._hold(batch.slice(start))
 
@@ -91,7 +91,7 @@ class ParquetWriter:
         if not self._row_groups.size:
             self._stream.write(MAGIC)
         metadata = footer_metadata(self._table, self._rows)
-        self._stream.write(self._row_groups.footer(written_schema(self._table), metadata))
+        self._stream.write(self._row_groups.footer(self._encoder.schema, metadata))
         return Written(self._rows, self._non_finite)
 
     def _hold(self, batch: pl.DataFrame) -> None:
@@ -100,19 +100,17 @@ class ParquetWriter:
             self._held_rows += batch.height
 
     def _flush(self) -> None:
-        """Encode the rows that are held back."""
-        if self._held_rows and self._ahead:
-            self._encode_ahead()
-        elif self._held_rows:
-            self._append(self._encoder.encode(*self._taken()))
+        """Encode the rows that are held back, behind those that are being encoded."""
+        if self._held_rows:
+            self._encode(ahead=bool(self._ahead))
 
-    def _encode_ahead(self) -> None:
-        """Encode the rows that are held back, beside those before where there are threads."""
-        if self._threads is None or self._most_ahead < 1:
-            self._flush()
-            return
-        self._ahead.append(self._threads.submit(self._encoder.encode, *self._taken()))
-        self._append_encoded(self._most_ahead)
+    def _encode(self, *, ahead: bool) -> None:
+        """Encode the rows that are held back: ahead on a thread, or at once."""
+        if ahead and self._threads is not None:
+            self._ahead.append(self._threads.submit(self._encoder.encode, *self._taken()))
+            self._append_encoded(self._most_ahead)
+        else:
+            self._append(self._encoder.encode(*self._taken()))
 
     def _append_encoded(self, most_left: int) -> None:
         """Write what is encoded, in order, but for the last ones."""

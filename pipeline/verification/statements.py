@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from connectors.flowtime.parse.schema import clip
-from pipeline.datapackage.descriptor import ExportedFile, table_resources
+from pipeline.datapackage.descriptor import ExportedFile, statements_of, table_resources
 from pipeline.datapackage.table_spec import TextOptions
 from pipeline.errors import IntegrityError
 from pipeline.readback.row_order import RowOrder
@@ -16,7 +16,6 @@ from pipeline.sinks import CsvSink, NdjsonSink, ParquetSink, Sink
 from pipeline.sinks.compression import SUFFIXES, Compression
 
 _FRACTIONS = ".%f"
-_CHECKED_OTHERWISE = ("name", "path", "bytes", "hash", "rowCount", "nonFiniteCount", "flowtime")
 
 
 def check_statements(file: TableFile, order: RowOrder) -> None:
@@ -73,7 +72,7 @@ def _expected(file: TableFile, options: TextOptions) -> dict[str, Any]:
         header_row=file.header_row,
     )
     (resource,) = table_resources({}, _sink(file, options), columns, [described])
-    return {key: value for key, value in resource.items() if key not in _CHECKED_OTHERWISE}
+    return statements_of(resource)
 
 
 def _sink(file: TableFile, options: TextOptions) -> Sink:

@@ -138,7 +138,7 @@ def _prune(
     rows = pl.DataFrame({"series_row": [f.row for f in files]}, schema_overrides=SCHEMA)
     rest = []
     for part in conjuncts(predicate):
-        if set(part.meta.root_names()) <= {"series_row"}:
+        if set(part.meta.root_names()) == {"series_row"}:
             rows = rows.filter(part)
         else:
             rest.append(part)
